@@ -1,0 +1,38 @@
+"""Hybrid retrieval: a learned-sparse and a dense branch over one id space, fused per domain.
+
+The public names are loaded on first use, so ``import hybrid`` is quick and brings in no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Hit": "hybrid.run",
+    "HybridError": "hybrid.errors",
+    "Run": "hybrid.run",
+    "read_qrels": "hybrid.qrels",
+    "write_qrels": "hybrid.qrels",
+}
+
+if TYPE_CHECKING:
+    from hybrid.errors import HybridError as HybridError
+    from hybrid.qrels import read_qrels as read_qrels
+    from hybrid.qrels import write_qrels as write_qrels
+    from hybrid.run import Hit as Hit
+    from hybrid.run import Run as Run
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hybrid' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,67 @@
+"""Text files: numbered lines in, plain or gzip, and new files out; errors name file and line."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+
+from hybrid.errors import CorpusError, OutputExistsError
+
+
+def open_text(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    """Yield ``(line number from 1, line without its end)``; ``.gz`` is unpacked on the way.
+
+    Raises:
+        CorpusError: the file is missing, is not gzip although named so, or a line is not in
+            ``encoding``; names file and line.
+    """
+    for number, raw in open_bytes(path):
+        try:
+            yield number, raw.decode(encoding).rstrip("\r\n").removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{path}, line {number}: not {encoding} ({error.reason} at byte {error.start} of "
+                "the line); convert the file or name its encoding"
+            ) from error
+
+
+def open_bytes(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Yield ``(line number from 1, raw line)``; ``.gz`` is unpacked on the way.
+
+    Raises:
+        CorpusError: the file is missing, a folder, unreadable, or broken gzip.
+    """
+    place = Path(path)
+    number = 0
+    try:
+        with _open(place) as file:
+            for number, raw in enumerate(file, start=1):
+                yield number, raw
+    except FileNotFoundError as error:
+        raise CorpusError(f"{path} does not exist; check the path") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CorpusError(f"{path}, after line {number}: broken gzip data ({error})") from error
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _open(path: Path) -> BufferedIOBase:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")
+    return path.open("rb")
+
+
+def write_new(path: str | Path, text: str) -> None:
+    """Write ``text`` to a file that must not exist yet.
+
+    Raises:
+        OutputExistsError: ``path`` exists.
+    """
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise OutputExistsError(f"{path} exists; remove it or give another path") from error
