@@ -1,0 +1,46 @@
+"""Corpora: Document, Query, and streaming readers of everything that can be indexed.
+
+A source is an ir-datasets id, a BEIR folder, a JSONL, TSV, CSV or Parquet file with chosen columns,
+or the bundled collection ``stdlib``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hybrid.corpus.bundled import StdlibSource
+from hybrid.corpus.files import BeirSource, FileSource
+from hybrid.corpus.irds import IrDatasetsSource
+from hybrid.corpus.records import Document, Query, Skipped, Source, SourceOptions
+from hybrid.corpus.tables import SUFFIXES, table_suffix
+from hybrid.errors import CorpusError
+
+__all__ = ["Document", "Query", "Skipped", "Source", "SourceOptions", "open_source"]
+
+
+def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> Source:
+    """Return the source that ``spec`` names; no document is read yet.
+
+    ``stdlib`` is the bundled collection (a folder of that name is ``./stdlib``); then come an
+    existing folder (BEIR), an existing file (by suffix), and an ir-datasets id.
+
+    Raises:
+        CorpusError: nothing of that name, a file of another kind, or a folder that is not BEIR.
+    """
+    options = options if options is not None else SourceOptions()
+    if spec == "stdlib":
+        return StdlibSource(options)
+    path = Path(spec)
+    if path.is_dir():
+        return BeirSource(path, options)
+    kind = table_suffix(path)
+    if path.is_file():
+        if kind is None:
+            raise CorpusError(
+                f"{spec}: unknown kind of file, expected a name ending in {', '.join(SUFFIXES)} "
+                "(the text forms also with .gz)"
+            )
+        return FileSource(path, options)
+    if kind is not None or isinstance(spec, Path) or str(spec).startswith((".", "/", "~")):
+        raise CorpusError(f"{spec} does not exist; check the path (~ is not expanded)")
+    return IrDatasetsSource(str(spec), options)

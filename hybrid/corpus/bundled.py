@@ -1,0 +1,59 @@
+"""The bundled collection ``stdlib`` as a Source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hybrid.corpus.checks import Columns, Door, Row
+from hybrid.corpus.files import judged_queries, unknown_split
+from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
+from hybrid.qrels import Qrels
+
+
+class StdlibSource:
+    """The docstrings of Python's standard library, gathered from the running interpreter."""
+
+    name = "stdlib"
+
+    def __init__(self, options: SourceOptions) -> None:
+        self.skipped = Skipped()
+        self.skipped_queries = Skipped()
+        self._options = options
+
+    def documents(self) -> Iterator[Document]:
+        """Yield one document for each documented object; see Source."""
+        from hybrid.collections import stdlib
+
+        self.skipped.clear()
+        found = (
+            Row(f"stdlib, {doc_id}", {"id": doc_id, "title": title, "text": text})
+            for doc_id, title, text in stdlib.documents()
+        )
+        columns = Columns(("id",), ("title",), ("text",))
+        yield from Door(self.skipped, self._options.skip_bad).documents(found, columns, self.name)
+
+    def queries(self, split: str | None = None) -> Iterator[Query]:
+        """Yield the queries judged in ``split``, or all for None; see Source."""
+        from hybrid.collections import stdlib
+
+        judged = None if split is None else set(self.qrels(split))
+        found = (Query(query_id, text) for query_id, text in stdlib.queries())
+        yield from judged_queries(found, judged, f"stdlib, split {split}", self._options.skip_bad)
+
+    def qrels(self, split: str) -> Qrels:
+        """Return the judgments of ``split``; see Source."""
+        from hybrid.collections import stdlib
+
+        if split not in self.splits():
+            raise unknown_split(self.name, split, self.splits())
+        return stdlib.qrels(split)
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits."""
+        from hybrid.collections import stdlib
+
+        return tuple(stdlib.splits())
+
+    def document_count(self) -> int | None:
+        """Return None: the count depends on the interpreter."""
+        return None

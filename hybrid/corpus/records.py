@@ -1,0 +1,200 @@
+"""Document, Query, and what every source of them offers."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from hybrid.errors import UsageError
+from hybrid.qrels import Qrels
+
+EXAMPLES_KEPT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document; title and text are never both empty when it comes from a source."""
+
+    doc_id: str
+    text: str
+    title: str = ""
+
+    @property
+    def full_text(self) -> str:
+        """Return title and text joined by a space, the string that encoders see.
+
+        >>> Document("d1", "sorted lists", title="merge").full_text
+        'merge sorted lists'
+        """
+        return (self.title + " " + self.text).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query."""
+
+    query_id: str
+    text: str
+
+
+@dataclass
+class Skipped:
+    """How many records one pass left out, by reason, with the first few places of each.
+
+    >>> skipped = Skipped()
+    >>> skipped.add("empty document", "corpus.jsonl, line 471")
+    >>> print(skipped)
+    1 empty document (corpus.jsonl, line 471)
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Return the number of records left out."""
+        return self.counts.total()
+
+    def add(self, reason: str, place: str) -> None:
+        """Count one record; its place is kept if it is among the first few of its reason."""
+        self.counts[reason] += 1
+        kept = self.examples.setdefault(reason, [])
+        if len(kept) < EXAMPLES_KEPT:
+            kept.append(place)
+
+    def clear(self) -> None:
+        """Forget everything: a new pass begins."""
+        self.counts.clear()
+        self.examples.clear()
+
+    def to_dict(self) -> dict[str, dict[str, object]]:
+        """Return ``{reason: {"count": n, "examples": [...]}}``, most frequent first."""
+        return {
+            reason: {"count": count, "examples": list(self.examples[reason])}
+            for reason, count in self.counts.most_common()
+        }
+
+    def __str__(self) -> str:
+        parts = []
+        for reason, count in self.counts.most_common():
+            more = ", ..." if count > len(self.examples[reason]) else ""
+            parts.append(f"{count} {reason} ({'; '.join(self.examples[reason])}{more})")
+        return "; ".join(parts) or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How to read a source.
+
+    Columns are field names (JSONL keys, header cells, Parquet columns, ir-datasets fields), or
+    numbers from 1 for a TSV or CSV file without a header. None looks for the usual names.
+
+    Attributes:
+        id_column, title_column, text_column: columns of the documents.
+        queries: file with the queries of a single-file corpus (JSONL, TSV, CSV or Parquet).
+        query_id_column, query_text_column: columns of the queries.
+        qrels: file with the judgments of a single-file corpus (TREC or BEIR form).
+        split: the name that ``qrels`` goes by.
+        skip_bad: leave out bad records and count them, instead of an error at the first one.
+        delimiter: the column separator of TSV and CSV files (default: tab, comma).
+        encoding: the encoding of text files.
+
+    Raises:
+        UsageError: an unknown encoding, one in which a newline is not the byte 10 (UTF-16, UTF-32),
+            or a delimiter that is not one character.
+    """
+
+    id_column: str | None = None
+    title_column: str | None = None
+    text_column: str | None = None
+    queries: str | Path | None = None
+    query_id_column: str | None = None
+    query_text_column: str | None = None
+    qrels: str | Path | None = None
+    split: str = "test"
+    skip_bad: bool = False
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        try:
+            codecs.lookup(self.encoding)
+            newline = "\n".encode(self.encoding)
+        except (LookupError, ValueError) as error:
+            raise UsageError(
+                f"encoding {self.encoding!r} is not a text encoding that Python knows; "
+                "give one such as utf-8, latin-1, cp1252, gb18030"
+            ) from error
+        if newline != b"\n":
+            raise UsageError(
+                f"encoding {self.encoding!r} cannot be read line by line; convert the file to "
+                f"utf-8 first (iconv -f {self.encoding} -t utf-8)"
+            )
+        if self.delimiter is not None and (
+            len(self.delimiter) != 1 or self.delimiter in '"\r\n\0 '
+        ):
+            raise UsageError(
+                f"delimiter {self.delimiter!r} must be one character other than a quote, a space "
+                "or a newline"
+            )
+
+
+class Source(Protocol):
+    """A corpus that can be read any number of times, with its queries and judgments.
+
+    Nothing holds the corpus: ``documents`` streams. To find duplicates it keeps the set of ids
+    seen so far (about 100 bytes a document).
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name for messages and for the manifest of an index."""
+        ...
+
+    @property
+    def skipped(self) -> Skipped:
+        """Return what the latest pass of ``documents`` left out (only with ``skip_bad``)."""
+        ...
+
+    @property
+    def skipped_queries(self) -> Skipped:
+        """Return what the latest pass of ``queries`` left out (only with ``skip_bad``)."""
+        ...
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the documents in the order of the source.
+
+        Raises:
+            CorpusError: a bad record (file, line and reason), no documents at all, or a source
+                that cannot be read.
+        """
+        ...
+
+    def queries(self, split: str | None = None) -> Iterator[Query]:
+        """Yield the queries judged in ``split``, or all of them for None.
+
+        Raises:
+            CorpusError: a bad record, an unknown split, a source without queries, or (unless
+                ``skip_bad``) a judged query without text.
+        """
+        ...
+
+    def qrels(self, split: str) -> Qrels:
+        """Return the judgments of ``split``.
+
+        Raises:
+            CorpusError: an unknown split (the message lists the known ones) or broken judgments.
+        """
+        ...
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits that have judgments."""
+        ...
+
+    def document_count(self) -> int | None:
+        """Return about how many documents there are, for progress; None where unknown."""
+        ...
