@@ -1,0 +1,1 @@
+"""Indexes over encoded documents: inverted (sparse), vector (dense), and both joined."""
