@@ -37,6 +37,10 @@ class IndexLockedError(HybridError):
     """Another process is writing to the index."""
 
 
+class StorageError(HybridError):
+    """A disk that is full, read-only or failing while an index is written; nothing was changed."""
+
+
 class ModelError(HybridError):
     """A model that cannot be found, loaded or trusted."""
 

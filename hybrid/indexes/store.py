@@ -1,0 +1,262 @@
+"""Writing an index: a directory of generations and one atomic switch between whole states.
+
+    INDEX/CURRENT                            names the generation to read
+    INDEX/LOCK                               held by the one writer
+    INDEX/generations/000001-<checksum>/     manifest.json and the files that it names
+
+A generation is written under a temporary name, made lasting, renamed, and never changed after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hybrid
+from hybrid.errors import HybridError, OutputExistsError, UsageError
+from hybrid.indexes import files, lock
+from hybrid.indexes.generation import (
+    CURRENT,
+    GENERATION_NAME,
+    GENERATIONS,
+    Generation,
+    open_generation,
+    read_current,
+)
+from hybrid.indexes.manifest import (
+    FORMAT_NAME,
+    FORMAT_VERSION,
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    parse_manifest,
+    safe_name,
+)
+
+__all__ = ["Generation", "NewGeneration", "new_generation", "open_generation"]
+
+LOCK = "LOCK"
+_TEMPORARY = "unfinished-"
+
+
+def write_current(index_dir: Path, name: str) -> None:
+    """Make ``name`` the current generation: the one atomic step of a commit."""
+    text = (
+        f"{FORMAT_NAME} {FORMAT_VERSION}\ncreated-by hybrid-retrieval {hybrid.__version__}\n"
+        f"generation {name}\n"
+    ).encode()
+    last = f"checksum {files.checksum(text)}\n".encode()
+    files.replace_file(index_dir / CURRENT, text + last)
+
+
+class NewGeneration:
+    """A generation being written. Put files below ``directory``, then `commit`."""
+
+    def __init__(self, home: Path, number: int, parent: Generation | None, workspace: Path) -> None:
+        self._home = home
+        self._number = number
+        self._workspace = workspace
+        self._reused: set[str] = set()
+        self.parent = parent
+        self.name: str | None = None
+        self.directory = home / GENERATIONS / f"{_TEMPORARY}{number:06d}"
+        self.directory.mkdir(parents=True)
+
+    @property
+    def workspace(self) -> Path:
+        """A folder for finished shards: it outlives a crash, Ctrl-C or full disk, not a commit."""
+        self._workspace.mkdir(parents=True, exist_ok=True)
+        return self._workspace
+
+    def reuse(self, *names: str) -> None:
+        """Take files or whole folders of the parent as they are, by hard link, without reading.
+
+        Raises:
+            UsageError: there is no parent, or it has no such file or folder.
+        """
+        if self.parent is None:
+            raise UsageError("a new index has no earlier generation to reuse files from")
+        for name in names:
+            found = [name] if name in self.parent.manifest.files else self.parent.names(name)
+            if not found:
+                raise UsageError(f"generation {self.parent.name} has no file or folder {name!r}")
+            for each in found:
+                files.link_file(self.parent.directory / each, self.directory / each)
+                self._reused.add(each)
+
+    def commit(self, content: Mapping[str, Any]) -> None:
+        """Write the manifest, make everything last, and switch to this generation.
+
+        ``content`` is JSON data: counts, branches, encoder fingerprints.
+
+        Raises:
+            UsageError: committed already, or a file has an unusable name.
+        """
+        if self.name is not None:
+            raise UsageError("this generation is committed already")
+        manifest = Manifest(
+            number=self._number,
+            created_by=f"hybrid-retrieval {hybrid.__version__}",
+            created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            files={name: self._entry(name) for name in files.regular_files(self.directory)},
+            content=content,
+        )
+        data = manifest.to_bytes()
+        parse_manifest(data, "the new manifest")
+        for folder, _, _ in os.walk(self.directory, topdown=False):
+            files.sync_folder(Path(folder))
+        files.write_file(self.directory / MANIFEST, data)
+        files.sync_folder(self.directory)
+        name = f"{self._number:06d}-{files.checksum(data)}"
+        os.rename(self.directory, self._home / GENERATIONS / name)
+        files.sync_folder(self._home / GENERATIONS)
+        write_current(self._home, name)
+        self.name = name
+
+    def _entry(self, name: str) -> FileEntry:
+        if not safe_name(name) or name == MANIFEST:
+            raise UsageError(f"{name!r} cannot be the name of a file in an index")
+        if self.parent is not None and name in self._reused:
+            return self.parent.manifest.files[name]
+        return FileEntry(*files.checksum_file(self.directory / name, sync=True))
+
+
+@contextlib.contextmanager
+def new_generation(
+    index_dir: str | Path, *, create: bool, keep: int = 1
+) -> Iterator[NewGeneration]:
+    """Give a generation to fill and commit; without a commit the index stays as it was.
+
+    ``create`` makes a new index: it appears at ``index_dir`` in one step, when committed; until
+    then everything lies in ``INDEX.building`` beside it. ``keep`` is how many earlier generations
+    stay for repair; those that a reader holds stay in any case.
+
+    Raises:
+        OutputExistsError: ``create``, and ``index_dir`` exists.
+        IndexLockedError: another writer is at work.
+        StorageError: the disk is full or failing; nothing was changed.
+    """
+    index_dir = Path(index_dir)
+    with _storage_errors(f"writing the index {index_dir}"):
+        if create:
+            with _create(index_dir) as generation:
+                yield generation
+        else:
+            with _extend(index_dir, keep) as generation:
+                yield generation
+
+
+@contextlib.contextmanager
+def _create(index_dir: Path) -> Iterator[NewGeneration]:
+    _refuse_existing(index_dir)
+    building = index_dir.with_name(index_dir.name + ".building")
+    building.mkdir(parents=True, exist_ok=True)
+    home = building / "index"
+    workspace = building / "workspace"
+    with lock.writer_lock(building / LOCK, str(index_dir)):
+        files.remove_tree(home)
+        try:
+            generation = NewGeneration(home, 1, None, workspace)
+            yield generation
+            if generation.name is not None:
+                (home / LOCK).touch()
+                _publish(home, index_dir)
+                files.remove_tree(workspace)
+        except HybridError:
+            files.remove_tree(workspace)
+            raise
+        finally:
+            files.remove_tree(home)
+            if not workspace.exists() or not any(workspace.iterdir()):
+                files.remove_tree(building)
+
+
+def _publish(home: Path, index_dir: Path) -> None:
+    _refuse_existing(index_dir)
+    files.sync_folder(home)
+    try:
+        os.rename(home, index_dir)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            _refuse_existing(index_dir)
+        raise
+    files.sync_folder(index_dir.parent)
+
+
+def _refuse_existing(index_dir: Path) -> None:
+    if os.path.lexists(index_dir):
+        raise OutputExistsError(
+            f"{index_dir} exists, and nothing is overwritten; remove it or give another path"
+        )
+
+
+@contextlib.contextmanager
+def _extend(index_dir: Path, keep: int) -> Iterator[NewGeneration]:
+    read_current(index_dir)
+    workspace = index_dir / "workspace"
+    with lock.writer_lock(index_dir / LOCK, str(index_dir)), open_generation(index_dir) as parent:
+        _remove_leftovers(index_dir, parent.manifest.number)
+        generation = NewGeneration(index_dir, parent.manifest.number + 1, parent, workspace)
+        try:
+            yield generation
+            if generation.name is not None:
+                files.remove_tree(workspace)
+                parent.close()
+                remove_old(index_dir, keep)
+        except HybridError:
+            files.remove_tree(workspace)
+            raise
+        finally:
+            files.remove_tree(generation.directory)
+
+
+def _remove_leftovers(index_dir: Path, current_number: int) -> None:
+    """Remove what a dead writer left: unfinished folders and generations never switched to."""
+    for entry in (index_dir / GENERATIONS).iterdir():
+        match = GENERATION_NAME.fullmatch(entry.name)
+        if entry.name.startswith(_TEMPORARY) or not (entry / MANIFEST).exists():
+            files.remove_tree(entry)
+        elif match is not None and int(match[1]) > current_number:
+            _remove_generation(entry)
+
+
+def remove_old(index_dir: Path, keep: int) -> None:
+    """Remove the generations before the current one, but for ``keep`` and those being read."""
+    current = read_current(index_dir)
+    for name in generation_names(index_dir):
+        if name < current:
+            keep -= 1
+            if keep < 0:
+                _remove_generation(index_dir / GENERATIONS / name)
+
+
+def generation_names(index_dir: Path) -> list[str]:
+    """Return the names of the committed generations on disk, newest first."""
+    folder = index_dir / GENERATIONS
+    names = [entry.name for entry in folder.iterdir() if GENERATION_NAME.fullmatch(entry.name)]
+    return sorted(names, key=lambda name: int(name.partition("-")[0]), reverse=True)
+
+
+def _remove_generation(directory: Path) -> None:
+    manifest = directory / MANIFEST
+    with contextlib.suppress(OSError), lock.claim_for_removal(manifest) as unused:
+        if unused:
+            # The manifest goes first: without it no reader takes the folder for a generation.
+            manifest.unlink()
+            files.remove_tree(directory)
+
+
+@contextlib.contextmanager
+def _storage_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        replacement = files.storage_error(error, doing)
+        if replacement is None or isinstance(error, HybridError):
+            raise
+        raise replacement from error
