@@ -1,0 +1,86 @@
+"""Integer impacts: what a system that counts term occurrences stores of a learned weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import UsageError
+
+LARGEST_IMPACT = 2**31 - 1
+
+
+@dataclass
+class Rounding:
+    """What rounding to integers did: counts, and the total weight before and after.
+
+    Attributes:
+        scale: the factor before rounding; impact = round(scale * weight), halves to even.
+        postings: weights that are kept, with an impact of 1 or more.
+        dropped: weights that round to 0, so that the term is lost.
+        weight_lost: their part of all weight, from 0 to 1.
+        largest_error: the greatest |impact / scale - weight|; at most 0.5 / scale.
+    """
+
+    scale: float
+    postings: int = 0
+    dropped: int = 0
+    largest_error: float = 0.0
+    _weight: float = 0.0
+    _weight_dropped: float = 0.0
+
+    @property
+    def weight_lost(self) -> float:
+        """Return the part of all weight that the dropped postings held."""
+        return self._weight_dropped / self._weight if self._weight else 0.0
+
+    def impacts(self, weights: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """Return int64 impacts of ``weights``, any shape, and count what is kept and lost.
+
+        Raises:
+            UsageError: a weight that is negative or not finite, or an impact over 2^31 - 1.
+
+        >>> Rounding(scale=100).impacts(np.array([1.234, 0.004], np.float32)).tolist()
+        [123, 0]
+        """
+        exact = weights.astype(np.float64)
+        if not np.isfinite(exact).all() or (exact < 0).any():
+            raise UsageError(
+                "weights must be finite and not negative to become impacts; this encoder gives "
+                "others, and a system that counts occurrences cannot hold them"
+            )
+        scaled = np.rint(exact * self.scale)
+        if scaled.size and scaled.max() > LARGEST_IMPACT:
+            raise UsageError(
+                f"scale {self.scale} turns weight {exact.max()} into an impact over 2^31 - 1; "
+                "give a smaller scale"
+            )
+        lost = (scaled == 0) & (exact > 0)
+        self.postings += int(np.count_nonzero(scaled))
+        self.dropped += int(np.count_nonzero(lost))
+        self._weight += float(exact.sum())
+        self._weight_dropped += float(exact[lost].sum())
+        error = np.abs(scaled / self.scale - exact)
+        self.largest_error = max(self.largest_error, float(error.max(initial=0.0)))
+        return scaled.astype(np.int64)
+
+    def to_dict(self) -> Mapping[str, float]:
+        """Return the figures for a report or a JSON file."""
+        return {
+            "scale": self.scale,
+            "postings": self.postings,
+            "dropped": self.dropped,
+            "weight_lost": self.weight_lost,
+            "largest_error": self.largest_error,
+        }
+
+
+def checked_scale(scale: float) -> float:
+    """Return the scale; a UsageError if it is not a finite number over 0."""
+    if not (np.isfinite(scale) and scale > 0):
+        raise UsageError(f"scale {scale!r} must be a finite number over 0; 100 is customary")
+    return float(scale)
