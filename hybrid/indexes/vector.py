@@ -1,0 +1,274 @@
+"""The dense branch: vectors on disk, memory-mapped, searched by inner product.
+
+Whatever finds the candidates, the score that comes back is computed by one fixed-order kernel, so
+it depends on query and document alone, and the order is exact: score descending, then doc_num.
+
+Why the flat search misses nothing. Let ``s`` be the exact inner product of a query and a document
+in d dimensions and ``f`` a float32 sum of its products in any order, with or without fused
+multiply-add. Then ``|f - s| <= gamma(d) * |q| * |x|`` with ``gamma(d) = d*u / (1 - d*u)``,
+``u = 2**-24`` (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). FAISS returns the
+best few by ``f``; every other document has ``f <= lowest``, thus ``s <= lowest + margin``. If that,
+rounded, is below the k-th best final score, no other document can enter the first k, not even by
+a tie. If it is not, as with many duplicates, the kernel answers the query over everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.indexes import scan
+from hybrid.indexes.arrays import ArrayWriter, open_array
+from hybrid.kernels import dense
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+Kind = Literal["flat", "ivf", "hnsw"]
+
+VECTORS = "vectors.npy"
+DESCRIPTION = "vector.json"
+MAX_NORM = 1e15
+MAX_DIMENSION = 65_536
+_ROUNDING = 2.0**-24
+
+
+class VectorIndex:
+    """Dense vectors of one dimension, memory-mapped from one directory."""
+
+    def __init__(self, vectors: Floats, kind: Kind, largest_norm: float) -> None:
+        self._vectors = vectors
+        self._largest_norm = largest_norm
+        self._scan: scan.Scan = scan.faiss_scan
+        self.kind: Kind = kind
+
+    @property
+    def doc_count(self) -> int:
+        """Number of documents."""
+        return len(self._vectors)
+
+    @property
+    def dimension(self) -> int:
+        """Components of a vector."""
+        return int(self._vectors.shape[1])
+
+    @staticmethod
+    def build(
+        vectors: Iterable[Floats],
+        directory: Path,
+        *,
+        dimension: int,
+        kind: Kind = "flat",
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write the index files into an existing directory.
+
+        Args:
+            vectors: parts of the collection, float32 (n, dimension), in doc_num order.
+            directory: where the files go.
+            dimension: components of a vector.
+            kind: ``flat`` compares with every vector; ``ivf`` and ``hnsw`` with a part of them.
+            seed: of the training of ``ivf`` and ``hnsw``; recorded.
+            progress: called with the number of newly written vectors.
+
+        Raises:
+            UsageError: a part of another width, or a vector that is not finite.
+        """
+        largest = 0.0
+        with ArrayWriter(directory / VECTORS, np.float32, (dimension,)) as writer:
+            for part in vectors:
+                checked = _checked(part, dimension, f"Documents from number {writer.count} on")
+                largest = max(largest, _largest_norm(checked))
+                writer.append(checked)
+                if progress is not None:
+                    progress(len(checked))
+            count = writer.count
+        description = {
+            "kind": kind,
+            "count": count,
+            "dimension": dimension,
+            "largest_norm": largest,
+            "seed": seed,
+        }
+        (directory / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+
+    @staticmethod
+    def open(directory: Path) -> VectorIndex:
+        """Return the index stored in ``directory``; vectors are mapped, not read.
+
+        Raises:
+            CorruptIndexError: a file is missing or does not fit the others.
+        """
+        description = _described(directory / DESCRIPTION)
+        shape = (description["count"], description["dimension"])
+        vectors = open_array(directory / VECTORS, np.float32, shape)
+        return VectorIndex(vectors, description["kind"], description["largest_norm"])
+
+    def use_torch(self, device: str) -> None:
+        """Find candidates by torch on ``device`` (such as ``cuda``) from now on; same results."""
+        self._scan = scan.torch_scan(device)
+
+    def search(
+        self,
+        queries: Floats,
+        k: int,
+        *,
+        threads: int = 0,
+        subset: Ints | None = None,
+    ) -> tuple[Ints, Floats]:
+        """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
+
+        Ordered by score descending, then doc_num ascending.
+
+        Args:
+            queries: float32 (queries, dimension).
+            k: at least 1; may exceed the number of documents.
+            threads: 0 means one a core. Changes no bit of the result.
+            subset: search only these doc_nums, ascending int32; the work is proportional to it.
+
+        Raises:
+            UsageError: k below 1, queries of another width, or doc_nums that are not there.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}; it must be at least 1")
+        queries = _checked(queries, self.dimension, "The queries")
+        if subset is not None:
+            subset = self._checked_subset(subset)
+        nums = np.full((len(queries), k), -1, dtype=np.int32)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        total = self.doc_count if subset is None else len(subset)
+        depth = min(k, total)
+        if not len(queries) or not depth:
+            return nums, scores
+        fetch = min(total, depth + max(32, depth // 4))
+        with scan.faiss_threads(threads):
+            if subset is None:
+                rounded, found = self._scan(queries, self._vectors, fetch)
+            else:
+                rounded, found = scan.scan_subset(self._scan, queries, self._vectors, subset, fetch)
+        candidates = found.astype(np.int32)
+        bound = rounded[:, -1] + self._margin(queries)
+
+        def answer(row: int) -> None:
+            best, values = self._best(queries[row], candidates[row], depth)
+            if fetch < total and not values[-1] > np.float32(bound[row]):
+                every = np.arange(total, dtype=np.int32) if subset is None else subset
+                best, values = self._best(queries[row], every, depth)
+            nums[row, :depth] = best
+            scores[row, :depth] = values
+
+        _each(answer, len(queries), threads)
+        return nums, scores
+
+    def score(self, queries: Floats, doc_nums: Ints) -> Floats:
+        """Return the score of each named document, float32 of the shape of ``doc_nums``.
+
+        The bits are those that ``search`` returns for the same pair; -1 scores -inf.
+
+        Args:
+            queries: float32 (queries, dimension).
+            doc_nums: int32 (queries, c).
+        """
+        queries = _checked(queries, self.dimension, "The queries")
+        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
+        if doc_nums.ndim != 2 or len(doc_nums) != len(queries):
+            raise UsageError(
+                f"doc_nums has shape {doc_nums.shape}; one row for each of the {len(queries)} "
+                "queries was expected"
+            )
+        self._check_nums(doc_nums, lowest=-1)
+        out = np.empty(doc_nums.shape, dtype=np.float32)
+        for row in range(len(queries)):
+            dense.score_rows(queries[row], self._vectors, doc_nums[row], out[row])
+        return out
+
+    def vectors(self, doc_nums: Ints) -> Floats:
+        """Return the stored vectors of ``doc_nums``, float32 (len(doc_nums), dimension)."""
+        doc_nums = np.asarray(doc_nums, dtype=np.int32)
+        self._check_nums(doc_nums, lowest=0)
+        return np.array(self._vectors[doc_nums])
+
+    def _best(self, query: Floats, doc_nums: Ints, depth: int) -> tuple[Ints, Floats]:
+        scores = np.empty(len(doc_nums), dtype=np.float32)
+        dense.score_rows(query, self._vectors, doc_nums, scores)
+        order = np.lexsort((doc_nums, -scores))[:depth]
+        return doc_nums[order], scores[order]
+
+    def _margin(self, queries: Floats) -> NDArray[np.float64]:
+        """Return how far a float32 score may lie from the final one, for each query.
+
+        The second term is the kernel's own float64 sum; the last, products below float32's range.
+        """
+        terms = self.dimension * _ROUNDING
+        gamma = terms / (1 - terms) + self.dimension * 2.0**-52
+        norms = np.linalg.norm(queries.astype(np.float64), axis=1)
+        margin: NDArray[np.float64] = gamma * norms * self._largest_norm + 1e-37
+        return margin
+
+    def _checked_subset(self, subset: Ints) -> Ints:
+        checked = np.ascontiguousarray(subset, dtype=np.int32)
+        self._check_nums(checked, lowest=0)
+        if checked.ndim != 1 or (np.diff(checked) <= 0).any():
+            raise UsageError("a subset must be one-dimensional, ascending and free of duplicates")
+        return checked
+
+    def _check_nums(self, doc_nums: Ints, *, lowest: int) -> None:
+        if doc_nums.size and (doc_nums.min() < lowest or doc_nums.max() >= self.doc_count):
+            raise UsageError(
+                f"doc_nums run from {doc_nums.min()} to {doc_nums.max()}; the index has "
+                f"{self.doc_count} documents, numbered from 0"
+            )
+
+
+def _checked(vectors: Floats, dimension: int, what: str) -> Floats:
+    checked = np.ascontiguousarray(vectors, dtype=np.float32)
+    if checked.ndim != 2 or checked.shape[1] != dimension:
+        raise UsageError(
+            f"{what}: vectors of shape {checked.shape}; (n, {dimension}) was expected. Use the "
+            "encoder that the index was built with"
+        )
+    if not np.isfinite(checked).all() or _largest_norm(checked) > MAX_NORM:
+        raise UsageError(f"{what}: a vector is not finite, or longer than {MAX_NORM:g}")
+    return checked
+
+
+def _largest_norm(vectors: Floats) -> float:
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return float(np.sqrt(squares.max(initial=0.0)) * (1 + 1e-12))
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptIndexError(f"{path} is not readable JSON: {error}") from error
+    wanted: dict[str, Callable[[Any], bool]] = {
+        "kind": lambda value: value in ("flat", "ivf", "hnsw"),
+        "count": lambda value: type(value) is int and 0 <= value < 2**31,
+        "dimension": lambda value: type(value) is int and 0 < value <= MAX_DIMENSION,
+        "largest_norm": lambda value: type(value) in (int, float) and 0 <= value <= 2 * MAX_NORM,
+    }
+    for key, good in wanted.items():
+        if not isinstance(description, dict) or not good(description.get(key)):
+            raise CorruptIndexError(f"{path} has no usable {key!r}")
+    return dict(description)
+
+
+def _each(job: Callable[[int], None], count: int, threads: int) -> None:
+    """Run the job for every row; the kernel releases the interpreter lock."""
+    workers = min(threads if threads > 0 else cpu_count() or 1, count)
+    if workers <= 1:
+        for row in range(count):
+            job(row)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(job, range(count)):
+            pass

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.indexes.vector import VectorIndex
+from hybrid.kernels.dense import dot, dot_reference
+
+Floats = NDArray[np.float32]
+
+
+def make(directory: Path, vectors: Floats, parts: int = 1, **options: object) -> VectorIndex:
+    directory.mkdir(exist_ok=True)
+    VectorIndex.build(
+        np.array_split(vectors, parts),
+        directory,
+        dimension=vectors.shape[1],
+        **options,  # type: ignore[arg-type]
+    )
+    return VectorIndex.open(directory)
+
+
+def twin(
+    vectors: Floats, queries: Floats, k: int, subset: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.int32], Floats]:
+    """The same search in plain NumPy: every score, sorted by score, then number."""
+    nums = np.full((len(queries), k), -1, dtype=np.int32)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    docs = np.arange(len(vectors)) if subset is None else subset
+    for row, query in enumerate(queries):
+        values = np.array([dot_reference(query, vectors[doc]) for doc in docs], dtype=np.float32)
+        order = np.lexsort((docs, -values))[:k]
+        nums[row, : len(order)] = docs[order]
+        scores[row, : len(order)] = values[order]
+    return nums, scores
+
+
+def random(seed: int, *shape: int) -> Floats:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 7, 8, 9, 15, 16, 100, 384])
+def test_the_kernel_is_its_definition_and_near_the_real_product(dimension: int) -> None:
+    for seed in range(20):
+        a, b = random(seed, 2, dimension)
+        assert dot(a, b) == dot_reference(a, b)
+        exact = sum(x * y for x, y in zip(a.tolist(), b.tolist(), strict=True))
+        assert dot(a, b) == pytest.approx(exact, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 10, 60, 500])
+@pytest.mark.parametrize("count", [0, 1, 2, 50, 300])
+@pytest.mark.parametrize("query_count", [0, 1, 3, 30])
+def test_search_is_its_numpy_twin(tmp_path: Path, k: int, count: int, query_count: int) -> None:
+    vectors, queries = random(1, count, 12), random(2, query_count, 12)
+    index = make(tmp_path / "dense", vectors, parts=3)
+    nums, scores = index.search(queries, k)
+    expected = twin(vectors, queries, k)
+    np.testing.assert_array_equal(nums, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+    assert (nums.dtype, scores.dtype, nums.shape) == (np.int32, np.float32, (query_count, k))
+
+
+@pytest.mark.parametrize(
+    "duplicates",
+    [
+        pytest.param(lambda base: base[np.arange(400) % 3], id="three vectors, each many times"),
+        pytest.param(lambda base: base[np.zeros(400, dtype=int)], id="one vector"),
+        pytest.param(lambda base: np.zeros_like(base), id="all zero"),
+        pytest.param(lambda base: np.sign(base), id="few distinct scores"),
+        pytest.param(
+            lambda base: np.nextafter(base[np.zeros(400, dtype=int)], np.sign(base)),
+            id="one vector, each component moved by its last bit",
+        ),
+        pytest.param(lambda base: base[:, ::-1].copy(), id="the same products in another order"),
+    ],
+)
+def test_ties_at_the_cut_are_exact(tmp_path: Path, duplicates: object) -> None:
+    base = random(3, 400, 24)
+    vectors = np.ascontiguousarray(duplicates(base), dtype=np.float32)  # type: ignore[operator]
+    queries = np.concatenate([random(4, 3, 24), vectors[:2], np.ones((1, 24), np.float32)])
+    index = make(tmp_path / "dense", vectors)
+    for k in (1, 5, 37, 399):
+        nums, scores = index.search(queries, k)
+        expected = twin(vectors, queries, k)
+        np.testing.assert_array_equal(nums, expected[0])
+        np.testing.assert_array_equal(scores, expected[1])
+
+
+def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
+    tmp_path: Path,
+) -> None:
+    """A scan may be wrong by the margin; here it is, in the worst direction."""
+    vectors = random(5, 1, 16) + np.float32(2**-22) * random(6, 500, 16)
+    queries = random(7, 4, 16)
+    index = make(tmp_path / "dense", vectors)
+    margin = index._margin(queries)[:, None]
+
+    def worst(rows: Floats, documents: Floats, count: int) -> tuple[Floats, NDArray[np.int64]]:
+        exact = rows.astype(np.float64) @ documents.astype(np.float64).T
+        best = exact >= np.sort(exact, axis=1)[:, [-20]]
+        wrong = (exact + np.where(best, -1, 1) * margin * 0.9).astype(np.float32)
+        order = np.argsort(-wrong, axis=1)[:, :count]
+        return np.take_along_axis(wrong, order, axis=1), order
+
+    index._scan = worst
+    nums, _ = index.search(queries, 10)
+    np.testing.assert_array_equal(nums, twin(vectors, queries, 10)[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(),
+    count=st.integers(1, 40),
+    dimension=st.integers(1, 9),
+    k=st.integers(1, 45),
+)
+def test_search_over_a_subset_is_its_twin(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
+    count: int,
+    dimension: int,
+    k: int,
+) -> None:
+    seed = data.draw(st.integers(0, 2**16))
+    vectors = np.round(random(seed, count, dimension))  # whole numbers: many ties
+    queries = np.round(random(seed + 1, 2, dimension))
+    subset = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1)))), dtype=np.int32)
+    index = make(tmp_path_factory.mktemp("dense"), vectors)
+    nums, scores = index.search(queries, k, subset=subset)
+    expected = twin(vectors, queries, k, subset)
+    np.testing.assert_array_equal(nums, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+
+
+@pytest.mark.parametrize("step", [1, 2, 37])
+def test_a_subset_larger_than_one_chunk(tmp_path: Path, step: int) -> None:
+    vectors, queries = random(8, 20_000, 4), random(9, 3, 4)
+    subset = np.arange(5, 19_000, step, dtype=np.int32)
+    subset = np.delete(subset, [3, 100])
+    index = make(tmp_path / "dense", vectors)
+    nums, scores = index.search(queries, 50, subset=subset)
+    every, values = make(tmp_path / "part", vectors[subset]).search(queries, 50)
+    np.testing.assert_array_equal(nums, subset[every])
+    np.testing.assert_array_equal(scores, values)
+
+
+def test_search_and_score_agree_to_the_bit_at_any_batch_and_thread_count(tmp_path: Path) -> None:
+    vectors, queries = random(10, 2000, 50), random(11, 64, 50)
+    index = make(tmp_path / "dense", vectors)
+    nums, scores = index.search(queries, 20)
+    np.testing.assert_array_equal(index.score(queries, nums), scores)
+    for threads in (1, 2, 5):
+        again = index.search(queries, 20, threads=threads)
+        np.testing.assert_array_equal(again[0], nums)
+        np.testing.assert_array_equal(again[1], scores)
+    for row in range(len(queries)):
+        alone = index.search(queries[row : row + 1], 20)
+        np.testing.assert_array_equal(alone[0][0], nums[row])
+        np.testing.assert_array_equal(alone[1][0], scores[row])
+
+
+def test_torch_finds_the_same(tmp_path: Path) -> None:
+    vectors, queries = random(12, 3000, 20), random(13, 5, 20)
+    index = make(tmp_path / "dense", vectors)
+    expected = index.search(queries, 15)
+    index.use_torch("cpu")
+    for subset in (None, np.arange(0, 3000, 2, dtype=np.int32)):
+        found = index.search(queries, 15, subset=subset)
+        if subset is not None:
+            expected = twin(vectors, queries, 15, subset)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_score_of_nothing_is_minus_infinity_and_vectors_come_back(tmp_path: Path) -> None:
+    vectors = random(14, 5, 3)
+    index = make(tmp_path / "dense", vectors)
+    scores = index.score(vectors[:1], np.array([[2, -1]], dtype=np.int32))
+    assert scores.tolist() == [[dot_reference(vectors[0], vectors[2]), -np.inf]]
+    np.testing.assert_array_equal(index.vectors(np.array([4, 0], np.int32)), vectors[[4, 0]])
+    assert (index.doc_count, index.dimension, index.kind) == (5, 3, "flat")
+
+
+def test_bad_arguments_are_refused(tmp_path: Path) -> None:
+    index = make(tmp_path / "dense", random(15, 5, 3))
+    query = random(16, 1, 3)
+    with pytest.raises(UsageError, match="k is 0"):
+        index.search(query, 0)
+    with pytest.raises(UsageError, match=r"shape \(1, 4\); \(n, 3\) was expected"):
+        index.search(random(16, 1, 4), 1)
+    for subset in ([3, 1], [1, 1], [5], [-1]):
+        with pytest.raises(UsageError):
+            index.search(query, 1, subset=np.array(subset, np.int32))
+    for nums in ([[5]], [[-2]], [[1], [1]], [1]):
+        with pytest.raises(UsageError):
+            index.score(query, np.array(nums, np.int32))
+    for bad in (np.nan, np.inf, 1e20):
+        with pytest.raises(UsageError, match="not finite"):
+            index.search(np.full((1, 3), bad, np.float32), 1)
+        with pytest.raises(UsageError, match="number 0 on"):
+            make(tmp_path / "bad", np.full((1, 3), bad, np.float32))
+        (tmp_path / "bad" / "vectors.npy").unlink()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("count", 6),
+        ("count", -1),
+        ("count", 5.0),
+        ("dimension", 4),
+        ("dimension", 0),
+        ("kind", "tree"),
+        ("largest_norm", "long"),
+        ("largest_norm", float("nan")),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    make(tmp_path / "dense", random(17, 5, 3))
+    path = tmp_path / "dense" / "vector.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(CorruptIndexError):
+        VectorIndex.open(tmp_path / "dense")
+
+
+@pytest.mark.parametrize("damage", ["longer", "shorter", "object", "text", "missing"])
+def test_an_array_file_that_is_none_is_refused(tmp_path: Path, damage: str) -> None:
+    make(tmp_path / "dense", random(18, 5, 3))
+    path = tmp_path / "dense" / "vectors.npy"
+    data = path.read_bytes()
+    if damage == "longer":
+        path.write_bytes(data + b"x")
+    elif damage == "shorter":
+        path.write_bytes(data[:-1])
+    elif damage == "object":
+        path.unlink()
+        np.save(path, np.array([[{}, {}, {}]] * 5, dtype=object), allow_pickle=True)
+    elif damage == "text":
+        path.write_text("vectors")
+    else:
+        path.unlink()
+    with pytest.raises(CorruptIndexError, match=r"vectors\.npy"):
+        VectorIndex.open(tmp_path / "dense")
