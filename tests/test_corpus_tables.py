@@ -160,8 +160,9 @@ def test_broken_parquet(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "c.parquet"
     path.write_bytes(b"PAR1 this is not Parquet")
-    with pytest.raises(CorpusError, match="not a Parquet file"):
+    with pytest.raises(CorpusError, match="after row 0: broken Parquet data"):
         read(path)
+    assert open_source(path).document_count() is None
     texts = [f"text number {n}" for n in range(5000)]
     parquet.write_table(pa.table({"id": [str(n) for n in range(5000)], "text": texts}), path)
     data = bytearray(path.read_bytes())

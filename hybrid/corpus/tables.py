@@ -60,7 +60,7 @@ def line_count(path: Path) -> int | None:
     if path.suffix == ".gz" or not path.is_file():
         return None
     if table_suffix(path) == ".parquet":
-        return int(_parquet(path).metadata.num_rows)
+        return _parquet_count(path)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
 
@@ -172,24 +172,35 @@ def _numbered(path: Path, columns: Columns, cells: Sequence[str]) -> list[str]:
     return [str(position) for position in range(1, len(cells) + 1)]
 
 
-def _parquet(path: Path):  # type: ignore[no-untyped-def]
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise CorpusError(f"{path} does not exist; check the path") from error
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorpusError(f"{path} is not a Parquet file that can be read: {error}") from error
-
-
 def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
     """Yield rows; a whole column of integers as id becomes strings, as it has one type."""
     import pyarrow
+    from pyarrow.parquet import ParquetFile
 
-    file = _parquet(path)
-    present = file.schema_arrow.names
+    number = 0
+    try:
+        with ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            used = _parquet_columns(path, columns, schema.names)
+            ids = [name for name in columns.id if name in used]
+            whole = [name for name in ids if pyarrow.types.is_integer(schema.field(name).type)]
+            for batch in file.iter_batches(batch_size=PARQUET_BATCH, columns=used):
+                for record in batch.to_pylist():
+                    number += 1
+                    for name in whole:
+                        record[name] = None if record[name] is None else str(record[name])
+                    yield Row(f"{path}, row {number}", record)
+            expected = file.metadata.num_rows
+    except FileNotFoundError as error:
+        raise CorpusError(f"{path} does not exist; check the path") from error
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path}, after row {number}: broken Parquet data ({error})") from error
+    if number != expected:
+        raise CorpusError(f"{path}: broken Parquet data ({number} rows, {expected} promised)")
+
+
+def _parquet_columns(path: Path, columns: Columns, present: Sequence[str]) -> list[str]:
+    """Return which columns to read; a CorpusError if id, text or a chosen title is not there."""
     titles = (columns.title,) if columns.title_chosen else ()
     for wanted in (columns.id, columns.text, *titles):
         if not any(name in present for name in wanted):
@@ -197,20 +208,14 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
                 f"{path}: no column {' or '.join(map(repr, wanted))}, found "
                 f"{', '.join(map(repr, present))}; name the columns of id and text"
             )
-    used = [name for name in (*columns.id, *columns.title, *columns.text) if name in present]
-    whole = {
-        name
-        for name in columns.id
-        if name in present and pyarrow.types.is_integer(file.schema_arrow.field(name).type)
-    }
-    number = 0
+    return [name for name in (*columns.id, *columns.title, *columns.text) if name in present]
+
+
+def _parquet_count(path: Path) -> int | None:
+    import pyarrow
+    from pyarrow.parquet import read_metadata
+
     try:
-        for batch in file.iter_batches(batch_size=PARQUET_BATCH, columns=used):
-            for record in batch.to_pylist():
-                number += 1
-                for name in whole:
-                    if record[name] is not None:
-                        record[name] = str(record[name])
-                yield Row(f"{path}, row {number}", record)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}, after row {number}: broken Parquet data ({error})") from error
+        return int(read_metadata(path).num_rows)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError):
+        return None
