@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import gzip
 import json
 from collections.abc import Iterable
@@ -256,3 +257,12 @@ def test_a_judged_query_without_text_is_an_error(tmp_path: Path) -> None:
         list(open_source(folder).queries("test"))
     source = open_source(folder, options=SourceOptions(skip_bad=True))
     assert [query.query_id for query in source.queries("test")] == ["q1"]
+
+
+def test_the_documentation_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parent.parent / "docs" / "corpora.md"
+    monkeypatch.chdir(tmp_path)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    result = doctest.testfile(str(page), module_relative=False, optionflags=flags)
+    assert result.attempted > 20
+    assert result.failed == 0
