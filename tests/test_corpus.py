@@ -174,7 +174,16 @@ def test_encoding(tmp_path: Path) -> None:
     assert next(open_source(path, options=options).documents()).text == "café"
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le", "no-such", "rot13", "hex", "nul\0"])
+def test_utf_8_sig_reads_the_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"_id": "a", "text": "x"}\n{"_id": "b", "text": "y"}', encoding="utf-8-sig")
+    documents = open_source(path, options=SourceOptions(encoding="utf-8-sig")).documents()
+    assert [document.doc_id for document in documents] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "cp037", "utf-32-le", "no-such", "rot13", "hex", "nul\0"]
+)
 def test_unusable_encodings(encoding: str) -> None:
     with pytest.raises(UsageError, match="encoding"):
         SourceOptions(encoding=encoding)

@@ -121,25 +121,30 @@ class SourceOptions:
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        try:
-            codecs.lookup(self.encoding)
-            newline = "\n".encode(self.encoding)
-        except (LookupError, ValueError) as error:
-            raise UsageError(
-                f"encoding {self.encoding!r} is not a text encoding that Python knows; "
-                "give one such as utf-8, latin-1, cp1252, gb18030"
-            ) from error
-        if newline != b"\n":
-            raise UsageError(
-                f"encoding {self.encoding!r} cannot be read line by line; convert the file to "
-                f"utf-8 first (iconv -f {self.encoding} -t utf-8)"
-            )
+        self._check_encoding()
         if self.delimiter is not None and (
             len(self.delimiter) != 1 or self.delimiter in '"\r\n\0 '
         ):
             raise UsageError(
                 f"delimiter {self.delimiter!r} must be one character other than a quote, a space "
                 "or a newline"
+            )
+
+    def _check_encoding(self) -> None:
+        try:
+            codecs.lookup(self.encoding)
+            newline = b"\n".decode(self.encoding)
+        except UnicodeError:
+            newline = ""
+        except (LookupError, ValueError) as error:
+            raise UsageError(
+                f"encoding {self.encoding!r} is not a text encoding that Python knows; "
+                "give one such as utf-8, latin-1, cp1252, gb18030"
+            ) from error
+        if newline != "\n":
+            raise UsageError(
+                f"encoding {self.encoding!r} cannot be read line by line; convert the file to "
+                f"utf-8 first (iconv -f {self.encoding} -t utf-8)"
             )
 
 
