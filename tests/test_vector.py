@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.indexes.scan import margin as rounding_margin
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels.dense import dot, dot_reference
 
@@ -101,7 +102,7 @@ def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
     vectors = random(5, 1, 16) + np.float32(2**-22) * random(6, 500, 16)
     queries = random(7, 4, 16)
     index = make(tmp_path / "dense", vectors)
-    margin = index._margin(queries)[:, None]
+    margin = rounding_margin(queries, index._largest_norm)[:, None]
 
     def worst(rows: Floats, documents: Floats, count: int) -> tuple[Floats, NDArray[np.int64]]:
         exact = rows.astype(np.float64) @ documents.astype(np.float64).T
@@ -251,3 +252,101 @@ def test_an_array_file_that_is_none_is_refused(tmp_path: Path, damage: str) -> N
         path.unlink()
     with pytest.raises(CorruptIndexError, match=r"vectors\.npy"):
         VectorIndex.open(tmp_path / "dense")
+
+
+def clustered(seed: int, count: int, dimension: int) -> Floats:
+    centres = random(seed, 40, dimension)
+    vectors = centres[np.arange(count) % 40] + np.float32(0.5) * random(seed + 1, count, dimension)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_approximate_kinds_find_most_with_exact_scores(tmp_path: Path, kind: str) -> None:
+    vectors, queries = clustered(20, 6000, 16), clustered(22, 50, 16)
+    flat = make(tmp_path / "flat", vectors)
+    index = make(tmp_path / kind, vectors, kind=kind, seed=1)
+    assert index.kind == kind
+    nums, scores = index.search(queries, 20)
+    expected, _ = flat.search(queries, 20)
+    recall = np.mean([len(np.intersect1d(*rows)) / 20 for rows in zip(nums, expected, strict=True)])
+    assert recall > 0.95
+    np.testing.assert_array_equal(index.score(queries, nums), scores)
+    order = [np.lexsort((row, -values)) for row, values in zip(nums, scores, strict=True)]
+    np.testing.assert_array_equal(order, np.tile(np.arange(20), (50, 1)))
+    subset = np.arange(1, 6000, 3, dtype=np.int32)
+    for found, exact in zip(
+        index.search(queries, 20, subset=subset),
+        flat.search(queries, 20, subset=subset),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, exact)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_approximate_kinds_over_few_documents_find_all(
+    tmp_path: Path, kind: str, count: int
+) -> None:
+    vectors, queries = random(23, count, 8), random(24, 3, 8)
+    nums, scores = make(tmp_path / kind, vectors, kind=kind).search(queries, 40)
+    expected = twin(vectors, queries, 40)
+    np.testing.assert_array_equal(nums, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_a_seed_gives_the_same_files(tmp_path: Path, kind: str) -> None:
+    vectors = random(25, 500, 8)
+    for name in ("one", "two"):
+        make(tmp_path / name, vectors, kind=kind, seed=7)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "position", "value"),
+    [
+        ("ivf", "list_docs", 3, 30),
+        ("ivf", "list_docs", 3, -1),
+        ("ivf", "list_offsets", 0, 1),
+        ("ivf", "list_offsets", 2, 1000),
+        ("ivf", "list_offsets", 2, -5),
+        ("ivf", "list_offsets", -1, 31),
+        ("hnsw", "graph_neighbours", 5, 30),
+        ("hnsw", "graph_neighbours", 5, -2),
+        ("hnsw", "graph_levels", 5, 0),
+        ("hnsw", "graph_levels", 5, 2**30),
+        ("hnsw", "graph_offsets", 5, 2**40),
+        ("hnsw", "graph_offsets", 0, -1),
+        ("hnsw", "graph_entry", 0, 30),
+        ("hnsw", "graph_entry", 0, -1),
+    ],
+)
+def test_a_hostile_search_structure_is_refused(
+    tmp_path: Path, kind: str, name: str, position: int, value: int
+) -> None:
+    make(tmp_path / kind, random(26, 30, 8), kind=kind)
+    path = tmp_path / kind / f"{name}.npy"
+    array = np.load(path)
+    array[position] = value
+    np.save(path, array)
+    with pytest.raises(CorruptIndexError, match="does not fit"):
+        VectorIndex.open(tmp_path / kind)
+
+
+def test_a_graph_naming_a_node_on_a_level_that_it_is_not_on_is_walked_in_bounds(
+    tmp_path: Path,
+) -> None:
+    vectors = clustered(27, 2000, 8)
+    make(tmp_path / "hnsw", vectors, kind="hnsw")
+    levels = np.load(tmp_path / "hnsw" / "graph_levels.npy")
+    offsets = np.load(tmp_path / "hnsw" / "graph_offsets.npy")
+    path = tmp_path / "hnsw" / "graph_neighbours.npy"
+    neighbours = np.load(path)
+    high = int(np.flatnonzero(levels > 1)[0])
+    neighbours[offsets[high] + 64 : offsets[high + 1]] = 1999  # the last node, on level 0 alone
+    np.save(path, neighbours)
+    np.save(tmp_path / "hnsw" / "graph_entry.npy", np.array([high], dtype=np.int32))
+    assert levels[1999] == 1
+    nums, _ = VectorIndex.open(tmp_path / "hnsw").search(vectors[1999:], 1)
+    assert nums.tolist() == [[1999]]

@@ -1,6 +1,14 @@
 """Candidates of a dense search: the best vectors by rounded scores, from FAISS or torch.
 
-What comes back is approximate by a known margin, and `hybrid.indexes.vector` makes it exact.
+What comes back is rounded within a known margin, and `hybrid.indexes.vector` makes it exact.
+
+Why the flat search misses nothing. Let ``s`` be the exact inner product of a query and a document
+in d dimensions and ``f`` a float32 sum of its products in any order, with or without fused
+multiply-add. Then ``|f - s| <= gamma(d) * |q| * |x|`` with ``gamma(d) = d*u / (1 - d*u)``,
+``u = 2**-24`` (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). FAISS returns the
+best few by ``f``; every other document has ``f <= lowest``, thus ``s <= lowest + margin``. If that,
+rounded, is below the k-th best final score, no other document can enter the first k, not even by
+a tie. If it is not, as with many duplicates, the kernel answers the query over everything.
 """
 
 from __future__ import annotations
@@ -20,6 +28,41 @@ Longs = NDArray[np.int64]
 Scan = Callable[[Floats, Floats, int], tuple[Floats, Longs]]
 
 CHUNK = 8192
+_ROUNDING = 2.0**-24
+
+
+def candidates(
+    scan: Scan,
+    queries: Floats,
+    vectors: Floats,
+    subset: Ints | None,
+    count: int,
+    largest_norm: float,
+) -> tuple[Ints, Floats]:
+    """Return the ``count`` best doc_nums by rounded score, and a bound on all others.
+
+    Shapes are (queries, count) and (queries,): no document of the subset (default: of all) that
+    is not among the candidates has a final score above its query's bound.
+    """
+    if subset is None:
+        rounded, found = scan(queries, vectors, count)
+    else:
+        rounded, found = scan_subset(scan, queries, vectors, subset, count)
+    bound = rounded[:, -1] + margin(queries, largest_norm)
+    return found.astype(np.int32), bound.astype(np.float32)
+
+
+def margin(queries: Floats, largest_norm: float) -> NDArray[np.float64]:
+    """Return how far a float32 score may lie from the final one, for each query.
+
+    The second term of ``gamma`` is the kernel's own float64 sum; what is added at the end stands
+    for products below the range of float32.
+    """
+    dimension = queries.shape[1]
+    gamma = dimension * _ROUNDING / (1 - dimension * _ROUNDING) + dimension * 2.0**-52
+    norms = np.linalg.norm(queries.astype(np.float64), axis=1)
+    result: NDArray[np.float64] = gamma * norms * largest_norm + 1e-37
+    return result
 
 
 def faiss_scan(queries: Floats, vectors: Floats, count: int) -> tuple[Floats, Longs]:

@@ -2,14 +2,7 @@
 
 Whatever finds the candidates, the score that comes back is computed by one fixed-order kernel, so
 it depends on query and document alone, and the order is exact: score descending, then doc_num.
-
-Why the flat search misses nothing. Let ``s`` be the exact inner product of a query and a document
-in d dimensions and ``f`` a float32 sum of its products in any order, with or without fused
-multiply-add. Then ``|f - s| <= gamma(d) * |q| * |x|`` with ``gamma(d) = d*u / (1 - d*u)``,
-``u = 2**-24`` (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). FAISS returns the
-best few by ``f``; every other document has ``f <= lowest``, thus ``s <= lowest + margin``. If that,
-rounded, is below the k-th best final score, no other document can enter the first k, not even by
-a tie. If it is not, as with many duplicates, the kernel answers the query over everything.
+Why the flat search misses nothing is said in `hybrid.indexes.scan`.
 """
 
 from __future__ import annotations
@@ -25,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes import scan
+from hybrid.indexes import approximate, scan
 from hybrid.indexes.arrays import ArrayWriter, open_array
 from hybrid.kernels import dense
 
@@ -37,15 +30,21 @@ VECTORS = "vectors.npy"
 DESCRIPTION = "vector.json"
 MAX_NORM = 1e15
 MAX_DIMENSION = 65_536
-_ROUNDING = 2.0**-24
 
 
 class VectorIndex:
     """Dense vectors of one dimension, memory-mapped from one directory."""
 
-    def __init__(self, vectors: Floats, kind: Kind, largest_norm: float) -> None:
+    def __init__(
+        self,
+        vectors: Floats,
+        largest_norm: float,
+        kind: Kind = "flat",
+        candidates: approximate.Candidates | None = None,
+    ) -> None:
         self._vectors = vectors
         self._largest_norm = largest_norm
+        self._candidates = candidates
         self._scan: scan.Scan = scan.faiss_scan
         self.kind: Kind = kind
 
@@ -91,6 +90,11 @@ class VectorIndex:
                 if progress is not None:
                     progress(len(checked))
             count = writer.count
+        written = open_array(directory / VECTORS, np.float32, (count, dimension))
+        if kind == "ivf":
+            approximate.build_lists(written, directory, seed=seed)
+        elif kind == "hnsw":
+            approximate.build_graph(written, directory, seed=seed)
         description = {
             "kind": kind,
             "count": count,
@@ -110,7 +114,12 @@ class VectorIndex:
         description = _described(directory / DESCRIPTION)
         shape = (description["count"], description["dimension"])
         vectors = open_array(directory / VECTORS, np.float32, shape)
-        return VectorIndex(vectors, description["kind"], description["largest_norm"])
+        candidates: approximate.Candidates | None = None
+        if description["kind"] == "ivf":
+            candidates = approximate.ListCandidates(directory, *shape)
+        elif description["kind"] == "hnsw":
+            candidates = approximate.GraphCandidates(directory, vectors)
+        return VectorIndex(vectors, description["largest_norm"], description["kind"], candidates)
 
     def use_torch(self, device: str) -> None:
         """Find candidates by torch on ``device`` (such as ``cuda``) from now on; same results."""
@@ -126,7 +135,8 @@ class VectorIndex:
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
 
-        Ordered by score descending, then doc_num ascending.
+        Ordered by score descending, then doc_num ascending. ``ivf`` and ``hnsw`` may miss
+        documents, except with a ``subset``, which is always searched exactly.
 
         Args:
             queries: float32 (queries, dimension).
@@ -148,22 +158,26 @@ class VectorIndex:
         depth = min(k, total)
         if not len(queries) or not depth:
             return nums, scores
+        approximate = self._candidates if subset is None else None
         fetch = min(total, depth + max(32, depth // 4))
-        with scan.faiss_threads(threads):
-            if subset is None:
-                rounded, found = self._scan(queries, self._vectors, fetch)
-            else:
-                rounded, found = scan.scan_subset(self._scan, queries, self._vectors, subset, fetch)
-        candidates = found.astype(np.int32)
-        bound = rounded[:, -1] + self._margin(queries)
+        if approximate is None:
+            with scan.faiss_threads(threads):
+                found, bound = scan.candidates(
+                    self._scan, queries, self._vectors, subset, fetch, self._largest_norm
+                )
 
         def answer(row: int) -> None:
-            best, values = self._best(queries[row], candidates[row], depth)
-            if fetch < total and not values[-1] > np.float32(bound[row]):
-                every = np.arange(total, dtype=np.int32) if subset is None else subset
-                best, values = self._best(queries[row], every, depth)
-            nums[row, :depth] = best
-            scores[row, :depth] = values
+            if approximate is not None:
+                best, values = self._best(
+                    queries[row], approximate.find(queries[row], depth), depth
+                )
+            else:
+                best, values = self._best(queries[row], found[row], depth)
+                if fetch < total and not values[-1] > bound[row]:
+                    every = np.arange(total, dtype=np.int32) if subset is None else subset
+                    best, values = self._best(queries[row], every, depth)
+            nums[row, : len(best)] = best
+            scores[row, : len(best)] = values
 
         _each(answer, len(queries), threads)
         return nums, scores
@@ -201,17 +215,6 @@ class VectorIndex:
         dense.score_rows(query, self._vectors, doc_nums, scores)
         order = np.lexsort((doc_nums, -scores))[:depth]
         return doc_nums[order], scores[order]
-
-    def _margin(self, queries: Floats) -> NDArray[np.float64]:
-        """Return how far a float32 score may lie from the final one, for each query.
-
-        The second term is the kernel's own float64 sum; the last, products below float32's range.
-        """
-        terms = self.dimension * _ROUNDING
-        gamma = terms / (1 - terms) + self.dimension * 2.0**-52
-        norms = np.linalg.norm(queries.astype(np.float64), axis=1)
-        margin: NDArray[np.float64] = gamma * norms * self._largest_norm + 1e-37
-        return margin
 
     def _checked_subset(self, subset: Ints) -> Ints:
         checked = np.ascontiguousarray(subset, dtype=np.int32)
