@@ -7,9 +7,9 @@ files; texts that are missing, empty, or not encodable.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError
@@ -19,6 +19,8 @@ TITLE_NAMES = ("title",)
 TEXT_NAMES = ("text", "contents", "body", "passage")
 QUERY_ID_NAMES = ("_id", "id", "query_id", "query-id", "qid")
 QUERY_TEXT_NAMES = ("text", "query", "question")
+
+R = TypeVar("R", Document, Query)
 
 Reason = Literal[
     "broken line",
@@ -109,16 +111,11 @@ class Door:
         Raises:
             CorpusError: a bad record without ``skip_bad``, or not one good record.
         """
-        seen: set[str] = set()
-        for row in rows:
-            try:
-                document = _document(row.fields, columns, seen)
-            except RefusedError as refused:
-                self.refuse(row.place, refused.reason, refused.detail)
-                continue
-            seen.add(document.doc_id)
+        found = 0
+        for document in self._accepted(rows, columns, _document):
+            found += 1
             yield document
-        if not seen:
+        if not found:
             left_out = f"; left out: {self.skipped}" if self.skipped.total else ""
             raise CorpusError(
                 f"{name}: no documents, expected at least one{left_out}. "
@@ -127,33 +124,39 @@ class Door:
 
     def queries(self, rows: Iterable[Row], columns: Columns) -> Iterator[Query]:
         """Yield the good queries of ``rows``; a CorpusError at a bad one without ``skip_bad``."""
+        return self._accepted(rows, columns, _query)
+
+    def _accepted(
+        self, rows: Iterable[Row], columns: Columns, make: Callable[[Row, Columns, set[str]], R]
+    ) -> Iterator[R]:
         seen: set[str] = set()
         for row in rows:
             try:
-                query = _query(row.fields, columns, seen)
+                record = make(row, columns, seen)
             except RefusedError as refused:
                 self.refuse(row.place, refused.reason, refused.detail)
                 continue
-            seen.add(query.query_id)
-            yield query
+            yield record
 
 
-def _document(fields: Mapping[str, object], columns: Columns, seen: set[str]) -> Document:
-    doc_id = _identifier(fields, columns.id, seen)
-    title = _string(fields, columns.title, doc_id, required=False)
-    if columns.title_chosen and columns.title[0] not in fields:
-        _field(fields, columns.title)
-    text = _string(fields, columns.text, doc_id, required=True)
+def _document(row: Row, columns: Columns, seen: set[str]) -> Document:
+    doc_id = _identifier(row.fields, columns.id, seen)
+    title = _string(row.fields, columns.title, doc_id, required=False)
+    if columns.title_chosen and columns.title[0] not in row.fields:
+        _field(row.fields, columns.title)
+    text = _string(row.fields, columns.text, doc_id, required=True)
     if not (title.strip() or text.strip()):
         raise RefusedError("empty document", f"title and text of {doc_id!r} are both empty")
+    seen.add(doc_id)
     return Document(doc_id, text, title)
 
 
-def _query(fields: Mapping[str, object], columns: Columns, seen: set[str]) -> Query:
-    query_id = _identifier(fields, columns.id, seen)
-    text = _string(fields, columns.text, query_id, required=True)
+def _query(row: Row, columns: Columns, seen: set[str]) -> Query:
+    query_id = _identifier(row.fields, columns.id, seen)
+    text = _string(row.fields, columns.text, query_id, required=True)
     if not text.strip():
         raise RefusedError("empty query", f"the text of {query_id!r} is empty")
+    seen.add(query_id)
     return Query(query_id, text)
 
 

@@ -21,7 +21,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.integrations.impacts import Rounding, checked_scale
-from hybrid.integrations.output import new_folder
+from hybrid.integrations.output import new_output
 
 DEFAULT_SCALE = 100.0
 DOCUMENTS_PER_FILE = 100_000
@@ -125,8 +125,8 @@ def export_anserini(
     target = Path(directory)
     columns = _Columns(vocabulary)
     document_rounding, query_rounding = Rounding(scale), Rounding(scale)
-    with new_folder(target) as folder:
-        (folder / "documents").mkdir()
+    with new_output(target) as folder:
+        (folder / "documents").mkdir(parents=True)
         parts = _Parts(folder / "documents", documents_per_file)
         with closing(parts):
             count, empty = _write_documents(documents, parts, columns, document_rounding, progress)

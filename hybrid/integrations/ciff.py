@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.integrations.impacts import LARGEST_IMPACT, Rounding, checked_scale
-from hybrid.integrations.output import new_file
+from hybrid.integrations.output import new_output
 
 VERSION = 1
 VARINT, FIXED64, BYTES = 0, 1, 2
@@ -83,7 +83,7 @@ def export_ciff(
     target = Path(path)
     order = _by_term(vocabulary)
     lengths = np.zeros(len(doc_ids), dtype=np.int64)
-    with new_file(target) as temporary:
+    with new_output(target) as temporary:
         body = temporary.with_name(temporary.name + ".body")
         try:
             with body.open("xb") as file:

@@ -6,15 +6,17 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hybrid.errors import OutputExistsError, StorageError
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder that is renamed to ``path`` at the end, or removed on any error.
+def new_output(path: Path) -> Iterator[Path]:
+    """Give a temporary name for the caller to make a file or a folder of.
+
+    At the end it is made lasting and renamed to ``path``; on any error it is removed.
 
     Raises:
         OutputExistsError: ``path`` exists, at the start or at the end.
@@ -23,39 +25,24 @@ def new_folder(path: Path) -> Iterator[Path]:
     _refuse_existing(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        with _disk(path):
-            temporary.mkdir(parents=True)
-            yield temporary
-            for file in sorted(temporary.rglob("*")):
-                _sync(file)
-            _sync(temporary)
-            _refuse_existing(path)
-            temporary.rename(path)
-            _sync(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        for made in (*sorted(temporary.rglob("*")), temporary):
+            _sync(made)
+        _refuse_existing(path)
+        temporary.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be written ({error.strerror or error}); nothing is left of it. "
+            "Check the free space and the permissions, and try again"
+        ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Give a temporary file name that is renamed to ``path`` at the end, or removed on any error.
-
-    Raises:
-        OutputExistsError: ``path`` exists, at the start or at the end.
-        StorageError: the disk is full or refuses; nothing is left behind.
-    """
-    _refuse_existing(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with _disk(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            _sync(temporary)
-            _refuse_existing(path)
-            temporary.rename(path)
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            else:
+                temporary.unlink()
 
 
 def _refuse_existing(path: Path) -> None:
@@ -69,14 +56,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be written ({error.strerror or error}); nothing is left of it. "
-            "Check the free space and the permissions, and try again"
-        ) from error

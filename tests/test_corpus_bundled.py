@@ -1,0 +1,49 @@
+"""The bundled collection as a source, on a stand-in for its module."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+import hybrid.collections
+from hybrid.corpus import Document, Query, SourceOptions, open_source
+from hybrid.errors import CorpusError
+
+
+@pytest.fixture
+def stdlib(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("hybrid.collections.stdlib")
+    documents = [
+        ("heapq.merge", "heapq.merge(*iterables)", "Merge inputs."),
+        ("sorted", "", "Sort."),
+    ]
+    qrels = {"train": {"q1": {"sorted": 1}}, "test": {"q2": {"heapq.merge": 2, "sorted": 0}}}
+    module.documents = lambda: iter(documents)  # type: ignore[attr-defined]
+    module.queries = lambda: iter([("q1", "order a list"), ("q2", "join")])  # type: ignore[attr-defined]
+    module.qrels = qrels.__getitem__  # type: ignore[attr-defined]
+    module.splits = lambda: ("train", "test")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(hybrid.collections, "stdlib", module, raising=False)
+    return module
+
+
+def test_stdlib_source(stdlib: ModuleType) -> None:
+    source = open_source("stdlib")
+    assert list(source.documents()) == [
+        Document("heapq.merge", "Merge inputs.", "heapq.merge(*iterables)"),
+        Document("sorted", "Sort."),
+    ]
+    assert source.splits() == ("train", "test")
+    assert list(source.queries()) == [Query("q1", "order a list"), Query("q2", "join")]
+    assert list(source.queries("test")) == [Query("q2", "join")]
+    assert source.qrels("test") == {"q2": {"heapq.merge": 2, "sorted": 0}}
+    assert (source.name, source.document_count()) == ("stdlib", None)
+    with pytest.raises(CorpusError, match="no split 'dev'; it has train, test"):
+        source.qrels("dev")
+
+
+def test_columns_are_not_taken_for_the_bundled_collection(stdlib: ModuleType) -> None:
+    options = SourceOptions(id_column="key", text_column="body")
+    assert len(list(open_source("stdlib", options=options).documents())) == 2
