@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.indexes import scan
 from hybrid.indexes.scan import margin as rounding_margin
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels.dense import dot, dot_reference
@@ -104,14 +105,22 @@ def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
     index = make(tmp_path / "dense", vectors)
     margin = rounding_margin(queries, index._largest_norm)[:, None]
 
-    def worst(rows: Floats, documents: Floats, count: int) -> tuple[Floats, NDArray[np.int64]]:
-        exact = rows.astype(np.float64) @ documents.astype(np.float64).T
-        best = exact >= np.sort(exact, axis=1)[:, [-20]]
-        wrong = (exact + np.where(best, -1, 1) * margin * 0.9).astype(np.float32)
-        order = np.argsort(-wrong, axis=1)[:, :count]
-        return np.take_along_axis(wrong, order, axis=1), order
+    class Worst:
+        def best(
+            self,
+            queries: Floats,
+            vectors: Floats,
+            subset: NDArray[np.int32] | None,
+            count: int,
+            threads: int,
+        ) -> tuple[Floats, NDArray[np.int64]]:
+            exact = queries.astype(np.float64) @ vectors.astype(np.float64).T
+            best = exact >= np.sort(exact, axis=1)[:, [-20]]
+            wrong = (exact + np.where(best, -1, 1) * margin * 0.9).astype(np.float32)
+            order = np.argsort(-wrong, axis=1)[:, :count]
+            return np.take_along_axis(wrong, order, axis=1), order
 
-    index._scan = worst
+    index._scan = Worst()
     nums, _ = index.search(queries, 10)
     np.testing.assert_array_equal(nums, twin(vectors, queries, 10)[0])
 
@@ -139,6 +148,18 @@ def test_search_over_a_subset_is_its_twin(
     expected = twin(vectors, queries, k, subset)
     np.testing.assert_array_equal(nums, expected[0])
     np.testing.assert_array_equal(scores, expected[1])
+
+
+def test_more_chunks_than_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "CHUNK", 8)
+    vectors, queries = np.round(random(28, 300, 6)), random(29, 5, 6)
+    index = make(tmp_path / "dense", vectors)
+    for threads in (1, 2, 3):
+        for subset in (None, np.arange(3, 290, 3, dtype=np.int32)):
+            nums, scores = index.search(queries, 1, subset=subset, threads=threads)
+            expected = twin(vectors, queries, 1, subset)
+            np.testing.assert_array_equal(nums, expected[0])
+            np.testing.assert_array_equal(scores, expected[1])
 
 
 @pytest.mark.parametrize("step", [1, 2, 37])

@@ -13,9 +13,10 @@ a tie. If it is not, as with many duplicates, the kernel answers the query over 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,20 @@ from hybrid.errors import require
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
-Scan = Callable[[Floats, Floats, int], tuple[Floats, Longs]]
 
 CHUNK = 8192
+DEEP = 256  # from here on, selecting the best of every chunk costs more than the cache saves
 _ROUNDING = 2.0**-24
+
+
+class Scan(Protocol):
+    """A way to find the best vectors by float32 inner products."""
+
+    def best(
+        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+    ) -> tuple[Floats, Longs]:
+        """Return (scores, doc_nums), both (queries, count): the best of ``subset``, any order."""
+        ...
 
 
 def candidates(
@@ -38,17 +49,15 @@ def candidates(
     subset: Ints | None,
     count: int,
     largest_norm: float,
+    threads: int,
 ) -> tuple[Ints, Floats]:
     """Return the ``count`` best doc_nums by rounded score, and a bound on all others.
 
     Shapes are (queries, count) and (queries,): no document of the subset (default: of all) that
     is not among the candidates has a final score above its query's bound.
     """
-    if subset is None:
-        rounded, found = scan(queries, vectors, count)
-    else:
-        rounded, found = scan_subset(scan, queries, vectors, subset, count)
-    bound = rounded[:, -1] + margin(queries, largest_norm)
+    rounded, found = scan.best(queries, vectors, subset, count, threads)
+    bound = rounded.min(axis=1) + margin(queries, largest_norm)
     return found.astype(np.int32), bound.astype(np.float32)
 
 
@@ -65,82 +74,112 @@ def margin(queries: Floats, largest_norm: float) -> NDArray[np.float64]:
     return result
 
 
-def faiss_scan(queries: Floats, vectors: Floats, count: int) -> tuple[Floats, Longs]:
-    """Return (scores, rows), both (queries, count): the best inner products, best first.
+class FaissScan:
+    """FAISS over chunks of the memory map, read in place; each thread takes a range of chunks.
 
-    ``vectors`` may be memory-mapped: FAISS reads it in place.
+    A chunk stays in the cache while all queries pass over it, and one query alone still uses
+    every core. Of 200,000 vectors of 384 components on two cores: 7 ms for one query and 4 ms
+    each for 64, where one call over the whole takes 29 and 13.
     """
-    faiss = require("faiss", extra="cpu", purpose="dense search")
-    scores, rows = faiss.knn(queries, vectors, count, metric=faiss.METRIC_INNER_PRODUCT)
-    return scores, rows
+
+    def best(
+        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+    ) -> tuple[Floats, Longs]:
+        """Return the best as `Scan` says; the work is proportional to the subset."""
+        faiss = require("faiss", extra="cpu", purpose="dense search")
+        workers = threads or cpu_count() or 1
+        total = len(vectors) if subset is None else len(subset)
+        size = CHUNK if count <= DEEP else max(CHUNK, -(-total // workers))
+        chunks = list(_chunks(len(vectors), subset, size))
+        workers = min(workers, len(chunks))
+
+        def work(worker: int) -> tuple[Floats, Longs]:
+            faiss.omp_set_num_threads(1)  # of this thread alone
+            scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
+            docs = np.full((len(queries), count), -1, dtype=np.int64)
+            for number in range(worker, len(chunks), workers):
+                found = _knn(faiss, queries, vectors, chunks[number], count)
+                scores, docs = _merge([scores, found[0]], [docs, found[1]], count)
+            return scores, docs
+
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(work, range(workers)))
+        return _merge([part[0] for part in parts], [part[1] for part in parts], count)
 
 
-@contextlib.contextmanager
-def faiss_threads(threads: int) -> Iterator[None]:
-    """Let FAISS use ``threads`` threads while the block runs (0: as many as it likes)."""
-    faiss = require("faiss", extra="cpu", purpose="dense search")
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
-def scan_subset(
-    scan: Scan, queries: Floats, vectors: Floats, subset: Ints, count: int
-) -> tuple[Floats, Longs]:
-    """Return (scores, doc_nums), both (queries, count), over the ascending ``subset`` alone.
-
-    The work is proportional to the subset: it goes through it in chunks, in place where a chunk
-    lies close together and by a copy of its rows where it is scattered.
-    """
-    best_scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
-    best_docs = np.full((len(queries), count), -1, dtype=np.int64)
-    for start in range(0, len(subset), CHUNK):
-        chunk = subset[start : start + CHUNK].astype(np.int64)
-        low, high = int(chunk[0]), int(chunk[-1]) + 1
-        outside = (high - low) - len(chunk)
-        if outside <= count:
-            scores, rows = scan(queries, vectors[low:high], min(high - low, count + outside))
-            docs = rows + low
-            if outside:
-                member = np.zeros(high - low, dtype=np.bool_)
-                member[chunk - low] = True
-                scores = np.where(member[rows], scores, np.float32(-np.inf))
-        else:
-            scores, rows = scan(queries, vectors[chunk], min(len(chunk), count))
-            docs = chunk[rows]
-        all_scores = np.concatenate([best_scores, scores], axis=1)
-        all_docs = np.concatenate([best_docs, docs], axis=1)
-        order = np.argsort(-all_scores, axis=1, kind="stable")[:, :count]
-        best_scores = np.take_along_axis(all_scores, order, axis=1)
-        best_docs = np.take_along_axis(all_docs, order, axis=1)
-    return best_scores, best_docs
-
-
-def torch_scan(device: str) -> Scan:
-    """Return a scan by one torch matrix product on ``device``, the vectors kept there once sent.
+class TorchScan:
+    """One torch matrix product on a device, the vectors kept there once they were sent.
 
     Raises:
         MissingPackageError: torch is not installed.
     """
-    torch = require("torch", extra="cpu", purpose="dense search by torch")
-    kept: dict[tuple[int, int, int], Any] = {}
 
-    def scan(queries: Floats, vectors: Floats, count: int) -> tuple[Floats, Longs]:
-        key = (vectors.ctypes.data, *vectors.shape)
-        if key not in kept:
-            kept.clear()
-            # A copy: torch tensors over a read-only map would be writable in name.
-            kept[key] = torch.from_numpy(np.array(vectors)).to(device)
+    def __init__(self, device: str) -> None:
+        self._torch = require("torch", extra="cpu", purpose="dense search by torch")
+        self._device = device
+        self._sent: tuple[Floats, Any] | None = None
+
+    def best(
+        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+    ) -> tuple[Floats, Longs]:
+        """Return the best as `Scan` says."""
+        torch = self._torch
+        if self._sent is None or self._sent[0] is not vectors:
+            # A copy: a tensor over a read-only map would be writable in name.
+            self._sent = (vectors, torch.from_numpy(np.array(vectors)).to(self._device))
+        rows = self._sent[1]
+        if subset is not None:
+            rows = rows[torch.from_numpy(subset.astype(np.int64)).to(self._device)]
+        # TF32 products keep 11 bits of the factors, and the margin is for float32.
         allowed = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = False
         try:
-            product = torch.from_numpy(np.array(queries)).to(device) @ kept[key].T
-            scores, rows = torch.topk(product, count, dim=1)
+            product = torch.from_numpy(np.array(queries)).to(self._device) @ rows.T
+            scores, places = torch.topk(product, count, dim=1)
         finally:
             torch.backends.cuda.matmul.allow_tf32 = allowed
-        return scores.cpu().numpy(), rows.cpu().numpy()
+        docs = places.cpu().numpy()
+        return scores.cpu().numpy(), docs if subset is None else subset.astype(np.int64)[docs]
 
-    return scan
+
+def _chunks(total: int, subset: Ints | None, size: int) -> Iterator[Longs | range]:
+    """Yield what to scan piece by piece: a range of rows, or the rows of a subset."""
+    if subset is None:
+        for start in range(0, total, size):
+            yield range(start, min(total, start + size))
+    else:
+        for start in range(0, len(subset), size):
+            yield subset[start : start + size].astype(np.int64)
+
+
+def _knn(
+    faiss: Any, queries: Floats, vectors: Floats, chunk: Longs | range, count: int
+) -> tuple[Floats, Longs]:
+    """Return the best of a chunk: in place where its rows lie close together, else by a copy."""
+    low, high = int(chunk[0]), int(chunk[-1]) + 1
+    outside = (high - low) - len(chunk)
+    wanted = min(len(chunk), count) + outside
+    if outside > count:
+        rows = np.asarray(chunk)
+        scores, places = faiss.knn(
+            queries, vectors[rows], min(len(rows), count), metric=faiss.METRIC_INNER_PRODUCT
+        )
+        return scores, rows[places]
+    scores, places = faiss.knn(
+        queries, vectors[low:high], wanted, metric=faiss.METRIC_INNER_PRODUCT
+    )
+    if outside:
+        member = np.zeros(high - low, dtype=np.bool_)
+        member[np.asarray(chunk) - low] = True
+        scores = np.where(member[places], scores, np.float32(-np.inf))
+    return scores, places + low
+
+
+def _merge(scores: list[Floats], docs: list[Longs], count: int) -> tuple[Floats, Longs]:
+    """Return the ``count`` best of several results, in any order."""
+    all_scores, all_docs = np.concatenate(scores, axis=1), np.concatenate(docs, axis=1)
+    if all_scores.shape[1] > count:
+        places = np.argpartition(-all_scores, count - 1, axis=1)[:, :count]
+        all_scores = np.take_along_axis(all_scores, places, axis=1)
+        all_docs = np.take_along_axis(all_docs, places, axis=1)
+    return all_scores, all_docs

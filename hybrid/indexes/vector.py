@@ -45,7 +45,7 @@ class VectorIndex:
         self._vectors = vectors
         self._largest_norm = largest_norm
         self._candidates = candidates
-        self._scan: scan.Scan = scan.faiss_scan
+        self._scan: scan.Scan = scan.FaissScan()
         self.kind: Kind = kind
 
     @property
@@ -123,7 +123,7 @@ class VectorIndex:
 
     def use_torch(self, device: str) -> None:
         """Find candidates by torch on ``device`` (such as ``cuda``) from now on; same results."""
-        self._scan = scan.torch_scan(device)
+        self._scan = scan.TorchScan(device)
 
     def search(
         self,
@@ -161,10 +161,9 @@ class VectorIndex:
         approximate = self._candidates if subset is None else None
         fetch = min(total, depth + max(32, depth // 4))
         if approximate is None:
-            with scan.faiss_threads(threads):
-                found, bound = scan.candidates(
-                    self._scan, queries, self._vectors, subset, fetch, self._largest_norm
-                )
+            found, bound = scan.candidates(
+                self._scan, queries, self._vectors, subset, fetch, self._largest_norm, threads
+            )
 
         def answer(row: int) -> None:
             if approximate is not None:
