@@ -1,0 +1,130 @@
+"""Evaluation of runs: any ir_measures measure, for each query and on the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import UsageError
+from hybrid.evaluate.names import parse_measures
+from hybrid.run import Run
+from hybrid.textfile import write_new
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures of one run.
+
+    Attributes:
+        measures: names, as ir_measures prints them.
+        query_ids: every judged query, in the order of the judgments.
+        values: float64 (measures, queries); a judged query without results has 0.
+        unjudged: queries of the run that have no judgment, and so are left out.
+        absent: judged queries that the run lacks.
+        aggregates: the mean of each measure, or what ir_measures takes instead of a mean.
+    """
+
+    measures: tuple[str, ...]
+    query_ids: tuple[str, ...]
+    values: NDArray[np.float64]
+    unjudged: tuple[str, ...]
+    absent: tuple[str, ...]
+    aggregates: dict[str, float]
+
+    def __getitem__(self, measure: str) -> float:
+        """Return the aggregate of one measure.
+
+        Raises:
+            UsageError: the measure was not computed.
+        """
+        return self.aggregates[self.measures[self._row(measure)]]
+
+    def per_query(self, measure: str) -> NDArray[np.float64]:
+        """Return one measure for each query, float64 (queries,), in the order of query_ids."""
+        return np.asarray(self.values[self._row(measure)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the aggregates and counts as JSON data."""
+        return {
+            "measures": dict(self.aggregates),
+            "queries": len(self.query_ids),
+            "queries_without_results": len(self.absent),
+            "queries_without_judgments": len(self.unjudged),
+        }
+
+    def write_per_query(self, path: str | Path) -> None:
+        """Write ``query_id`` and one column a measure, tab-separated; refuses an existing file."""
+        lines = ["\t".join(["query_id", *self.measures]) + "\n"]
+        for i, query_id in enumerate(self.query_ids):
+            lines.append("\t".join([query_id, *(repr(float(v)) for v in self.values[:, i])]) + "\n")
+        write_new(path, "".join(lines))
+
+    def _row(self, measure: str) -> int:
+        if measure not in self.measures:
+            raise UsageError(
+                f"measure {measure!r} was not computed; this evaluation has "
+                f"{', '.join(self.measures)}"
+            )
+        return self.measures.index(measure)
+
+
+def evaluate(
+    run: Run, qrels: Mapping[str, Mapping[str, int]], measures: str | Sequence[str] = "nDCG@10"
+) -> Evaluation:
+    """Return the measures of ``run`` for each judged query and on the mean.
+
+    A judged query without results counts 0; a query without judgments is left out.
+
+    Args:
+        run: in the ordering rule, which is that of trec_eval.
+        qrels: ``{query_id: {doc_id: grade}}``.
+        measures: ir_measures names, as a sequence or one string with commas.
+
+    Raises:
+        UsageError: a name is no measure, there is no judgment, or run and judgments share no query.
+
+    >>> run = Run.from_dict({"q1": {"a": 2.0, "b": 1.0}})
+    >>> evaluate(run, {"q1": {"b": 1}, "q2": {"a": 1}}, "RR@10")["RR@10"]
+    0.25
+    """
+    import ir_measures
+
+    parsed = parse_measures(measures)
+    names = tuple(str(measure) for measure in parsed)
+    if len(set(names)) != len(names):
+        raise UsageError(f"a measure occurs twice in {', '.join(names)}; give each once")
+    if not qrels:
+        raise UsageError("there is no judgment; give qrels with at least one query")
+    judged = tuple(qrels)
+    present = [query for query in run if query in qrels]
+    if not present:
+        raise UsageError(
+            f"run and judgments share no query; the run has {', '.join(list(run)[:3]) or 'none'}, "
+            f"the judgments {', '.join(judged[:3])}"
+        )
+    values = np.zeros((len(parsed), len(judged)))
+    rows, columns = {m: i for i, m in enumerate(parsed)}, {q: i for i, q in enumerate(judged)}
+    documents = {q: scores for q, scores in run.to_dict().items() if q in qrels and scores}
+    whole = {q: dict(qrels[q]) for q in judged}
+    for metric in ir_measures.iter_calc(list(parsed), whole, documents):
+        if metric.query_id in columns:
+            values[rows[metric.measure], columns[metric.query_id]] = metric.value
+    aggregates = {}
+    for name, measure, row in zip(names, parsed, values, strict=True):
+        aggregator = measure.aggregator()
+        for value in row.tolist():
+            aggregator.add(value)
+        aggregates[name] = float(aggregator.result())
+    return Evaluation(
+        names,
+        judged,
+        values,
+        unjudged=tuple(query for query in run if query not in qrels),
+        absent=tuple(query for query in judged if query not in run),
+        aggregates=aggregates,
+    )

@@ -1,0 +1,35 @@
+"""Fusion: values that print and parse, normalisations, and the methods that combine branches.
+
+Rules, in one place:
+
+- **Candidates.** A fusion sees the documents that at least one of its branches retrieved. In a
+  pool every branch's score of a candidate is exact; in plain runs a missing score counts 0 after
+  normalisation (the run's least value under ``zscore``).
+- **Ranks** are those of the branch's own list. A document that a branch did not retrieve gets
+  nothing from it in a rank method.
+- **Ties** of the fused score, compared in float32, fall by doc_id descending.
+- **Degenerate scores.** A branch that gives every candidate the same score says nothing: it adds
+  the same value to all (0 under ``minmax``, ``sum`` and ``zscore``, 0.5 under ``dbsf``).
+"""
+
+from hybrid.fusion.apply import contributions, fuse, rank
+from hybrid.fusion.normalise import NORMS, normalise
+from hybrid.fusion.parse import parse_fusion
+from hybrid.fusion.runs import RunTable, fuse_runs
+from hybrid.fusion.values import METHODS, Fusion, cc, rrf, single
+
+__all__ = [
+    "METHODS",
+    "NORMS",
+    "Fusion",
+    "RunTable",
+    "cc",
+    "contributions",
+    "fuse",
+    "fuse_runs",
+    "normalise",
+    "parse_fusion",
+    "rank",
+    "rrf",
+    "single",
+]

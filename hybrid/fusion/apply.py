@@ -1,0 +1,141 @@
+"""Fusion over a pool: fused scores, each branch's part of them, and the ranked run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import UsageError
+from hybrid.fusion.methods import combine
+from hybrid.fusion.normalise import normalise
+from hybrid.fusion.table import FloatArray, Table
+from hybrid.fusion.values import Fusion
+from hybrid.pool import Pool
+from hybrid.run import Run
+
+
+def fuse(pool: Pool, fusion: Fusion) -> FloatArray:
+    """Return the fused score of every candidate, float64 (n,).
+
+    -inf marks a document that no branch of the fusion retrieved: it is no candidate of it. So a
+    fusion of some branches gives the same scores whatever other branches the pool holds.
+
+    Raises:
+        UsageError: the fusion does not fit the branches of the pool.
+    """
+    taken, table, rows = _candidates(pool, fusion)
+    scores = np.full(len(pool.doc_nums), -np.inf)
+    if len(taken):
+        scores[taken] = fuse_table(table, fusion, [pool.branches[row] for row in rows])
+    return scores
+
+
+def contributions(pool: Pool, fusion: Fusion) -> FloatArray:
+    """Return each branch's part of the fused score, float64 (branches, n), rows as in the pool.
+
+    The parts add up to ``fuse`` for every candidate; a document that is no candidate has 0.
+    """
+    taken, table, rows = _candidates(pool, fusion)
+    parts = np.zeros((len(pool.branches), len(pool.doc_nums)))
+    if len(taken):
+        weights = fusion.branch_weights([pool.branches[row] for row in rows])
+        parts[np.ix_(rows, taken)] = combine(table, fusion, weights)
+    return parts
+
+
+def fuse_table(table: Table, fusion: Fusion, names: list[str]) -> FloatArray:
+    """Return the fused score of every candidate of a table whose rows are ``names``."""
+    parts = combine(table, fusion, fusion.branch_weights(names))
+    fused = np.asarray(parts.sum(axis=0))
+    if fusion.method == "rrf" and fusion.norm:
+        return _break_ties(table, fused, normalise(table, fusion.norm).mean(axis=0))
+    return fused
+
+
+def rank(pool: Pool, fused: FloatArray, k: int) -> Run:
+    """Return the run of the ``k`` best candidates of each query by ``fused``, float64 (n,).
+
+    Scores are compared in float32; ties fall by doc_id descending, which is doc_num ascending.
+
+    Raises:
+        UsageError: ``k`` is less than 1, or ``fused`` has another length than the pool.
+    """
+    if k < 1:
+        raise UsageError(f"k is {k}; give 1 or more")
+    if fused.shape != pool.doc_nums.shape:
+        raise UsageError(
+            f"fused scores have shape {fused.shape}, the pool has {len(pool.doc_nums)} candidates; "
+            "give one score for each"
+        )
+    scores = fused.astype(np.float32)
+    order, starts = ranked_positions(scores, pool.offsets)
+    doc_ids: list[list[str]] = []
+    values: list[NDArray[np.float32]] = []
+    for start, stop in pairwise(starts.tolist()):
+        best = order[start : min(stop, start + k)]
+        doc_ids.append([pool.doc_ids[int(number)] for number in pool.doc_nums[best]])
+        values.append(scores[best])
+    return Run(pool.query_ids, doc_ids, values)
+
+
+def ranked_positions(
+    scores: NDArray[np.float32], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return positions of the candidates best first, and the offsets of each query among them.
+
+    Candidates of score -inf are left out.
+    """
+    query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    order = np.lexsort((-scores, query))
+    order = order[scores[order] > -np.inf]
+    counts = np.bincount(query[order], minlength=len(offsets) - 1)
+    return order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _candidates(pool: Pool, fusion: Fusion) -> tuple[NDArray[np.int64], Table, NDArray[np.int64]]:
+    names = fusion.branch_names(pool.branches)
+    rows = np.array([pool.branch(name) for name in names], dtype=np.int64)
+    taken, table = pool_table(pool, rows)
+    return taken, table, rows
+
+
+def pool_table(pool: Pool, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Table]:
+    """Return the positions that one of ``rows`` retrieved, and their table."""
+    ranks = pool.ranks[rows]
+    eligible = np.asarray((ranks > 0).any(axis=0), dtype=bool)
+    taken = np.flatnonzero(eligible)
+    before = np.concatenate([[0], np.cumsum(eligible)])
+    scores = pool.scores[rows].astype(np.float64)
+    if len(taken) < ranks.shape[1]:
+        ranks, scores = ranks[:, taken], scores[:, taken]
+    table = Table(
+        offsets=before[pool.offsets].astype(np.int64),
+        scores=scores,
+        known=np.ones(scores.shape, dtype=bool),
+        ranks=ranks,
+        minimum=pool.minimum[rows].astype(np.float64),
+    )
+    return taken, table
+
+
+def _break_ties(table: Table, fused: FloatArray, second: FloatArray) -> FloatArray:
+    """Return ``fused`` in float32 steps such that ties fall by ``second``, descending.
+
+    The score of a tied document is raised by as many float32 steps as it has tied documents below
+    it, the least change that a float32 run can carry.
+    """
+    primary = fused.astype(np.float32)
+    query = np.repeat(np.arange(len(table.lengths)), table.lengths)
+    order = np.lexsort((second, primary, query))
+    # The bits of a float32 of 0 or more, read as an integer, count its steps from 0.
+    steps = primary[order].view(np.int32).astype(np.int64)
+    keys = np.stack([query[order], second[order], primary[order]])
+    same = np.concatenate([[False], (keys[:, 1:] == keys[:, :-1]).all(axis=0)])
+    rise = np.cumsum(~same)
+    base = query[order] * (1 << 33)
+    lifted = np.maximum.accumulate(steps - rise + base) + rise - base
+    result = np.empty(len(fused))
+    result[order] = lifted.astype(np.int32).view(np.float32)
+    return result

@@ -1,0 +1,175 @@
+"""The methods: each takes normalised scores, a table and weights, and returns parts to add up.
+
+A combiner returns float64 (branches, n): what each branch adds to the fused score, which is the
+sum over branches. Methods that are no sum share their score in proportion to the weighted inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.fusion.normalise import borda as borda_norm
+from hybrid.fusion.normalise import normalise
+from hybrid.fusion.table import FloatArray, Table
+from hybrid.fusion.values import Fusion
+
+Weights = NDArray[np.float64]
+
+
+def convex(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return w_b / sum(w) times x_b: the convex combination. Bruch et al., TOIS 2023."""
+    return np.asarray((w / w.sum())[:, None] * x)
+
+
+def comb_sum(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return x_b: CombSUM. Fox and Shaw, TREC-2."""
+    return x
+
+
+def comb_mnz(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return x_b times the number of branches that retrieved the document: CombMNZ."""
+    return np.asarray(np.where(table.retrieved, x, 0.0) * table.retrieved.sum(axis=0))
+
+
+def comb_anz(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return x_b over the number of branches that retrieved the document: CombANZ."""
+    seen = np.where(table.retrieved, x, 0.0)
+    return np.asarray(seen / np.maximum(table.retrieved.sum(axis=0), 1))
+
+
+def comb_max(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return the greatest x_b of a retrieving branch, as the part of that branch: CombMAX."""
+    return _at(x, np.where(table.retrieved, x, -np.inf).argmax(axis=0))
+
+
+def comb_min(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return the least x_b of a retrieving branch, as the part of that branch: CombMIN."""
+    return _at(x, np.where(table.retrieved, x, np.inf).argmin(axis=0))
+
+
+def comb_med(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return the median x_b of the retrieving branches, half from each middle one: CombMED."""
+    count = table.retrieved.sum(axis=0)
+    order = np.argsort(np.where(table.retrieved, x, np.inf), axis=0, kind="stable")
+    columns = np.arange(x.shape[1])
+    low = order[np.maximum(count - 1, 0) // 2, columns]
+    high = order[np.minimum(count // 2, len(x) - 1), columns]
+    return (_at(x, low) + _at(x, high)) / 2
+
+
+def geometric_mean(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return exp(sum of w log x / sum of w), shared; 0 where a weighted x is 0 or less."""
+    used = w > 0
+    positive = (x[used] > 0).all(axis=0)
+    logs = np.log(np.where(x[used] > 0, x[used], 1.0))
+    fused = np.where(positive, np.exp(w[used] @ logs / w.sum()), 0.0)
+    return _share(fused, x, w)
+
+
+def harmonic_mean(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return sum of w / (sum of w / x), shared; 0 where a weighted x is 0 or less."""
+    used = w > 0
+    positive = (x[used] > 0).all(axis=0)
+    inverse = w[used] @ (1 / np.where(x[used] > 0, x[used], 1.0))
+    fused = np.where(positive, w.sum() / inverse, 0.0)
+    return _share(fused, x, w)
+
+
+def rrf(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return w_b / (k + rank_b): reciprocal rank fusion. Cormack et al., SIGIR 2009."""
+    return w[:, None] * np.where(table.retrieved, 1 / (fusion.parameter("k") + _rank(table)), 0.0)
+
+
+def isr(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return N(d) w_b / rank_b^2, N the retrieving branches. Mourao et al., CMIG 2015."""
+    return np.asarray(_inverse_square(table, w) * table.retrieved.sum(axis=0))
+
+
+def logisr(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return log(N(d) + sigma) w_b / rank_b^2. Mourao et al., CMIG 2015; sigma 0 is logISR."""
+    count = table.retrieved.sum(axis=0)
+    factor = np.log(np.maximum(count, 1) + fusion.parameter("sigma"))
+    return np.asarray(_inverse_square(table, w) * factor)
+
+
+def rbc(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return w_b (1 - p) p^(rank_b - 1): rank-biased centroids. Bailey et al., SIGIR 2017."""
+    p = fusion.parameter("p")
+    return w[:, None] * np.where(table.retrieved, (1 - p) * p ** (_rank(table) - 1), 0.0)
+
+
+def borda(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return w_b times the Borda points. Aslam and Montague, SIGIR 2001."""
+    return w[:, None] * borda_norm(table) * table.spread(table.lengths.astype(np.float64))
+
+
+def condorcet(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return the pairwise majorities won, a draw one half, shared by reciprocal rank.
+
+    Copeland's order, which is Condorcet's wherever a Condorcet order exists. Montague and Aslam,
+    CIKM 2002. A document that a branch did not retrieve loses to those that it did.
+    """
+    position = np.where(table.retrieved, table.ranks, np.iinfo(np.int32).max)
+    wins = np.zeros(position.shape[1])
+    for start, stop in zip(table.offsets[:-1], table.offsets[1:], strict=True):
+        segment = position[:, start:stop]
+        for i in range(stop - start):
+            votes = np.sign(segment - segment[:, i : i + 1]).sum(axis=0)
+            wins[start + i] = (votes > 0).sum() + 0.5 * ((votes == 0).sum() - 1)
+    return _share(wins, np.where(table.retrieved, 1 / _rank(table), 0.0), w)
+
+
+Combiner = Callable[[FloatArray, Table, Weights, Fusion], FloatArray]
+COMBINERS: dict[str, Combiner] = {
+    "cc": convex,
+    "rrf": rrf,
+    "isr": isr,
+    "logisr": logisr,
+    "rbc": rbc,
+    "borda": borda,
+    "condorcet": condorcet,
+    "combsum": comb_sum,
+    "combmnz": comb_mnz,
+    "combanz": comb_anz,
+    "combmax": comb_max,
+    "combmin": comb_min,
+    "combmed": comb_med,
+    "gmean": geometric_mean,
+    "hmean": harmonic_mean,
+}
+
+
+def combine(table: Table, fusion: Fusion, weights: Weights) -> FloatArray:
+    """Return each branch's part of the fused score, float64 (branches, n)."""
+    if fusion.method == "single":
+        return table.scores
+    reads_scores = bool(fusion.norm) and fusion.method != "rrf"
+    x = normalise(table, fusion.norm) if reads_scores else table.scores
+    return COMBINERS[fusion.method](x, table, weights, fusion)
+
+
+def _rank(table: Table) -> FloatArray:
+    return np.maximum(table.ranks, 1).astype(np.float64)
+
+
+def _inverse_square(table: Table, w: Weights) -> FloatArray:
+    return w[:, None] * np.where(table.retrieved, 1 / _rank(table) ** 2, 0.0)
+
+
+def _at(x: FloatArray, row: NDArray[np.int64]) -> FloatArray:
+    """Return x in the given row of each column, 0 elsewhere."""
+    parts = np.zeros_like(x)
+    columns = np.arange(x.shape[1])
+    parts[row, columns] = x[row, columns]
+    return parts
+
+
+def _share(fused: FloatArray, x: FloatArray, w: Weights) -> FloatArray:
+    """Return ``fused`` split over branches in proportion to w x where that is positive."""
+    part = np.maximum(w[:, None] * x, 0.0)
+    whole = part.sum(axis=0)
+    equal = np.full_like(part, 1 / len(part))
+    return np.asarray(fused * np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), equal))

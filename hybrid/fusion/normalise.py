@@ -1,0 +1,144 @@
+"""Normalisations of a branch's scores, each over one query's candidates, vectorised over queries.
+
+Each takes a ``Table`` and returns float64 (branches, n). Statistics are over the candidates whose
+score is known. A missing score becomes 0, the floor of the bounded ones; under ``zscore``, where
+0 is the mean, it becomes the least value of the branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hybrid.errors import UsageError
+from hybrid.fusion.table import FloatArray, Table
+
+
+def _greatest(table: Table) -> FloatArray:
+    return table.reduce(np.maximum, np.where(table.known, table.scores, -np.inf), -np.inf)
+
+
+def _least(table: Table) -> FloatArray:
+    return table.reduce(np.minimum, np.where(table.known, table.scores, np.inf), np.inf)
+
+
+def _count(table: Table) -> FloatArray:
+    return table.reduce(np.add, table.known.astype(np.float64), 0.0)
+
+
+def _total(table: Table, values: FloatArray) -> FloatArray:
+    return table.reduce(np.add, np.where(table.known, values, 0.0), 0.0)
+
+
+def _scaled(table: Table, low: FloatArray, width: FloatArray, flat: float) -> FloatArray:
+    """Return (s - low) / width; ``flat`` where the width is 0, and 0 where s is not known."""
+    usable = np.isfinite(width) & (width > 0)
+    safe = np.where(usable, width, 1.0)
+    origin = np.where(usable, low, 0.0)
+    values = (table.scores - table.spread(origin)) / table.spread(safe)
+    values = np.where(table.spread(usable.astype(np.float64)) > 0, values, flat)
+    return np.where(table.known, values, 0.0)
+
+
+def minmax(table: Table) -> FloatArray:
+    """Return (s - min) / (max - min); 0 where all are equal."""
+    low = _least(table)
+    return _scaled(table, low, _greatest(table) - low, 0.0)
+
+
+def tmm(table: Table) -> FloatArray:
+    """Return (s - m) / (max - m), m the least score possible; 0 where max is m.
+
+    Theoretical min-max, Bruch, Gai and Ingber, TOIS 2023.
+    """
+    low = np.broadcast_to(table.minimum[:, None], (len(table.minimum), len(table.lengths)))
+    return _scaled(table, low, _greatest(table) - low, 0.0)
+
+
+def maximum(table: Table) -> FloatArray:
+    """Return s / max; 0 where max is 0 or less."""
+    high = _greatest(table)
+    return _scaled(table, np.zeros_like(high), high, 0.0)
+
+
+def total(table: Table) -> FloatArray:
+    """Return (s - min) / sum of (s - min); 0 where all are equal."""
+    low = _least(table)
+    shifted = table.scores - table.spread(np.where(np.isfinite(low), low, 0.0))
+    return _scaled(table, low, _total(table, shifted), 0.0)
+
+
+def _moments(table: Table) -> tuple[FloatArray, FloatArray]:
+    count = np.maximum(_count(table), 1.0)
+    mean = _total(table, table.scores) / count
+    centred = np.where(table.known, table.scores - table.spread(mean), 0.0)
+    deviation = np.sqrt(table.reduce(np.add, centred**2, 0.0) / count)
+    # Rounding leaves a tiny deviation where all scores are equal; that branch says nothing.
+    flat = _greatest(table) == _least(table)
+    return mean, np.where(flat, 0.0, deviation)
+
+
+def zscore(table: Table) -> FloatArray:
+    """Return (s - mean) / deviation; 0 where all are equal; missing: the branch's least value."""
+    mean, deviation = _moments(table)
+    values = _scaled(table, mean, deviation, 0.0)
+    least = table.reduce(np.minimum, np.where(table.known, values, np.inf), np.inf)
+    floor = table.spread(np.where(np.isfinite(least), least, 0.0))
+    return np.where(table.known, values, floor)
+
+
+def dbsf(table: Table) -> FloatArray:
+    """Return (s - (mean - 3 sd)) / 6 sd; 0.5 where all are equal.
+
+    Distribution-based score fusion, as Qdrant has it: not clipped.
+    """
+    mean, deviation = _moments(table)
+    return _scaled(table, mean - 3 * deviation, 6 * deviation, 0.5)
+
+
+def rank(table: Table) -> FloatArray:
+    """Return 1 - (rank - 1) / length of the branch's list; 0 for what it did not retrieve."""
+    length = table.reduce(np.add, table.retrieved.astype(np.float64), 0.0)
+    values = 1 - (table.ranks - 1) / table.spread(np.maximum(length, 1.0))
+    return np.where(table.retrieved, values, 0.0)
+
+
+def borda(table: Table) -> FloatArray:
+    """Return 1 - (rank - 1) / candidates; those not retrieved share the points that are left.
+
+    Aslam and Montague, SIGIR 2001; so scaled by Renda and Straccia, SAC 2003.
+    """
+    candidates = table.spread(np.maximum(table.lengths.astype(np.float64), 1.0))
+    length = table.spread(table.reduce(np.add, table.retrieved.astype(np.float64), 0.0))
+    left = 0.5 - (length - 1) / (2 * candidates)
+    return np.where(table.retrieved, 1 - (table.ranks - 1) / candidates, left)
+
+
+def none(table: Table) -> FloatArray:
+    """Return the scores as they are; 0 where missing."""
+    return np.where(table.known, table.scores, 0.0)
+
+
+NORMS: dict[str, Callable[[Table], FloatArray]] = {
+    "minmax": minmax,
+    "tmm": tmm,
+    "max": maximum,
+    "sum": total,
+    "zscore": zscore,
+    "dbsf": dbsf,
+    "rank": rank,
+    "borda": borda,
+    "none": none,
+}
+
+
+def normalise(table: Table, norm: str) -> FloatArray:
+    """Return the normalised scores, float64 (branches, n).
+
+    Raises:
+        UsageError: an unknown normalisation.
+    """
+    if norm not in NORMS:
+        raise UsageError(f"normalisation {norm!r} is unknown; give one of {', '.join(NORMS)}")
+    return NORMS[norm](table)
