@@ -1,0 +1,112 @@
+"""Text to index terms: words, stop words, stems.
+
+Close to Lucene's EnglishAnalyzer, which Anserini uses: words by the rules of UAX #29 as far as a
+regular expression follows them (``o'neill``, ``3.14`` and ``u.s.a`` stay whole, hyphens split, each
+Han or Hiragana character is a word), the possessive ``'s`` off, lower case, Lucene's 33 English
+stop words, Porter's stemmer. On top of Lucene, the text is brought to Unicode form NFKC, so that
+full-width letters and ligatures match plain ones.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import unicodedata
+from functools import cache
+
+from hybrid.errors import UsageError
+
+_ENGLISH = """
+a an and are as at be but by for if in into is it no not of on or such that the
+their then there these they this to was will with
+"""
+STOP_WORDS = frozenset(_ENGLISH.split())
+"""The English stop set of Lucene."""
+
+MEMORY = 1 << 18
+"""Words whose term is remembered; the memory starts anew when it is full."""
+
+
+class Analyser:
+    """The terms of a text, in order, repeated as often as they occur.
+
+    Args:
+        stemmer: "porter", any other algorithm of Snowball by name ("german", "french", ...), or
+            "none".
+        stop_words: "english" or "none".
+
+    >>> Analyser("none", "english").terms("The cat's 3.14 pi-charts")
+    ['cat', '3.14', 'pi', 'charts']
+
+    Raises:
+        UsageError: an unknown stemmer or stop-word list; the message lists the known ones.
+    """
+
+    def __init__(self, stemmer: str = "porter", stop_words: str = "english") -> None:
+        if stop_words not in ("english", "none"):
+            raise UsageError(f"stop_words is {stop_words!r}; expected 'english' or 'none'")
+        self._stemmer = None
+        if stemmer != "none":
+            snowball = importlib.import_module("Stemmer")
+            known = sorted({*snowball.algorithms(), "porter"})
+            if stemmer not in known:
+                raise UsageError(
+                    f"stemmer is {stemmer!r}; expected 'none' or one of {', '.join(known)}"
+                )
+            self._stemmer = snowball.Stemmer(stemmer)
+        self._stop_words = STOP_WORDS if stop_words == "english" else frozenset()
+        self._word = _word_pattern()
+        self._known: dict[str, str | None] = {}
+
+    def terms(self, text: str) -> list[str]:
+        """Return the terms of ``text``."""
+        if not text.isascii():
+            text = unicodedata.normalize("NFKC", text)
+        known = self._known
+        found = []
+        for word in self._word.findall(text.lower()):
+            try:
+                term = known[word]
+            except KeyError:
+                term = self._learn(word)
+            if term is not None:
+                found.append(term)
+        return found
+
+    def _learn(self, word: str) -> str | None:
+        """Return the term of a word that is not remembered, None for a stop word."""
+        if len(self._known) >= MEMORY:
+            self._known.clear()
+        term: str | None = word
+        if word.endswith(("'s", "’s")):
+            term = word[:-2]
+        if term in self._stop_words:
+            term = None
+        elif self._stemmer is not None:
+            term = self._stemmer.stemWord(term)
+        self._known[word] = term
+        return term
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    """Return the pattern of one word of a lower-case text."""
+    alone = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3041-\u309f]"
+    mark = _marks()
+    letter = rf"(?:(?!{alone})[\w{mark}])"
+    inside = r"(?:(?<=[^\W\d_])['’.·:](?=[^\W\d_])|(?<=\d)[.,'’](?=\d))"
+    return re.compile(rf"{alone}|(?!_+(?!\w)){letter}+(?:{inside}{letter}+)*")
+
+
+@cache
+def _marks() -> str:
+    """Return the combining marks, which ``\\w`` leaves out, as the inside of a character class."""
+    ranges: list[list[int]] = []
+    for code in range(0x300, min(sys.maxunicode, 0x1FFFF)):
+        if unicodedata.category(chr(code))[0] == "M":
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(f"{re.escape(chr(low))}-{re.escape(chr(high))}" for low, high in ranges)

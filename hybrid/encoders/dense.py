@@ -1,0 +1,113 @@
+"""Dense encoder: text to float32 vectors through sentence-transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.encoders.batching import CHUNK, token_batches
+from hybrid.encoders.loading import EncoderOptions, prompts
+from hybrid.encoders.locate import ModelFolder
+from hybrid.encoders.protocol import Fingerprint, Progress
+from hybrid.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TOKEN_BUDGET = {"cpu": 4096, "cuda": 65536}
+
+
+class TransformerEncoder:
+    """A SentenceTransformer as a :class:`~hybrid.encoders.protocol.DenseEncoder`.
+
+    Vectors are of unit length where the model's similarity is the cosine, so that their inner
+    product is that similarity; a model made for the dot product keeps its lengths.
+
+    Raises:
+        ModelError: the model's similarity is neither, so inner-product search would be wrong.
+    """
+
+    def __init__(self, model: Any, folder: ModelFolder, options: EncoderOptions) -> None:
+        if model.similarity_fn_name not in ("cosine", "dot"):
+            raise ModelError(
+                f"model {folder.spec!r} compares by {model.similarity_fn_name!r}; this index "
+                "searches by cosine or dot product. Choose a model made for one of these"
+            )
+        self._model = model
+        self._folder = folder
+        self._query_prompt, self._document_prompt = prompts(model, options)
+        self._budget = options.token_budget or TOKEN_BUDGET.get(
+            model.device.type, TOKEN_BUDGET["cpu"]
+        )
+        self.similarity: str = model.similarity_fn_name
+        self.dimension = int(_dimension(model))
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Return what decides the vectors."""
+        return {
+            "kind": "dense",
+            "model": self._folder.spec,
+            "revision": self._folder.revision,
+            "weights": self._folder.weights,
+            "tokenizer": self._folder.tokenizer,
+            "max_length": _int_or_none(self._model.max_seq_length),
+            "query_prompt": self._query_prompt or "",
+            "document_prompt": self._document_prompt or "",
+            "pooling": _pooling(self._model),
+            "similarity": self.similarity,
+            "normalized": self.similarity == "cosine",
+            "dimension": self.dimension,
+        }
+
+    def encode_documents(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        """Return the vectors of documents, float32 (len(texts), dimension)."""
+        return self._encode(texts, "document", self._document_prompt, progress)
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors of queries, float32 (len(texts), dimension)."""
+        return self._encode(texts, "query", self._query_prompt, None)
+
+    def _encode(
+        self, texts: Sequence[str], task: str, prompt: str | None, progress: Progress | None
+    ) -> NDArray[np.float32]:
+        import torch
+
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            for rows, features in token_batches(
+                self._model, chunk, task=task, prompt=prompt, budget=self._budget
+            ):
+                with torch.inference_mode():
+                    found = self._model(features, task=task)["sentence_embedding"].float()
+                    found = found[:, : self.dimension]
+                    if self.similarity == "cosine":
+                        found = torch.nn.functional.normalize(found, dim=1)
+                vectors[start + rows] = found.cpu().numpy()
+                if progress is not None:
+                    progress(len(rows))
+        return vectors
+
+
+def _dimension(model: Any) -> int:
+    dimension: int | None = model.truncate_dim or model.get_embedding_dimension()
+    if dimension is None:
+        dimension = len(model.encode("length"))
+    return dimension
+
+
+def _pooling(model: Any) -> str | None:
+    for module in model.modules():
+        mode = getattr(module, "pooling_mode", None)
+        if mode is not None:
+            return mode if isinstance(mode, str) else "+".join(mode)
+    return None
+
+
+def _int_or_none(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) else None

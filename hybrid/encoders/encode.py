@@ -1,0 +1,243 @@
+"""A corpus encoded shard by shard: interrupted at any point, it goes on where it stopped.
+
+One pass over the documents writes each shard's documents, the rows of every neural branch, and the
+term counts of BM25; then the statistics of BM25 are summed and its impacts written. A part that is
+on disk, whole, and made from the same texts by the same encoder is kept. What a part holds depends
+on its shard and encoder alone, so the bytes are the same whether interrupted or not.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from hybrid.corpus import Document
+from hybrid.encoders.analysis import Analyser
+from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
+from hybrid.encoders.cache import flush, write_folder
+from hybrid.encoders.parts import is_whole, open_csr, save_csr, save_vectors, write_part
+from hybrid.encoders.protocol import DenseEncoder, Fingerprint, Progress, SparseEncoder
+from hybrid.encoders.shards import DOCUMENTS_FILE, STATE_FILE, Shards, part_path
+from hybrid.errors import CorpusError, UsageError
+
+SHARD_SIZE = 1024
+TERMS_FILE = "terms.json"
+RESERVED = frozenset({"documents"})
+
+Encoder = SparseEncoder | DenseEncoder | Bm25Parameters
+
+
+def encode_corpus(
+    documents: Iterable[Document],
+    workdir: Path,
+    encoders: Mapping[str, Encoder],
+    *,
+    shard_size: int = SHARD_SIZE,
+    progress: Progress | None = None,
+) -> Shards:
+    """Return the encoded shards of a corpus, resuming what an earlier call left in ``workdir``.
+
+    Args:
+        documents: read once, in order; never held beyond one shard.
+        workdir: made if absent; nothing else belongs in it.
+        encoders: by branch name; ``Bm25Parameters`` for a BM25 that is fitted to this corpus.
+        shard_size: documents in a shard. Another size encodes everything again.
+        progress: called with the number of newly finished documents; a document that is done in
+            one of two branches counts half.
+
+    Raises:
+        UsageError: no encoders, a name that is no plain word, or a shard size below 1.
+        CorpusError: text that is not Unicode (lone surrogates), or no documents at all.
+    """
+    _check(encoders, shard_size)
+    workdir.mkdir(parents=True, exist_ok=True)
+    for leftover in workdir.glob(".*.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    (workdir / STATE_FILE).unlink(missing_ok=True)
+    fingerprints = {name: encoder.fingerprint for name, encoder in encoders.items()}
+    lexical = {
+        name: (encoder, Analyser(encoder.stemmer, encoder.stop_words), Statistics())
+        for name, encoder in encoders.items()
+        if isinstance(encoder, Bm25Parameters)
+    }
+    counts: list[int] = []
+    digests: list[str] = []
+    for shard, chunk in enumerate(_chunks(documents, shard_size)):
+        digest = _digest(chunk)
+        finished = _Finished(progress, len(chunk), len(encoders))
+        _documents_part(workdir, shard, chunk, digest)
+        texts = [document.full_text for document in chunk]
+        for name, encoder in encoders.items():
+            path = part_path(workdir, shard, name)
+            key = _key(digest, fingerprints[name])
+            if not is_whole(path, key):
+                if isinstance(encoder, Bm25Parameters):
+                    counted = count_terms(texts, lexical[name][1])
+                    write_part(path, key, len(chunk), _saver_of_counts(counted))
+                else:
+                    rows = encoder.encode_documents(texts, finished)
+                    write_part(path, key, len(chunk), _saver(rows))
+            if isinstance(encoder, Bm25Parameters):
+                lexical[name][2].add(_read_counts(path))
+        counts.append(len(chunk))
+        digests.append(digest)
+        finished.close()
+    if not counts:
+        raise CorpusError("the corpus has no documents; an index needs at least one")
+    branches: dict[str, dict[str, Any]] = {}
+    for name, encoder in encoders.items():
+        if isinstance(encoder, Bm25Parameters):
+            fitted = Bm25Encoder(encoder, lexical[name][2])
+            _write_bm25(workdir, name, fitted, digests, counts)
+            branches[name] = _branch("sparse", len(fitted.vocabulary), fitted.fingerprint, True)
+        elif isinstance(encoder, DenseEncoder):
+            branches[name] = _branch("dense", encoder.dimension, fingerprints[name], False)
+        else:
+            branches[name] = _branch("sparse", len(encoder.vocabulary), fingerprints[name], False)
+    _finish(workdir, counts, branches)
+    return Shards(workdir)
+
+
+class _Finished:
+    """Documents of one shard, reported as each branch gets on with them."""
+
+    def __init__(self, progress: Progress | None, documents: int, branches: int) -> None:
+        self._progress = progress
+        self._documents = documents
+        self._branches = branches
+        self._steps = 0
+        self._reported = 0
+
+    def __call__(self, newly: int) -> None:
+        self._steps += newly
+        self._report(min(self._documents, self._steps // self._branches))
+
+    def close(self) -> None:
+        """Report the rest: the parts that were kept, and what rounding left over."""
+        self._report(self._documents)
+
+    def _report(self, done: int) -> None:
+        if self._progress is not None and done > self._reported:
+            self._progress(done - self._reported)
+        self._reported = done
+
+
+def _check(encoders: Mapping[str, Encoder], shard_size: int) -> None:
+    if not encoders:
+        raise UsageError("no encoders were given; name at least one branch")
+    for name in encoders:
+        if not name.isidentifier() or name in RESERVED:
+            raise UsageError(f"branch name {name!r} is not a plain word, or is reserved")
+    if shard_size < 1:
+        raise UsageError(f"shard_size is {shard_size}; expected 1 or more")
+
+
+def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    stream = iter(documents)
+    while chunk := list(islice(stream, size)):
+        yield chunk
+
+
+def _digest(chunk: list[Document]) -> str:
+    """Return a digest of ids, titles and texts, each with its length, so that none run together."""
+    digest = xxhash.xxh3_128()
+    for document in chunk:
+        for value in (document.doc_id, document.title, document.text):
+            try:
+                encoded = value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise CorpusError(
+                    f"document {document.doc_id!r} holds text that is not Unicode: {error}; "
+                    "repair it at its source"
+                ) from error
+            digest.update(len(encoded).to_bytes(8, "little"))
+            digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _key(digest: str, fingerprint: Fingerprint) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps([digest, fingerprint], sort_keys=True).encode())
+
+
+def _documents_part(workdir: Path, shard: int, chunk: list[Document], digest: str) -> None:
+    import pyarrow as pa
+
+    path = part_path(workdir, shard, "documents")
+    if is_whole(path, digest):
+        return
+    table = pa.table(
+        {
+            "doc_id": pa.array([document.doc_id for document in chunk], pa.large_string()),
+            "title": pa.array([document.title for document in chunk], pa.large_string()),
+            "text": pa.array([document.text for document in chunk], pa.large_string()),
+        }
+    )
+
+    def write(target: Path) -> None:
+        with (
+            pa.OSFile(str(target / DOCUMENTS_FILE), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
+
+    write_part(path, digest, len(chunk), write)
+
+
+def _saver(rows: Any) -> Callable[[Path], None]:
+    if isinstance(rows, np.ndarray):
+        return lambda target: save_vectors(target, rows)
+    return lambda target: save_csr(target, rows)
+
+
+def _saver_of_counts(counted: TermCounts) -> Callable[[Path], None]:
+    def write(target: Path) -> None:
+        save_csr(target, counted.counts)
+        text = json.dumps(counted.terms, ensure_ascii=True)
+        (target / TERMS_FILE).write_text(text, encoding="utf-8")
+
+    return write
+
+
+def _read_counts(path: Path) -> TermCounts:
+    terms = tuple(json.loads((path / TERMS_FILE).read_text(encoding="utf-8")))
+    return TermCounts(terms, open_csr(path, len(terms)))
+
+
+def _write_bm25(
+    workdir: Path, name: str, fitted: Bm25Encoder, digests: list[str], counts: list[int]
+) -> None:
+    """Write the impacts of every shard and the state of the fitted encoder."""
+    fingerprint = fitted.fingerprint
+    for shard, digest in enumerate(digests):
+        path = part_path(workdir, shard, f"{name}.impacts")
+        key = _key(digest, fingerprint)
+        if not is_whole(path, key):
+            impacts = fitted.impacts(_read_counts(part_path(workdir, shard, name)))
+            write_part(path, key, counts[shard], _saver(impacts))
+    state = workdir / f"{name}.state"
+    shutil.rmtree(state, ignore_errors=True)
+    write_folder(state, fitted.save)
+
+
+def _branch(kind: str, width: int, fingerprint: Fingerprint, is_bm25: bool) -> dict[str, Any]:
+    return {"kind": kind, "width": width, "fingerprint": fingerprint, "is_bm25": is_bm25}
+
+
+def _finish(workdir: Path, counts: list[int], branches: dict[str, dict[str, Any]]) -> None:
+    """Remove shards of an earlier, longer corpus and write the state, whole or not at all."""
+    for path in workdir.glob("[0-9][0-9][0-9][0-9][0-9][0-9]*.*"):
+        if int(path.name.split(".")[0]) >= len(counts):
+            shutil.rmtree(path)
+    temporary = workdir / f".{STATE_FILE}"
+    state = {"counts": counts, "branches": branches}
+    temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
+    flush(temporary)
+    temporary.rename(workdir / STATE_FILE)
+    flush(workdir)

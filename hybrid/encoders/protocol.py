@@ -1,0 +1,75 @@
+"""What every encoder offers: texts in, CSR or float32 rows out, and a fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+Fingerprint = dict[str, str | int | float | bool | None]
+"""What decides the numbers that an encoder gives, as flat JSON values."""
+
+Progress = Callable[[int], None]
+"""Called with the number of newly finished items."""
+
+
+@runtime_checkable
+class SparseEncoder(Protocol):
+    """Texts to non-negative weights over a vocabulary.
+
+    Both methods return ``csr_matrix`` float32 (len(texts), len(vocabulary)) with sorted indices
+    and no explicit zeros, rows in the order of ``texts``. A blank text gives an empty row.
+    """
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """Return the term of each column."""
+        ...
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Return what decides the weights."""
+        ...
+
+    def encode_documents(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> csr_matrix:
+        """Return the weights of documents."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> csr_matrix:
+        """Return the weights of queries."""
+        ...
+
+
+@runtime_checkable
+class DenseEncoder(Protocol):
+    """Texts to vectors whose inner product is the score.
+
+    Both methods return C-contiguous float32 (len(texts), dimension), rows in the order of
+    ``texts``; of unit length where the model's similarity is the cosine.
+    """
+
+    @property
+    def dimension(self) -> int:
+        """Return the length of a vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Return what decides the vectors; ``similarity`` is ``cosine`` or ``dot``."""
+        ...
+
+    def encode_documents(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        """Return the vectors of documents."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors of queries."""
+        ...
