@@ -1,0 +1,275 @@
+"""Many segments seen as one index: the same interface, the same scores, order and ties.
+
+A branch's score is a function of query and document alone, so the best of all segments are among
+the best of each, and merging them by the one ordering rule gives what a single index would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
+
+from hybrid.corpus import Document
+from hybrid.errors import UsageError
+from hybrid.indexes.documents import DocumentStore
+from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.vector import VectorIndex
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+OVERFETCH = 64
+
+
+class SegmentedBranch:
+    """One branch over all segments."""
+
+    def __init__(self, parts: Sequence[Any], numbering: Numbering) -> None:
+        self.parts: Sequence[Any] = parts
+        self.numbering = numbering
+
+    @property
+    def doc_count(self) -> int:
+        """Number of live documents."""
+        return len(self.numbering)
+
+    def search(
+        self, queries: Any, k: int, *, threads: int = 0, subset: Ints | None = None
+    ) -> tuple[Ints, Floats]:
+        """Return what one index of the live documents would: see the branch of one segment."""
+        if k < 1:
+            raise UsageError(f"k is {k}; it must be at least 1")
+        if subset is not None:
+            subset = checked_subset(subset, self.doc_count)
+        found = [
+            self._search_part(segment, queries, k, threads, subset)
+            for segment in range(len(self.parts))
+        ]
+        nums = np.concatenate([each[0] for each in found], axis=1)
+        scores = np.concatenate([each[1] for each in found], axis=1)
+        # Numbers as the second key: padding has the score -inf and comes last in any case.
+        order = np.lexsort((nums, -scores), axis=1)[:, :k]
+        return np.take_along_axis(nums, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+    def score(self, queries: Any, doc_nums: Ints) -> Floats:
+        """Return the score of each named document: see the branch of one segment."""
+        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
+        check_doc_nums(doc_nums, -1, self.doc_count)
+        out = np.full(doc_nums.shape, -np.inf, dtype=np.float32)
+        segments, places = self._located(doc_nums)
+        for segment, part in enumerate(self.parts):
+            here = segments == segment
+            if here.any() or not doc_nums.size:
+                scores = part.score(queries, np.where(here, places, np.int32(-1)))
+                out[here] = scores[here]
+        return out
+
+    def _search_part(
+        self, segment: int, queries: Any, k: int, threads: int, subset: Ints | None
+    ) -> tuple[Ints, Floats]:
+        """Search one segment for its live documents; return doc_nums of the whole index."""
+        part = self.parts[segment]
+        deleted = self.numbering.deleted(segment)
+        if subset is not None:
+            places = self.numbering.places[subset[self.numbering.segments[subset] == segment]]
+            nums, scores = part.search(queries, k, threads=threads, subset=places)
+        elif deleted <= OVERFETCH:
+            # The k best live ones are among the k + deleted best of all.
+            nums, scores = part.search(queries, k + deleted, threads=threads)
+        else:
+            _, places = self.numbering.live(segment)
+            nums, scores = part.search(queries, k, threads=threads, subset=places)
+        numbers = self.numbering.doc_nums(segment)
+        if not len(numbers):
+            return nums, scores
+        nums = np.where(nums >= 0, numbers[nums], np.int32(-1))
+        return nums, np.where(nums >= 0, scores, np.float32(-np.inf))
+
+    def _located(self, doc_nums: Ints) -> tuple[Ints, Ints]:
+        """Return (segments, places) of doc_nums, -1 for -1."""
+        if not len(self.numbering):
+            return np.full_like(doc_nums, -1), np.full_like(doc_nums, -1)
+        present = doc_nums >= 0
+        segments = np.where(present, self.numbering.segments[doc_nums], np.int32(-1))
+        return segments, np.where(present, self.numbering.places[doc_nums], np.int32(-1))
+
+    def _gather(
+        self, doc_nums: Ints, take: Callable[[Any, Ints], Any], stack: Callable[[list[Any]], Any]
+    ) -> Any:
+        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
+        check_doc_nums(doc_nums, 0, self.doc_count)
+        segments, places = self._located(doc_nums)
+        order = np.argsort(segments, kind="stable")
+        rows = stack(
+            [take(part, places[segments == segment]) for segment, part in enumerate(self.parts)]
+        )
+        return rows[np.argsort(order)]
+
+
+class SegmentedSparse(SegmentedBranch):
+    """A sparse branch over all segments."""
+
+    parts: Sequence[InvertedIndex]
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of terms, used or not."""
+        return self.parts[0].vocabulary_size
+
+    @property
+    def nnz(self) -> int:
+        """Number of postings, those of deleted documents included."""
+        return sum(part.nnz for part in self.parts)
+
+    def documents(self, doc_nums: Ints) -> csr_matrix:
+        """Return the stored rows of ``doc_nums``, CSR float32 (len(doc_nums), vocabulary_size)."""
+        rows = self._gather(
+            doc_nums,
+            lambda part, places: part.documents(places),
+            lambda parts: csr_matrix(vstack(parts, format="csr", dtype=np.float32)),
+        )
+        return csr_matrix(rows)
+
+
+class SegmentedVectors(SegmentedBranch):
+    """A dense branch over all segments."""
+
+    parts: Sequence[VectorIndex]
+
+    @property
+    def dimension(self) -> int:
+        """Components of a vector."""
+        return self.parts[0].dimension
+
+    def vectors(self, doc_nums: Ints) -> Floats:
+        """Return the stored vectors of ``doc_nums``, float32 (len(doc_nums), dimension)."""
+        rows: Floats = self._gather(
+            doc_nums, lambda part, places: part.vectors(places), np.concatenate
+        )
+        return rows
+
+
+class SegmentedDocuments(Sequence[Document]):
+    """The live documents of all segments, by doc_num and by doc_id."""
+
+    def __init__(self, parts: Sequence[DocumentStore], numbering: Numbering) -> None:
+        self.parts = parts
+        self.numbering = numbering
+        self.doc_ids: Sequence[str] = _DocIds(parts, numbering)
+
+    def __len__(self) -> int:
+        return len(self.numbering)
+
+    @overload
+    def __getitem__(self, doc_num: int) -> Document: ...
+    @overload
+    def __getitem__(self, doc_num: slice) -> list[Document]: ...
+    def __getitem__(self, doc_num: int | slice) -> Document | list[Document]:
+        if isinstance(doc_num, slice):
+            return [self[each] for each in range(*doc_num.indices(len(self)))]
+        segment, place = _located(self.numbering, doc_num)
+        return self.parts[segment][place]
+
+    def take(self, doc_nums: Iterable[int]) -> Iterator[Document]:
+        """Yield the documents of these numbers, in the order given."""
+        for doc_num in doc_nums:
+            yield self[int(doc_num)]
+
+    def find(self, doc_id: str) -> int | None:
+        """Return the doc_num of a live document, or None."""
+        for segment, part in enumerate(self.parts):
+            place = part.find(doc_id)
+            if place is not None:
+                doc_num = int(self.numbering.doc_nums(segment)[place])
+                if doc_num >= 0:
+                    return doc_num
+        return None
+
+    def doc_num(self, doc_id: str) -> int:
+        """Return the doc_num of a live document.
+
+        Raises:
+            UsageError: it is not here.
+        """
+        found = self.find(doc_id)
+        if found is None:
+            raise UsageError(
+                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
+                "results show them as they are"
+            )
+        return found
+
+    def document(self, doc_id: str) -> Document:
+        """Return a live document by its id.
+
+        Raises:
+            UsageError: it is not here.
+        """
+        return self[self.doc_num(doc_id)]
+
+    def rank(self, doc_id: str) -> int:
+        """Return how many live ids come before ``doc_id``: its doc_num, or where it would go."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self.doc_ids[middle] > doc_id:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+class _DocIds(Sequence[str]):
+    def __init__(self, parts: Sequence[DocumentStore], numbering: Numbering) -> None:
+        self._parts = parts
+        self._numbering = numbering
+
+    def __len__(self) -> int:
+        return len(self._numbering)
+
+    @overload
+    def __getitem__(self, doc_num: int) -> str: ...
+    @overload
+    def __getitem__(self, doc_num: slice) -> list[str]: ...
+    def __getitem__(self, doc_num: int | slice) -> str | list[str]:
+        if isinstance(doc_num, slice):
+            return [self[each] for each in range(*doc_num.indices(len(self)))]
+        segment, place = _located(self._numbering, doc_num)
+        return self._parts[segment].doc_ids[place]
+
+
+def _located(numbering: Numbering, doc_num: int) -> tuple[int, int]:
+    if not -len(numbering) <= doc_num < len(numbering):
+        raise IndexError(doc_num)
+    return int(numbering.segments[doc_num]), int(numbering.places[doc_num])
+
+
+def checked_subset(subset: Ints, doc_count: int) -> Ints:
+    """Return the subset as int32, ascending and inside the index.
+
+    Raises:
+        UsageError: it is not.
+    """
+    checked = np.ascontiguousarray(subset, dtype=np.int32)
+    check_doc_nums(checked, 0, doc_count)
+    if checked.ndim != 1 or (np.diff(checked) <= 0).any():
+        raise UsageError("a subset must be one-dimensional, ascending and free of duplicates")
+    return checked
+
+
+def check_doc_nums(doc_nums: Ints, lowest: int, doc_count: int) -> None:
+    """Refuse doc_nums outside ``lowest`` to ``doc_count - 1``.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if doc_nums.size and (doc_nums.min() < lowest or doc_nums.max() >= doc_count):
+        raise UsageError(
+            f"doc_nums run from {doc_nums.min()} to {doc_nums.max()}; the index has {doc_count} "
+            "documents, numbered from 0"
+        )

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.corpus import Document
+from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.indexes.documents import DocumentStore
+from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
+from hybrid.indexes.vector import VectorIndex
+
+WIDTH, DIMENSION = 7, 3
+Vectors = dict[str, tuple[list[int], list[int]]]
+
+
+@dataclass
+class Parts:
+    documents: SegmentedDocuments
+    sparse: SegmentedSparse
+    dense: SegmentedVectors
+
+
+def segment(folder: Path, rows: Vectors) -> tuple[DocumentStore, InvertedIndex, VectorIndex]:
+    """One segment of documents whose sparse and dense rows are small whole numbers."""
+    ids = sorted(rows, reverse=True)
+    for name in ("documents", "sparse", "dense"):
+        (folder / name).mkdir(parents=True)
+    DocumentStore.build([Document(each, text=each) for each in ids], folder / "documents")
+    sparse = np.array([rows[each][0] for each in ids], dtype=np.float32).reshape(-1, WIDTH)
+    InvertedIndex.build(
+        [csr_matrix(sparse)], folder / "sparse", vocabulary_size=WIDTH, weights="float32"
+    )
+    dense = np.array([rows[each][1] for each in ids], dtype=np.float32).reshape(-1, DIMENSION)
+    VectorIndex.build([dense], folder / "dense", dimension=DIMENSION)
+    return (
+        DocumentStore.open(folder / "documents"),
+        InvertedIndex.open(folder / "sparse"),
+        VectorIndex.open(folder / "dense"),
+    )
+
+
+def assemble(folder: Path, steps: list[tuple[Vectors, set[str]]]) -> Parts:
+    """Each step adds a segment and deletes some ids of those before it."""
+    numbering = Numbering.whole(0)
+    numbering.sizes = ()
+    opened: list[tuple[DocumentStore, InvertedIndex, VectorIndex]] = []
+    for number, (rows, deleted) in enumerate(steps):
+        documents = SegmentedDocuments([each[0] for each in opened], numbering)
+        ids = sorted(rows, reverse=True)
+        numbering = numbering.change(
+            [documents.doc_num(each) for each in deleted],
+            [documents.rank(each) for each in ids],
+            len(ids),
+        )
+        opened.append(segment(folder / str(number), rows))
+    return Parts(
+        SegmentedDocuments([each[0] for each in opened], numbering),
+        SegmentedSparse([each[1] for each in opened], numbering),
+        SegmentedVectors([each[2] for each in opened], numbering),
+    )
+
+
+ROWS = st.tuples(
+    st.lists(st.integers(0, 2), min_size=WIDTH, max_size=WIDTH),
+    st.lists(st.integers(-1, 1), min_size=DIMENSION, max_size=DIMENSION),
+)
+IDS = st.text("abcé😀", min_size=1, max_size=2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_many_segments_are_one_fresh_build(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    live: Vectors = {}
+    steps: list[tuple[Vectors, set[str]]] = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        deleted = data.draw(st.sets(st.sampled_from(sorted(live)))) if live else set()
+        rows = data.draw(st.dictionaries(IDS, ROWS, max_size=8))
+        rows = {key: row for key, row in rows.items() if key not in live or key in deleted}
+        steps.append((rows, deleted))
+        live = {key: row for key, row in live.items() if key not in deleted} | rows
+    folder = tmp_path_factory.mktemp("segments")
+    many = assemble(folder / "many", steps)
+    documents, sparse, dense = segment(folder / "fresh", live)
+
+    assert list(many.documents) == list(documents)
+    assert list(many.documents.doc_ids) == list(documents.doc_ids)
+    for doc_id in live:
+        assert many.documents.doc_num(doc_id) == documents.doc_num(doc_id)
+    assert many.documents.find("zz") is None
+
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    queries = csr_matrix(rng.integers(0, 3, (3, WIDTH)).astype(np.float32))
+    vectors = rng.integers(-1, 2, (3, DIMENSION)).astype(np.float32)
+    subset = np.flatnonzero(rng.integers(0, 2, len(live))).astype(np.int32)
+    k = data.draw(st.integers(1, 12))
+    for each in (None, subset):
+        same(many.sparse.search(queries, k, subset=each), sparse.search(queries, k, subset=each))
+        same(many.dense.search(vectors, k, subset=each), dense.search(vectors, k, subset=each))
+    if live:
+        nums = rng.integers(-1, len(live), (3, 5)).astype(np.int32)
+        same([many.sparse.score(queries, nums)], [sparse.score(queries, nums)])
+        same([many.dense.score(vectors, nums)], [dense.score(vectors, nums)])
+        chosen = np.maximum(nums[0], 0)
+        same([many.dense.vectors(chosen)], [dense.vectors(chosen)])
+        same([many.sparse.documents(chosen).toarray()], [sparse.documents(chosen).toarray()])
+
+
+def same(found: object, expected: object) -> None:
+    for one, other in zip(found, expected, strict=True):  # type: ignore[call-overload]
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+def rows_of(ids: list[str], seed: int) -> Vectors:
+    rng = np.random.default_rng(seed)
+    return {
+        each: (rng.integers(0, 3, WIDTH).tolist(), rng.integers(-1, 2, DIMENSION).tolist())
+        for each in ids
+    }
+
+
+def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
+    rows = rows_of([f"{number:04}" for number in range(400)], 1)
+    deleted = {f"{number:04}" for number in range(400) if number % 3}
+    assert len(deleted) > 64
+    many = assemble(tmp_path / "many", [(rows, set()), ({}, deleted)])
+    live = {each: row for each, row in rows.items() if each not in deleted}
+    _, sparse, dense = segment(tmp_path / "fresh", live)
+    queries = csr_matrix(np.ones((1, WIDTH), np.float32))
+    vectors = np.ones((1, DIMENSION), np.float32)
+    same(many.sparse.search(queries, 20), sparse.search(queries, 20))
+    same(many.dense.search(vectors, 20), dense.search(vectors, 20))
+
+
+def test_keeping_some_segments_renumbers_them() -> None:
+    numbering = Numbering(
+        np.array([0, 2, 1, 0, 2], np.int32), np.array([0, 0, 1, 2, 1], np.int32), (3, 2, 2)
+    )
+    kept = numbering.keep([2, 0])
+    assert kept.segments.tolist() == [1, 0, 1, 0]
+    assert kept.places.tolist() == [0, 0, 2, 1]
+    assert kept.sizes == (2, 3)
+    assert [numbering.deleted(each) for each in range(3)] == [1, 1, 0]
+    assert [numbering.doc_nums(each).tolist() for each in range(3)] == [[0, -1, 3], [-1, 2], [1, 4]]
+
+
+def test_bad_numbers_are_refused(tmp_path: Path) -> None:
+    many = assemble(tmp_path, [(rows_of(["a", "b"], 2), set())])
+    for bad in ([2], [-1], [1, 0], [0, 0]):
+        with pytest.raises(UsageError):
+            many.dense.search(np.ones((1, 3), np.float32), 1, subset=np.array(bad, np.int32))
+    with pytest.raises(UsageError, match="k is 0"):
+        many.dense.search(np.ones((1, 3), np.float32), 0)
+    with pytest.raises(UsageError, match="run from 2 to 2"):
+        many.dense.score(np.ones((1, 3), np.float32), np.array([[2]], np.int32))
+    with pytest.raises(UsageError, match="no document 'c'"):
+        many.documents.document("c")
+    with pytest.raises(UsageError, match="5 is not one"):
+        many.documents.numbering.change([5], [])
+    for outside in (2, -3):
+        with pytest.raises(IndexError):
+            many.documents[outside]
+
+
+@pytest.mark.parametrize(
+    ("segments", "places"),
+    [
+        ([0, 1, 2], [0, 0, 0]),
+        ([0, -1, 1], [0, 0, 0]),
+        ([0, 0, 1], [0, 0, 0]),
+        ([0, 0, 1], [1, 0, 0]),
+        ([0, 0, 1], [0, 2, 0]),
+        ([0, 0, 1], [0, 1, -1]),
+    ],
+)
+def test_a_numbering_that_does_not_fit_is_refused(
+    tmp_path: Path, segments: list[int], places: list[int]
+) -> None:
+    def ints(values: list[int]) -> NDArray[np.int32]:
+        return np.array(values, dtype=np.int32)
+
+    Numbering(ints([0, 0, 1]), ints([0, 1, 0]), (2, 1)).save(tmp_path)
+    assert len(Numbering.open(tmp_path, (2, 1), 3)) == 3
+    with pytest.raises(CorruptIndexError):
+        Numbering.open(tmp_path, (2, 1), 2)
+    Numbering(ints(segments), ints(places), (2, 1)).save(tmp_path)
+    with pytest.raises(CorruptIndexError, match="does not fit"):
+        Numbering.open(tmp_path, (2, 1), 3)
