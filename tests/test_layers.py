@@ -17,7 +17,8 @@ LAYERS = [
     {"pool", "fusion"},
     {"build", "retrieve"},
     {"evaluate", "explain", "training"},
-    {"tune"},
+    {"tune", "explain_index"},
+    {"experiment"},
     {"report", "web", "integrations", "demo", "doctor"},
     {"cli"},
 ]

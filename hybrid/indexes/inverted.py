@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
-from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.kernels import postings, topk
+from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError
+from hybrid.indexes.postings_build import FORMAT, Weights, write_index
+from hybrid.kernels import pruning, rows, tiles, topk
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
-Weights = Literal["uint8", "float32"]
 Order = Literal["auto", "none", "cluster"]
-FILES = ("postings_indptr", "postings_docs", "postings_codes", "scales")
-ROWS = ("rows_indptr", "rows_terms", "rows_codes")
+Path_ = Literal["auto", "exhaustive", "pruned"]
+REORDER_FROM = 20_000
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,19 @@ class SparseBuildReport:
     of absolute errors over the sum of weights. ``dropped`` counts weights that rounded to zero.
     """
 
+    format: int
     doc_count: int
     vocabulary_size: int
     nnz: int
     weights: Weights
+    order: Literal["none", "cluster"]
+    seed: int
     max_abs_error: float
     mean_abs_error: float
     mean_relative_error: float
     dropped: int
     size_bytes: int
+    order_seconds: float
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -50,35 +54,33 @@ class SparseBuildReport:
 
 
 class InvertedIndex:
-    """Term-major postings and forward rows, memory-mapped from one directory."""
+    """Tiled postings, memory-mapped from one directory."""
 
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self._arrays = arrays
-        self._docs = arrays["postings_docs"]
-        self._codes = arrays["postings_codes"]
-        self._indptr = np.asarray(arrays["postings_indptr"])
-        self._scales = np.asarray(arrays["scales"])
-        self._every = np.arange(self.doc_count, dtype=np.int32)
+    def __init__(self, arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> None:
+        self._postings = tiles.Postings(*(arrays[name] for name in tiles.Postings._fields))
+        self._place = arrays["place"]
+        self._frequencies = arrays["frequencies"]
+        self._described = described
 
     @property
     def doc_count(self) -> int:
         """Number of documents."""
-        return len(self._arrays["rows_indptr"]) - 1
+        return len(self._postings.order)
 
     @property
     def vocabulary_size(self) -> int:
         """Number of terms, used or not."""
-        return len(self._indptr) - 1
+        return len(self._postings.scales)
 
     @property
     def nnz(self) -> int:
         """Number of postings."""
-        return len(self._docs)
+        return int(self._described["nnz"])
 
     @property
     def weights(self) -> Weights:
         """How a weight is stored."""
-        return "uint8" if self._codes.dtype == np.uint8 else "float32"
+        return "uint8" if self._postings.tail_codes.dtype == np.uint8 else "float32"
 
     @staticmethod
     def build(
@@ -89,81 +91,81 @@ class InvertedIndex:
         weights: Weights = "uint8",
         order: Order = "auto",
         seed: int = 0,
+        threads: int = 0,
+        head_fill: float = 0.5,
         progress: Callable[[int], None] | None = None,
     ) -> SparseBuildReport:
         """Write the index files into an existing empty directory and return what they hold.
 
+        Memory stays bounded: the parts are spooled to temporary files inside ``directory``.
+
         Args:
             documents: parts of the collection, CSR float32 (n, vocabulary_size), in doc_num order.
-            directory: where the ``.npy`` files go.
+            directory: where the files go.
             vocabulary_size: columns of every part.
             weights: ``uint8`` stores round(weight / scale) with one scale a term.
-            order: how documents are arranged inside; never visible outside.
-            seed: of the arrangement.
-            progress: called with the number of newly indexed documents.
+            order: ``cluster`` puts similar documents side by side, which pruning needs; ``auto``
+                does so from 20,000 documents on. Never visible outside.
+            seed: of the clustering.
+            threads: 0 means one a core. Changes no byte of the result.
+            head_fill: a term with postings in this share of the tiles gets block maxima.
+            progress: called with the number of newly read documents.
 
         Raises:
             UsageError: a part has another width, or a weight that is negative or not finite.
         """
-        start = time.perf_counter()
-        parts = []
-        for part in documents:
-            parts.append(_checked(part, vocabulary_size, "document"))
-            if progress is not None:
-                progress(part.shape[0])
-        empty = csr_matrix((0, vocabulary_size), dtype=np.float32)
-        rows = csr_matrix(vstack([empty, *parts], format="csr", dtype=np.float32))
-        largest = np.zeros(vocabulary_size, dtype=np.float32)
-        np.maximum.at(largest, rows.indices, rows.data)
-        codes: NDArray[Any]
-        if weights == "uint8":
-            scales = largest / np.float32(255)
-            codes = np.minimum(np.rint(rows.data / scales[rows.indices]), 255).astype(np.uint8)
-        else:
-            scales = np.ones(vocabulary_size, dtype=np.float32)
-            codes = rows.data
-        errors = np.abs(codes.astype(np.float32) * scales[rows.indices] - rows.data)
-        total = float(rows.data.sum(dtype=np.float64))
-        stored = csr_matrix((codes, rows.indices, rows.indptr), shape=rows.shape)
-        before = stored.nnz
-        stored.eliminate_zeros()
-        columns = stored.tocsc()
-        arrays: dict[str, NDArray[Any]] = {
-            "postings_indptr": columns.indptr.astype(np.int64),
-            "postings_docs": columns.indices.astype(np.uint32),
-            "postings_codes": columns.data,
-            "scales": scales,
-            "rows_indptr": stored.indptr.astype(np.int64),
-            "rows_terms": stored.indices.astype(np.uint32),
-            "rows_codes": stored.data,
-        }
-        for name, array in arrays.items():
-            np.save(directory / f"{name}.npy", array)
-        return SparseBuildReport(
-            doc_count=rows.shape[0],
+        if weights not in ("uint8", "float32") or order not in ("auto", "none", "cluster"):
+            raise UsageError(
+                f"weights is {weights!r} and order {order!r}; expected uint8 or float32, "
+                "and auto, none or cluster."
+            )
+
+        def cluster(count: int) -> bool:
+            wanted = order == "cluster" or (order == "auto" and count >= REORDER_FROM)
+            return wanted and weights == "uint8"
+
+        described = write_index(
+            (_checked(part, vocabulary_size, "document") for part in documents),
+            directory,
             vocabulary_size=vocabulary_size,
-            nnz=stored.nnz,
             weights=weights,
-            max_abs_error=float(errors.max(initial=0.0)),
-            mean_abs_error=float(errors.mean(dtype=np.float64)) if len(errors) else 0.0,
-            mean_relative_error=float(errors.sum(dtype=np.float64)) / total if total else 0.0,
-            dropped=before - stored.nnz,
-            size_bytes=sum((directory / f"{name}.npy").stat().st_size for name in arrays),
-            seconds=time.perf_counter() - start,
+            cluster=cluster,
+            sketch=order != "none" and weights == "uint8",
+            seed=seed,
+            threads=threads,
+            head_fill=head_fill,
+            progress=progress,
         )
+        return SparseBuildReport(**described)
 
     @staticmethod
     def open(directory: Path) -> InvertedIndex:
-        """Return the index stored in ``directory``, memory-mapped."""
-        arrays = {}
-        for name in (*FILES, *ROWS):
-            path = directory / f"{name}.npy"
-            if not path.is_file():
+        """Return the index stored in ``directory``, memory-mapped.
+
+        Raises:
+            CorruptIndexError: a file is missing.
+            IndexFormatError: the files are of another format version.
+        """
+        names = (*tiles.Postings._fields, "place", "frequencies")
+        for name in ("sparse.json", *(f"{name}.npy" for name in names)):
+            if not (directory / name).is_file():
                 raise CorruptIndexError(
-                    f"The sparse index in {directory} lacks {path.name}. Build the index again."
+                    f"The sparse index in {directory} lacks {name}. Build the index again."
                 )
-            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return InvertedIndex(arrays)
+        described = json.loads((directory / "sparse.json").read_text())
+        if described["format"] != FORMAT:
+            raise IndexFormatError(
+                f"The sparse index in {directory} has format {described['format']}; this version "
+                f"reads format {FORMAT}. Build the index again."
+            )
+        arrays = {
+            # A plain view: numba recognises ndarray much faster than its memmap subclass.
+            name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False).view(
+                np.ndarray
+            )
+            for name in names
+        }
+        return InvertedIndex(arrays, described)
 
     def search(
         self,
@@ -172,6 +174,7 @@ class InvertedIndex:
         *,
         threads: int = 0,
         subset: Ints | None = None,
+        path: Path_ = "auto",
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
 
@@ -182,32 +185,43 @@ class InvertedIndex:
             k: at least 1; may exceed the number of documents.
             threads: queries answered at once; 0 means one a core. Changes no bit of the result.
             subset: search only these doc_nums, ascending int32.
+            path: ``auto`` lets the planner choose; all paths return the same bits.
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
         queries = _checked(queries, self.vocabulary_size, "query")
-        doc_nums = self._every if subset is None else np.asarray(subset, dtype=np.int32)
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)
         values = np.full((count, k), -np.inf, dtype=np.float32)
-        depth = min(k, len(doc_nums))
+        bits = values.view(np.int32)
+        if subset is not None:
+            subset = np.asarray(subset, dtype=np.int32)
+            self._check_nums(subset, lowest=0)
+        depth = min(k, self.doc_count if subset is None else len(subset))
+        if not depth:
+            return nums, values
+        if subset is not None:
+            within = np.sort(self._place[subset])
+            within_nums = self._postings.order[within]
 
         def answer(row: int) -> None:
             terms, weights = _row(queries, row)
-            scores = np.zeros(self.doc_count, dtype=np.float32)
-            postings.accumulate(
-                self._indptr, self._docs, self._codes, self._scales, terms, weights, scores
-            )
-            chosen = scores if subset is None else scores[doc_nums]
-            best_nums = np.empty(depth, dtype=np.int32)
-            best_scores = np.empty(depth, dtype=np.float32)
-            found = topk.top_k(chosen, doc_nums, best_nums, best_scores)
-            nums[row, :found] = best_nums[:found]
-            values[row, :found] = best_scores[:found]
+            if subset is not None:
+                scores = np.empty(len(within), dtype=np.float32)
+                tiles.score_places(self._postings, terms, weights, within, scores)
+                topk.select(scores, within_nums, nums[row, :depth], bits[row, :depth])
+            elif path == "pruned" or (path == "auto" and self._pays(terms, depth)):
+                pruning.search(
+                    self._postings, terms, weights, 1.0, nums[row, :depth], bits[row, :depth]
+                )
+            else:
+                tiles.search(self._postings, terms, weights, nums[row, :depth], bits[row, :depth])
 
-        if depth:
-            _each(answer, count, threads)
+        _each(answer, count, threads)
         return nums, values
+
+    def _pays(self, terms: Ints, k: int) -> bool:
+        return False
 
     def score(self, queries: csr_matrix, doc_nums: Ints) -> Floats:
         """Return the score of each named document, float32 of the shape of ``doc_nums``.
@@ -220,39 +234,46 @@ class InvertedIndex:
             doc_nums: int32 (queries, c).
         """
         queries = _checked(queries, self.vocabulary_size, "query")
-        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
+        doc_nums = np.asarray(doc_nums, dtype=np.int32)
         if doc_nums.ndim != 2 or doc_nums.shape[0] != queries.shape[0]:
             raise UsageError(
                 f"doc_nums has shape {doc_nums.shape}; one row for each of the "
                 f"{queries.shape[0]} queries was expected."
             )
         self._check_nums(doc_nums, lowest=-1)
-        out = np.empty(doc_nums.shape, dtype=np.float32)
-        dense = np.zeros(self.vocabulary_size, dtype=np.float32)
-        for row in range(queries.shape[0]):
-            terms, weights = _row(queries, row)
-            dense[terms] = weights
-            postings.score_rows(
-                *(self._arrays[name] for name in ROWS),
-                self._scales,
-                dense,
-                doc_nums[row],
-                out[row],
+        out = np.full(doc_nums.shape, -np.inf, dtype=np.float32)
+
+        def answer(row: int) -> None:
+            known = np.flatnonzero(doc_nums[row] >= 0)
+            places = self._place[doc_nums[row, known]]
+            ascending = np.argsort(places)
+            scores = np.empty(len(known), dtype=np.float32)
+            tiles.score_places(
+                self._postings, *_row(queries, row), places[ascending], scores
             )
-            dense[terms] = 0
+            out[row, known[ascending]] = scores
+
+        _each(answer, queries.shape[0], 1)
         return out
 
     def documents(self, doc_nums: Ints) -> csr_matrix:
-        """Return the stored rows of ``doc_nums``, CSR float32 (len(doc_nums), vocabulary_size)."""
+        """Return the stored rows of ``doc_nums``, CSR float32 (len(doc_nums), vocabulary_size).
+
+        Rows are gathered from the postings: about a millisecond a call, and little more a row.
+        """
         doc_nums = np.asarray(doc_nums, dtype=np.int32)
         self._check_nums(doc_nums, lowest=0)
-        indptr, terms, codes = (self._arrays[name] for name in ROWS)
-        spans = [np.arange(indptr[doc], indptr[doc + 1]) for doc in doc_nums]
-        entries = np.concatenate(spans) if spans else np.empty(0, dtype=np.int64)
-        columns = terms[entries].astype(np.int32)
-        data = codes[entries].astype(np.float32) * self._scales[columns]
-        starts = np.concatenate([[0], np.cumsum([len(span) for span in spans])]).astype(np.int64)
-        return csr_matrix((data, columns, starts), shape=(len(doc_nums), self.vocabulary_size))
+        unique, inverse = np.unique(self._place[doc_nums], return_inverse=True)
+        lengths = np.zeros(len(unique), dtype=np.int64)
+        none = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        rows.collect(self._postings, unique, lengths, lengths, *none)
+        ends = np.cumsum(lengths)
+        columns = np.empty(ends[-1] if len(ends) else 0, dtype=np.int32)
+        data = np.empty(len(columns), dtype=np.float32)
+        rows.collect(self._postings, unique, lengths, ends - lengths, columns, data)
+        indptr = np.concatenate([[0], ends]).astype(np.int64)
+        shape = (len(unique), self.vocabulary_size)
+        return csr_matrix((data, columns, indptr), shape=shape)[inverse]
 
     def _check_nums(self, doc_nums: Ints, *, lowest: int) -> None:
         if doc_nums.size and (doc_nums.min() < lowest or doc_nums.max() >= self.doc_count):
@@ -274,12 +295,15 @@ def _checked(matrix: csr_matrix, width: int, what: str) -> csr_matrix:
             f"A {what} matrix has {matrix.shape[1]} columns; the index has {width} terms. "
             "Use the encoder that the index was built with."
         )
-    checked = csr_matrix(matrix, dtype=np.float32)
-    if not checked.has_canonical_format or (checked.data == 0).any():
+    checked = matrix
+    if not isinstance(matrix, csr_matrix) or matrix.dtype != np.float32:
+        checked = csr_matrix(matrix, dtype=np.float32)
+    lowest = checked.data.min() if checked.nnz else np.float32(1)
+    if lowest == 0 or not checked.has_canonical_format:
         checked = checked.copy()
         checked.sum_duplicates()
         checked.eliminate_zeros()
-    if checked.nnz and not (np.isfinite(checked.data).all() and checked.data.min() > 0):
+    if checked.nnz and not (lowest >= 0 and checked.data.max() < np.inf):
         raise UsageError(
             f"A {what} has a weight that is negative or not finite; weights must be >= 0."
         )

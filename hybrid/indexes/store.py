@@ -153,7 +153,7 @@ def new_generation(
 
 @contextlib.contextmanager
 def _create(index_dir: Path) -> Iterator[NewGeneration]:
-    _refuse_existing(index_dir)
+    refuse_existing(index_dir)
     building = index_dir.with_name(index_dir.name + ".building")
     building.mkdir(parents=True, exist_ok=True)
     home = building / "index"
@@ -177,18 +177,23 @@ def _create(index_dir: Path) -> Iterator[NewGeneration]:
 
 
 def _publish(home: Path, index_dir: Path) -> None:
-    _refuse_existing(index_dir)
+    refuse_existing(index_dir)
     files.sync_folder(home)
     try:
         os.rename(home, index_dir)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            _refuse_existing(index_dir)
+            refuse_existing(index_dir)
         raise
     files.sync_folder(index_dir.parent)
 
 
-def _refuse_existing(index_dir: Path) -> None:
+def refuse_existing(index_dir: Path) -> None:
+    """Do nothing if nothing is at ``index_dir``.
+
+    Raises:
+        OutputExistsError: something is.
+    """
     if os.path.lexists(index_dir):
         raise OutputExistsError(
             f"{index_dir} exists, and nothing is overwritten; remove it or give another path"

@@ -1,0 +1,54 @@
+"""The Typer application, its consoles, and how an error becomes an exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+from rich.console import Console
+
+from hybrid.errors import HybridError
+
+app = typer.Typer(
+    name="hybrid",
+    help="Hybrid retrieval: build, search, tune and evaluate a sparse and a dense branch together.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, highlight=False)
+
+INTERRUPTED = 130
+
+
+def example(text: str) -> str:
+    """Return the last paragraph of a command's help: one example that runs.
+
+    >>> example("hybrid info my.idx")
+    'Example: hybrid info my.idx'
+    """
+    return f"Example: {text}"
+
+
+def print_json(value: object) -> None:
+    """Write one JSON value to stdout, where a program reads it."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def main() -> None:
+    """Run the command line: results on stdout, messages on stderr, non-zero status on failure."""
+    try:
+        app()
+    except HybridError as error:
+        err.print(f"[red]error:[/red] {_escaped(str(error))}", soft_wrap=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        err.print("interrupted; what was finished is kept, run the same command again to go on")
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")

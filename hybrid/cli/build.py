@@ -1,0 +1,86 @@
+"""``hybrid build``: a corpus in, an index out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybrid.cli.app import app, err, example, out
+from hybrid.cli.progress import progress_bars
+from hybrid.cli.sources import Encoding, IdColumn, SkipBad, TextColumn, TitleColumn
+
+
+class Weights(str, Enum):
+    """How sparse weights are stored."""
+
+    uint8 = "uint8"
+    float32 = "float32"
+
+
+class Vectors(str, Enum):
+    """How dense vectors are searched."""
+
+    flat = "flat"
+    ivf = "ivf"
+    hnsw = "hnsw"
+
+
+@app.command(epilog=example("hybrid build stdlib -o stdlib.idx"))
+def build(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="stdlib, a BEIR folder, a JSONL/TSV/CSV/Parquet file, or an ir-datasets id"
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="index folder, must not exist")],
+    sparse: Annotated[
+        str, typer.Option(help="sparse model: builtin:splade, a hub id, a path, or none")
+    ] = "builtin:splade",
+    dense: Annotated[
+        str, typer.Option(help="dense model: builtin:minilm, a hub id, a path, or none")
+    ] = "builtin:minilm",
+    bm25: Annotated[bool, typer.Option(help="index BM25 too, the baseline")] = True,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
+    title_column: TitleColumn = None,
+    encoding: Encoding = "utf-8",
+    skip_bad: SkipBad = False,
+    max_length: Annotated[
+        int | None, typer.Option(help="tokens a text, for both models; default: each model's own")
+    ] = None,
+    weights: Annotated[
+        Weights, typer.Option(help="sparse weights; what uint8 loses is measured and printed")
+    ] = Weights.uint8,
+    vectors: Annotated[Vectors, typer.Option(help="dense index; flat is exact")] = Vectors.flat,
+) -> None:
+    """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
+
+    A build that was interrupted goes on from its last finished shard when it is run again.
+    """
+    from hybrid.build import BuildOptions, build_index
+    from hybrid.corpus import SourceOptions, open_source
+
+    options = BuildOptions(
+        sparse=None if sparse == "none" else sparse,
+        dense=None if dense == "none" else dense,
+        bm25=bm25,
+        max_length=max_length,
+        weights=weights.value,
+        vectors=vectors.value,
+    )
+    columns = SourceOptions(
+        id_column=id_column,
+        text_column=text_column,
+        title_column=title_column,
+        encoding=encoding,
+        skip_bad=skip_bad,
+    )
+    opened = open_source(source, options=columns)
+    with progress_bars(err) as start:
+        report = build_index(opened, output, options, progress=start)
+    for line in report.lines():
+        out.print(line, markup=False)

@@ -1,0 +1,47 @@
+"""``hybrid search``: a query in, a ranked list out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybrid.cli.app import app, example, out, print_json
+
+SNIPPET = 160
+
+
+@app.command(epilog=example('hybrid search stdlib.idx "merge sorted lists" -k 5'))
+def search(
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    query: Annotated[str, typer.Argument(help="the query")],
+    k: Annotated[int, typer.Option("-k", help="how many documents")] = 10,
+    fusion: Annotated[
+        str | None, typer.Option(help="for instance rrf(k=60), cc(alpha=0.4, norm=tmm), dense")
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="use the fusion that was tuned for this domain")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="how deep each branch searches")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Search an index with one query."""
+    from hybrid.retrieve import open_index
+
+    with open_index(index) as opened:
+        chosen = opened.fusion(fusion, domain=domain)
+        hits = opened.search(query, k=k, fusion=chosen, depth=depth)
+        documents = [opened.document(hit.doc_id) for hit in hits]
+    if as_json:
+        rows = [
+            {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score, "title": document.title}
+            for hit, document in zip(hits, documents, strict=True)
+        ]
+        print_json({"query": query, "fusion": str(chosen), "hits": rows})
+        return
+    for hit, document in zip(hits, documents, strict=True):
+        head = document.title or document.doc_id
+        out.print(f"{hit.rank:>3}  {hit.score:.4f}  {hit.doc_id}", markup=False)
+        text = " ".join(f"{head if head != hit.doc_id else ''} {document.text}".split())
+        out.print(f"     {text[:SNIPPET]}", markup=False, style="dim")

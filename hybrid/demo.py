@@ -1,0 +1,89 @@
+"""The demo: the main job on the bundled collection with the built-in models, offline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybrid.build import StartProgress, build_index, no_progress
+from hybrid.corpus import open_source
+from hybrid.errors import OutputExistsError
+from hybrid.experiment import SystemsReport, evaluate_systems, tune_index
+from hybrid.retrieve import DEFAULT_DOMAIN, open_index
+from hybrid.run import Hit
+from hybrid.tune import TuneResult
+
+COLLECTION = "stdlib"
+MEASURES = "nDCG@10,RR@10,R@100"
+QUERIES = (
+    "combine several sorted lists into one sorted stream",
+    "stop my program from being interrupted by the keyboard",
+    "how much memory does an object take",
+)
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo did.
+
+    Attributes:
+        output: where the index lies.
+        reused: whether it was there already.
+        tuned: what the training queries said.
+        report: every system on the test queries.
+        examples: a query and its first hits, each with the head of its document.
+    """
+
+    output: Path
+    reused: bool
+    tuned: TuneResult
+    report: SystemsReport
+    examples: tuple[tuple[str, tuple[tuple[Hit, str], ...]], ...]
+
+    def lines(self) -> list[str]:
+        """Return the verdict, the example searches and the place of the index as text."""
+        lines = ["", *self.tuned.lines()]
+        for query, hits in self.examples:
+            lines += ["", f"> {query}"]
+            lines += [f"  {hit.rank}  {hit.score:.4f}  {hit.doc_id}: {head}" for hit, head in hits]
+        again = " (it was there already)" if self.reused else ""
+        lines += [
+            "",
+            f"The index lies in {self.output}{again}. Go on with, for instance:",
+            f'  hybrid search {self.output} "{QUERIES[0]}"',
+            f'  hybrid explain {self.output} "{QUERIES[0]}" heapq.merge',
+        ]
+        return lines
+
+
+def run_demo(output: Path, *, progress: StartProgress = no_progress) -> DemoResult:
+    """Build an index of the bundled collection, or reuse it, then tune, evaluate and search it.
+
+    Raises:
+        OutputExistsError: ``output`` holds an index of something else.
+        IndexFormatError: ``output`` exists and is no index.
+    """
+    source = open_source(COLLECTION)
+    reused = output.exists()
+    if not reused:
+        build_index(source, output, progress=progress)
+    with open_index(output) as index:
+        if index.contents.source != source.name:
+            raise OutputExistsError(
+                f"{output} is an index of {index.contents.source}, not of {source.name}; "
+                "give another folder with --output"
+            )
+        tuned = tune_index(index, source, split="train")
+        index.store_domain(DEFAULT_DOMAIN, tuned.fusion, report=tuned.to_dict())
+        report = evaluate_systems(index, source, split="test", measures=MEASURES)
+        examples = []
+        for query in QUERIES:
+            hits = index.search(query, k=SHOWN)
+            heads = tuple((hit, _head(index.document(hit.doc_id).text)) for hit in hits)
+            examples.append((query, heads))
+    return DemoResult(output, reused, tuned, report, tuple(examples))
+
+
+def _head(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:90]

@@ -1,0 +1,294 @@
+"""Index: text in, ranked documents out; the branches search side by side over one id space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.corpus import Document
+from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
+from hybrid.errors import UsageError
+from hybrid.fusion import Fusion, cc, fuse, parse_fusion, rank, single
+from hybrid.indexes.hybrid import BranchRecord, HybridIndex
+from hybrid.indexes.store import new_generation
+from hybrid.indexes.summary import IndexSummary, summarise
+from hybrid.pool import BranchHits, Pool, build_pool
+from hybrid.run import Hit, Run
+
+BM25 = "bm25"
+DEFAULT_DOMAIN = "default"
+DEPTH = 1000
+
+QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
+
+
+def default_fusion(branches: Sequence[str]) -> Fusion:
+    """Return the untuned fusion: the mean of min-max normalised scores, or the one branch.
+
+    >>> str(default_fusion(("bm25", "dense")))
+    'cc(norm=minmax)'
+    """
+    return single(branches[0]) if len(branches) == 1 else cc(norm="minmax")
+
+
+class Index:
+    """An opened hybrid index. Encoders are loaded, and checked, when a text is first searched."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._index = HybridIndex.open(self.directory)
+        self._encoders: dict[str, QueryEncoder] = {}
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self._index.document_count
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.directory)!r}, {len(self)} documents, {', '.join(self.branches)})"
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches, sparse ones first."""
+        return self._index.branches
+
+    @property
+    def domains(self) -> dict[str, Fusion]:
+        """The tuned fusions, by domain name."""
+        return {name: parse_fusion(d["fusion"]) for name, d in self._index.domains.items()}
+
+    @property
+    def contents(self) -> HybridIndex:
+        """The id space, documents and branches underneath."""
+        return self._index
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._index.close()
+
+    @overload
+    def search(
+        self,
+        query: str,
+        k: int = ...,
+        *,
+        fusion: Fusion | str | None = ...,
+        domain: str | None = ...,
+        depth: int | None = ...,
+    ) -> list[Hit]: ...
+
+    @overload
+    def search(
+        self,
+        query: list[str] | tuple[str, ...] | Mapping[str, str],
+        k: int = ...,
+        *,
+        fusion: Fusion | str | None = ...,
+        domain: str | None = ...,
+        depth: int | None = ...,
+    ) -> Run: ...
+
+    def search(
+        self,
+        query: str | list[str] | tuple[str, ...] | Mapping[str, str],
+        k: int = 10,
+        *,
+        fusion: Fusion | str | None = None,
+        domain: str | None = None,
+        depth: int | None = None,
+    ) -> list[Hit] | Run:
+        """Return the hits of one query, or the Run of several.
+
+        Args:
+            query: a text; or texts, which get the query ids "1", "2", ...; or query id to text.
+            k: how many documents, from 1 to the size of the corpus.
+            fusion: how the branches are combined; default: the domain's, or the untuned default.
+            domain: use the fusion tuned under this name.
+            depth: how deep each branch searches before fusion; default: 1,000 or ``k`` if larger.
+
+        Raises:
+            UsageError: an empty query, k out of range, an unknown branch or domain.
+            ModelMismatchError: a query encoder that is not the one which built the index.
+        """
+        self._check_k(k)
+        chosen = self.fusion(fusion, domain=domain)
+        named = {"1": query} if isinstance(query, str) else named_queries(query)
+        pool = self.pool(
+            named, depth=max(k, depth or DEPTH), branches=chosen.branch_names(self.branches)
+        )
+        run = rank(pool, fuse(pool, chosen), k)
+        return run["1"] if isinstance(query, str) else run
+
+    def fusion(self, fusion: Fusion | str | None = None, *, domain: str | None = None) -> Fusion:
+        """Return the fusion that a search with these arguments uses.
+
+        Raises:
+            UsageError: both are given, the domain was never tuned, or the text does not parse.
+        """
+        if fusion is not None and domain is not None:
+            raise UsageError("both a fusion and a domain are given; give one of them")
+        if fusion is not None:
+            return parse_fusion(fusion) if isinstance(fusion, str) else fusion
+        domains = self.domains
+        if domain is not None and domain not in domains:
+            known = ", ".join(sorted(domains)) or "none yet"
+            raise UsageError(
+                f"domain {domain!r} was never tuned on this index; tuned are: {known}. "
+                "Run `hybrid tune` with --domain"
+            )
+        name = domain or DEFAULT_DOMAIN
+        return domains[name] if name in domains else default_fusion(self.branches)
+
+    def pool(
+        self,
+        queries: Mapping[str, str],
+        *,
+        depth: int = DEPTH,
+        branches: Sequence[str] | None = None,
+    ) -> Pool:
+        """Return the candidates of each query with every branch's exact score.
+
+        Args:
+            queries: query id to text.
+            depth: how deep each branch searches.
+            branches: default: all of the index.
+        """
+        for query_id, text in queries.items():
+            if not text.strip():
+                raise UsageError(f"query {query_id!r} is empty; give at least one word")
+        if depth < 1:
+            raise UsageError(f"depth is {depth}; give 1 or more")
+        depth = min(depth, len(self))
+        names = tuple(branches or self.branches)
+        texts = list(queries.values())
+        encoders = {name: self.encoder(name) for name in names}
+        with ThreadPoolExecutor(max_workers=len(names)) as threads:
+            tasks = {
+                name: threads.submit(self._search_branch, name, encoders[name], texts, depth)
+                for name in names
+            }
+            results = {name: task.result() for name, task in tasks.items()}
+        return build_pool(
+            list(queries),
+            {name: hits for name, (_, hits) in results.items()},
+            {name: self._scorer(name, encoded) for name, (encoded, _) in results.items()},
+            minimum={name: self._index.record(name).minimum for name in names},
+            depth=depth,
+            doc_ids=self._index.doc_ids,
+        )
+
+    def encoder(self, name: str) -> QueryEncoder:
+        """Return the query encoder of a branch, loaded once and held against the index.
+
+        Raises:
+            ModelMismatchError: it is not the one which built the branch; shows both.
+        """
+        if name not in self._encoders:
+            record = self._index.record(name)
+            encoder = self._load_encoder(name, record)
+            check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
+            self._encoders[name] = encoder
+        return self._encoders[name]
+
+    def sparse_encoder(self, name: str) -> SparseEncoder:
+        """Return the query encoder of a sparse branch.
+
+        Raises:
+            UsageError: the branch is absent or dense.
+        """
+        self._index.sparse(name)
+        encoder = self.encoder(name)
+        if not isinstance(encoder, SparseEncoder):
+            raise UsageError(f"branch {name!r} has no sparse encoder")
+        return encoder
+
+    def document(self, doc_id: str) -> Document:
+        """Return a stored document.
+
+        Raises:
+            UsageError: the index has no such document.
+        """
+        return self._index.documents.document(doc_id)
+
+    def store_domain(
+        self, name: str, fusion: Fusion, *, report: Mapping[str, Any] | None = None
+    ) -> None:
+        """Store a fusion under a domain name, as a new generation that reuses every other file."""
+        if not name.strip():
+            raise UsageError("the name of a domain is empty; give a word")
+        with new_generation(self.directory, create=False) as generation:
+            parent = generation.parent
+            if parent is None:
+                raise UsageError(f"{self.directory} holds no generation to add a domain to")
+            generation.reuse(*parent.manifest.files)
+            content = dict(parent.content)
+            domains = dict(content.get("domains", {}))
+            domains[name] = {"fusion": str(fusion), "report": dict(report or {})}
+            generation.commit({**content, "domains": domains})
+        self._index.close()
+        self._index = HybridIndex.open(self.directory)
+
+    def info(self) -> IndexSummary:
+        """Return what the index holds."""
+        return summarise(self.directory, self._index)
+
+    def _search_branch(
+        self, name: str, encoder: QueryEncoder, texts: list[str], depth: int
+    ) -> tuple[Any, BranchHits]:
+        encoded = encoder.encode_queries(texts)
+        return encoded, BranchHits(*self._index.branch(name).search(encoded, depth))
+
+    def _scorer(self, name: str, encoded: Any) -> Any:
+        branch = self._index.branch(name)
+
+        def score(doc_nums: NDArray[np.int32]) -> NDArray[np.float32]:
+            return branch.score(encoded, doc_nums)
+
+        return score
+
+    def _load_encoder(self, name: str, record: BranchRecord) -> QueryEncoder:
+        from hybrid.encoders import Bm25Encoder, load_dense, load_sparse
+
+        options = dict(record.encoder)
+        model = options.pop("model")
+        if model == BM25:
+            return Bm25Encoder.load(self._index.generation.folder(f"{name}/encoder"))
+        return (
+            load_sparse(model, **options)
+            if record.kind == "sparse"
+            else load_dense(model, **options)
+        )
+
+    def _check_k(self, k: int) -> None:
+        if not 1 <= k <= len(self):
+            raise UsageError(f"k is {k}; give 1 to {len(self)}, the documents of this index")
+
+
+def open_index(directory: str | Path) -> Index:
+    """Return the index in ``directory``: memory-mapped, no model loaded yet.
+
+    Raises:
+        IndexFormatError: no index there, or one of another format version.
+        CorruptIndexError: a file is damaged.
+    """
+    return Index(directory)
+
+
+def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return query id to text; texts without ids are numbered from 1.
+
+    >>> named_queries(["a", "b"])
+    {'1': 'a', '2': 'b'}
+    """
+    if isinstance(queries, Mapping):
+        return dict(queries)
+    return {str(number): text for number, text in enumerate(queries, start=1)}
