@@ -170,6 +170,10 @@ class Bm25Encoder:
         """Return the term counts of queries; terms that no document has are dropped."""
         return self._in_vocabulary(count_terms(texts, self._analyser))
 
+    def literal_terms(self, text: str) -> frozenset[str]:
+        """Return the terms of the vocabulary that stand in the text itself."""
+        return frozenset(self._analyser.terms(text)) & self._number.keys()
+
     def impacts(self, counted: TermCounts) -> csr_matrix:
         """Return the BM25 weight of every count, over this vocabulary.
 

@@ -45,6 +45,10 @@ class SparseEncoder(Protocol):
         """Return the weights of queries."""
         ...
 
+    def literal_terms(self, text: str) -> frozenset[str]:
+        """Return the terms of the vocabulary that stand in the text itself."""
+        ...
+
 
 @runtime_checkable
 class DenseEncoder(Protocol):

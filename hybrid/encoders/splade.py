@@ -38,6 +38,7 @@ class SpladeEncoder:
             model.device.type, TOKEN_BUDGET["cpu"]
         )
         self.vocabulary = _vocabulary(model)
+        self._terms = frozenset(self.vocabulary)
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -66,6 +67,10 @@ class SpladeEncoder:
     def encode_queries(self, texts: Sequence[str]) -> csr_matrix:
         """Return the weights of queries, CSR float32 (len(texts), len(vocabulary))."""
         return self._encode(texts, "query", self._query_prompt, None)
+
+    def literal_terms(self, text: str) -> frozenset[str]:
+        """Return the terms of the vocabulary that stand in the text itself."""
+        return frozenset(self._model.tokenizer.tokenize(text)) & self._terms
 
     def _encode(
         self, texts: Sequence[str], task: str, prompt: str | None, progress: Progress | None
