@@ -33,14 +33,14 @@ def built(tmp_path: Path, documents: csr_matrix, parts: int = 1, **options) -> I
     return InvertedIndex.open(folder)
 
 
-def agrees(index: InvertedIndex, queries: csr_matrix, k: int, **options) -> None:
+def agrees(index: InvertedIndex, queries: csr_matrix, k: int) -> None:
     stored = index.documents(np.arange(index.doc_count, dtype=np.int32))
-    nums, scores = index.search(queries, k, **options)
     expected_nums, expected_scores = reference.search(stored, queries, k)
-    np.testing.assert_array_equal(nums, expected_nums)
-    np.testing.assert_array_equal(scores, expected_scores)
-    again = index.score(queries, nums)
-    np.testing.assert_array_equal(again, scores)
+    for path in ("auto", "exhaustive", "pruned"):
+        nums, scores = index.search(queries, k, path=path)
+        np.testing.assert_array_equal(nums, expected_nums, err_msg=path)
+        np.testing.assert_array_equal(scores, expected_scores, err_msg=path)
+    np.testing.assert_array_equal(index.score(queries, expected_nums), expected_scores)
 
 
 @pytest.mark.parametrize("weights", ["uint8", "float32"])
@@ -73,6 +73,31 @@ def test_uint8_is_the_reference_quantisation(tmp_path):
     assert report.mean_abs_error == pytest.approx(loss.sum() / documents.nnz, rel=1e-5)
     assert report.max_abs_error <= scales.max() / 2 * 1.001
     assert report.nnz == stored.nnz == documents.nnz - report.dropped
+
+
+@pytest.mark.parametrize("order", ["none", "cluster"])
+@pytest.mark.parametrize("head_fill", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("levels", [0, 2])
+def test_many_tiles_and_ranges(tmp_path, order, head_fill, levels):
+    documents = matrix(13, 3000, 80, 0.08, levels)
+    queries = matrix(14, 6, 80, 0.1, levels)
+    index = built(tmp_path, documents, 4, order=order, head_fill=head_fill)
+    for k in (1, 10, 700, 5000):
+        agrees(index, queries, k)
+
+
+def test_more_documents_than_one_range_holds(tmp_path):
+    documents = matrix(15, 70_000, 40, 0.03, 3)
+    documents = csr_matrix(documents)
+    documents.data[documents.indptr[66_000] : documents.indptr[66_050]] = 4
+    queries = matrix(16, 3, 40, 0.2, 3)
+    index = built(tmp_path, documents, 3, order="none")
+    clustered = built(tmp_path, documents, 2, order="cluster")
+    every = np.arange(70_000, dtype=np.int32)
+    assert (index.documents(every) != clustered.documents(every)).nnz == 0
+    for made in (index, clustered):
+        for k in (5, 2000):
+            agrees(made, queries, k)
 
 
 ADVERSARIAL = {

@@ -212,7 +212,13 @@ class InvertedIndex:
                 topk.select(scores, within_nums, nums[row, :depth], bits[row, :depth])
             elif path == "pruned" or (path == "auto" and self._pays(terms, depth)):
                 pruning.search(
-                    self._postings, terms, weights, 1.0, nums[row, :depth], bits[row, :depth]
+                    self._postings,
+                    terms,
+                    weights,
+                    1.0,
+                    nums[row, :depth],
+                    bits[row, :depth],
+                    np.empty(1, dtype=np.int64),
                 )
             else:
                 tiles.search(self._postings, terms, weights, nums[row, :depth], bits[row, :depth])
@@ -221,7 +227,7 @@ class InvertedIndex:
         return nums, values
 
     def _pays(self, terms: Ints, k: int) -> bool:
-        return False
+        return k <= 100 and self.doc_count >= 50_000 and self.weights == "uint8"
 
     def score(self, queries: csr_matrix, doc_nums: Ints) -> Floats:
         """Return the score of each named document, float32 of the shape of ``doc_nums``.
@@ -248,9 +254,7 @@ class InvertedIndex:
             places = self._place[doc_nums[row, known]]
             ascending = np.argsort(places)
             scores = np.empty(len(known), dtype=np.float32)
-            tiles.score_places(
-                self._postings, *_row(queries, row), places[ascending], scores
-            )
+            tiles.score_places(self._postings, *_row(queries, row), places[ascending], scores)
             out[row, known[ascending]] = scores
 
         _each(answer, queries.shape[0], 1)

@@ -1,101 +1,185 @@
-"""Selection of the k best: score descending, then number ascending."""
+"""Selection of the k best: score descending, then doc_num ascending, packed in one key.
 
+A positive float32 keeps its order when its bits are read as an integer, so
+``score bits << 32 | ~doc_num`` is a key whose descending order is the ranking.
+"""
+
+# mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-
-@njit(cache=True, nogil=True)
-def worse(score_a: float, num_a: int, score_b: float, num_b: int) -> bool:
-    """Return whether hit a comes after hit b in a ranking."""
-    return score_a < score_b or (score_a == score_b and num_a > num_b)
+Keys = NDArray[np.uint64]
 
 
 @njit(cache=True, nogil=True)
-def sift_down(
-    heap_scores: NDArray[np.float32], heap_nums: NDArray[np.int32], size: int, at: int
-) -> None:
-    """Restore the heap (worst hit at 0) below position ``at``."""
-    score = heap_scores[at]
-    num = heap_nums[at]
-    while True:
-        child = 2 * at + 1
-        if child >= size:
+def pack(bits: np.int32, doc_num: np.int32) -> np.uint64:
+    """Return the key of one hit; ``bits`` are those of its float32 score, which is above zero."""
+    return (np.uint64(bits) << np.uint64(32)) | np.uint64(np.uint32(~doc_num))
+
+
+@njit(cache=True, nogil=True)
+def keep_best(keys: Keys, size: int, k: int) -> int:
+    """Move the k largest of ``keys[:size]`` to the front (quickselect); return the new size."""
+    if size <= k:
+        return size
+    low = 0
+    high = size - 1
+    while low < high:
+        first = keys[low]
+        middle = keys[(low + high) >> 1]
+        last = keys[high]
+        pivot = max(min(first, middle), min(max(first, middle), last))
+        left = low
+        right = high
+        while left <= right:
+            while keys[left] > pivot:
+                left += 1
+            while keys[right] < pivot:
+                right -= 1
+            if left <= right:
+                held = keys[left]
+                keys[left] = keys[right]
+                keys[right] = held
+                left += 1
+                right -= 1
+        if k - 1 <= right:
+            high = right
+        elif k - 1 >= left:
+            low = left
+        else:
             break
-        right = child + 1
-        if right < size and worse(
-            heap_scores[right], heap_nums[right], heap_scores[child], heap_nums[child]
-        ):
-            child = right
-        if not worse(heap_scores[child], heap_nums[child], score, num):
-            break
-        heap_scores[at] = heap_scores[child]
-        heap_nums[at] = heap_nums[child]
-        at = child
-    heap_scores[at] = score
-    heap_nums[at] = num
+    return k
 
 
 @njit(cache=True, nogil=True)
-def push(
-    heap_scores: NDArray[np.float32],
-    heap_nums: NDArray[np.int32],
-    size: int,
+def lowest_bits(keys: Keys, size: int) -> np.int32:
+    """Return the score bits of the worst of ``keys[:size]``."""
+    lowest = keys[0]
+    for position in range(1, size):
+        lowest = min(lowest, keys[position])
+    return np.int32(lowest >> np.uint64(32))
+
+
+@njit(cache=True, nogil=True)
+def chunk_max(bits: NDArray[np.int32], start: int, end: int) -> np.int32:
+    """Return the largest of ``bits[start:end]``, or 0.
+
+    Integers compared with ``if`` and counted by unsigned numbers: the form that is vectorised.
+    """
+    largest = np.int32(0)
+    for position in range(np.uint64(start), np.uint64(end)):
+        value = bits[position]
+        largest = value if value > largest else largest
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def offer(
+    bits: NDArray[np.int32],
+    start: int,
+    end: int,
+    doc_nums: NDArray[np.int32],
+    first: int,
     k: int,
-    score: np.float32,
-    num: np.int32,
+    keys: Keys,
+    state: NDArray[np.int64],
+) -> None:
+    """Add the hits of ``bits[start:end]`` that may be among the k best to ``keys``.
+
+    Score ``bits[start + i]`` is that of ``doc_nums[first + i]``. ``state`` holds the number of keys
+    and the bits that a score must reach; ``keys`` has room for more than k + 64.
+    """
+    size = state[0]
+    floor = np.int32(state[1])
+    chunk = start
+    while chunk < end:
+        stop = min(chunk + 64, end)
+        if chunk_max(bits, chunk, stop) >= floor:
+            for position in range(chunk, stop):
+                if bits[position] >= floor:
+                    keys[size] = pack(bits[position], doc_nums[first + position - start])
+                    size += 1
+            if size > len(keys) - 64:
+                size = keep_best(keys, size, k)
+                floor = max(floor, lowest_bits(keys, size))
+        chunk = stop
+    state[0] = size
+    state[1] = floor
+
+
+@njit(cache=True, nogil=True)
+def tighten(k: int, keys: Keys, state: NDArray[np.int64]) -> None:
+    """Drop all but the k best keys and raise the bits that a score must reach."""
+    if state[0] >= k:
+        state[0] = keep_best(keys, state[0], k)
+        state[1] = max(state[1], np.int64(lowest_bits(keys, state[0])))
+
+
+@njit(cache=True, nogil=True)
+def ranking(
+    keys: Keys,
+    size: int,
+    out_nums: NDArray[np.int32],
+    out_bits: NDArray[np.int32],
 ) -> int:
-    """Offer one hit to a heap of at most k; return the heap's new size."""
-    if size < k:
-        at = size
-        while at > 0:
-            parent = (at - 1) // 2
-            if not worse(score, num, heap_scores[parent], heap_nums[parent]):
-                break
-            heap_scores[at] = heap_scores[parent]
-            heap_nums[at] = heap_nums[parent]
-            at = parent
-        heap_scores[at] = score
-        heap_nums[at] = num
-        return size + 1
-    if worse(heap_scores[0], heap_nums[0], score, num):
-        heap_scores[0] = score
-        heap_nums[0] = num
-        sift_down(heap_scores, heap_nums, size, 0)
+    """Write the best hits, in order, and the bits of their scores, both (k,); return how many."""
+    size = keep_best(keys, size, len(out_nums))
+    best = sort_descending(keys[:size])
+    for position in range(size):
+        out_nums[position] = np.int32(~np.uint32(best[position] & np.uint64(0xFFFFFFFF)))
+        out_bits[position] = np.int32(best[position] >> np.uint64(32))
     return size
 
 
 @njit(cache=True, nogil=True)
-def sort_heap(heap_scores: NDArray[np.float32], heap_nums: NDArray[np.int32], size: int) -> None:
-    """Turn the heap into a ranking, best first."""
-    for last in range(size - 1, 0, -1):
-        score = heap_scores[0]
-        num = heap_nums[0]
-        heap_scores[0] = heap_scores[last]
-        heap_nums[0] = heap_nums[last]
-        heap_scores[last] = score
-        heap_nums[last] = num
-        sift_down(heap_scores, heap_nums, last, 0)
+def sort_descending(keys: Keys) -> Keys:
+    """Return the keys in descending order: insertion sort when few, radix sort otherwise."""
+    size = len(keys)
+    if size <= 64:
+        for position in range(1, size):
+            key = keys[position]
+            at = position
+            while at > 0 and keys[at - 1] < key:
+                keys[at] = keys[at - 1]
+                at -= 1
+            keys[at] = key
+        return keys
+    other = np.empty_like(keys)
+    counts = np.empty(2049, dtype=np.int64)
+    mask = np.uint64(2047)
+    for digit in range(6):
+        shift = np.uint64(11 * digit)
+        counts[:] = 0
+        for position in range(size):
+            counts[2048 - ((keys[position] >> shift) & mask)] += 1
+        if counts[2048 - ((keys[0] >> shift) & mask)] == size:
+            continue
+        for value in range(1, 2049):
+            counts[value] += counts[value - 1]
+        for position in range(size):
+            key = keys[position]
+            slot = 2047 - ((key >> shift) & mask)
+            other[counts[slot]] = key
+            counts[slot] += 1
+        held = keys
+        keys = other
+        other = held
+    return keys
 
 
 @njit(cache=True, nogil=True)
-def top_k(
+def select(
     scores: NDArray[np.float32],
     doc_nums: NDArray[np.int32],
     out_nums: NDArray[np.int32],
-    out_scores: NDArray[np.float32],
+    out_bits: NDArray[np.int32],
 ) -> int:
-    """Fill out_nums and out_scores, both (k,), with the best hits; return how many there are.
-
-    Only scores above zero count. ``doc_nums`` names the document of each score, in any order.
-    """
+    """Fill (k,) with the best hits among ``scores``; return how many there are."""
     k = len(out_nums)
-    size = 0
-    for position in range(len(scores)):
-        score = scores[position]
-        if score > 0 and (size < k or score >= out_scores[0]):
-            size = push(out_scores, out_nums, size, k, score, doc_nums[position])
-    sort_heap(out_scores, out_nums, size)
-    return size
+    keys = np.empty(min(2 * k, len(scores)) + 1024, dtype=np.uint64)
+    state = np.array([0, 1], dtype=np.int64)
+    offer(scores.view(np.int32), 0, len(scores), doc_nums, 0, k, keys, state)
+    return ranking(keys, state[0], out_nums, out_bits)

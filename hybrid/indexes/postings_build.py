@@ -1,0 +1,400 @@
+"""Builds the files of an inverted index from a stream of matrices, in bounded memory.
+
+Four passes over temporary files, each sequential: spool the rows (and learn each term's largest
+weight), quantise and deal them out to ranges of 65,536 places, sort each range by term, merge the
+ranges term by term. What stays in memory is a few bytes a document and one range at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.indexes import reorder
+from hybrid.indexes.npyfile import NpyWriter
+from hybrid.kernels import assembly, clustering
+from hybrid.kernels.tiles import BLOCK, RANGE, TILE
+
+FORMAT = 1
+GROUP = 4_000_000
+CHUNK = 50_000
+T = TypeVar("T")
+Weights = Literal["uint8", "float32"]
+
+
+@dataclass
+class Spool:
+    """Rows on disk in doc_num order, and what was learned while they were written."""
+
+    folder: Path
+    vocabulary_size: int
+    term_type: np.dtype[Any]
+    largest: NDArray[np.float32]
+    lengths: list[NDArray[np.int32]] = field(default_factory=lambda: [np.empty(0, np.int32)])
+    sketches: list[Future[tuple[NDArray[Any], NDArray[np.uint8]]]] = field(default_factory=list)
+
+
+def spooled(
+    parts: Iterable[csr_matrix],
+    folder: Path,
+    vocabulary_size: int,
+    pool: ThreadPoolExecutor | None,
+    progress: Callable[[int], None] | None,
+) -> Spool:
+    """Return the spool of canonical CSR parts; a pool makes sketches beside the writing."""
+    term_type = np.dtype(np.uint16 if vocabulary_size <= 65536 else np.int32)
+    spool = Spool(folder, vocabulary_size, term_type, np.zeros(vocabulary_size, dtype=np.float32))
+    with (folder / "terms").open("wb") as terms_file, (folder / "weights").open("wb") as file:
+        for part in parts:
+            terms = part.indices.astype(term_type)
+            assembly.observe(terms, part.data, spool.largest)
+            terms_file.write(terms.data)
+            file.write(part.data.data)
+            spool.lengths.append(np.diff(part.indptr).astype(np.int32))
+            if pool is not None:
+                indptr = part.indptr.astype(np.int64)
+                spool.sketches.append(pool.submit(_sketch, indptr, terms, part.data))
+                pending = [job for job in spool.sketches if not job.done()]
+                if len(pending) > 2:
+                    pending[0].result()
+            if progress is not None:
+                progress(part.shape[0])
+    return spool
+
+
+def _sketch(
+    indptr: NDArray[np.int64], terms: NDArray[Any], weights: NDArray[np.float32]
+) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    shape = (len(indptr) - 1, reorder.WIDTH)
+    out_terms = np.empty(shape, dtype=terms.dtype)
+    out_weights = np.empty(shape, dtype=np.uint8)
+    clustering.sketch(indptr, terms, weights, out_terms, out_weights)
+    return out_terms, out_weights
+
+
+def _deal(
+    spool: Spool,
+    place: NDArray[np.int32],
+    scales: NDArray[np.float32],
+    weights: Weights,
+    loss: NDArray[np.float64],
+) -> None:
+    """Write each row, quantised, to the file of the range that it belongs to."""
+    lengths = np.concatenate(spool.lengths)
+    ranges = max(1, -(-len(lengths) // RANGE))
+    code_type = np.dtype(weights)
+    files = [(spool.folder / f"range{part}").open("wb") for part in range(ranges)]
+    with (
+        (spool.folder / "terms").open("rb") as terms_in,
+        (spool.folder / "weights").open("rb") as w,
+    ):
+        for first in range(0, len(lengths), CHUNK):
+            rows = lengths[first : first + CHUNK]
+            total = int(rows.sum(dtype=np.int64))
+            terms = np.fromfile(terms_in, dtype=spool.term_type, count=total)
+            values = np.fromfile(w, dtype=np.float32, count=total)
+            codes: NDArray[Any] = values
+            if code_type == np.uint8:
+                codes = np.empty(total, dtype=np.uint8)
+                assembly.quantise(terms, values, scales, codes, loss)
+            places = place[first : first + CHUNK]
+            owner = places // RANGE
+            by_owner = np.argsort(owner, kind="stable")
+            bounds = np.searchsorted(owner[by_owner], np.arange(ranges + 1))
+            begins = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
+            for part in range(ranges):
+                chosen = by_owner[bounds[part] : bounds[part + 1]]
+                if not len(chosen):
+                    continue
+                size = int(rows[chosen].sum(dtype=np.int64))
+                out_terms = np.empty(size, dtype=terms.dtype)
+                out_codes = np.empty(size, dtype=code_type)
+                assembly.gather(begins, chosen, terms, codes, out_terms, out_codes)
+                header = np.array([len(chosen), size], dtype=np.int64)
+                for array in (header, places[chosen], rows[chosen], out_terms, out_codes):
+                    files[part].write(array.data)
+    for file in files:
+        file.close()
+    (spool.folder / "terms").unlink()
+    (spool.folder / "weights").unlink()
+
+
+def _sort_range(
+    spool: Spool, part: int, weights: Weights
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Write one range sorted by term; return each term's postings and tiles in it."""
+    path = spool.folder / f"range{part}"
+    code_type = np.dtype(weights)
+    types = (np.int32, np.int32, spool.term_type, code_type)
+    pieces: list[list[NDArray[Any]]] = [[np.empty(0, dtype=kind)] for kind in types]
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while file.tell() < size:
+            count, total = np.fromfile(file, dtype=np.int64, count=2)
+            pieces[0].append(np.fromfile(file, dtype=np.int32, count=count))
+            pieces[1].append(np.fromfile(file, dtype=np.int32, count=count))
+            pieces[2].append(np.fromfile(file, dtype=spool.term_type, count=total))
+            pieces[3].append(np.fromfile(file, dtype=code_type, count=total))
+    path.unlink()
+    places, lengths, terms, codes = (np.concatenate(piece) for piece in pieces)
+    del pieces
+    counts = np.zeros(spool.vocabulary_size, dtype=np.int64)
+    tiles = np.zeros(spool.vocabulary_size, dtype=np.int64)
+    by_place = np.argsort(places)
+    begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    sorted_terms = np.empty_like(terms)
+    sorted_codes = np.empty_like(codes)
+    assembly.gather(begins, by_place, terms, codes, sorted_terms, sorted_codes)
+    out_places = np.empty(len(terms), dtype=np.uint16)
+    total = assembly.by_term(
+        lengths[by_place], sorted_terms, sorted_codes, counts, tiles, out_places, codes
+    )
+    (spool.folder / f"places{part}").write_bytes(out_places[:total].data)
+    (spool.folder / f"codes{part}").write_bytes(codes[:total].data)
+    return counts.astype(np.uint32), tiles
+
+
+@dataclass
+class _Group:
+    """What the merge made of some consecutive terms."""
+
+    spans: NDArray[np.int64]
+    cuts: NDArray[np.uint32]
+    head_stream: NDArray[np.uint8]
+    head_starts: NDArray[np.uint16]
+    head_maxima: NDArray[np.uint8]
+    tail_places: NDArray[np.uint16]
+    tail_codes: NDArray[Any]
+
+
+def _merge_group(
+    folder: Path,
+    first: int,
+    last: int,
+    counts: NDArray[np.uint32],
+    begins: NDArray[np.int64],
+    is_head: NDArray[np.bool_],
+    doc_count: int,
+    code_type: np.dtype[Any],
+) -> _Group:
+    """Return terms ``first`` to ``last``, their postings joined over the ranges."""
+    ranges = len(counts)
+    part_counts = counts[:, first:last].astype(np.int64)
+    places, codes = [], []
+    for part in range(ranges):
+        count = int(part_counts[part].sum())
+        at = int(begins[part])
+        item = code_type.itemsize
+        source = folder / f"places{part}"
+        places.append(np.fromfile(source, dtype=np.uint16, count=count, offset=2 * at))
+        source = folder / f"codes{part}"
+        codes.append(np.fromfile(source, dtype=code_type, count=count, offset=item * at))
+    heads = is_head[first:last]
+    width = last - first
+    spans = np.zeros((width, 2), dtype=np.int64)
+    cuts = np.zeros((width, ranges - 1), dtype=np.uint32)
+    within = np.concatenate(
+        [np.zeros((ranges, 1), dtype=np.int64), np.cumsum(part_counts, axis=1)], axis=1
+    )
+    bases = np.concatenate([[0], np.cumsum(within[:, -1])])[:-1]
+    offsets = within[:, :-1] + bases[:, None]
+    all_places, all_codes = np.concatenate(places), np.concatenate(codes)
+    tail_total = int(part_counts[:, ~heads].sum())
+    tail_places = np.empty(tail_total, dtype=np.uint16)
+    tail_codes = np.empty(tail_total, dtype=code_type)
+    assembly.merge_tails(
+        heads, part_counts, offsets, all_places, all_codes, tail_places, tail_codes, spans, cuts
+    )
+    tile_count = -(-doc_count // TILE)
+    rows = np.flatnonzero(heads)
+    starts = np.zeros((len(rows), tile_count), dtype=np.uint16)
+    maxima = np.zeros((len(rows), tile_count * (TILE // BLOCK)), dtype=np.uint8)
+    stream = np.empty(2 * int(part_counts[:, heads].sum()), dtype=np.uint8)
+    at = 0
+    for row, term in enumerate(rows):
+        slices = [
+            slice(offsets[part, term], offsets[part, term] + part_counts[part, term])
+            for part in range(ranges)
+        ]
+        end = assembly.head_term(
+            np.concatenate([all_places[piece] for piece in slices]),
+            np.concatenate([all_codes[piece] for piece in slices]),
+            part_counts[:, term].copy(),
+            tile_count,
+            stream,
+            at,
+            starts[row],
+            maxima[row],
+            cuts[term],
+        )
+        spans[term] = at, end
+        at = end
+    return _Group(spans, cuts, stream[:at], starts, maxima, tail_places, tail_codes)
+
+
+def _in_order(pool: ThreadPoolExecutor, jobs: Iterable[Callable[[], T]], ahead: int) -> Iterator[T]:
+    """Yield the jobs' results in order, at most ``ahead`` of them made in advance."""
+    waiting: deque[Future[T]] = deque()
+    for job in jobs:
+        waiting.append(pool.submit(job))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _write(
+    spool: Spool,
+    directory: Path,
+    counts: NDArray[np.uint32],
+    is_head: NDArray[np.bool_],
+    doc_count: int,
+    code_type: np.dtype[Any],
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Merge the ranges and write the postings."""
+    ranges = len(counts)
+    totals = counts.sum(axis=0, dtype=np.int64)
+    tile_count = -(-doc_count // TILE)
+    writers = {
+        "spans": NpyWriter(directory / "spans.npy", np.int64, (2,)),
+        "cuts": NpyWriter(directory / "cuts.npy", np.uint32, (ranges - 1,)),
+        "head_stream": NpyWriter(directory / "head_stream.npy", np.uint8),
+        "head_starts": NpyWriter(directory / "head_starts.npy", np.uint16, (tile_count,)),
+        "head_maxima": NpyWriter(
+            directory / "head_maxima.npy", np.uint8, (tile_count * (TILE // BLOCK),)
+        ),
+        "tail_places": NpyWriter(directory / "tail_places.npy", np.uint16),
+        "tail_codes": NpyWriter(directory / "tail_codes.npy", code_type),
+    }
+
+    def jobs() -> Iterator[Callable[[], _Group]]:
+        # A group is as many terms as make GROUP postings or 64 MB of head rows.
+        cost = totals + np.where(is_head, 6 * tile_count // 8, 0)
+        group = (np.cumsum(cost) // GROUP).astype(np.int64)
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [len(totals)]])
+        begins = np.zeros(ranges, dtype=np.int64)
+        for first, last in itertools.pairwise(edges):
+            here = begins.copy()
+
+            def job(a: int = int(first), b: int = int(last), at: NDArray[Any] = here) -> _Group:
+                return _merge_group(spool.folder, a, b, counts, at, is_head, doc_count, code_type)
+
+            yield job
+            begins += counts[:, first:last].sum(axis=1, dtype=np.int64)
+
+    head_at = tail_at = 0
+    for made in _in_order(pool, jobs(), 2):
+        size = len(made.spans)
+        done = writers["spans"].rows
+        shift = np.where(is_head[done : done + size], head_at, tail_at)
+        made.spans += shift[:, None]
+        head_at += len(made.head_stream)
+        tail_at += len(made.tail_places)
+        for name, writer in writers.items():
+            writer.append(getattr(made, name))
+    for writer in writers.values():
+        writer.close()
+
+
+def write_index(
+    parts: Iterable[csr_matrix],
+    directory: Path,
+    *,
+    vocabulary_size: int,
+    weights: Weights,
+    cluster: Callable[[int], bool],
+    sketch: bool,
+    seed: int,
+    threads: int,
+    head_fill: float,
+    progress: Callable[[int], None] | None,
+) -> dict[str, Any]:
+    """Write the index of canonical CSR parts; return the fields of its build report.
+
+    ``cluster`` says, from the number of documents, whether to reorder them; ``sketch`` whether it
+    may say yes.
+    """
+    start = time.perf_counter()
+    workers = threads or os.cpu_count() or 1
+    loss = np.zeros(4)
+    with (
+        TemporaryDirectory(dir=directory, prefix="spool-") as name,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        spool = spooled(parts, Path(name), vocabulary_size, pool if sketch else None, progress)
+        doc_count = sum(len(piece) for piece in spool.lengths)
+        reordered = cluster(doc_count)
+        order_start = time.perf_counter()
+        order = np.arange(doc_count, dtype=np.int32)
+        if reordered:
+            made = [job.result() for job in spool.sketches]
+            spool.sketches.clear()
+            sketch_terms = np.concatenate([terms for terms, _ in made])
+            sketch_weights = np.concatenate([values for _, values in made])
+            del made
+            order = reorder.order(
+                sketch_terms, sketch_weights, vocabulary_size, seed=seed, threads=workers
+            )
+            del sketch_terms, sketch_weights
+        order_seconds = time.perf_counter() - order_start
+        place = np.empty(doc_count, dtype=np.int32)
+        place[order] = np.arange(doc_count, dtype=np.int32)
+        scales = np.ones(vocabulary_size, dtype=np.float32)
+        if weights == "uint8":
+            tiny = np.finfo(np.float32).tiny
+            scales = np.maximum(spool.largest / np.float32(255), tiny).astype(np.float32)
+        _deal(spool, place, scales, weights, loss)
+        ranges = range(max(1, -(-doc_count // RANGE)))
+        results = list(
+            _in_order(pool, ((lambda p=p: _sort_range(spool, p, weights)) for p in ranges), 1)
+        )
+        counts = np.array([count for count, _ in results], dtype=np.uint32)
+        counts = counts.reshape(len(ranges), vocabulary_size)
+        tiles = np.zeros(vocabulary_size, dtype=np.int64)
+        for _, occupied in results:
+            tiles += occupied
+        tile_count = -(-doc_count // TILE)
+        is_head = (tiles >= max(head_fill * tile_count, 1)) & (weights == "uint8")
+        is_head &= counts.sum(axis=0, dtype=np.int64) >= 2 * TILE // BLOCK
+        heads = np.where(is_head, np.cumsum(is_head) - 1, -1).astype(np.int32)
+        _write(spool, directory, counts, is_head, doc_count, np.dtype(weights), pool)
+    np.save(directory / "order.npy", order)
+    np.save(directory / "place.npy", place)
+    np.save(directory / "scales.npy", scales)
+    np.save(directory / "heads.npy", heads)
+    np.save(directory / "frequencies.npy", counts.sum(axis=0, dtype=np.int32))
+    nnz = int(counts.sum(dtype=np.int64))
+    described = {
+        "format": FORMAT,
+        "doc_count": doc_count,
+        "vocabulary_size": vocabulary_size,
+        "nnz": nnz,
+        "weights": weights,
+        "order": "cluster" if reordered else "none",
+        "seed": seed,
+    }
+    (directory / "sparse.json").write_text(json.dumps(described, indent=1) + "\n")
+    seen = int(sum(int(piece.sum(dtype=np.int64)) for piece in spool.lengths))
+    return described | {
+        "max_abs_error": float(loss[0]),
+        "mean_abs_error": float(loss[1] / seen) if seen else 0.0,
+        "mean_relative_error": float(loss[1] / loss[2]) if loss[2] else 0.0,
+        "dropped": int(loss[3]),
+        "size_bytes": sum(path.stat().st_size for path in directory.iterdir()),
+        "order_seconds": order_seconds,
+        "seconds": time.perf_counter() - start,
+    }

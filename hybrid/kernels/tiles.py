@@ -1,0 +1,319 @@
+"""Scoring over tiled postings, term at a time, in accumulators that fit a cache.
+
+Documents stand in an internal order, cut into ranges of 65,536, tiles of 256 and blocks of 64.
+A *head* term (one with postings in many tiles) stores, tile after tile, either ``count`` 8-bit
+places followed by ``count`` codes, or, where that would take 256 bytes, one code for each of the
+256 places. A *tail* term stores 16-bit places within its range and, beside them, codes. Terms are
+added in ascending order with float32 products and sums, one document's score is therefore the
+same bits on every path.
+"""
+
+# mypy: disable-error-code="no-any-return"
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from hybrid.kernels import topk
+
+RANGE = 65536
+TILE = 256
+BLOCK = 64
+WINDOW = 32  # tiles whose scores fit the first-level cache
+
+
+class Postings(NamedTuple):
+    """The arrays of an inverted index; n documents, V terms, R ranges, H head terms."""
+
+    order: NDArray[np.int32]  # (n,): doc_num at each place
+    scales: NDArray[np.float32]  # (V,): a weight is code * scale
+    heads: NDArray[np.int32]  # (V,): row of a head term, -1 for a tail term
+    spans: NDArray[np.int64]  # (V, 2): start and end in the stream of the term's class
+    cuts: NDArray[np.uint32]  # (V, R - 1): where ranges 1.. begin, relative to the start
+    head_stream: NDArray[np.uint8]
+    head_starts: NDArray[np.uint16]  # (H, tiles): where a tile begins, relative to its range
+    head_maxima: NDArray[np.uint8]  # (H, blocks): largest code of each block
+    tail_places: NDArray[np.uint16]
+    tail_codes: NDArray[np.generic]  # uint8, or float32 (then there are no head terms)
+
+
+def _contribution(codes: Any, at: Any, lookup: Any, scale: Any, weight: Any) -> Any:
+    raise NotImplementedError
+
+
+@overload(_contribution, inline="always")
+def _contribution_of(codes: Any, at: Any, lookup: Any, scale: Any, weight: Any) -> Any:
+    if isinstance(codes.dtype, types.Float):
+        return lambda codes, at, lookup, scale, weight: (codes[at] * scale) * weight
+    return lambda codes, at, lookup, scale, weight: lookup[codes[at]]
+
+
+@njit(cache=True, nogil=True)
+def lookups(
+    postings: Postings, terms: NDArray[np.int32], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return what each code adds to a score, float32 (terms, 256)."""
+    table = np.empty((len(terms), 256), dtype=np.float32)
+    for row in range(len(terms)):
+        scale = postings.scales[terms[row]]
+        weight = weights[row]
+        for code in range(256):
+            table[row, code] = (np.float32(code) * scale) * weight
+    return table
+
+
+@njit(cache=True, nogil=True)
+def bounds(postings: Postings, term: int, part: int) -> tuple[int, int]:
+    """Return where the postings of a term in one range begin and end in their stream."""
+    cuts = postings.cuts
+    start = postings.spans[term, 0]
+    low = start if part == 0 else start + np.int64(cuts[term, part - 1])
+    high = postings.spans[term, 1] if part >= cuts.shape[1] else start + np.int64(cuts[term, part])
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def clear(scores: NDArray[np.float32], size: int) -> None:
+    """Set ``scores[:size]`` to zero; this form becomes a memset, a slice assignment does not."""
+    for position in range(np.uint64(size)):
+        scores[position] = 0
+
+
+@njit(cache=True, nogil=True)
+def add_pair(
+    stream: NDArray[np.uint8],
+    start: int,
+    end: int,
+    lookup: NDArray[np.float32],
+    scale: np.float32,
+    weight: np.float32,
+    scores: NDArray[np.float32],
+    base: int,
+) -> None:
+    """Add one head term's postings in one tile to ``scores[base : base + 256]``."""
+    length = end - start
+    if length == 256:
+        codes = stream[start : start + 256]
+        target = scores[base : base + 256]
+        for place in range(256):
+            target[place] += (np.float32(codes[place]) * scale) * weight
+        return
+    half = length >> 1
+    first = np.uint64(start)
+    second = np.uint64(start + half)
+    offset = np.uint64(base)
+    for posting in range(np.uint64(half)):
+        scores[offset + stream[first + posting]] += lookup[stream[second + posting]]
+
+
+@njit(cache=True, nogil=True)
+def add_window(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    table: NDArray[np.float32],
+    cursors: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    first: int,
+    last: int,
+    scores: NDArray[np.float32],
+) -> None:
+    """Set ``scores[:256 * (last - first)]`` to the scores of tiles ``first`` to ``last``.
+
+    The tiles lie in one range; ``cursors`` (terms,) stand at their first postings and are moved
+    on, ``ends`` is where each term's range ends.
+    """
+    clear(scores, (last - first) * TILE)
+    per_range = RANGE // TILE
+    range_end = last % per_range == 0 or last * TILE >= len(postings.order)
+    floor = (first % per_range) * TILE
+    limit = floor + (last - first) * TILE
+    for row in range(len(terms)):
+        low = cursors[row]
+        end = ends[row]
+        if low == end:
+            continue
+        term = terms[row]
+        head = postings.heads[term]
+        lookup = table[row]
+        if head < 0:
+            places = postings.tail_places
+            at = np.uint64(low)
+            stop = np.uint64(end)
+            while at < stop and places[at] < limit:
+                scores[places[at] - np.uint64(floor)] += _contribution(
+                    postings.tail_codes, at, lookup, postings.scales[term], weights[row]
+                )
+                at += np.uint64(1)
+            cursors[row] = np.int64(at)
+            continue
+        starts = postings.head_starts[head]
+        base = low - np.int64(starts[first])
+        scale = postings.scales[term]
+        weight = weights[row]
+        for tile in range(first, last):
+            high = end if tile + 1 == last and range_end else base + np.int64(starts[tile + 1])
+            if high > low:
+                add_pair(
+                    postings.head_stream,
+                    low,
+                    high,
+                    lookup,
+                    scale,
+                    weight,
+                    scores,
+                    (tile - first) * TILE,
+                )
+            low = high
+        cursors[row] = low
+
+
+@njit(cache=True, nogil=True)
+def seek(places: NDArray[np.uint16], start: int, end: int, wanted: int) -> int:
+    """Return the first position in ``[start, end)`` whose place is ``wanted`` or more."""
+    step = 1
+    low = start
+    while low + step < end and places[low + step] < wanted:
+        low += step
+        step *= 2
+    high = min(low + step, end)
+    while low < high:
+        middle = (low + high) >> 1
+        if places[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True)
+def add_tiles(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    table: NDArray[np.float32],
+    tiles: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Set ``scores[i * 256 : (i + 1) * 256]`` to the scores of tile ``tiles[i]``, ascending."""
+    per_range = RANGE // TILE
+    clear(scores, len(tiles) * TILE)
+    n = len(postings.order)
+    tile_count = (n + TILE - 1) // TILE
+    for row in range(len(terms)):
+        term = terms[row]
+        scale = postings.scales[term]
+        weight = weights[row]
+        head = postings.heads[term]
+        part = -1
+        start = 0
+        end = 0
+        cursor = 0
+        for slot in range(len(tiles)):
+            tile = tiles[slot]
+            if tile // per_range != part:
+                part = tile // per_range
+                start, end = bounds(postings, term, part)
+                cursor = start
+            if start == end:
+                continue
+            if head >= 0:
+                low = start + np.int64(postings.head_starts[head, tile])
+                last = tile + 1 == tile_count or (tile + 1) % per_range == 0
+                high = end if last else start + np.int64(postings.head_starts[head, tile + 1])
+                if high > low:
+                    add_pair(
+                        postings.head_stream,
+                        low,
+                        high,
+                        table[row],
+                        scale,
+                        weight,
+                        scores,
+                        slot * TILE,
+                    )
+                continue
+            floor = (tile % per_range) * TILE
+            cursor = seek(postings.tail_places, cursor, end, floor)
+            shift = slot * TILE - floor
+            while cursor < end and postings.tail_places[cursor] < floor + TILE:
+                scores[np.uint64(shift + np.int64(postings.tail_places[cursor]))] += _contribution(
+                    postings.tail_codes, cursor, table[row], scale, weight
+                )
+                cursor += 1
+
+
+@njit(cache=True, nogil=True)
+def search(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    out_nums: NDArray[np.int32],
+    out_bits: NDArray[np.int32],
+) -> int:
+    """Fill (k,) with the best hits of an exhaustive search; return how many there are.
+
+    ``terms`` ascend, ``weights`` are above zero; ``out_bits`` receives the bits of the scores.
+    """
+    n = len(postings.order)
+    k = len(out_nums)
+    table = lookups(postings, terms, weights)
+    scores = np.empty(WINDOW * TILE, dtype=np.float32)
+    bits = scores.view(np.int32)
+    keys = np.empty(min(2 * k, n) + 1024, dtype=np.uint64)
+    state = np.array([0, 1], dtype=np.int64)
+    cursors = np.empty(len(terms), dtype=np.int64)
+    ends = np.empty(len(terms), dtype=np.int64)
+    tile_count = (n + TILE - 1) // TILE
+    for part in range((n + RANGE - 1) // RANGE):
+        found = False
+        for row in range(len(terms)):
+            cursors[row], ends[row] = bounds(postings, terms[row], part)
+            found |= cursors[row] < ends[row]
+        if not found:
+            continue
+        range_first = part * (RANGE // TILE)
+        range_last = min(range_first + RANGE // TILE, tile_count)
+        for first in range(range_first, range_last, WINDOW):
+            last = min(first + WINDOW, range_last)
+            add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
+            size = min(n, last * TILE) - first * TILE
+            topk.offer(bits, 0, size, postings.order, first * TILE, k, keys, state)
+    return topk.ranking(keys, state[0], out_nums, out_bits)
+
+
+@njit(cache=True, nogil=True)
+def score_places(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    places: NDArray[np.int32],
+    out: NDArray[np.float32],
+) -> None:
+    """Fill ``out`` with the scores of the documents at ``places``, which ascend."""
+    table = lookups(postings, terms, weights)
+    batch = np.empty(64, dtype=np.int32)
+    scores = np.empty(64 * TILE, dtype=np.float32)
+    done = 0
+    while done < len(places):
+        count = 0
+        end = done
+        while end < len(places):
+            tile = places[end] // TILE
+            if count == 0 or tile != batch[count - 1]:
+                if count == 64:
+                    break
+                batch[count] = tile
+                count += 1
+            end += 1
+        add_tiles(postings, terms, weights, table, batch[:count], scores)
+        slot = 0
+        for position in range(done, end):
+            while batch[slot] != places[position] // TILE:
+                slot += 1
+            out[position] = scores[slot * TILE + places[position] % TILE]
+        done = end
