@@ -1,0 +1,311 @@
+"""Filters over document fields: a small language, parsed by hand and computed by pyarrow.
+
+    year >= 2020 and lang == "en"
+    not (source in ["blog", "forum"]) or score is null
+
+A value that is missing makes every comparison with it unknown, as in SQL: neither it nor its
+``not`` selects the document; ``is null`` does. Nothing is ever evaluated as Python.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, TypeAlias
+
+from hybrid.errors import UsageError
+
+Literal: TypeAlias = "str | int | float | bool"
+
+MAX_LENGTH = 20_000
+MAX_DEPTH = 50
+MAX_DIGITS = 100
+_COMPARISONS = {
+    "==": "equal",
+    "!=": "not_equal",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+}
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>-?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![A-Za-z_0-9.]))"
+    r'|(?P<string>"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')'
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*|`[^`]+`)"
+    r"|(?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,))",
+    re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_WORDS = {"and", "or", "not", "in", "is", "null", "true", "false"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A field compared with a value."""
+
+    field: str
+    sign: str
+    value: Literal
+
+    def __str__(self) -> str:
+        return f"{_name(self.field)} {self.sign} {json.dumps(self.value, ensure_ascii=False)}"
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A field that equals one of some values."""
+
+    field: str
+    values: tuple[Literal, ...]
+
+    def __str__(self) -> str:
+        inside = ", ".join(json.dumps(value, ensure_ascii=False) for value in self.values)
+        return f"{_name(self.field)} in [{inside}]"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A field without a value."""
+
+    field: str
+
+    def __str__(self) -> str:
+        return f"{_name(self.field)} is null"
+
+
+@dataclass(frozen=True)
+class Negation:
+    """What its part is not."""
+
+    part: Filter
+
+    def __str__(self) -> str:
+        return f"not ({self.part})"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """All (``and``) or any (``or``) of its parts."""
+
+    word: str
+    parts: tuple[Filter, ...]
+
+    def __str__(self) -> str:
+        shown = [f"({part})" if isinstance(part, Combination) else str(part) for part in self.parts]
+        return f" {self.word} ".join(shown)
+
+
+Filter: TypeAlias = "Comparison | Membership | Missing | Negation | Combination"
+
+
+def parse_filter(text: str) -> Filter:
+    """Return the filter that ``text`` says; what it prints parses back to an equal one.
+
+    Raises:
+        UsageError: it cannot be parsed; tells where and what was expected.
+
+    >>> print(parse_filter("year>=2020 and (lang == 'en' or not lang in ['de', 'fr'])"))
+    year >= 2020 and (lang == "en" or not (lang in ["de", "fr"]))
+    """
+    if len(text) > MAX_LENGTH:
+        raise UsageError(f"the filter has {len(text)} characters; {MAX_LENGTH} is the limit")
+    parser = _Parser(text)
+    parsed = parser.either(0)
+    parser.expect_end()
+    return parsed
+
+
+def fields_of(parsed: Filter) -> set[str]:
+    """Return the names of the fields that a filter reads.
+
+    >>> sorted(fields_of(parse_filter("a == 1 and not b is null")))
+    ['a', 'b']
+    """
+    if isinstance(parsed, Negation):
+        return fields_of(parsed.part)
+    if isinstance(parsed, Combination):
+        return set().union(*(fields_of(part) for part in parsed.parts))
+    return {parsed.field}
+
+
+def matches(parsed: Filter, columns: Mapping[str, Any]) -> Any:
+    """Return a pyarrow boolean array: true, false, or null where a value is missing.
+
+    Args:
+        parsed: the filter.
+        columns: pyarrow arrays by field name, all of one length.
+
+    Raises:
+        UsageError: a field that is not there, or a value of another type than its field.
+    """
+    import pyarrow.compute as pc
+
+    if isinstance(parsed, Negation):
+        return pc.invert(matches(parsed.part, columns))
+    if isinstance(parsed, Combination):
+        join = pc.and_kleene if parsed.word == "and" else pc.or_kleene
+        result = matches(parsed.parts[0], columns)
+        for part in parsed.parts[1:]:
+            result = join(result, matches(part, columns))
+        return result
+    if parsed.field not in columns:
+        known = ", ".join(sorted(columns)) or "none"
+        raise UsageError(f"the documents have no field {parsed.field!r}; their fields: {known}")
+    column = columns[parsed.field]
+    if isinstance(parsed, Missing):
+        return pc.is_null(column)
+    if isinstance(parsed, Comparison):
+        scalar = _scalar(parsed.field, parsed.value, column.type)
+        return getattr(pc, _COMPARISONS[parsed.sign])(column, scalar)
+    result = None
+    for value in parsed.values:
+        one = pc.equal(column, _scalar(parsed.field, value, column.type))
+        result = one if result is None else pc.or_kleene(result, one)
+    return result
+
+
+def _scalar(field: str, value: Literal, kind: Any) -> Any:
+    """Return the value as a pyarrow scalar that a column of type ``kind`` can be compared with."""
+    import pyarrow as pa
+
+    types = pa.types
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = (
+        (types.is_boolean(kind) and isinstance(value, bool))
+        or ((types.is_integer(kind) or types.is_floating(kind)) and number)
+        or (
+            (types.is_large_string(kind) or types.is_date(kind) or types.is_timestamp(kind))
+            and isinstance(value, str)
+        )
+    )
+    try:
+        if not fits:
+            raise TypeError(f"it holds {kind}")
+        if isinstance(value, str):
+            return pa.scalar(value, pa.large_string()).cast(kind)
+        return pa.scalar(value)
+    except (pa.ArrowException, TypeError, OverflowError, ValueError) as error:
+        raise UsageError(f"field {field!r} cannot be compared with {value!r}: {error}") from error
+
+
+def _name(field: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", field) and field not in _WORDS
+    return field if plain else f"`{field}`"
+
+
+class _Parser:
+    """Recursive descent: or, and, not, then a comparison or parentheses."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = list(_tokens(text))
+        self._at = 0
+
+    def either(self, depth: int) -> Filter:
+        return self._joined("or", depth)
+
+    def _joined(self, word: str, depth: int) -> Filter:
+        parts = [self._joined("and", depth) if word == "or" else self._negated(depth)]
+        while self._take("name", word):
+            parts.append(self._joined("and", depth) if word == "or" else self._negated(depth))
+        return parts[0] if len(parts) == 1 else Combination(word, tuple(parts))
+
+    def _negated(self, depth: int) -> Filter:
+        if depth > MAX_DEPTH:
+            raise UsageError(f"the filter nests deeper than {MAX_DEPTH} levels")
+        if self._take("name", "not"):
+            return Negation(self._negated(depth + 1))
+        if self._take("sign", "("):
+            inside = self.either(depth + 1)
+            self._need("sign", ")")
+            return inside
+        return self._comparison()
+
+    def _comparison(self) -> Filter:
+        kind, text = self._next()
+        if kind != "name" or text in _WORDS:
+            raise self._error("a field name")
+        field = text.strip("`")
+        if self._take("name", "is"):
+            negated = self._take("name", "not")
+            self._need("name", "null")
+            return Negation(Missing(field)) if negated else Missing(field)
+        if self._take("name", "in"):
+            self._need("sign", "[")
+            values = [self._literal()]
+            while self._take("sign", ","):
+                values.append(self._literal())
+            self._need("sign", "]")
+            return Membership(field, tuple(values))
+        kind, sign = self._next()
+        if sign not in _COMPARISONS or kind != "sign":
+            raise self._error(f"one of {' '.join(_COMPARISONS)}, in, is")
+        return Comparison(field, sign, self._literal())
+
+    def _literal(self) -> Literal:
+        kind, text = self._next()
+        if kind == "number":
+            return self._number(text)
+        if kind == "string":
+            return _ESCAPE.sub(_unescape, text[1:-1])
+        if kind == "name" and text in ("true", "false"):
+            return text == "true"
+        raise self._error("a number, a text in quotes, true or false")
+
+    def _number(self, text: str) -> int | float:
+        number = float(text)
+        if not isfinite(number) or len(text) > MAX_DIGITS:
+            raise self._error(f"a number of at most {MAX_DIGITS} characters")
+        return number if set(text) & set(".eE") else int(text)
+
+    def _take(self, kind: str, text: str) -> bool:
+        if self._at < len(self._tokens) and self._tokens[self._at][:2] == (kind, text):
+            self._at += 1
+            return True
+        return False
+
+    def _need(self, kind: str, text: str) -> None:
+        if not self._take(kind, text):
+            self._next()
+            raise self._error(repr(text))
+
+    def _next(self) -> tuple[str, str]:
+        self._at += 1
+        return self._tokens[self._at - 1][:2] if self._at <= len(self._tokens) else ("end", "")
+
+    def expect_end(self) -> None:
+        if self._at < len(self._tokens):
+            self._at += 1
+            raise self._error("'and', 'or' or the end")
+
+    def _error(self, expected: str) -> UsageError:
+        ended = self._at > len(self._tokens)
+        place = len(self._text) if ended else self._tokens[self._at - 1][2]
+        found = "its end" if ended else repr(self._tokens[self._at - 1][1][:40])
+        return UsageError(
+            f"the filter {self._text[:200]!r} has {found} at character {place + 1}, where "
+            f"{expected} was expected"
+        )
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if len(match[1]) > 1:
+        return chr(int(match[1][1:], 16))
+    return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}.get(match[1], match[1])
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
+    at, end = 0, len(text.rstrip())
+    while at < end:
+        match = _TOKEN.match(text, at)
+        if match is None or match.lastgroup is None:
+            start = at + len(text[at:]) - len(text[at:].lstrip())
+            raise UsageError(
+                f"the filter {text[:200]!r} has {text[start : start + 10]!r} at character "
+                f"{start + 1}, which no filter holds; a text needs quotes"
+            )
+        yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
+        at = match.end()
