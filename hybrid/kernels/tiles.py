@@ -8,10 +8,10 @@ added in ascending order with float32 products and sums, one document's score is
 same bits on every path.
 """
 
-# mypy: disable-error-code="no-any-return"
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, types
@@ -41,12 +41,13 @@ class Postings(NamedTuple):
     tail_codes: NDArray[np.generic]  # uint8, or float32 (then there are no head terms)
 
 
-def _contribution(codes: Any, at: Any, lookup: Any, scale: Any, weight: Any) -> Any:
+def _contribution(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
+    """Return what one posting adds to a score: looked up for uint8, multiplied for float32."""
     raise NotImplementedError
 
 
 @overload(_contribution, inline="always")
-def _contribution_of(codes: Any, at: Any, lookup: Any, scale: Any, weight: Any) -> Any:
+def _contribution_of(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
     if isinstance(codes.dtype, types.Float):
         return lambda codes, at, lookup, scale, weight: (codes[at] * scale) * weight
     return lambda codes, at, lookup, scale, weight: lookup[codes[at]]
