@@ -76,3 +76,30 @@ def random_qrels(pool: Pool, seed: int = 0, relevant: int = 4) -> dict[str, dict
         }
         for query_id in pool.query_ids
     }
+
+
+def planted(
+    seed: int = 0,
+    queries: int = 40,
+    documents: int = 120,
+    depth: int = 60,
+    *,
+    sparse: float = 2.0,
+    dense: float = 3.0,
+) -> tuple[Pool, dict[str, dict[str, int]]]:
+    """Return a pool and judgments where each branch sees relevance through independent noise.
+
+    ``sparse`` and ``dense`` are how many standard deviations a relevant document is ahead; 0 makes
+    a branch pure noise.
+    """
+    rng = np.random.default_rng(seed)
+    relevant = rng.random((queries, documents)) < 2 / documents
+    relevant[np.arange(queries), rng.integers(0, documents, queries)] = True
+    first = relevant * sparse + rng.normal(size=relevant.shape)
+    second = relevant * dense + rng.normal(size=relevant.shape)
+    pool = pool_of({"sparse": np.maximum(first + 3, 0), "dense": np.tanh(second / 4)}, depth)
+    qrels = {
+        f"q{i}": {pool.doc_ids[int(j)]: 1 for j in np.flatnonzero(relevant[i])}
+        for i in range(queries)
+    }
+    return pool, qrels

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import pytrec_eval
-from made_pools import pool_of, random_pool, random_qrels
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import ArrayScorer, evaluate, judge, measure_scores, parse_measures
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.run import Run
+from tests.made_pools import pool_of, random_pool, random_qrels
 
 ORACLE = {
     "nDCG@10": "ndcg_cut_10",

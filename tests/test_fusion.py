@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_pools import pool_of, random_pool
 
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, NORMS, Fusion, cc, contributions, fuse, normalise, rank, rrf
 from hybrid.fusion.apply import pool_table
 from hybrid.pool import Pool
+from tests.made_pools import pool_of, random_pool
 
 S = np.array([[4, 2, 0, 0, 1]], np.float32)
 D = np.array([[0.1, 0.8, 0.6, -0.2, 0.0]], np.float32)

@@ -153,22 +153,29 @@ def measure_scores(judged: Judged, fused: FloatArray, measure: str) -> FloatArra
 
 
 class ArrayScorer:
-    """One measure over one judged pool, its constants computed once, called for many fusions."""
+    """One measure over one judged pool, its constants computed once, called for many fusions.
+
+    Attributes:
+        measure: what is computed.
+        judged: over which queries.
+        offsets, positions, gains: the documents that the measure counts, as ``Judged.relevant``.
+        ideals: float64 (queries,), each query's divisor.
+    """
 
     def __init__(self, judged: Judged, measure: str) -> None:
         from hybrid.kernels.measures import measure_queries, relevant_ranks
 
         self.measure = array_measure(measure)
         self.judged = judged
-        self._offsets, self._positions, self._gains = judged.relevant(measure)
-        self._ideals = judged.ideals(measure)
+        self.offsets, self.positions, self.gains = judged.relevant(measure)
+        self.ideals = judged.ideals(measure)
         self._rank, self._value = relevant_ranks, measure_queries
 
     def ranks(self, fused: FloatArray) -> NDArray[np.int64]:
         """Return the rank of each relevant candidate, int64 (relevant,); 0 if not retrieved."""
-        ranks = np.zeros(len(self._positions), dtype=np.int64)
+        ranks = np.zeros(len(self.positions), dtype=np.int64)
         scores = np.ascontiguousarray(fused, dtype=np.float32)
-        self._rank(scores, self.judged.pool.offsets, self._offsets, self._positions, ranks)
+        self._rank(scores, self.judged.pool.offsets, self.offsets, self.positions, ranks)
         return ranks
 
     def __call__(self, fused: FloatArray) -> FloatArray:
@@ -176,5 +183,5 @@ class ArrayScorer:
         values = np.zeros(len(self.judged))
         kind, cutoff = self.measure.kind, self.measure.cutoff
         ranks = self.ranks(fused)
-        self._value(kind, cutoff, self._offsets, ranks, self._gains, self._ideals, values)
+        self._value(kind, cutoff, self.offsets, ranks, self.gains, self.ideals, values)
         return values

@@ -1,0 +1,110 @@
+"""Bench: the measure of any fusion for each judged query, what fusions share computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.evaluate import ArrayScorer, Judged
+from hybrid.fusion import Fusion
+from hybrid.fusion.apply import fuse_table, pool_table
+from hybrid.fusion.normalise import normalise
+from hybrid.fusion.table import Table
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class View:
+    """The candidates of one set of branches, judged.
+
+    Attributes:
+        names: the branches.
+        table: their candidates.
+        scorer: measures an array of fused scores over those candidates.
+    """
+
+    names: tuple[str, ...]
+    table: Table
+    scorer: ArrayScorer
+
+
+class Bench:
+    """Per-query values of fusions over one judged pool; remembers what it computed.
+
+    Args:
+        judged: the queries, all of them; folds are taken from the values.
+        measure: an ir_measures name that arrays can compute.
+    """
+
+    def __init__(self, judged: Judged, measure: str) -> None:
+        self.judged = judged
+        self.measure = measure
+        self.branches = judged.pool.branches
+        self._views: dict[tuple[str, ...], View] = {}
+        self._features: dict[tuple[tuple[str, ...], str], FloatArray] = {}
+        self._values: dict[str, FloatArray] = {}
+
+    def view(self, names: tuple[str, ...]) -> View:
+        """Return the candidates of a set of branches."""
+        if names not in self._views:
+            rows = np.array([self.judged.pool.branch(name) for name in names])
+            taken, table = pool_table(self.judged.pool, rows)
+            scorer = ArrayScorer(_narrowed(self.judged, taken, table), self.measure)
+            self._views[names] = View(names, table, scorer)
+        return self._views[names]
+
+    def normalised(self, names: tuple[str, ...], norm: str) -> FloatArray:
+        """Return normalised scores of a set of branches, float64 (branches, candidates)."""
+        key = (names, norm)
+        if key not in self._features:
+            self._features[key] = normalise(self.view(names).table, norm)
+        return self._features[key]
+
+    def values(self, fusion: Fusion) -> FloatArray:
+        """Return the measure of each judged query, float64 (queries,); do not write to it."""
+        key = str(fusion)
+        if key not in self._values:
+            names = fusion.branch_names(self.branches)
+            view = self.view(names)
+            if fusion.method == "cc":
+                weights = fusion.branch_weights(names)
+                fused = weighted_sum(weights / weights.sum(), self.normalised(names, fusion.norm))
+            else:
+                fused = fuse_table(view.table, fusion, list(names))
+            found = view.scorer(fused)
+            found.setflags(write=False)
+            self._values[key] = found
+        return self._values[key]
+
+
+def weighted_sum(weights: FloatArray, features: FloatArray) -> FloatArray:
+    """Return sum of w_b x_b, float64 (n,), added branch by branch: the same bits as ``fuse``."""
+    fused: FloatArray = weights[0] * features[0]
+    for weight, row in zip(weights[1:], features[1:], strict=True):
+        fused += weight * row
+    return fused
+
+
+def _narrowed(judged: Judged, taken: NDArray[np.int64], table: Table) -> Judged:
+    """Return ``judged`` over the ``taken`` candidates alone."""
+    pool = judged.pool
+    if len(taken) == len(pool.doc_nums):
+        return judged
+    place = np.full(len(pool.doc_nums), -1, dtype=np.int64)
+    place[taken] = np.arange(len(taken))
+    moved = place[judged.positions]
+    kept = moved >= 0
+    before = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    smaller = replace(
+        pool,
+        offsets=table.offsets,
+        doc_nums=pool.doc_nums[taken],
+        scores=pool.scores[:, taken],
+        ranks=pool.ranks[:, taken],
+    )
+    return Judged(
+        smaller, before[judged.offsets], moved[kept], judged.grades[kept], judged.all_grades
+    )

@@ -1,0 +1,124 @@
+"""The label budget: what so many judged queries can show, and how many more would be needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.tune.search import Search
+
+FloatArray = NDArray[np.float64]
+POWER = 0.8
+SIZES = (10, 25, 50, 100, 200, 400, 800)
+
+
+@dataclass(frozen=True, slots=True)
+class LearningPoint:
+    """The procedure given ``queries`` judged queries, measured on all the others.
+
+    ``low`` and ``high`` hold the middle 80 % of the draws.
+    """
+
+    queries: int
+    held_out: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBudget:
+    """What the judged queries can show.
+
+    Attributes:
+        queries: judged queries.
+        gain: held-out gain over the reference.
+        deviation: standard deviation of the per-query gain.
+        detectable: the smallest true gain that these queries would show with power 0.8.
+        power: the chance that these queries show a true gain of the size observed.
+        needed: judged queries that would show the observed gain with power 0.8; None if the gain
+            is not positive.
+        more: how many of those are missing.
+        curve: the learning curve, empty where queries are few.
+    """
+
+    queries: int
+    gain: float
+    deviation: float
+    detectable: float
+    power: float
+    needed: int | None
+    more: int | None
+    curve: tuple[LearningPoint, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON data."""
+        return {**asdict(self), "curve": [asdict(point) for point in self.curve]}
+
+
+def label_budget(
+    gains: FloatArray,
+    *,
+    comparisons: int,
+    level: float = 0.05,
+    curve: tuple[LearningPoint, ...] = (),
+) -> LabelBudget:
+    """Return the budget for per-query ``gains`` (queries,) over the reference.
+
+    The normal approximation of the paired test, two-sided at ``level`` over ``comparisons``: the
+    strictest step of Holm's correction, so the stated power is a lower bound.
+    """
+    count = len(gains)
+    gain = float(gains.mean())
+    deviation = float(gains.std(ddof=1)) if count > 1 else 0.0
+    critical = _quantile(1 - level / comparisons / 2)
+    reach = critical + _quantile(POWER)
+    needed = None
+    power = 0.0
+    if gain > 0:
+        needed = max(2, math.ceil((reach * deviation / gain) ** 2))
+        power = 1.0
+        if deviation > 0:
+            power = _cumulative(gain * math.sqrt(count) / deviation - critical)
+    return LabelBudget(
+        queries=count,
+        gain=gain,
+        deviation=deviation,
+        detectable=reach * deviation / math.sqrt(count),
+        power=power,
+        needed=needed,
+        more=None if needed is None else max(0, needed - count),
+        curve=curve,
+    )
+
+
+def learning_curve(search: Search, *, seed: int, draws: int = 12) -> tuple[LearningPoint, ...]:
+    """Return the held-out mean after 10, 25, 50, ... judged queries, each over random draws.
+
+    The search is the one given; the rest of the queries, at least 10 of them, measure the choice.
+    """
+    count = len(search.bench.judged)
+    rng = np.random.default_rng(seed)
+    points = []
+    for size in (size for size in SIZES if size <= count - 10):
+        means = []
+        for _ in range(draws):
+            order = rng.permutation(count)
+            chosen = search.choose(np.sort(order[:size]))
+            means.append(search.bench.values(chosen.fusion)[order[size:]].mean())
+        low, high = np.quantile(means, [0.1, 0.9])
+        points.append(LearningPoint(size, float(np.mean(means)), float(low), float(high)))
+    return tuple(points)
+
+
+def _cumulative(z: float) -> float:
+    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
+
+
+def _quantile(probability: float) -> float:
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(probability)

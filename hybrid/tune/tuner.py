@@ -1,0 +1,135 @@
+"""``tune``: judged queries in, the fusion to use and the evidence for it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrid.errors import UsageError
+from hybrid.evaluate import judge
+from hybrid.fusion import Fusion, rrf, single
+from hybrid.pool import Pool
+from hybrid.tune.bench import Bench
+from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
+from hybrid.tune.result import TuneResult
+from hybrid.tune.search import Search
+from hybrid.tune.space import DEFAULT, Space
+from hybrid.tune.verdict import Baseline, decide, held_out_values
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the tuner works.
+
+    Attributes:
+        trials: fusions that Optuna proposes for each search; 0 leaves the exact lines alone.
+        folds, repeats: of the outer cross-validation.
+        sampler: "tpe" or "gp".
+        curve: whether to draw the learning curve.
+    """
+
+    trials: int = 200
+    folds: int = 5
+    repeats: int = 2
+    sampler: str = "tpe"
+    curve: bool = True
+
+    def __post_init__(self) -> None:
+        if self.trials < 0 or self.folds < 2 or self.repeats < 1:
+            raise UsageError(
+                f"trials {self.trials}, folds {self.folds} and repeats {self.repeats} were given; "
+                "give 0, 2 and 1 or more"
+            )
+
+
+def tune(
+    pool: Pool,
+    qrels: Mapping[str, Mapping[str, int]],
+    measure: str = "nDCG@10",
+    *,
+    seed: int = 0,
+    trials: int | None = None,
+    space: Space | None = None,
+    plan: Plan | None = None,
+) -> TuneResult:
+    """Return the fusion to use on queries like these, with the held-out evidence for it.
+
+    The search (baselines, exact lines, Optuna, the simplest within one standard error) runs on all
+    queries for the choice, and again inside each fold of a repeated K-fold for the verdict.
+
+    Args:
+        pool: candidates of the judged queries, and of others, which are left out.
+        qrels: ``{query_id: {doc_id: grade}}``.
+        measure: what to maximise: nDCG@k, R@k, RR@k, AP, P@k or Success@k.
+        seed: of folds, sampler, bootstrap and randomisation; the same seed gives the same result.
+        trials: overrides ``plan.trials``.
+        space: what to choose from; everything the pool allows where None.
+        plan: how much work to do.
+
+    Raises:
+        UsageError: fewer than 4 judged queries with candidates, an unknown measure, or a bad plan.
+    """
+    plan = plan or Plan()
+    trials = plan.trials if trials is None else trials
+    plan = Plan(trials, plan.folds, plan.repeats, plan.sampler, plan.curve)
+    judged = judge(pool, qrels)
+    if len(judged) < 4:
+        raise UsageError(
+            f"{len(judged)} judged queries are too few to tune on; give at least 4, better 50"
+        )
+    bench = Bench(judged, measure)
+    space = space or Space(pool.branches)
+    search = Search(bench, space, trials=plan.trials, seed=seed, sampler=plan.sampler)
+    everything = np.arange(len(judged))
+    choice = search.choose(everything)
+    held_out = held_out_values(search, folds=plan.folds, repeats=plan.repeats, seed=seed)
+    baselines = standard_baselines(bench)
+    judgment = decide(choice, held_out, baselines, seed=seed)
+    curve: tuple[LearningPoint, ...] = ()
+    if plan.curve:
+        quick = Search(bench, space, trials=0, seed=seed)
+        curve = learning_curve(quick, seed=seed)
+    return TuneResult(
+        fusion=judgment.fusion,
+        verdict=judgment.verdict,
+        because=judgment.because,
+        tuned=choice.fusion,
+        best=choice.best,
+        measure=measure,
+        queries=len(judged),
+        in_sample=search.mean(choice.fusion, everything),
+        held_out=judgment.held_out,
+        held_out_interval=judgment.interval,
+        baselines={name: (b.fusion, b.mean) for name, b in baselines.items()},
+        difference=judgment.difference,
+        label_budget=label_budget(
+            held_out - baselines[judgment.reference].values,
+            comparisons=len(baselines),
+            curve=curve,
+        ),
+        settings={
+            "seed": seed,
+            "trials": plan.trials,
+            "folds": plan.folds,
+            "repeats": plan.repeats,
+            "sampler": plan.sampler,
+            "depth": pool.depth,
+            "branches": list(pool.branches),
+        },
+    )
+
+
+def standard_baselines(bench: Bench) -> dict[str, Baseline]:
+    """Return "branch" (the best one alone) and, with two branches or more, "rrf" and "minmax"."""
+
+    def baseline(name: str, fusion: Fusion) -> Baseline:
+        return Baseline(name, fusion, bench.values(fusion))
+
+    alone = [baseline("branch", single(name)) for name in bench.branches]
+    found = {"branch": max(alone, key=lambda b: b.mean)}
+    if len(bench.branches) > 1:
+        found["rrf"] = baseline("rrf", rrf(60))
+        found["minmax"] = baseline("minmax", DEFAULT)
+    return found
