@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.encoders.locate import ModelFolder
@@ -93,13 +94,26 @@ def prompts(model: Any, options: EncoderOptions) -> tuple[str | None, str | None
     return query or None, document or None
 
 
-def has_mlm_head(folder: ModelFolder) -> bool:
-    """Return whether ``config.json`` names a masked-language-model architecture (or no file)."""
-    path = folder.path / "config.json"
-    if not path.is_file():
-        return True
-    architectures = json.loads(path.read_text(encoding="utf-8")).get("architectures") or []
+def gives_term_weights(folder: ModelFolder) -> bool:
+    """Return whether the folder is of a sparse encoder, or of a model with an MLM head.
+
+    For any other model sentence-transformers would put in a random head.
+    """
+    modules = folder.path / "modules.json"
+    if modules.is_file():
+        kinds = [str(module.get("type")) for module in _json(modules)]
+        if any(name in kind for kind in kinds for name in ("Splade", "Sparse", "Router", "Asym")):
+            return True
+    config = folder.path / "config.json"
+    architectures = (_json(config).get("architectures") or []) if config.is_file() else []
     return any("MaskedLM" in name or "ForPreTraining" in name for name in architectures)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON: {error}; get the model again") from error
 
 
 def _set_max_length(model: Any, max_length: int, spec: str) -> None:

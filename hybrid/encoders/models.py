@@ -17,7 +17,7 @@ from typing import Any, Literal
 from hybrid.encoders.cache import RECORD, cached_model, write_folder
 from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.fingerprint import file_sha256, tokenizer_sha256
-from hybrid.encoders.loading import EncoderOptions, has_mlm_head, load_module
+from hybrid.encoders.loading import EncoderOptions, gives_term_weights, load_module
 from hybrid.encoders.locate import ModelFolder, locate
 from hybrid.encoders.splade import SpladeEncoder
 from hybrid.errors import MissingPackageError, ModelError, OutputExistsError, UsageError
@@ -84,7 +84,7 @@ def load_sparse(spec: str, *, revision: str | None = None, **options: Any) -> Sp
     masked-language-model head, because a random one would be put in its place.
     """
     folder = _folder(spec, revision, "sparse")
-    if not (folder.path / "modules.json").is_file() and not has_mlm_head(folder):
+    if not gives_term_weights(folder):
         raise ModelError(
             f"model {spec!r} has no masked-language-model head, so it gives no term weights; give "
             "a SPLADE model, or train one from it with hybrid train"
