@@ -14,7 +14,7 @@ from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
-from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.numbering import Numbering, insertion_point
 from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
 from hybrid.indexes.vector import VectorIndex
 
@@ -58,7 +58,7 @@ def assemble(folder: Path, steps: list[tuple[Vectors, set[str]]]) -> Parts:
         ids = sorted(rows, reverse=True)
         numbering = numbering.change(
             [documents.doc_num(each) for each in deleted],
-            [documents.rank(each) for each in ids],
+            [insertion_point(documents.doc_ids, each) for each in ids],
             len(ids),
         )
         opened.append(segment(folder / str(number), rows))
@@ -143,16 +143,21 @@ def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
     same(many.dense.search(vectors, 20), dense.search(vectors, 20))
 
 
-def test_keeping_some_segments_renumbers_them() -> None:
+def test_merged_segments_become_the_last() -> None:
     numbering = Numbering(
         np.array([0, 2, 1, 0, 2], np.int32), np.array([0, 0, 1, 2, 1], np.int32), (3, 2, 2)
     )
-    kept = numbering.keep([2, 0])
-    assert kept.segments.tolist() == [1, 0, 1, 0]
-    assert kept.places.tolist() == [0, 0, 2, 1]
-    assert kept.sizes == (2, 3)
     assert [numbering.deleted(each) for each in range(3)] == [1, 1, 0]
     assert [numbering.doc_nums(each).tolist() for each in range(3)] == [[0, -1, 3], [-1, 2], [1, 4]]
+    merged, doc_nums = numbering.merge([0, 1])
+    assert doc_nums.tolist() == [0, 2, 3]
+    assert merged.segments.tolist() == [1, 0, 1, 1, 0]
+    assert merged.places.tolist() == [0, 0, 1, 2, 1]
+    assert merged.sizes == (2, 3)
+    whole, doc_nums = numbering.merge([0, 1, 2])
+    assert whole.is_whole
+    assert not numbering.is_whole
+    assert doc_nums.tolist() == whole.places.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_bad_numbers_are_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
+from hybrid.indexes.numbering import insertion_point
 
 IDS = "ids.arrow"
 TEXTS = "texts.arrow"
@@ -101,13 +102,7 @@ class DocumentStore(Sequence[Document]):
 
     def find(self, doc_id: str) -> int | None:
         """Return the doc_num of a document, or None if it is not here. Ids must descend."""
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self.doc_ids[middle] > doc_id:
-                low = middle + 1
-            else:
-                high = middle
+        low = insertion_point(self.doc_ids, doc_id)
         return low if low < len(self) and self.doc_ids[low] == doc_id else None
 
     def doc_num(self, doc_id: str) -> int:

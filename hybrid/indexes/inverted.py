@@ -82,6 +82,11 @@ class InvertedIndex:
         """How a weight is stored."""
         return "uint8" if self._postings.tail_codes.dtype == np.uint8 else "float32"
 
+    @property
+    def scales(self) -> Floats:
+        """What one step of a code weighs, float32 (vocabulary_size,)."""
+        return self._postings.scales
+
     @staticmethod
     def build(
         documents: Iterable[csr_matrix],
@@ -93,6 +98,7 @@ class InvertedIndex:
         seed: int = 0,
         threads: int = 0,
         head_fill: float = 0.5,
+        scales: Floats | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> SparseBuildReport:
         """Write the index files into an existing empty directory and return what they hold.
@@ -109,6 +115,8 @@ class InvertedIndex:
             seed: of the clustering.
             threads: 0 means one a core. Changes no byte of the result.
             head_fill: a term with postings in this share of the tiles gets block maxima.
+            scales: float32 (vocabulary_size,), those of an index whose documents must get the same
+                codes here; a weight above 255 of them is cut. Default: from the largest weights.
             progress: called with the number of newly read documents.
 
         Raises:
@@ -135,6 +143,7 @@ class InvertedIndex:
             threads=threads,
             head_fill=head_fill,
             progress=progress,
+            given_scales=scales,
         )
         return SparseBuildReport(**described)
 

@@ -127,15 +127,42 @@ class Numbering:
             (*self.sizes, added),
         )
 
-    def keep(self, segments: Sequence[int]) -> Numbering:
-        """Return the numbering of these segments alone, renumbered from 0 in the order given."""
+    def merge(self, merged: Sequence[int]) -> tuple[Numbering, Ints]:
+        """Return the numbering with some segments made into one new, last segment.
+
+        The second value holds the doc_nums of its documents, ascending: what it must be built of.
+        """
         rename = np.full(len(self.sizes), -1, dtype=np.int32)
-        rename[list(segments)] = np.arange(len(segments), dtype=np.int32)
-        kept = rename[self.segments]
-        chosen = kept >= 0
-        return Numbering(
-            kept[chosen], self.places[chosen], [self.sizes[segment] for segment in segments]
-        )
+        kept = [segment for segment in range(len(self.sizes)) if segment not in set(merged)]
+        rename[kept] = np.arange(len(kept), dtype=np.int32)
+        segments = rename[self.segments]
+        doc_nums = np.flatnonzero(segments < 0).astype(np.int32)
+        segments[doc_nums] = len(kept)
+        places = np.array(self.places)
+        places[doc_nums] = np.arange(len(doc_nums), dtype=np.int32)
+        sizes = [self.sizes[segment] for segment in kept]
+        return Numbering(segments, places, [*sizes, len(doc_nums)]), doc_nums
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is one segment with nothing deleted, so that numbers are places."""
+        return len(self.sizes) == 1 and len(self) == self.sizes[0]
+
+
+def insertion_point(doc_ids: Sequence[str], doc_id: str) -> int:
+    """Return how many ids come before ``doc_id`` in a descending sequence.
+
+    >>> insertion_point(["d", "c", "a"], "b")
+    2
+    """
+    low, high = 0, len(doc_ids)
+    while low < high:
+        middle = (low + high) // 2
+        if doc_ids[middle] > doc_id:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _ascending(places: Ints, size: int) -> bool:

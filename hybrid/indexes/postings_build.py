@@ -310,6 +310,17 @@ def _write(
         writer.close()
 
 
+def fitting_scales(largest: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return each term's scale, float32 (vocabulary,): its largest weight becomes the code 255.
+
+    A term without weights gets the largest scale, for documents that bring it later.
+    """
+    tiny = np.finfo(np.float32).tiny
+    scales = np.maximum(largest / np.float32(255), tiny).astype(np.float32)
+    scales[largest == 0] = scales.max(initial=tiny)
+    return scales
+
+
 def write_index(
     parts: Iterable[csr_matrix],
     directory: Path,
@@ -322,11 +333,12 @@ def write_index(
     threads: int,
     head_fill: float,
     progress: Callable[[int], None] | None,
+    given_scales: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """Write the index of canonical CSR parts; return the fields of its build report.
 
     ``cluster`` says, from the number of documents, whether to reorder them; ``sketch`` whether it
-    may say yes.
+    may say yes. ``given_scales`` takes the place of the scales that the weights ask for.
     """
     start = time.perf_counter()
     workers = threads or os.cpu_count() or 1
@@ -355,8 +367,7 @@ def write_index(
         place[order] = np.arange(doc_count, dtype=np.int32)
         scales = np.ones(vocabulary_size, dtype=np.float32)
         if weights == "uint8":
-            tiny = np.finfo(np.float32).tiny
-            scales = np.maximum(spool.largest / np.float32(255), tiny).astype(np.float32)
+            scales = fitting_scales(spool.largest) if given_scales is None else given_scales
         _deal(spool, place, scales, weights, loss)
         ranges = range(max(1, -(-doc_count // RANGE)))
         results = list(

@@ -212,17 +212,6 @@ class SegmentedDocuments(Sequence[Document]):
         """
         return self[self.doc_num(doc_id)]
 
-    def rank(self, doc_id: str) -> int:
-        """Return how many live ids come before ``doc_id``: its doc_num, or where it would go."""
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self.doc_ids[middle] > doc_id:
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
 
 class _DocIds(Sequence[str]):
     def __init__(self, parts: Sequence[DocumentStore], numbering: Numbering) -> None:

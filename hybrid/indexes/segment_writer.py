@@ -1,0 +1,121 @@
+"""Writes one segment: documents and every branch, all in one order of descending ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.corpus import Document
+from hybrid.indexes.documents import DocumentStore
+from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.vector import VectorIndex
+
+StartProgress: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
+"""Called with a label and a total; returns a callback that takes newly finished items."""
+
+DOCUMENTS = "documents"
+APPROXIMATE_FROM = 10_000
+
+
+class Rows(Protocol):
+    """Documents and their encoded rows, that can be had in any order of positions."""
+
+    def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
+        """Yield the documents at these positions."""
+        ...
+
+    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterable[csr_matrix]:
+        """Yield the rows of a sparse branch at these positions, in parts."""
+        ...
+
+    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterable[NDArray[np.float32]]:
+        """Yield the vectors of a dense branch at these positions, in parts."""
+        ...
+
+
+@dataclass(frozen=True)
+class BranchPlan:
+    """How one branch of a segment is written.
+
+    Attributes:
+        kind: how its rows are held.
+        width: vocabulary size or dimension.
+        weights: of a sparse branch.
+        scales: of a sparse branch of 8-bit weights whose codes must fit other segments.
+        vectors: of a dense branch.
+    """
+
+    kind: Literal["sparse", "dense"]
+    width: int
+    weights: Literal["uint8", "float32"] = "uint8"
+    scales: NDArray[np.float32] | None = None
+    vectors: Literal["flat", "ivf", "hnsw"] = "flat"
+
+
+def no_progress(label: str, total: int | None) -> Callable[[int], None]:
+    """Return a callback that shows nothing."""
+    return lambda count: None
+
+
+def write_segment(
+    folder: Path,
+    rows: Rows,
+    order: NDArray[np.int64],
+    plans: Mapping[str, BranchPlan],
+    *,
+    seed: int = 0,
+    progress: StartProgress = no_progress,
+) -> dict[str, dict[str, Any]]:
+    """Write a segment below ``folder``; return what each branch measured, by name.
+
+    Args:
+        folder: must not exist; gets ``documents`` and a folder for each branch.
+        rows: where documents and rows come from.
+        order: positions in ``rows`` that put the ids in descending order.
+        plans: the branches by name.
+        seed: of everything that is clustered or trained.
+        progress: shows how far it is.
+
+    Raises:
+        CorpusError: the ids do not descend.
+    """
+    (folder / DOCUMENTS).mkdir(parents=True)
+    DocumentStore.build(
+        rows.ordered_documents(order),
+        folder / DOCUMENTS,
+        progress=progress("documents", len(order)),
+    )
+    reports: dict[str, dict[str, Any]] = {}
+    for name, plan in plans.items():
+        target = folder / name
+        target.mkdir()
+        advance = progress(f"indexing {name}", len(order))
+        if plan.kind == "sparse":
+            built = InvertedIndex.build(
+                rows.ordered_sparse(name, order),
+                target,
+                vocabulary_size=plan.width,
+                weights=plan.weights,
+                scales=plan.scales,
+                seed=seed,
+                progress=advance,
+            )
+            reports[name] = built.as_dict()
+        else:
+            kind = plan.vectors if len(order) >= APPROXIMATE_FROM else "flat"
+            VectorIndex.build(
+                rows.ordered_dense(name, order),
+                target,
+                dimension=plan.width,
+                kind=kind,
+                seed=seed,
+                progress=advance,
+            )
+            reports[name] = {"dimension": plan.width, "vectors": kind}
+    return reports
