@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.corpus import Source
 from hybrid.errors import UsageError
-from hybrid.indexes.documents import DocumentStore
-from hybrid.indexes.hybrid import DOCUMENTS, BranchRecord
-from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.hybrid import SEGMENTS, BranchRecord
+from hybrid.indexes.segment_writer import (
+    BranchPlan,
+    StartProgress,
+    no_progress,
+    write_segment,
+)
 from hybrid.indexes.store import NewGeneration, new_generation, refuse_existing
-from hybrid.indexes.vector import VectorIndex
 
 if TYPE_CHECKING:
     from hybrid.encoders import Shards
     from hybrid.encoders.encode import Encoder
 
-StartProgress: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
-"""Called with a label and a total; returns a callback that takes newly finished items."""
-
 COSINE_MINIMUM = -1.0
+FIRST_SEGMENT = "000001"
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -77,22 +79,26 @@ class BuildReport:
         return lines
 
 
-def no_progress(label: str, total: int | None) -> Callable[[int], None]:
-    """Return a callback that shows nothing."""
-    return lambda count: None
-
-
 def build_index(
     source: Source,
     output: str | Path,
     options: BuildOptions | None = None,
     *,
+    encoders: Mapping[str, Encoder] | None = None,
     progress: StartProgress = no_progress,
 ) -> BuildReport:
     """Write a hybrid index of a corpus and return what it holds.
 
     An interrupted build leaves ``OUTPUT.building`` and goes on from its last finished shard when
     it is called again. The index appears at ``output`` in one step, or not at all.
+
+    Args:
+        source: the corpus.
+        output: the folder to make.
+        options: which branches, and how they are stored.
+        encoders: by branch name, in place of those that the options name; whoever opens the index
+            must bring them along.
+        progress: shows how far it is.
 
     Raises:
         OutputExistsError: ``output`` exists.
@@ -105,7 +111,7 @@ def build_index(
     options = options if options is not None else BuildOptions()
     output = Path(output)
     refuse_existing(output)
-    loaded = _encoders(options)
+    loaded = _encoders(options) if encoders is None else _given(encoders)
     with new_generation(output, create=True) as generation:
         shards = encode_corpus(
             source.documents(),
@@ -120,6 +126,7 @@ def build_index(
                 "source": source.name,
                 "branches": {name: record.to_dict() for name, record in records.items()},
                 "domains": {},
+                "segments": [[FIRST_SEGMENT, shards.document_count]],
             }
         )
     return BuildReport(
@@ -156,49 +163,47 @@ def _write_branches(
     options: BuildOptions,
     progress: StartProgress,
 ) -> dict[str, BranchRecord]:
-    order = shards.order()
-    folder = generation.directory / DOCUMENTS
-    folder.mkdir()
-    DocumentStore.build(
-        shards.ordered_documents(order), folder, progress=progress("documents", len(order))
+    plans = {
+        name: BranchPlan(
+            branch.kind, branch.width, weights=options.weights, vectors=options.vectors
+        )
+        for name, branch in shards.branches.items()
+    }
+    reports = write_segment(
+        generation.directory / SEGMENTS / FIRST_SEGMENT,
+        shards,
+        shards.order(),
+        plans,
+        seed=options.seed,
+        progress=progress,
     )
     records = {}
     for name, branch in shards.branches.items():
-        folder = generation.directory / name / "index"
-        folder.mkdir(parents=True)
-        advance = progress(f"indexing {name}", len(order))
-        if branch.kind == "sparse":
-            built = InvertedIndex.build(
-                shards.ordered_sparse(name, order),
-                folder,
-                vocabulary_size=branch.width,
-                weights=options.weights,
-                seed=options.seed,
-                progress=advance,
-            )
-            minimum, report = 0.0, _measured(built.as_dict())
-        else:
-            VectorIndex.build(
-                shards.ordered_dense(name, order),
-                folder,
-                dimension=branch.width,
-                kind=options.vectors,
-                seed=options.seed,
-                progress=advance,
-            )
-            minimum = COSINE_MINIMUM
-            report = {"dimension": branch.width, "vectors": options.vectors}
+        sparse = branch.kind == "sparse"
         if branch.is_bm25:
             encoder_folder = generation.directory / name / "encoder"
-            encoder_folder.mkdir()
+            encoder_folder.mkdir(parents=True)
             shards.bm25(name).save(encoder_folder)
         records[name] = BranchRecord(
-            branch.kind, loaded[name][1], branch.fingerprint, minimum, report
+            branch.kind,
+            loaded[name][1],
+            branch.fingerprint,
+            0.0 if sparse else COSINE_MINIMUM,
+            measured(reports[name]) if sparse else reports[name],
         )
     return records
 
 
-def _measured(report: dict[str, Any]) -> dict[str, Any]:
+def _given(encoders: Mapping[str, Encoder]) -> dict[str, tuple[Encoder, dict[str, Any]]]:
+    from hybrid.encoders import Bm25Parameters
+
+    return {
+        name: (encoder, {"model": "bm25" if isinstance(encoder, Bm25Parameters) else GIVEN})
+        for name, encoder in encoders.items()
+    }
+
+
+def measured(report: dict[str, Any]) -> dict[str, Any]:
     """Return what a person wants to see of a sparse build: sparsity and what rounding lost."""
     documents = max(1, report["doc_count"])
     return {

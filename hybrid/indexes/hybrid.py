@@ -1,4 +1,10 @@
-"""HybridIndex: one id space over the documents and every branch, read from one generation."""
+"""HybridIndex: one id space over the documents and every branch, read from one generation.
+
+segments/000001/documents/     a segment's documents
+segments/000001/<branch>/      its rows in one branch
+<branch>/encoder/              the state of an encoder that was fitted to the corpus
+numbering/                     where each live document lies, unless one segment holds just them
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +20,19 @@ from numpy.typing import NDArray
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.segment_writer import DOCUMENTS
+from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
 from hybrid.indexes.store import Generation, open_generation
 from hybrid.indexes.vector import VectorIndex
 
-DOCUMENTS = "documents"
+SEGMENTS = "segments"
+NUMBERING = "numbering"
 Kind = Literal["sparse", "dense"]
+Documents: TypeAlias = DocumentStore | SegmentedDocuments
+SparseBranch: TypeAlias = InvertedIndex | SegmentedSparse
+DenseBranch: TypeAlias = VectorIndex | SegmentedVectors
+Part = TypeVar("Part", DocumentStore, InvertedIndex, VectorIndex)
 
 
 class Branch(Protocol):
@@ -67,8 +81,11 @@ class HybridIndex:
             self.document_count = int(content["document_count"])
             self.source = str(content["source"])
             records = {name: BranchRecord(**r) for name, r in content["branches"].items()}
-            self.records = dict(sorted(records.items(), key=lambda item: item[1].kind == "dense"))
+            self.records: dict[str, BranchRecord] = dict(
+                sorted(records.items(), key=lambda item: item[1].kind == "dense")
+            )
             self.domains: dict[str, Any] = dict(content.get("domains", {}))
+            self.segments = {str(name): int(size) for name, size in content["segments"]}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptIndexError(
                 f"the manifest of {generation.directory} lacks what an index needs: {error!r}; "
@@ -92,11 +109,29 @@ class HybridIndex:
         return tuple(self.records)
 
     @cached_property
-    def documents(self) -> DocumentStore:
+    def numbering(self) -> Numbering:
+        """Where each live document lies."""
+        sizes = list(self.segments.values())
+        if self.generation.names(NUMBERING):
+            folder = self.generation.folder(NUMBERING)
+            return Numbering.open(folder, sizes, self.document_count)
+        if sizes != [self.document_count]:
+            raise CorruptIndexError(
+                f"the manifest of {self.generation.directory} has segments of {sizes} documents, "
+                f"{self.document_count} live ones and no numbering; build the index again"
+            )
+        return Numbering.whole(self.document_count)
+
+    @cached_property
+    def documents(self) -> Documents:
         """The stored documents, by doc_num."""
-        store = DocumentStore.open(self.generation.folder(DOCUMENTS))
-        self._check_count("documents", len(store))
-        return store
+        stores = [
+            self._checked(DocumentStore.open(self._folder(segment, DOCUMENTS)), segment)
+            for segment in self.segments
+        ]
+        if self.numbering.is_whole:
+            return stores[0]
+        return SegmentedDocuments(stores, self.numbering)
 
     @property
     def doc_ids(self) -> Sequence[str]:
@@ -122,36 +157,66 @@ class HybridIndex:
         """
         record = self.record(name)
         if name not in self._opened:
-            folder = self.generation.folder(f"{name}/index")
-            opened: Branch = (
-                InvertedIndex.open(folder) if record.kind == "sparse" else VectorIndex.open(folder)
+            self._opened[name] = (
+                self._open_sparse(name) if record.kind == "sparse" else self._open_dense(name)
             )
-            self._check_count(name, opened.doc_count)
-            self._opened[name] = opened
         return self._opened[name]
 
-    def sparse(self, name: str) -> InvertedIndex:
+    def sparse(self, name: str) -> SparseBranch:
         """Return a sparse branch.
 
         Raises:
             UsageError: the branch is absent or dense.
         """
         branch = self.branch(name)
-        if not isinstance(branch, InvertedIndex):
-            sparse = [name for name, record in self.records.items() if record.kind == "sparse"]
-            raise UsageError(f"branch {name!r} is dense; sparse ones are: {', '.join(sparse)}")
+        if not isinstance(branch, SparseBranch):
+            raise UsageError(self._wrong_kind(name, "sparse"))
+        return branch
+
+    def dense(self, name: str) -> DenseBranch:
+        """Return a dense branch.
+
+        Raises:
+            UsageError: the branch is absent or sparse.
+        """
+        branch = self.branch(name)
+        if not isinstance(branch, DenseBranch):
+            raise UsageError(self._wrong_kind(name, "dense"))
         return branch
 
     def close(self) -> None:
         """Let go of the generation; arrays that are already mapped stay readable."""
         self.generation.close()
 
-    def _check_count(self, part: str, found: int) -> None:
-        if found != self.document_count:
+    def _folder(self, segment: str, part: str) -> Path:
+        return self.generation.folder(f"{SEGMENTS}/{segment}/{part}")
+
+    def _open_sparse(self, name: str) -> SparseBranch:
+        parts = [
+            self._checked(InvertedIndex.open(self._folder(segment, name)), segment)
+            for segment in self.segments
+        ]
+        return parts[0] if self.numbering.is_whole else SegmentedSparse(parts, self.numbering)
+
+    def _open_dense(self, name: str) -> DenseBranch:
+        parts = [
+            self._checked(VectorIndex.open(self._folder(segment, name)), segment)
+            for segment in self.segments
+        ]
+        return parts[0] if self.numbering.is_whole else SegmentedVectors(parts, self.numbering)
+
+    def _wrong_kind(self, name: str, wanted: Kind) -> str:
+        those = [each for each, record in self.records.items() if record.kind == wanted]
+        return f"branch {name!r} is not {wanted}; these are: {', '.join(those) or 'none'}"
+
+    def _checked(self, part: Part, segment: str) -> Part:
+        found = len(part) if isinstance(part, DocumentStore) else part.doc_count
+        if found != self.segments[segment]:
             raise CorruptIndexError(
-                f"{part} of {self.generation.directory} hold {found} documents, the manifest says "
-                f"{self.document_count}; build the index again"
+                f"a part of segment {segment} of {self.generation.directory} holds {found} "
+                f"documents, the manifest says {self.segments[segment]}; build the index again"
             )
+        return part
 
 
 def _plain(value: Any) -> Any:

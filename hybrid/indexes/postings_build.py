@@ -316,7 +316,7 @@ def fitting_scales(largest: NDArray[np.float32]) -> NDArray[np.float32]:
     A term without weights gets the largest scale, for documents that bring it later.
     """
     tiny = np.finfo(np.float32).tiny
-    scales = np.maximum(largest / np.float32(255), tiny).astype(np.float32)
+    scales: NDArray[np.float32] = np.maximum(largest / np.float32(255), tiny).astype(np.float32)
     scales[largest == 0] = scales.max(initial=tiny)
     return scales
 

@@ -20,7 +20,6 @@ StartProgress: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
 """Called with a label and a total; returns a callback that takes newly finished items."""
 
 DOCUMENTS = "documents"
-APPROXIMATE_FROM = 10_000
 
 
 class Rows(Protocol):
@@ -108,14 +107,13 @@ def write_segment(
             )
             reports[name] = built.as_dict()
         else:
-            kind = plan.vectors if len(order) >= APPROXIMATE_FROM else "flat"
             VectorIndex.build(
                 rows.ordered_dense(name, order),
                 target,
                 dimension=plan.width,
-                kind=kind,
+                kind=plan.vectors,
                 seed=seed,
                 progress=advance,
             )
-            reports[name] = {"dimension": plan.width, "vectors": kind}
+            reports[name] = {"dimension": plan.width, "vectors": plan.vectors}
     return reports
