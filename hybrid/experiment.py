@@ -16,6 +16,7 @@ from hybrid.qrels import Qrels
 from hybrid.retrieve import DEFAULT_DOMAIN, DEPTH, Index
 from hybrid.run import Run
 from hybrid.textfile import write_new
+from hybrid.tune import TuneResult, tune
 
 RRF = "rrf"
 TUNED = "tuned"
@@ -135,6 +136,26 @@ def evaluate_systems(
         judged.pool.depth,
         tuple(_measured(name, fusion, judged, measures) for name, fusion in systems.items()),
     )
+
+
+def tune_index(
+    index: Index,
+    source: Source,
+    *,
+    split: str = "train",
+    measure: str = "nDCG@10",
+    trials: int | None = None,
+    depth: int = DEPTH,
+    seed: int = 0,
+) -> TuneResult:
+    """Return the fusion that the judged queries of a split speak for, and how sure they are.
+
+    Raises:
+        CorpusError: the split has no judged query.
+        UsageError: an unknown measure, or too few queries.
+    """
+    judged = judged_pool(index, source, split, depth=depth)
+    return tune(judged.pool, judged.qrels, measure, seed=seed, trials=trials)
 
 
 def _measured(

@@ -21,6 +21,7 @@ LAYERS = [
     {"experiment"},
     {"report", "web", "integrations", "demo", "doctor"},
     {"cli"},
+    {"__main__"},
 ]
 APART = [{"encoders", "indexes"}, {"corpus", "kernels"}, {"training", "tune"}]
 

@@ -18,7 +18,7 @@ def tune(
     split: Annotated[str, typer.Option(help="which judged queries to tune on")] = "train",
     measure: Annotated[str, typer.Option(help="what to maximise")] = "nDCG@10",
     domain: Annotated[str, typer.Option(help="the name to store the fusion under")] = "default",
-    trials: Annotated[int, typer.Option(help="how many fusions to try")] = 200,
+    trials: Annotated[int | None, typer.Option(help="how many fusions Optuna tries")] = None,
     depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of folds and sampler")] = 0,
     store: Annotated[bool, typer.Option(help="store the fusion in the index")] = True,

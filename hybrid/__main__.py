@@ -1,0 +1,5 @@
+"""``python -m hybrid``: the command line."""
+
+from hybrid.cli import main
+
+main()
