@@ -86,18 +86,22 @@ def planted(
     *,
     sparse: float = 2.0,
     dense: float = 3.0,
+    copies: bool = False,
 ) -> tuple[Pool, dict[str, dict[str, int]]]:
     """Return a pool and judgments where each branch sees relevance through independent noise.
 
     ``sparse`` and ``dense`` are how many standard deviations a relevant document is ahead; 0 makes
-    a branch pure noise.
+    a branch pure noise. With ``copies`` the dense branch is the sparse one, scaled.
     """
     rng = np.random.default_rng(seed)
     relevant = rng.random((queries, documents)) < 2 / documents
     relevant[np.arange(queries), rng.integers(0, documents, queries)] = True
     first = relevant * sparse + rng.normal(size=relevant.shape)
     second = relevant * dense + rng.normal(size=relevant.shape)
-    pool = pool_of({"sparse": np.maximum(first + 3, 0), "dense": np.tanh(second / 4)}, depth)
+    matrices = {"sparse": np.maximum(first + 3, 0), "dense": np.tanh(second / 4)}
+    if copies:
+        matrices["dense"] = matrices["sparse"] / 16
+    pool = pool_of(matrices, depth)
     qrels = {
         f"q{i}": {pool.doc_ids[int(j)]: 1 for j in np.flatnonzero(relevant[i])}
         for i in range(queries)

@@ -13,7 +13,7 @@ from hybrid.tune.bench import Bench
 from hybrid.tune.optuna_search import optimise
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, complexity
-from tests.made_pools import planted, pool_of, random_pool, random_qrels
+from tests.made_pools import planted, random_pool, random_qrels
 
 QUICK = Plan(trials=0, repeats=1, curve=False)
 
@@ -51,15 +51,10 @@ def test_noise_in_one_branch_says_use_the_other_alone() -> None:
 
 
 def test_copies_cannot_be_fused_to_advantage() -> None:
-    pool, qrels = planted(4)
-    scores = np.zeros((len(pool), len(pool.doc_ids)))
-    for i in range(len(pool)):
-        part = slice(pool.offsets[i], pool.offsets[i + 1])
-        scores[i, pool.doc_nums[part]] = pool.scores[0, part]
-    copies = pool_of({"sparse": scores, "dense": scores / 10}, depth=60)
-    result = tune(copies, qrels, plan=QUICK)
+    pool, qrels = planted(4, copies=True)
+    result = tune(pool, qrels, plan=QUICK)
     assert result.verdict == "branch"
-    assert result.difference["rrf"].p == 1
+    assert result.difference["minmax"].p == 1
     assert result.label_budget.needed is None
 
 

@@ -50,29 +50,33 @@ def compare_paired(
     Raises:
         UsageError: lengths differ, or there is no query.
     """
-    found = [_difference(values, baseline, seed, samples) for baseline in baselines]
-    corrected = holm([difference.p for difference in found])
+    for baseline in baselines:
+        if values.shape != baseline.shape or not len(values):
+            raise UsageError(
+                f"a paired test got {values.shape} and {baseline.shape} values; give one value for "
+                "each query"
+            )
+    if not baselines:
+        return []
+    paired = values - np.stack(list(baselines))
+    intervals = bootstrap_intervals(paired, seed=seed, samples=samples)
+    raw = [randomisation_p(row, seed=seed, samples=samples) for row in paired]
     return [
-        Difference(**{**difference.to_dict(), "p_holm": p})  # type: ignore[arg-type]
-        for difference, p in zip(found, corrected, strict=True)
+        _difference(row, interval, p, corrected)
+        for row, interval, p, corrected in zip(paired, intervals, raw, holm(raw), strict=True)
     ]
 
 
-def _difference(a: FloatArray, b: FloatArray, seed: int, samples: int) -> Difference:
-    if a.shape != b.shape or not len(a):
-        raise UsageError(
-            f"a paired test got {a.shape} and {b.shape} values; give one value for each query"
-        )
-    paired = a - b
-    low, high = bootstrap_interval(paired, seed=seed, samples=samples)
-    p = randomisation_p(paired, seed=seed, samples=samples)
+def _difference(
+    paired: FloatArray, interval: tuple[float, float], p: float, p_holm: float
+) -> Difference:
     deviation = float(paired.std(ddof=1)) if len(paired) > 1 else 0.0
     return Difference(
         mean=float(paired.mean()),
-        low=low,
-        high=high,
+        low=interval[0],
+        high=interval[1],
         p=p,
-        p_holm=p,
+        p_holm=p_holm,
         effect=float(paired.mean()) / deviation if deviation > 0 else 0.0,
         wins=int((paired > 0).sum()),
         ties=int((paired == 0).sum()),
@@ -88,17 +92,27 @@ def bootstrap_interval(
     Raises:
         UsageError: there is no value.
     """
-    if not len(values):
+    return bootstrap_intervals(values[None], seed=seed, samples=samples)[0]
+
+
+def bootstrap_intervals(
+    values: FloatArray, *, seed: int = 0, samples: int = 10_000
+) -> list[tuple[float, float]]:
+    """Return the interval of each row of ``values`` (rows, queries), over the same resamples."""
+    count = values.shape[1]
+    if not count:
         raise UsageError("an interval needs at least one query")
     rng = np.random.default_rng(seed)
-    means = np.empty(samples)
-    for start in range(0, samples, 1000):
-        stop = min(samples, start + 1000)
-        # How often each query is drawn: one multinomial a sample, far fewer numbers than indices.
-        drawn = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), stop - start)
-        means[start:stop] = drawn @ values / len(values)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    means = np.empty((len(values), samples))
+    for start in range(0, samples, 500):
+        stop = min(samples, start + 500)
+        drawn = rng.integers(0, count, (stop - start, count), dtype=np.int32)
+        cells = (drawn + np.arange(stop - start)[:, None] * count).ravel()
+        times = np.bincount(cells, minlength=(stop - start) * count).reshape(-1, count)
+        means[:, start:stop] = values @ times.T / count
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=1)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def randomisation_p(paired: FloatArray, *, seed: int = 0, samples: int = 10_000) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -74,25 +75,34 @@ def label_budget(
     count = len(gains)
     gain = float(gains.mean())
     deviation = float(gains.std(ddof=1)) if count > 1 else 0.0
-    critical = _quantile(1 - level / comparisons / 2)
-    reach = critical + _quantile(POWER)
-    needed = None
-    power = 0.0
-    if gain > 0:
-        needed = max(2, math.ceil((reach * deviation / gain) ** 2))
-        power = 1.0
-        if deviation > 0:
-            power = _cumulative(gain * math.sqrt(count) / deviation - critical)
+    reach = _critical(comparisons, level) + _quantile(POWER)
+    needed = max(2, math.ceil((reach * deviation / gain) ** 2)) if gain > 0 else None
     return LabelBudget(
         queries=count,
         gain=gain,
         deviation=deviation,
         detectable=reach * deviation / math.sqrt(count),
-        power=power,
+        power=stated_power(gain, deviation, count, comparisons=comparisons, level=level),
         needed=needed,
         more=None if needed is None else max(0, needed - count),
         curve=curve,
     )
+
+
+def stated_power(
+    gain: float, deviation: float, queries: int, *, comparisons: int, level: float = 0.05
+) -> float:
+    """Return the chance that ``queries`` judged queries show a true ``gain``; 0 if not positive.
+
+    >>> round(stated_power(0.02, 0.1, 300, comparisons=1), 2)
+    0.93
+    """
+    if gain <= 0:
+        return 0.0
+    if deviation <= 0:
+        return 1.0
+    z = gain * math.sqrt(queries) / deviation - _critical(comparisons, level)
+    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
 
 def learning_curve(search: Search, *, seed: int, draws: int = 12) -> tuple[LearningPoint, ...]:
@@ -114,11 +124,9 @@ def learning_curve(search: Search, *, seed: int, draws: int = 12) -> tuple[Learn
     return tuple(points)
 
 
-def _cumulative(z: float) -> float:
-    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
+def _critical(comparisons: int, level: float) -> float:
+    return _quantile(1 - level / max(comparisons, 1) / 2)
 
 
 def _quantile(probability: float) -> float:
-    from statistics import NormalDist
-
     return NormalDist().inv_cdf(probability)
