@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, cc, fuse, parse_fusion, rank, single
 from hybrid.indexes.hybrid import BranchRecord, HybridIndex
+from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
 from hybrid.indexes.summary import IndexSummary, summarise
+from hybrid.living import ChangeReport, add_documents, compact_index, delete_documents
 from hybrid.pool import BranchHits, Pool, build_pool
 from hybrid.run import Hit, Run
 
@@ -39,9 +41,12 @@ def default_fusion(branches: Sequence[str]) -> Fusion:
 class Index:
     """An opened hybrid index. Encoders are loaded, and checked, when a text is first searched."""
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(
+        self, directory: str | Path, *, encoders: Mapping[str, QueryEncoder] | None = None
+    ) -> None:
         self.directory = Path(directory)
         self._index = HybridIndex.open(self.directory)
+        self._given = dict(encoders or {})
         self._encoders: dict[str, QueryEncoder] = {}
 
     def __enter__(self) -> Index:
@@ -194,7 +199,7 @@ class Index:
         """
         if name not in self._encoders:
             record = self._index.record(name)
-            encoder = self._load_encoder(name, record)
+            encoder = self._given.get(name) or self._load_encoder(name, record)
             check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
             self._encoders[name] = encoder
         return self._encoders[name]
@@ -234,8 +239,65 @@ class Index:
             domains = dict(content.get("domains", {}))
             domains[name] = {"fusion": str(fusion), "report": dict(report or {})}
             generation.commit({**content, "domains": domains})
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Go on with the generation that is current now."""
         self._index.close()
         self._index = HybridIndex.open(self.directory)
+        for name in self._bm25_branches():
+            self._encoders.pop(name, None)
+
+    def add(
+        self, documents: Iterable[Document], *, progress: StartProgress = no_progress
+    ) -> ChangeReport:
+        """Encode and add documents; return what changed. One commit: all of them or none.
+
+        Raises:
+            CorpusError: no documents, an id twice, or one that is in the index already.
+        """
+        return self._change(
+            add_documents(self.directory, documents, self._all_encoders(), progress=progress)
+        )
+
+    def update(
+        self, documents: Iterable[Document], *, progress: StartProgress = no_progress
+    ) -> ChangeReport:
+        """Encode and add documents, in place of those with the same ids; return what changed.
+
+        Raises:
+            CorpusError: no documents, or an id twice.
+        """
+        encoders = self._all_encoders()
+        return self._change(
+            add_documents(self.directory, documents, encoders, update=True, progress=progress)
+        )
+
+    def delete(self, doc_ids: Iterable[str], *, ignore_missing: bool = False) -> ChangeReport:
+        """Delete documents by id; return what changed.
+
+        Raises:
+            UsageError: an id that is not in the index, unless ``ignore_missing``.
+        """
+        return self._change(
+            delete_documents(self.directory, doc_ids, ignore_missing=ignore_missing)
+        )
+
+    def compact(self, *, progress: StartProgress = no_progress) -> ChangeReport:
+        """Make all segments one, without deleted documents, BM25 fitted anew; return the change."""
+        bm25 = {name: self.encoder(name) for name in self._bm25_branches()}
+        return self._change(compact_index(self.directory, refit=cast(Any, bm25), progress=progress))
+
+    def _change(self, report: ChangeReport) -> ChangeReport:
+        self.reopen()
+        return report
+
+    def _bm25_branches(self) -> list[str]:
+        """Return the branches whose encoder is fitted to the corpus and stored with it."""
+        return [name for name, each in self._index.records.items() if each.encoder["model"] == BM25]
+
+    def _all_encoders(self) -> dict[str, QueryEncoder]:
+        return {name: self.encoder(name) for name in self.branches}
 
     def info(self) -> IndexSummary:
         """Return what the index holds."""

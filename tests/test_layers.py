@@ -15,7 +15,7 @@ LAYERS = [
     {"qrels", "run", "corpus", "collections", "kernels"},
     {"encoders", "indexes"},
     {"pool", "fusion"},
-    {"build", "retrieve"},
+    {"build", "living", "retrieve"},
     {"evaluate", "explain", "training"},
     {"tune", "explain_index"},
     {"experiment"},

@@ -143,6 +143,13 @@ class Numbering:
         sizes = [self.sizes[segment] for segment in kept]
         return Numbering(segments, places, [*sizes, len(doc_nums)]), doc_nums
 
+    def drop(self, empty: Sequence[int]) -> Numbering:
+        """Return the numbering without some segments that have no live document."""
+        kept = [segment for segment in range(len(self.sizes)) if segment not in set(empty)]
+        rename = np.full(len(self.sizes), -1, dtype=np.int32)
+        rename[kept] = np.arange(len(kept), dtype=np.int32)
+        return Numbering(rename[self.segments], self.places, [self.sizes[each] for each in kept])
+
     @property
     def is_whole(self) -> bool:
         """Whether there is one segment with nothing deleted, so that numbers are places."""

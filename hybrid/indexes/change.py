@@ -1,0 +1,201 @@
+"""A change to an index: documents leave, segments merge, one segment joins, and one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.corpus import Document
+from hybrid.errors import UsageError
+from hybrid.indexes.hybrid import NUMBERING, SEGMENTS, BranchRecord, HybridIndex
+from hybrid.indexes.numbering import insertion_point
+from hybrid.indexes.segment_writer import (
+    BranchPlan,
+    Rows,
+    StartProgress,
+    no_progress,
+    write_segment,
+)
+from hybrid.indexes.segments import SegmentedSparse
+from hybrid.indexes.store import NewGeneration
+
+APPROXIMATE_FROM = 10_000
+ROWS_AT_ONCE = 8192
+
+
+class StoredRows:
+    """The rows of an index as they are stored: what a merged segment is written from."""
+
+    def __init__(self, index: HybridIndex) -> None:
+        self._index = index
+
+    def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
+        """Yield the documents of these doc_nums."""
+        return self._index.documents.take(order.tolist())
+
+    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
+        """Yield the rows of a sparse branch, some thousand at a time."""
+        for start in range(0, len(order), ROWS_AT_ONCE):
+            doc_nums = order[start : start + ROWS_AT_ONCE].astype(np.int32)
+            yield self._index.sparse(branch).documents(doc_nums)
+
+    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of a dense branch, some thousand at a time."""
+        for start in range(0, len(order), ROWS_AT_ONCE):
+            doc_nums = order[start : start + ROWS_AT_ONCE].astype(np.int32)
+            yield self._index.dense(branch).vectors(doc_nums)
+
+
+class Change:
+    """An index being changed: first `remove`, then `merge`, then `append`, then `commit`."""
+
+    def __init__(self, generation: NewGeneration) -> None:
+        if generation.parent is None:
+            raise UsageError("a new index has nothing to change; build it instead")
+        self.generation = generation
+        self.index = HybridIndex(generation.parent)
+        self._segments = list(self.index.segments)
+        self._numbering = self.index.numbering
+        self._before = np.arange(len(self._numbering), dtype=np.int64)  # doc_nums in the parent
+        self._records = dict(self.index.records)
+        self._last = max(int(name) for name in self._segments)
+
+    @property
+    def document_count(self) -> int:
+        """Live documents, so far."""
+        return len(self._numbering)
+
+    @property
+    def segment_sizes(self) -> dict[str, int]:
+        """Documents of each segment, deleted ones included, so far."""
+        return dict(zip(self._segments, self._numbering.sizes, strict=True))
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether there is one segment that holds the live documents and no others."""
+        return self._numbering.is_whole
+
+    def remove(self, doc_nums: Sequence[int]) -> None:
+        """Take documents, by their doc_nums in the parent, out of the id space."""
+        gone = np.searchsorted(self._before, np.unique(np.asarray(doc_nums, dtype=np.int64)))
+        self._numbering = self._numbering.change(gone.tolist(), [])
+        self._before = np.delete(self._before, gone)
+        empty = [
+            segment
+            for segment, size in enumerate(self._numbering.sizes)
+            if self._numbering.deleted(segment) == size
+        ]
+        if len(empty) == len(self._segments):
+            empty = empty[1:]
+        self._numbering = self._numbering.drop(empty)
+        self._segments = [
+            name for segment, name in enumerate(self._segments) if segment not in set(empty)
+        ]
+
+    def merge(
+        self,
+        names: Sequence[str],
+        *,
+        rows: Rows | None = None,
+        widths: Mapping[str, int] | None = None,
+        progress: StartProgress = no_progress,
+    ) -> None:
+        """Write the live documents of some segments as one new segment in their place.
+
+        Args:
+            names: the segments.
+            rows: where the rows come from, by doc_num in the parent; default: as they are stored.
+            widths: sparse branches that ``rows`` encodes anew, with their vocabulary sizes.
+            progress: shows how far it is.
+        """
+        merged = [self._segments.index(name) for name in names]
+        self._numbering, doc_nums = self._numbering.merge(merged)
+        self._segments = [name for name in self._segments if name not in set(names)]
+        self._write(rows or StoredRows(self.index), self._before[doc_nums], widths or {}, progress)
+
+    def append(
+        self,
+        rows: Rows,
+        order: NDArray[np.int64],
+        doc_ids: Sequence[str],
+        *,
+        progress: StartProgress = no_progress,
+    ) -> None:
+        """Write a segment of new documents.
+
+        Args:
+            rows: documents and rows by position.
+            order: positions in descending order of id.
+            doc_ids: the ids in that order; none of them is in the index.
+            progress: shows how far it is.
+        """
+        present = self.index.doc_ids
+        before = [insertion_point(present, doc_id) for doc_id in doc_ids]
+        places = np.searchsorted(self._before, before)
+        self._numbering = self._numbering.change([], places.tolist(), len(order))
+        self._write(rows, order, {}, progress)
+
+    def update_record(self, name: str, record: BranchRecord) -> Path:
+        """Give a branch another record; return the folder of its encoder's new state."""
+        self._records[name] = record
+        folder = self.generation.directory / name / "encoder"
+        folder.mkdir(parents=True)
+        return folder
+
+    def commit(self) -> None:
+        """Take over every file that has not changed, and commit."""
+        new = self.generation.directory / SEGMENTS
+        parts = [f"{SEGMENTS}/{name}" for name in self._segments if not (new / name).exists()]
+        for name in self._records:
+            state = f"{name}/encoder"
+            written = (self.generation.directory / state).exists()
+            if self.index.generation.names(state) and not written:
+                parts.append(state)
+        self.generation.reuse(*parts)
+        if not self._numbering.is_whole:
+            folder = self.generation.directory / NUMBERING
+            folder.mkdir()
+            self._numbering.save(folder)
+        self.generation.commit(
+            {
+                **self.index.generation.content,
+                "document_count": self.document_count,
+                "branches": {name: record.to_dict() for name, record in self._records.items()},
+                "segments": [[name, size] for name, size in self.segment_sizes.items()],
+            }
+        )
+
+    def _write(
+        self,
+        rows: Rows,
+        order: NDArray[np.int64],
+        widths: Mapping[str, int],
+        progress: StartProgress,
+    ) -> None:
+        self._last += 1
+        name = f"{self._last:06d}"
+        self._segments.append(name)
+        folder = self.generation.directory / SEGMENTS / name
+        plans = {each: self._plan(each, len(order), widths.get(each)) for each in self._records}
+        write_segment(folder, rows, order, plans, progress=progress)
+
+    def _plan(self, name: str, size: int, width: int | None) -> BranchPlan:
+        record = self._records[name]
+        if record.kind == "dense":
+            vectors: Any = record.report.get("vectors", "flat")
+            return BranchPlan(
+                "dense",
+                self.index.dense(name).dimension,
+                vectors=vectors if size >= APPROXIMATE_FROM else "flat",
+            )
+        branch = self.index.sparse(name)
+        part = branch.parts[0] if isinstance(branch, SegmentedSparse) else branch
+        if width is not None:
+            return BranchPlan("sparse", width, weights=part.weights)
+        scales = np.array(part.scales) if part.weights == "uint8" else None
+        return BranchPlan("sparse", part.vocabulary_size, weights=part.weights, scales=scales)

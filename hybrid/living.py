@@ -1,0 +1,197 @@
+"""Add, update, delete and compact: changes to an index, each one commit.
+
+Documents are never changed in place: new ones form a segment, old ones lose their number. Scores of
+learned sparse and dense branches depend on query and document alone, so a changed index answers
+what a fresh build of the same documents would, bit for bit. (With 8-bit weights: a fresh build
+with the same scales, which are fixed when an index is first built; a weight above their range is
+cut.) BM25 is different by nature: its idf, average length and vocabulary are those of the last
+build or compaction, and a word that was unknown then is found after the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.corpus import Document
+from hybrid.errors import CorpusError, UsageError
+from hybrid.indexes.change import ROWS_AT_ONCE, Change, StoredRows
+from hybrid.indexes.hybrid import HybridIndex
+from hybrid.indexes.segment_writer import StartProgress, no_progress
+from hybrid.indexes.store import new_generation
+
+if TYPE_CHECKING:
+    from hybrid.encoders import Bm25Encoder
+    from hybrid.encoders.encode import Encoder
+
+MAX_SEGMENTS = 10
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ChangeReport:
+    """What a change did.
+
+    Attributes:
+        added: documents that are new.
+        replaced: documents that took the place of one with the same id.
+        deleted: documents that are gone.
+        document_count: documents now.
+        segments: segments now.
+    """
+
+    added: int
+    replaced: int
+    deleted: int
+    document_count: int
+    segments: int
+
+
+def add_documents(
+    directory: str | Path,
+    documents: Iterable[Document],
+    encoders: Mapping[str, Encoder],
+    *,
+    update: bool = False,
+    progress: StartProgress = no_progress,
+) -> ChangeReport:
+    """Encode documents, add them as a segment, and return what changed.
+
+    When there are ten segments, the smaller half of them is merged on the way.
+
+    Args:
+        directory: the index.
+        documents: read once.
+        encoders: those that built the index, by branch.
+        update: let a document replace the one that has its id.
+        progress: shows how far it is.
+
+    Raises:
+        CorpusError: no documents, an id twice, or, without ``update``, one that is there already.
+        IndexLockedError: another writer is at work.
+        StorageError: the disk is full or failing; nothing was changed.
+    """
+    from hybrid.encoders import encode_corpus
+
+    with new_generation(directory, create=False) as generation:
+        change = Change(generation)
+        shards = encode_corpus(
+            documents, generation.workspace, encoders, progress=progress("encoding", None)
+        )
+        order = shards.order()
+        ids = shards.doc_ids()
+        ordered = [ids[position] for position in order.tolist()]
+        found = {doc_id: change.index.documents.find(doc_id) for doc_id in ordered}
+        present = {doc_id: doc_num for doc_id, doc_num in found.items() if doc_num is not None}
+        if present and not update:
+            raise CorpusError(
+                f"{len(present)} of {len(ids)} documents are in the index already, such as "
+                f"{', '.join(map(repr, list(present)[:SHOWN]))}; update them, or leave them out"
+            )
+        change.remove(list(present.values()))
+        _merge_small(change, progress)
+        change.append(shards, order, ordered, progress=progress)
+        change.commit()
+        return _report(change, added=len(ids) - len(present), replaced=len(present))
+
+
+def delete_documents(
+    directory: str | Path, doc_ids: Iterable[str], *, ignore_missing: bool = False
+) -> ChangeReport:
+    """Delete documents by id and return what changed. Their space is freed by `compact_index`.
+
+    Raises:
+        UsageError: an id that is not in the index, unless ``ignore_missing``.
+        IndexLockedError: another writer is at work.
+    """
+    with new_generation(directory, create=False) as generation:
+        change = Change(generation)
+        found = {doc_id: change.index.documents.find(doc_id) for doc_id in doc_ids}
+        missing = [doc_id for doc_id, doc_num in found.items() if doc_num is None]
+        if missing and not ignore_missing:
+            raise UsageError(
+                f"the index has no document {', '.join(map(repr, missing[:SHOWN]))}"
+                f"{' ...' if len(missing) > SHOWN else ''}; nothing was deleted"
+            )
+        gone = [doc_num for doc_num in found.values() if doc_num is not None]
+        if gone:
+            change.remove(gone)
+            change.commit()
+        return _report(change, deleted=len(gone))
+
+
+def compact_index(
+    directory: str | Path,
+    *,
+    refit: Mapping[str, Bm25Encoder] | None = None,
+    progress: StartProgress = no_progress,
+) -> ChangeReport:
+    """Make all segments one, without the deleted documents, and return what changed.
+
+    Args:
+        directory: the index.
+        refit: BM25 encoders by branch; each is fitted anew to the documents that there are.
+        progress: shows how far it is.
+
+    Raises:
+        IndexLockedError: another writer is at work.
+        StorageError: the disk is full or failing; nothing was changed.
+    """
+    with new_generation(directory, create=False) as generation:
+        change = Change(generation)
+        if not change.is_compact:
+            fitted = _fitted(change.index, refit or {})
+            for name, encoder in fitted.items():
+                record = replace(change.index.record(name), fingerprint=encoder.fingerprint)
+                encoder.save(change.update_record(name, record))
+            change.merge(
+                list(change.segment_sizes),
+                rows=RefittedRows(change.index, fitted),
+                widths={name: len(encoder.vocabulary) for name, encoder in fitted.items()},
+                progress=progress,
+            )
+            change.commit()
+        return _report(change)
+
+
+class RefittedRows(StoredRows):
+    """Stored rows, but for the BM25 branches, which are encoded anew from the stored texts."""
+
+    def __init__(self, index: HybridIndex, fitted: Mapping[str, Bm25Encoder]) -> None:
+        super().__init__(index)
+        self._fitted = fitted
+
+    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
+        """Yield the rows of a sparse branch, some thousand at a time."""
+        if branch not in self._fitted:
+            yield from super().ordered_sparse(branch, order)
+            return
+        for start in range(0, len(order), ROWS_AT_ONCE):
+            part = self.ordered_documents(order[start : start + ROWS_AT_ONCE])
+            yield self._fitted[branch].encode_documents([each.full_text for each in part])
+
+
+def _fitted(index: HybridIndex, encoders: Mapping[str, Bm25Encoder]) -> dict[str, Bm25Encoder]:
+    if not index.document_count:
+        return {}
+    return {
+        name: type(encoder).fit((each.full_text for each in index.documents), encoder.parameters)
+        for name, encoder in encoders.items()
+    }
+
+
+def _merge_small(change: Change, progress: StartProgress) -> None:
+    sizes = change.segment_sizes
+    if len(sizes) >= MAX_SEGMENTS:
+        smaller: Sequence[str] = sorted(sizes, key=sizes.__getitem__)[: len(sizes) // 2]
+        change.merge(smaller, progress=progress)
+
+
+def _report(change: Change, *, added: int = 0, replaced: int = 0, deleted: int = 0) -> ChangeReport:
+    return ChangeReport(added, replaced, deleted, change.document_count, len(change.segment_sizes))
