@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,27 @@ def write_beir(folder: Path, documents: dict[str, tuple[str, str]] | None = None
 @pytest.fixture
 def beir_folder(tmp_path: Path) -> Path:
     return write_beir(tmp_path / "beir")
+
+
+@pytest.fixture(scope="session")
+def tiny_index(
+    tiny_dense: Path, tiny_sparse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An index of the tiny collection with three branches; copy it before changing it."""
+    from hybrid.build import BuildOptions, build_index
+    from hybrid.corpus import open_source
+
+    folder = tmp_path_factory.mktemp("tiny_index")
+    source = open_source(write_beir(folder / "beir"))
+    options = BuildOptions(sparse=str(tiny_sparse), dense=str(tiny_dense))
+    build_index(source, folder / "index", options)
+    return folder / "index"
+
+
+@pytest.fixture
+def tiny_copy(tiny_index: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny index that a test may change."""
+    return Path(shutil.copytree(tiny_index, tmp_path / "index"))
 
 
 @pytest.fixture(scope="session")
