@@ -157,6 +157,6 @@ def test_full_disk_is_said_and_the_index_absent(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("hybrid.indexes.segment_writer.InvertedIndex.build", full)
-    with pytest.raises(HybridError, match="[Nn]o space|disk is full"):
+    with pytest.raises(HybridError, match=r"[Nn]o space|disk is full"):
         built(beir_folder)
     assert not (beir_folder.parent / "index").exists()
