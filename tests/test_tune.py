@@ -78,7 +78,10 @@ def test_three_branches_and_one_branch() -> None:
     assert list(alone.difference) == ["branch"]
 
 
-@pytest.mark.parametrize("text", ["cc(alpha=0.3, norm=tmm)", "rrf(k=9)", "combmnz", "sparse"])
+@pytest.mark.parametrize(
+    "text",
+    ["cc(alpha=0.3, norm=tmm)", "rrf(k=9)", "rrf(k=9, alpha=0.3)", "combmnz", "sparse", "borda"],
+)
 def test_the_bench_gives_the_measure_of_the_run_whatever_the_pool_holds(text: str) -> None:
     pool = random_pool(7, names=("bm25", "sparse", "dense"))
     qrels = random_qrels(pool, 7)
@@ -157,9 +160,9 @@ def test_what_is_refused() -> None:
         tune(pool, qrels, plan=Plan(trials=2, sampler="grid"))
 
 
-def test_complexity_orders_branch_untuned_tuned() -> None:
-    order = [single("dense"), rrf(60), cc(0.3), rrf(20, alpha=0.3)]
-    assert [complexity(fusion) for fusion in order] == [0, 1, 2, 3]
+def test_complexity_orders_default_branch_untuned_tuned() -> None:
+    order = [DEFAULT, single("dense"), rrf(60), cc(0.3), rrf(20, alpha=0.3)]
+    assert [complexity(fusion) for fusion in order] == [0, 1, 2, 3, 4]
 
 
 def test_the_default_is_what_search_uses_untuned() -> None:

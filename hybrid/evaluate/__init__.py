@@ -2,12 +2,14 @@
 
 from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judged import ArrayScorer, Judged, judge, measure_scores
+from hybrid.evaluate.lists import ListScorer
 from hybrid.evaluate.names import parse_measure, parse_measures
 
 __all__ = [
     "ArrayScorer",
     "Evaluation",
     "Judged",
+    "ListScorer",
     "evaluate",
     "judge",
     "measure_scores",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
-from hybrid.evaluate.names import array_measure
+from hybrid.evaluate.names import ArrayMeasure, array_measure
 from hybrid.pool import Pool
 
 FloatArray = NDArray[np.float64]
@@ -70,15 +70,19 @@ class Judged:
 
     def ideals(self, measure: str) -> FloatArray:
         """Return each query's divisor, (queries,): ideal discounted gain, or relevant documents."""
-        known = array_measure(measure)
-        if known.kind != 0:
-            counts = [(grades >= known.relevance).sum() for grades in self.all_grades]
-            return np.array(counts, dtype=np.float64)
-        ideals = np.zeros(len(self))
-        for i, grades in enumerate(self.all_grades):
-            best = grades[: known.cutoff or None]
-            ideals[i] = (best / np.log2(np.arange(2, len(best) + 2))).sum()
-        return ideals
+        return ideal_divisors(self.all_grades, array_measure(measure))
+
+
+def ideal_divisors(grades: Sequence[FloatArray], measure: ArrayMeasure) -> FloatArray:
+    """Return each query's divisor from its falling grades: ideal gain, or relevant documents."""
+    if measure.kind != 0:
+        counts = [(row >= measure.relevance).sum() for row in grades]
+        return np.array(counts, dtype=np.float64)
+    ideals = np.zeros(len(grades))
+    for i, row in enumerate(grades):
+        best = row[: measure.cutoff or None]
+        ideals[i] = (best / np.log2(np.arange(2, len(best) + 2))).sum()
+    return ideals
 
 
 def judge(pool: Pool, qrels: Mapping[str, Mapping[str, int]]) -> Judged:
@@ -163,13 +167,13 @@ class ArrayScorer:
     """
 
     def __init__(self, judged: Judged, measure: str) -> None:
-        from hybrid.kernels.measures import measure_queries, relevant_ranks
+        from hybrid.kernels.measures import linear_ranks, measure_queries, relevant_ranks
 
         self.measure = array_measure(measure)
         self.judged = judged
         self.offsets, self.positions, self.gains = judged.relevant(measure)
         self.ideals = judged.ideals(measure)
-        self._rank, self._value = relevant_ranks, measure_queries
+        self._rank, self._linear, self._value = relevant_ranks, linear_ranks, measure_queries
 
     def ranks(self, fused: FloatArray) -> NDArray[np.int64]:
         """Return the rank of each relevant candidate, int64 (relevant,); 0 if not retrieved."""
@@ -180,8 +184,22 @@ class ArrayScorer:
 
     def __call__(self, fused: FloatArray) -> FloatArray:
         """Return the measure of each query, float64 (queries,)."""
+        return self._values(self.ranks(fused))
+
+    def linear(self, weights: FloatArray, features: FloatArray) -> FloatArray:
+        """Return the measure of each query for the scores sum of w_b x_b, float64 (queries,).
+
+        Args:
+            weights: (branches,).
+            features: (branches, n), finite.
+        """
+        ranks = np.zeros(len(self.positions), dtype=np.int64)
+        offsets, cutoff = self.judged.pool.offsets, self.measure.cutoff
+        self._linear(weights, features, offsets, self.offsets, self.positions, cutoff, ranks)
+        return self._values(ranks)
+
+    def _values(self, ranks: NDArray[np.int64]) -> FloatArray:
         values = np.zeros(len(self.judged))
         kind, cutoff = self.measure.kind, self.measure.cutoff
-        ranks = self.ranks(fused)
         self._value(kind, cutoff, self.offsets, ranks, self.gains, self.ideals, values)
         return values

@@ -13,6 +13,7 @@ Rules, in one place:
 """
 
 from hybrid.fusion.apply import contributions, fuse, rank
+from hybrid.fusion.lists import fuse_lists
 from hybrid.fusion.normalise import NORMS, normalise
 from hybrid.fusion.parse import parse_fusion
 from hybrid.fusion.runs import RunTable, fuse_runs
@@ -26,6 +27,7 @@ __all__ = [
     "cc",
     "contributions",
     "fuse",
+    "fuse_lists",
     "fuse_runs",
     "normalise",
     "parse_fusion",

@@ -16,11 +16,13 @@ from hybrid.fusion.table import FloatArray, Table
 
 
 def _greatest(table: Table) -> FloatArray:
-    return table.reduce(np.maximum, np.where(table.known, table.scores, -np.inf), -np.inf)
+    scores = table.scores if table.complete else np.where(table.known, table.scores, -np.inf)
+    return table.reduce(np.maximum, scores, -np.inf)
 
 
 def _least(table: Table) -> FloatArray:
-    return table.reduce(np.minimum, np.where(table.known, table.scores, np.inf), np.inf)
+    scores = table.scores if table.complete else np.where(table.known, table.scores, np.inf)
+    return table.reduce(np.minimum, scores, np.inf)
 
 
 def _count(table: Table) -> FloatArray:
@@ -34,11 +36,13 @@ def _total(table: Table, values: FloatArray) -> FloatArray:
 def _scaled(table: Table, low: FloatArray, width: FloatArray, flat: float) -> FloatArray:
     """Return (s - low) / width; ``flat`` where the width is 0, and 0 where s is not known."""
     usable = np.isfinite(width) & (width > 0)
-    safe = np.where(usable, width, 1.0)
-    origin = np.where(usable, low, 0.0)
-    values = (table.scores - table.spread(origin)) / table.spread(safe)
-    values = np.where(table.spread(usable.astype(np.float64)) > 0, values, flat)
-    return np.where(table.known, values, 0.0)
+    values = table.scores - table.spread(np.where(usable, low, 0.0))
+    values /= table.spread(np.where(usable, width, 1.0))
+    if not usable.all():
+        values[table.spread(usable.astype(np.float64)) == 0] = flat
+    if not table.complete:
+        values *= table.known
+    return values
 
 
 def minmax(table: Table) -> FloatArray:

@@ -18,7 +18,7 @@ class Table:
 
     Attributes:
         offsets: int64 (queries + 1,).
-        scores: float64 (branches, n); anything where ``known`` is False.
+        scores: float64 (branches, n); any finite number where ``known`` is False.
         known: bool (branches, n); all True for a pool.
         ranks: int32 (branches, n), from 1; 0 where the branch did not retrieve the document.
         minimum: float64 (branches,), the least score that a branch can give.
@@ -34,6 +34,11 @@ class Table:
     def lengths(self) -> NDArray[np.int64]:
         """Candidates of each query, int64 (queries,)."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every score is known, as in a pool."""
+        return bool(self.known.all())
 
     @cached_property
     def retrieved(self) -> NDArray[np.bool_]:

@@ -96,3 +96,40 @@ def measure_queries(
         values[query] = measure_of_ranks(
             kind, cutoff, ranks[start:stop], gains[start:stop], ideals[query]
         )
+
+
+@njit(cache=True)
+def linear_ranks(
+    weights: NDArray[np.float64],
+    features: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    relevant_offsets: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    cutoff: int,
+    ranks: NDArray[np.int64],
+) -> None:
+    """Fill ``ranks`` as ``relevant_ranks`` does for the scores sum of w_b x_b, never stored.
+
+    ``features`` is (branches, n). A rank beyond a ``cutoff`` above 0 is given as 0: counting stops
+    as soon as so many documents are ahead. The sum runs branch by branch in float64 and is
+    compared in float32, which are the bits of ``fuse``.
+    """
+    branches = len(weights)
+    for query in range(len(offsets) - 1):
+        start, stop = offsets[query], offsets[query + 1]
+        for r in range(relevant_offsets[query], relevant_offsets[query + 1]):
+            place = positions[r]
+            total = weights[0] * features[0, place]
+            for b in range(1, branches):
+                total += weights[b] * features[b, place]
+            own = np.float32(total)
+            above = 0
+            for i in range(start, stop):
+                total = weights[0] * features[0, i]
+                for b in range(1, branches):
+                    total += weights[b] * features[b, i]
+                score = np.float32(total)
+                above += score > own or (score == own and i < place)
+                if above == cutoff and cutoff > 0:
+                    break
+            ranks[r] = 0 if 0 < cutoff <= above else above + 1

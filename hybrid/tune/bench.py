@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from hybrid.evaluate import ArrayScorer, Judged
 from hybrid.fusion import Fusion
 from hybrid.fusion.apply import fuse_table, pool_table
+from hybrid.fusion.methods import combine
 from hybrid.fusion.normalise import normalise
 from hybrid.fusion.table import Table
 
 FloatArray = NDArray[np.float64]
+REMEMBERED = 16
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,31 @@ class Bench:
         if key not in self._values:
             names = fusion.branch_names(self.branches)
             view = self.view(names)
-            if fusion.method == "cc":
+            features = self._linear_features(fusion, names)
+            if features is not None:
                 weights = fusion.branch_weights(names)
-                fused = weighted_sum(weights / weights.sum(), self.normalised(names, fusion.norm))
+                shares = weights / weights.sum() if fusion.method == "cc" else weights
+                found = view.scorer.linear(shares, features)
             else:
-                fused = fuse_table(view.table, fusion, list(names))
-            found = view.scorer(fused)
+                found = view.scorer(fuse_table(view.table, fusion, list(names)))
             found.setflags(write=False)
             self._values[key] = found
         return self._values[key]
+
+    def _linear_features(self, fusion: Fusion, names: tuple[str, ...]) -> FloatArray | None:
+        """Return what the weights of a fusion multiply, or None where it is no weighted sum."""
+        if fusion.method == "cc":
+            return self.normalised(names, fusion.norm)
+        if fusion.method != "rrf" or fusion.norm:
+            return None
+        key = (names, f"k={fusion.parameter('k')!r}")
+        if key not in self._features:
+            if len(self._features) > REMEMBERED:
+                self._features.clear()
+            view = self.view(names)
+            plain = Fusion("rrf", fusion.parameters)
+            self._features[key] = combine(view.table, plain, np.ones(len(names)))
+        return self._features[key]
 
 
 def weighted_sum(weights: FloatArray, features: FloatArray) -> FloatArray:

@@ -119,14 +119,18 @@ def weighted_fusion(
 
 
 def complexity(fusion: Fusion) -> int:
-    """Return 0 for a branch alone, 1 for an untuned fusion, 2 and up for one with chosen numbers.
+    """Return 0 for the default, 1 for a branch alone, 2 untuned, 3 and up with chosen numbers.
 
-    >>> complexity(single("dense")), complexity(DEFAULT), complexity(cc(0.3))
-    (0, 1, 2)
+    The default comes first, so that few labels, which can tell nothing apart, leave it in place.
+
+    >>> complexity(DEFAULT), complexity(single("dense")), complexity(rrf(60)), complexity(cc(0.3))
+    (0, 1, 2, 3)
     """
-    if fusion.method == "single":
+    if fusion == DEFAULT:
         return 0
+    if fusion.method == "single":
+        return 1
     tuned = 0 if fusion.alpha in (None, 0.5) else 1
     tuned += len(fusion.weights) - 1 if fusion.weights else 0
     tuned += dict(fusion.parameters).get("k", 60.0) != 60.0
-    return 1 + tuned
+    return 2 + tuned
