@@ -83,7 +83,11 @@ def _at_home(found: Any, module: str) -> bool:
 
 
 def _methods(prefix: str, owner: type) -> Iterator[tuple[str, Any]]:
-    for name, found in sorted(vars(owner).items()):
+    """Yield the methods and properties that a class defines or has from a base that is hidden."""
+    members: dict[str, Any] = {}
+    for base in (base for base in owner.__mro__ if base is owner or _is_hidden(base, owner)):
+        members = {**vars(base), **members}
+    for name, found in sorted(members.items()):
         if name.startswith("_") or inspect.isclass(found):
             continue
         if isinstance(found, staticmethod | classmethod):
@@ -91,6 +95,13 @@ def _methods(prefix: str, owner: type) -> Iterator[tuple[str, Any]]:
         described = inspect.isroutine(found) or inspect.isgetsetdescriptor(found)
         if described or isinstance(found, property):
             yield f"{prefix}.{name}", found
+
+
+def _is_hidden(base: type, owner: type) -> bool:
+    if base.__module__.split(".")[0] not in {owner.__module__.split(".")[0], "_io"}:
+        return False
+    listed = getattr(sys.modules.get(base.__module__), "__all__", [base.__name__])
+    return base.__name__.startswith("_") or base.__name__ not in listed
 
 
 def preference(name: str, found: Any) -> tuple[bool, bool, int, bool, int, str]:
