@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
-from hybrid.experiment import SystemsReport
+if TYPE_CHECKING:
+    from hybrid.experiment import SystemsReport
 
 
 def systems_table(report: SystemsReport) -> Table:
