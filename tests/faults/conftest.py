@@ -1,0 +1,21 @@
+"""A folder in memory where there is one: the campaigns call fsync some hundred thousand times."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    parent = MEMORY if os.access(MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="hybrid-faults-", dir=parent))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,121 @@
+"""The changes that the faults strike, over one small index, and what a whole state looks like."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybrid.build import build_index
+from hybrid.encoders import Bm25Parameters
+from hybrid.errors import HybridError
+from hybrid.fusion import parse_fusion
+from hybrid.indexes.files import checksum
+from hybrid.retrieve import Index
+from tests.made_encoders import HashDense, HashSparse
+from tests.test_living import QUERIES, Memory, document
+
+ENCODERS = {"sparse": HashSparse(16), "dense": HashDense(4)}
+
+
+def build(directory: Path) -> None:
+    source = Memory([document(number) for number in range(12)])
+    build_index(source, directory, encoders={**ENCODERS, "bm25": Bm25Parameters()})
+
+
+def add(directory: Path) -> None:
+    opened(directory).update(document(number, 1) for number in (3, 12, 13))
+
+
+def delete(directory: Path) -> None:
+    opened(directory).delete(["d0001", "d0002", "d0004"])
+
+
+def compact(directory: Path) -> None:
+    opened(directory).compact()
+
+
+def tune(directory: Path) -> None:
+    opened(directory).store_domain("python", parse_fusion("rrf(k=7)"))
+
+
+def opened(directory: Path) -> Index:
+    return Index(directory, encoders=ENCODERS)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """An operation, and what is done before it."""
+
+    name: str
+    before: tuple[Callable[[Path], None], ...]
+    run: Callable[[Path], None]
+
+
+SCENARIOS = [
+    Scenario("build", (), build),
+    Scenario("add", (build,), add),
+    Scenario("delete", (build, add), delete),
+    Scenario("compact", (build, add, delete), compact),
+    Scenario("tune", (build, add), tune),
+]
+
+
+def state(directory: Path) -> str:
+    """Return a digest of all that can be asked of an index; ``absent`` if there is none."""
+    if not os.path.lexists(directory):
+        return "absent"
+    with opened(directory) as index:
+        queries = {str(number): query for number, query in enumerate(QUERIES)}
+        pool = index.pool(queries, depth=8)
+        parts = [str(each).encode() for each in index.contents.documents]
+        parts += [array.tobytes() for array in (pool.doc_nums, pool.scores, pool.ranks)]
+        parts += [str(sorted(index.domains)).encode()]
+    return checksum(b"|".join(parts))
+
+
+def prepared(scenario: Scenario, folder: Path) -> tuple[Path, str, str]:
+    """Return an index before the operation, and the states before and after it."""
+    base, done = folder / "base" / "idx", folder / "done" / "idx"
+    for index in (base, done):
+        index.parent.mkdir(parents=True)
+        for step in scenario.before:
+            step(index)
+    scenario.run(done)
+    return base, state(base), state(done)
+
+
+def copied(base: Path, target: Path) -> None:
+    """Copy the folder that the index lies in; hard links inside become copies."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(base.parent, target)
+
+
+def forked(work: Callable[[], None]) -> str:
+    """Run ``work`` in a child process; return done, killed, or the error that it ended with.
+
+    A fork, so that hundreds of runs share one import of NumPy, Numba and Arrow.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = "done"
+        try:
+            work()
+        except HybridError as error:
+            answer = f"{type(error).__name__}: {error}"
+        except BaseException:  # noqa: BLE001  (reported to the parent, which fails the test)
+            answer = "unexpected " + traceback.format_exc()
+        os.write(writer, answer.encode()[-60_000:])
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read().decode()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return "killed" if os.WTERMSIG(status) == signal.SIGKILL else f"signal {status}"
+    return answer
