@@ -1,0 +1,204 @@
+"""The bundled collection: documents from this interpreter, queries and judgments from the files."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+import Stemmer
+
+from hybrid.collections import docstrings, stdlib
+from hybrid.errors import CorpusError
+
+# The judgments were made against the docstrings of this version; others differ in a few.
+JUDGED_ON = sys.version_info[:2] == (3, 11)
+
+STOPWORDS = frozenset(
+    word
+    for line in (
+        "a about above after again all also am an and any are aren as at be been before being",
+        "below both but by can cannot could did do does doing don down during each either else",
+        "every few for from further get gets had has have having he her here his how i if in into",
+        "is isn it its itself just like may me might more most much must my need no nor not of off",
+        "on once one only onto or other our out over own rather same she should so some such than",
+        "that the their them then there these they this those through to too under until up upon",
+        "us use used using very want was we were what when where whether which while who whom",
+        "whose why will with without would you your",
+    )
+    for word in line.split()
+)
+WORD = re.compile(r"[^\W_]+")
+PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # of CamelCase and of letters2digits
+
+
+def content_words(text: str) -> set[str]:
+    """Return the stems (Snowball English) of the words of two characters or more, lower case,
+    also of the parts of joined names, without stopwords."""
+    words = {word.lower() for pattern in (WORD, PART) for word in pattern.findall(text)}
+    stem = Stemmer.Stemmer("english").stemWord
+    return {stem(word) for word in words if len(word) > 1 and word not in STOPWORDS}
+
+
+@pytest.fixture(scope="module")
+def documents() -> dict[str, tuple[str, str]]:
+    found = list(stdlib.documents())
+    assert len({doc_id for doc_id, _, _ in found}) == len(found)
+    return {doc_id: (title, text) for doc_id, title, text in found}
+
+
+def judgments() -> dict[str, dict[str, int]]:
+    return {
+        query_id: judged for s in stdlib.splits() for query_id, judged in stdlib.qrels(s).items()
+    }
+
+
+def answers(judged: dict[str, int]) -> Iterable[str]:
+    return (doc_id for doc_id, grade in judged.items() if grade == 2)
+
+
+def test_content_words() -> None:
+    assert content_words("heapq.merge(*iterables, key=None)") == {
+        "heapq",
+        "merg",
+        "iter",
+        "key",
+        "none",
+    }
+    assert content_words("ThreadPoolExecutor") == {
+        "threadpoolexecutor",
+        "thread",
+        "pool",
+        "executor",
+    }
+    assert content_words("how do I use it, x") == set()
+
+
+def test_documents(documents: dict[str, tuple[str, str]]) -> None:
+    assert 3000 <= len(documents) <= 6000
+    assert list(documents) == sorted(documents)
+    texts = Counter(text for _, text in documents.values())
+    assert max(texts.values()) == 1
+    assert all(text.strip() == text != "" for text in texts)
+    assert all(title.startswith(doc_id) for doc_id, (title, _) in documents.items())
+    assert documents["heapq.merge"][0] == "heapq.merge(*iterables, key=None, reverse=False)"
+    assert not [title for title, text in documents.values() if " at 0x" in title + text]
+    assert not [i for i in documents if any(part.startswith("_") for part in i.split("."))]
+
+
+@pytest.mark.parametrize(
+    "doc_id",
+    ["builtins.open", "os.path.join", "os.listdir", "random.randint", "re.compile", "asyncio.run",
+     "collections.OrderedDict.move_to_end", "pathlib.PurePath.stem", "concurrent.futures.wait",
+     "itertools.groupby", "json", "argparse.ArgumentParser.add_argument"],
+)  # fmt: skip
+def test_an_object_has_its_documented_name_and_docstring(
+    documents: dict[str, tuple[str, str]], doc_id: str
+) -> None:
+    assert documents[doc_id][1] == inspect.cleandoc(pkgutil.resolve_name(doc_id).__doc__).strip()
+
+
+@pytest.mark.parametrize(
+    "alias",
+    ["io.open", "posixpath.join", "posix.listdir", "random.Random.randint", "builtins.IOError",
+     "asyncio.runners.run", "concurrent.futures._base.wait", "sre_compile.compile"],
+)  # fmt: skip
+def test_an_alias_is_no_document(documents: dict[str, tuple[str, str]], alias: str) -> None:
+    assert alias not in documents
+
+
+def test_every_process_gathers_the_same(documents: dict[str, tuple[str, str]]) -> None:
+    again = [(doc_id, title, text) for doc_id, (title, text) in documents.items()]
+    assert list(stdlib.documents()) == again
+
+
+def test_gathering_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    before = set(sys.modules)
+    assert next(stdlib.documents())
+    assert set(sys.modules) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_signature_holds_nothing_of_this_process() -> None:
+    def example(
+        self: object, a: int, b: object = object(), *, path: str = "/tmp", n: int = 3
+    ) -> None:
+        """Return nothing."""
+
+    assert docstrings.signature(example) == "(a, b=..., *, path=..., n=3)"
+    assert docstrings.signature(print.__class__.mro) == docstrings.signature(type.mro)
+    assert docstrings.signature(3) == ""
+
+
+def test_docstring_is_the_object_s_own() -> None:
+    class Base:
+        """Say something."""
+
+    class Silent(Base):
+        pass
+
+    class Built(Base):
+        def __init__(self) -> None:
+            """Build it."""
+
+    assert docstrings.docstring(Base) == "Say something."
+    assert docstrings.docstring(Silent) == ""
+    assert docstrings.docstring(Built) == "Build it."
+
+
+def test_missing_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(CorpusError, match="cannot be started"):
+        next(stdlib.documents())
+
+
+def test_failing_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stdlib, "GATHER", stdlib.DATA / "nothing.py")
+    with pytest.raises(CorpusError, match="exit status 2"):
+        next(stdlib.documents())
+
+
+def test_queries_and_splits() -> None:
+    queries = dict(stdlib.queries())
+    assert len(queries) == len(stdlib.queries()) >= 220
+    assert len(set(queries.values())) == len(queries)
+    train, test = (set(stdlib.qrels(split)) for split in stdlib.splits())
+    assert not train & test
+    assert train | test == set(queries)
+    assert abs(len(train) - len(test)) <= 1
+    overlap = stdlib.lexical_overlap()
+    assert abs(sum(overlap[q] for q in train) - sum(overlap[q] for q in test)) <= 1
+
+
+def test_judgments() -> None:
+    for judged in judgments().values():
+        assert set(judged.values()) <= {0, 1, 2}
+        assert list(answers(judged))
+
+
+def test_unknown_split() -> None:
+    with pytest.raises(CorpusError, match="no split 'dev'; it has train, test"):
+        stdlib.qrels("dev")
+
+
+def test_judged_documents_exist(documents: dict[str, tuple[str, str]]) -> None:
+    judged = {doc_id for judged in judgments().values() for doc_id in judged}
+    missing = judged - set(documents)
+    assert len(missing) <= (0 if JUDGED_ON else 0.05 * len(judged)), missing
+
+
+def test_lexical_overlap_is_as_flagged(documents: dict[str, tuple[str, str]]) -> None:
+    flags = stdlib.lexical_overlap()
+    texts = dict(stdlib.queries())
+    wrong = []
+    for query_id, judged in judgments().items():
+        words = content_words(texts[query_id])
+        here = [" ".join(documents[doc_id]) for doc_id in answers(judged) if doc_id in documents]
+        if any(words & content_words(text) for text in here) != flags[query_id]:
+            wrong.append((query_id, texts[query_id]))
+    assert len(wrong) <= (0 if JUDGED_ON else 0.05 * len(flags)), wrong
+    assert sum(not flag for flag in flags.values()) >= len(flags) / 2
