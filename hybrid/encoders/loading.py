@@ -55,7 +55,7 @@ def load_module(
 
     device = options.device or _default_device()
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             model = getattr(sentence_transformers, kind)(
                 str(folder.path), device=device, trust_remote_code=options.trust_remote_code
             )
@@ -137,7 +137,7 @@ def _default_device() -> str:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep the loading bar and the notes of transformers off stderr."""
     from transformers.utils import logging
 

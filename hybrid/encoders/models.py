@@ -17,7 +17,12 @@ from typing import Any, Literal
 from hybrid.encoders.cache import RECORD, cached_model, write_folder
 from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.fingerprint import file_sha256, tokenizer_sha256
-from hybrid.encoders.loading import EncoderOptions, gives_term_weights, load_module
+from hybrid.encoders.loading import (
+    EncoderOptions,
+    gives_term_weights,
+    load_module,
+    quiet_transformers,
+)
 from hybrid.encoders.locate import ModelFolder, locate
 from hybrid.encoders.splade import SpladeEncoder
 from hybrid.errors import MissingPackageError, ModelError, OutputExistsError, UsageError
@@ -164,9 +169,10 @@ def _splade() -> ModelFolder:
 
     minilm = _minilm()
     weights = hashlib.sha256(f"{UNTRAINED_RECIPE} {minilm.weights}".encode()).hexdigest()
-    path = cached_model(
-        f"splade-{weights[:16]}", lambda target: write_untrained_splade(minilm.path, target)
-    )
+    with quiet_transformers():
+        path = cached_model(
+            f"splade-{weights[:16]}", lambda target: write_untrained_splade(minilm.path, target)
+        )
     return ModelFolder("builtin:splade", path, None, weights, minilm.tokenizer)
 
 
