@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError
 from hybrid.indexes.postings_build import FORMAT, Weights, write_index
-from hybrid.kernels import pruning, rows, tiles, topk
+from hybrid.kernels import assembly, pruning, rows, tiles, topk
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -308,19 +308,19 @@ def _checked(matrix: csr_matrix, width: int, what: str) -> csr_matrix:
             f"A {what} matrix has {matrix.shape[1]} columns; the index has {width} terms. "
             "Use the encoder that the index was built with."
         )
-    checked = matrix
     if not isinstance(matrix, csr_matrix) or matrix.dtype != np.float32:
-        checked = csr_matrix(matrix, dtype=np.float32)
-    lowest = checked.data.min() if checked.nnz else np.float32(1)
-    if lowest == 0 or not checked.has_canonical_format:
-        checked = checked.copy()
-        checked.sum_duplicates()
-        checked.eliminate_zeros()
-    if checked.nnz and not (lowest >= 0 and checked.data.max() < np.inf):
+        matrix = csr_matrix(matrix, dtype=np.float32)
+    state = assembly.inspect(matrix.indptr, matrix.indices, matrix.data)
+    if state == assembly.BAD_WEIGHT:
         raise UsageError(
             f"A {what} has a weight that is negative or not finite; weights must be >= 0."
         )
-    return checked
+    if state == assembly.NOT_CANONICAL:
+        matrix = matrix.copy()
+        matrix.has_canonical_format = False
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    return matrix
 
 
 def _each(job: Callable[[int], None], count: int, threads: int) -> None:

@@ -173,7 +173,7 @@ class _Group:
 
     spans: NDArray[np.int64]
     cuts: NDArray[np.uint32]
-    head_stream: NDArray[np.uint8]
+    head_stream: NDArray[np.uint16]
     head_starts: NDArray[np.uint16]
     head_maxima: NDArray[np.uint8]
     tail_places: NDArray[np.uint16]
@@ -222,7 +222,7 @@ def _merge_group(
     rows = np.flatnonzero(heads)
     starts = np.zeros((len(rows), tile_count), dtype=np.uint16)
     maxima = np.zeros((len(rows), tile_count * (TILE // BLOCK)), dtype=np.uint8)
-    stream = np.empty(2 * int(part_counts[:, heads].sum()), dtype=np.uint8)
+    stream = np.empty(int(part_counts[:, heads].sum()) + len(rows) * tile_count, dtype=np.uint16)
     at = 0
     for row, term in enumerate(rows):
         slices = [
@@ -272,7 +272,7 @@ def _write(
     writers = {
         "spans": NpyWriter(directory / "spans.npy", np.int64, (2,)),
         "cuts": NpyWriter(directory / "cuts.npy", np.uint32, (ranges - 1,)),
-        "head_stream": NpyWriter(directory / "head_stream.npy", np.uint8),
+        "head_stream": NpyWriter(directory / "head_stream.npy", np.uint16),
         "head_starts": NpyWriter(directory / "head_starts.npy", np.uint16, (tile_count,)),
         "head_maxima": NpyWriter(
             directory / "head_maxima.npy", np.uint8, (tile_count * (TILE // BLOCK),)

@@ -8,6 +8,32 @@ from numpy.typing import NDArray
 
 from hybrid.kernels.tiles import BLOCK, RANGE, TILE
 
+CANONICAL = 0
+NOT_CANONICAL = 1
+BAD_WEIGHT = 2
+
+
+@njit(cache=True, nogil=True)
+def inspect(
+    indptr: NDArray[np.generic], terms: NDArray[np.generic], weights: NDArray[np.float32]
+) -> int:
+    """Return the state of a CSR matrix.
+
+    CANONICAL: terms ascend strictly and weights are above zero. NOT_CANONICAL: a term is out of
+    order or repeated, or a weight is zero. BAD_WEIGHT: one is negative or not finite.
+    """
+    state = CANONICAL
+    for row in range(len(indptr) - 1):
+        last = -1
+        for entry in range(indptr[row], indptr[row + 1]):
+            weight = weights[entry]
+            if not (weight >= 0 and weight < np.inf):
+                return BAD_WEIGHT
+            if weight == 0 or terms[entry] <= last:
+                state = NOT_CANONICAL
+            last = terms[entry]
+    return state
+
 
 @njit(cache=True, nogil=True)
 def observe(
@@ -93,7 +119,7 @@ def head_term(
     codes: NDArray[np.generic],
     counts: NDArray[np.int64],
     tile_count: int,
-    stream: NDArray[np.uint8],
+    stream: NDArray[np.uint16],
     at: int,
     starts: NDArray[np.uint16],
     maxima: NDArray[np.uint8],
@@ -113,27 +139,23 @@ def head_term(
         base = at
         end = posting + counts[part]
         first = part * per_range
+        last_place = -1
         for tile in range(first, min(first + per_range, tile_count)):
             starts[tile] = at - base
-            limit = (tile - first + 1) * TILE
-            stop = posting
-            while stop < end and places[stop] < limit:
-                stop += 1
-            count = stop - posting
-            if 2 * count >= TILE:
-                stream[at : at + TILE] = 0
-                for position in range(posting, stop):
-                    stream[at + (places[position] & 255)] = np.uint8(codes[position])
-                at += TILE
-            else:
-                for position in range(count):
-                    stream[at + position] = places[posting + position] & 255
-                    stream[at + count + position] = np.uint8(codes[posting + position])
-                at += 2 * count
-            for position in range(posting, stop):
-                block = first * (TILE // BLOCK) + places[position] // BLOCK
-                maxima[block] = max(maxima[block], np.uint8(codes[position]))
-            posting = stop
+            tile_end = (tile - first + 1) * TILE - 1
+            while posting < end and places[posting] <= tile_end:
+                place = np.int64(places[posting])
+                code = np.uint8(codes[posting])
+                stream[at] = (np.int64(code) << 8) | (place - last_place - 1)
+                at += 1
+                last_place = place
+                block = first * (TILE // BLOCK) + place // BLOCK
+                maxima[block] = max(maxima[block], code)
+                posting += 1
+            if last_place < tile_end:
+                stream[at] = tile_end - last_place - 1
+                at += 1
+                last_place = tile_end
     return at
 
 

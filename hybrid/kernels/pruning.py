@@ -3,8 +3,8 @@
 An upper bound of every block's scores comes from the head terms' stored block maxima and the tail
 terms' postings. Tiles are then scored in rounds, those with the highest bounds first, each round in
 ascending order, until no bound reaches the k-th best score. Rounds take the place of a sort: within
-one the postings are read forwards, and when pruning does not pay the last round is an exhaustive
-search of what is left.
+one the postings are read forwards. When too many are left for picking to pay, they are swept
+window by window, at the cost of an exhaustive search.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -15,10 +15,22 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hybrid.kernels import topk
-from hybrid.kernels.tiles import BLOCK, RANGE, TILE, Postings, add_tiles, bounds, lookups
+from hybrid.kernels.tiles import (
+    BLOCK,
+    RANGE,
+    TILE,
+    WINDOW,
+    Postings,
+    add_tiles,
+    add_window,
+    bounds,
+    enter_range,
+    lookups,
+)
 
 BATCH = 32
 BUCKETS = 512
+SWEEP_SHARE = 4  # scoring a tile within a window costs about a quarter of picking it
 
 
 @njit(cache=True, nogil=True)
@@ -94,6 +106,72 @@ def bound(
 
 
 @njit(cache=True, nogil=True)
+def bound_tiles(
+    block_bounds: NDArray[np.float32], slack: np.float32, tile_bounds: NDArray[np.float32]
+) -> np.float32:
+    """Fill ``tile_bounds`` with each tile's largest block bound times slack; return the largest."""
+    highest = np.float32(0)
+    per_tile = TILE // BLOCK
+    for tile in range(len(tile_bounds)):
+        largest = np.float32(0)
+        for block in range(tile * per_tile, (tile + 1) * per_tile):
+            largest = max(largest, block_bounds[block])
+        largest *= slack
+        tile_bounds[tile] = largest
+        highest = max(highest, largest)
+    return highest
+
+
+@njit(cache=True, nogil=True)
+def sweep(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    table: NDArray[np.float32],
+    tile_bounds: NDArray[np.float32],
+    k: int,
+    keys: NDArray[np.uint64],
+    state: NDArray[np.int64],
+) -> int:
+    """Score every tile whose bound reaches the floor, in order; return how many were scored.
+
+    A window of tiles is scored whole when one of them is wanted: cheaper by tile than picking.
+    """
+    n = len(postings.order)
+    tile_count = len(tile_bounds)
+    per_range = RANGE // TILE
+    scores = np.empty(WINDOW * TILE, dtype=np.float32)
+    bits = scores.view(np.int32)
+    floor_bits = np.full(1, state[1], dtype=np.int32)
+    floor = floor_bits.view(np.float32)
+    cursors = np.empty(len(terms), dtype=np.int64)
+    ends = np.empty(len(terms), dtype=np.int64)
+    scored = 0
+    for part in range((n + RANGE - 1) // RANGE):
+        if not enter_range(postings, terms, part, cursors, ends):
+            continue
+        range_last = min((part + 1) * per_range, tile_count)
+        for first in range(part * per_range, range_last, WINDOW):
+            last = min(first + WINDOW, range_last)
+            wanted = False
+            for tile in range(first, last):
+                wanted |= tile_bounds[tile] >= floor[0]
+            if not wanted:
+                continue
+            add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
+            scored += last - first
+            for tile in range(first, last):
+                if tile_bounds[tile] >= floor[0]:
+                    start = (tile - first) * TILE
+                    end = start + min(TILE, n - tile * TILE)
+                    topk.offer(bits, start, end, postings.order, tile * TILE, k, keys, state)
+            if state[0] >= k + (k >> 2) + 16:
+                topk.tighten(k, keys, state)
+                floor_bits[0] = state[1]
+    return scored
+
+
+@njit(cache=True, nogil=True)
 def search(
     postings: Postings,
     terms: NDArray[np.int32],
@@ -112,21 +190,13 @@ def search(
     n = len(postings.order)
     k = len(out_nums)
     tile_count = (n + TILE - 1) // TILE
-    per_tile = TILE // BLOCK
-    block_bounds = np.empty(tile_count * per_tile, dtype=np.float32)
+    visited[0] = 0
+    block_bounds = np.empty(tile_count * (TILE // BLOCK), dtype=np.float32)
     bound(postings, terms, weights, block_bounds)
     # A float32 sum of m products is within m + 1 roundings of the true one, on both sides.
     slack = np.float32((1 + (len(terms) + 4) * 2.0**-22) * shrink)
     tile_bounds = np.empty(tile_count, dtype=np.float32)
-    highest = np.float32(0)
-    for tile in range(tile_count):
-        largest = np.float32(0)
-        for block in range(tile * per_tile, (tile + 1) * per_tile):
-            largest = max(largest, block_bounds[block])
-        largest *= slack
-        tile_bounds[tile] = largest
-        highest = max(highest, largest)
-    visited[0] = 0
+    highest = bound_tiles(block_bounds, slack, tile_bounds)
     if highest == 0:
         return 0
     counts = np.zeros(BUCKETS + 1, dtype=np.int64)
@@ -137,32 +207,33 @@ def search(
     table = lookups(postings, terms, weights)
     scores = np.empty(BATCH * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    keys = np.empty(min(2 * k, n) + 1024, dtype=np.uint64)
+    keys = np.empty(min(2 * k, n) + 192, dtype=np.uint64)
     state = np.array([0, 1], dtype=np.int64)
     floor_bits = np.ones(1, dtype=np.int32)
     floor = floor_bits.view(np.float32)
     batch = np.empty(BATCH, dtype=np.int32)
-    ceiling = BUCKETS
-    wanted = max(8, 3 * k // TILE)
-    while ceiling > 0 and np.float32(ceiling) >= floor[0] * to_bucket * np.float32(0.999):
-        lowest = ceiling
+    lowest = BUCKETS
+    quota = max(8, 8 * k // TILE)
+    while True:
         taken = 0
-        while lowest > 0 and taken < wanted:
+        while lowest > 0 and taken < quota:
             lowest -= 1
             taken += counts[lowest]
-        wanted *= 3
-        low_edge = np.float32(lowest)
-        high_edge = np.float32(ceiling)
+        quota *= 3
+        edge = max(np.float32(lowest), np.float32(1e-30)) / to_bucket
+        edge = max(edge, floor[0]) if lowest > 0 else floor[0]
         size = 0
         for tile in range(tile_count + 1):
             if tile < tile_count:
-                edge = np.floor(tile_bounds[tile] * to_bucket)
-                if edge < low_edge or edge >= high_edge or tile_bounds[tile] < floor[0]:
+                if tile_bounds[tile] < edge:
                     continue
+                tile_bounds[tile] = -1
                 batch[size] = tile
                 size += 1
                 if size < BATCH:
                     continue
+            if size == 0:
+                continue
             add_tiles(postings, terms, weights, table, batch[:size], scores)
             visited[0] += size
             for slot in range(size):
@@ -170,11 +241,15 @@ def search(
                 start = slot * TILE
                 end = start + min(TILE, n - first)
                 topk.offer(bits, start, end, postings.order, first, k, keys, state)
-            if state[0] >= k + (k >> 1):
-                topk.tighten(k, keys, state)
-                floor_bits[0] = state[1]
             size = 0
         topk.tighten(k, keys, state)
         floor_bits[0] = state[1]
-        ceiling = lowest
+        left = 0
+        for tile in range(tile_count):
+            left += tile_bounds[tile] >= floor[0]
+        if left == 0:
+            break
+        if left * SWEEP_SHARE > tile_count:
+            visited[0] += sweep(postings, terms, weights, table, tile_bounds, k, keys, state)
+            break
     return topk.ranking(keys, state[0], out_nums, out_bits)

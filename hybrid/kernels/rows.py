@@ -62,18 +62,16 @@ def collect(
                     low = start + np.int64(postings.head_starts[head, tile])
                     last = tile + 1 == tile_count or (tile + 1) % per_range == 0
                     high = end if last else start + np.int64(postings.head_starts[head, tile + 1])
-                offset = place % TILE
-                if high - low == TILE:
-                    code = postings.head_stream[low + offset]
-                    found = code > 0
-                    weight = np.float32(code) * scale
-                else:
-                    half = (high - low) >> 1
-                    for position in range(low, low + half):
-                        if postings.head_stream[position] == offset:
-                            found = True
-                            weight = np.float32(postings.head_stream[position + half]) * scale
-                            break
+                wanted = place % TILE
+                offset = -1
+                for position in range(low, high):
+                    entry = postings.head_stream[position]
+                    offset += np.int64(entry & 255) + 1
+                    if offset >= wanted:
+                        code = entry >> 8
+                        found = offset == wanted and code > 0
+                        weight = np.float32(code) * scale
+                        break
             if found:
                 if write:
                     columns[cursors[row]] = term

@@ -1,11 +1,12 @@
 """Scoring over tiled postings, term at a time, in accumulators that fit a cache.
 
 Documents stand in an internal order, cut into ranges of 65,536, tiles of 256 and blocks of 64.
-A *head* term (one with postings in many tiles) stores, tile after tile, either ``count`` 8-bit
-places followed by ``count`` codes, or, where that would take 256 bytes, one code for each of the
-256 places. A *tail* term stores 16-bit places within its range and, beside them, codes. Terms are
-added in ascending order with float32 products and sums, one document's score is therefore the
-same bits on every path.
+A *head* term (one with postings in many tiles) is a stream of 16-bit entries: the low byte is the
+step from the place before, less one, the high byte the code. Every tile has an entry for its last
+place, with code 0 if need be, so that a tile can be entered without reading those before it and a
+step never exceeds 256. A *tail* term stores 16-bit places within its range and, beside them, codes.
+Terms are added in ascending order with float32 products and sums (adding a zero changes no bit),
+one document's score is therefore the same bits on every path.
 """
 
 # mypy: disable-error-code="no-any-return,no-untyped-call"
@@ -34,7 +35,7 @@ class Postings(NamedTuple):
     heads: NDArray[np.int32]  # (V,): row of a head term, -1 for a tail term
     spans: NDArray[np.int64]  # (V, 2): start and end in the stream of the term's class
     cuts: NDArray[np.uint32]  # (V, R - 1): where ranges 1.. begin, relative to the start
-    head_stream: NDArray[np.uint8]
+    head_stream: NDArray[np.uint16]  # entries
     head_starts: NDArray[np.uint16]  # (H, tiles): where a tile begins, relative to its range
     head_maxima: NDArray[np.uint8]  # (H, blocks): largest code of each block
     tail_places: NDArray[np.uint16]
@@ -85,92 +86,20 @@ def clear(scores: NDArray[np.float32], size: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def add_pair(
-    stream: NDArray[np.uint8],
+def add_entries(
+    stream: NDArray[np.uint16],
     start: int,
     end: int,
     lookup: NDArray[np.float32],
-    scale: np.float32,
-    weight: np.float32,
     scores: NDArray[np.float32],
     base: int,
 ) -> None:
-    """Add one head term's postings in one tile to ``scores[base : base + 256]``."""
-    length = end - start
-    if length == 256:
-        codes = stream[start : start + 256]
-        target = scores[base : base + 256]
-        for place in range(256):
-            target[place] += (np.float32(codes[place]) * scale) * weight
-        return
-    half = length >> 1
-    first = np.uint64(start)
-    second = np.uint64(start + half)
-    offset = np.uint64(base)
-    for posting in range(np.uint64(half)):
-        scores[offset + stream[first + posting]] += lookup[stream[second + posting]]
-
-
-@njit(cache=True, nogil=True)
-def add_window(
-    postings: Postings,
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    table: NDArray[np.float32],
-    cursors: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    first: int,
-    last: int,
-    scores: NDArray[np.float32],
-) -> None:
-    """Set ``scores[:256 * (last - first)]`` to the scores of tiles ``first`` to ``last``.
-
-    The tiles lie in one range; ``cursors`` (terms,) stand at their first postings and are moved
-    on, ``ends`` is where each term's range ends.
-    """
-    clear(scores, (last - first) * TILE)
-    per_range = RANGE // TILE
-    range_end = last % per_range == 0 or last * TILE >= len(postings.order)
-    floor = (first % per_range) * TILE
-    limit = floor + (last - first) * TILE
-    for row in range(len(terms)):
-        low = cursors[row]
-        end = ends[row]
-        if low == end:
-            continue
-        term = terms[row]
-        head = postings.heads[term]
-        lookup = table[row]
-        if head < 0:
-            places = postings.tail_places
-            at = np.uint64(low)
-            stop = np.uint64(end)
-            while at < stop and places[at] < limit:
-                scores[places[at] - np.uint64(floor)] += _contribution(
-                    postings.tail_codes, at, lookup, postings.scales[term], weights[row]
-                )
-                at += np.uint64(1)
-            cursors[row] = np.int64(at)
-            continue
-        starts = postings.head_starts[head]
-        base = low - np.int64(starts[first])
-        scale = postings.scales[term]
-        weight = weights[row]
-        for tile in range(first, last):
-            high = end if tile + 1 == last and range_end else base + np.int64(starts[tile + 1])
-            if high > low:
-                add_pair(
-                    postings.head_stream,
-                    low,
-                    high,
-                    lookup,
-                    scale,
-                    weight,
-                    scores,
-                    (tile - first) * TILE,
-                )
-            low = high
-        cursors[row] = low
+    """Add a head term's entries, which begin at a tile whose scores begin at ``base``."""
+    place = np.uint64(base) - np.uint64(1)
+    for at in range(np.uint64(start), np.uint64(end)):
+        entry = np.uint64(stream[at])
+        place += (entry & np.uint64(255)) + np.uint64(1)
+        scores[place] += lookup[entry >> np.uint64(8)]
 
 
 @njit(cache=True, nogil=True)
@@ -192,6 +121,70 @@ def seek(places: NDArray[np.uint16], start: int, end: int, wanted: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def enter_range(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    part: int,
+    cursors: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> bool:
+    """Set each term's ``cursors`` and ``ends`` to its postings in a range; say if there are any."""
+    found = False
+    for row in range(len(terms)):
+        cursors[row], ends[row] = bounds(postings, terms[row], part)
+        found |= cursors[row] < ends[row]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def add_window(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    table: NDArray[np.float32],
+    cursors: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    first: int,
+    last: int,
+    scores: NDArray[np.float32],
+) -> None:
+    """Set ``scores[:256 * (last - first)]`` to the scores of tiles ``first`` to ``last``.
+
+    The tiles lie in the range that ``enter_range`` was called for, after those of earlier calls.
+    """
+    clear(scores, (last - first) * TILE)
+    per_range = RANGE // TILE
+    range_end = last % per_range == 0 or last * TILE >= len(postings.order)
+    floor = (first % per_range) * TILE
+    limit = floor + (last - first) * TILE
+    for row in range(len(terms)):
+        low = cursors[row]
+        end = ends[row]
+        if low == end:
+            continue
+        term = terms[row]
+        head = postings.heads[term]
+        lookup = table[row]
+        if head >= 0:
+            starts = postings.head_starts[head]
+            start = low + np.int64(starts[first])
+            stop = end if range_end else low + np.int64(starts[last])
+            add_entries(postings.head_stream, start, stop, lookup, scores, 0)
+            continue
+        places = postings.tail_places
+        if places[low] < floor:
+            low = seek(places, low, end, floor)
+        at = np.uint64(low)
+        stop_at = np.uint64(end)
+        while at < stop_at and places[at] < limit:
+            scores[places[at] - np.uint64(floor)] += _contribution(
+                postings.tail_codes, at, lookup, postings.scales[term], weights[row]
+            )
+            at += np.uint64(1)
+        cursors[row] = np.int64(at)
+
+
+@njit(cache=True, nogil=True)
 def add_tiles(
     postings: Postings,
     terms: NDArray[np.int32],
@@ -207,8 +200,6 @@ def add_tiles(
     tile_count = (n + TILE - 1) // TILE
     for row in range(len(terms)):
         term = terms[row]
-        scale = postings.scales[term]
-        weight = weights[row]
         head = postings.heads[term]
         part = -1
         start = 0
@@ -226,24 +217,14 @@ def add_tiles(
                 low = start + np.int64(postings.head_starts[head, tile])
                 last = tile + 1 == tile_count or (tile + 1) % per_range == 0
                 high = end if last else start + np.int64(postings.head_starts[head, tile + 1])
-                if high > low:
-                    add_pair(
-                        postings.head_stream,
-                        low,
-                        high,
-                        table[row],
-                        scale,
-                        weight,
-                        scores,
-                        slot * TILE,
-                    )
+                add_entries(postings.head_stream, low, high, table[row], scores, slot * TILE)
                 continue
             floor = (tile % per_range) * TILE
             cursor = seek(postings.tail_places, cursor, end, floor)
             shift = slot * TILE - floor
             while cursor < end and postings.tail_places[cursor] < floor + TILE:
                 scores[np.uint64(shift + np.int64(postings.tail_places[cursor]))] += _contribution(
-                    postings.tail_codes, cursor, table[row], scale, weight
+                    postings.tail_codes, cursor, table[row], postings.scales[term], weights[row]
                 )
                 cursor += 1
 
@@ -265,17 +246,13 @@ def search(
     table = lookups(postings, terms, weights)
     scores = np.empty(WINDOW * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    keys = np.empty(min(2 * k, n) + 1024, dtype=np.uint64)
+    keys = np.empty(min(2 * k, n) + 192, dtype=np.uint64)
     state = np.array([0, 1], dtype=np.int64)
     cursors = np.empty(len(terms), dtype=np.int64)
     ends = np.empty(len(terms), dtype=np.int64)
     tile_count = (n + TILE - 1) // TILE
     for part in range((n + RANGE - 1) // RANGE):
-        found = False
-        for row in range(len(terms)):
-            cursors[row], ends[row] = bounds(postings, terms[row], part)
-            found |= cursors[row] < ends[row]
-        if not found:
+        if not enter_range(postings, terms, part, cursors, ends):
             continue
         range_first = part * (RANGE // TILE)
         range_last = min(range_first + RANGE // TILE, tile_count)

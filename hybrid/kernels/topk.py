@@ -179,7 +179,7 @@ def select(
 ) -> int:
     """Fill (k,) with the best hits among ``scores``; return how many there are."""
     k = len(out_nums)
-    keys = np.empty(min(2 * k, len(scores)) + 1024, dtype=np.uint64)
+    keys = np.empty(min(2 * k, len(scores)) + 192, dtype=np.uint64)
     state = np.array([0, 1], dtype=np.int64)
     offer(scores.view(np.int32), 0, len(scores), doc_nums, 0, k, keys, state)
     return ranking(keys, state[0], out_nums, out_bits)

@@ -1,0 +1,416 @@
+"""One process a search engine: builds from ``.npy`` vectors, then answers timed queries.
+
+``sparse_engines.py`` starts each worker with the interpreter that has the engine installed and
+talks to it in lines of JSON. Every worker loads the same vectors, searches with one thread, one
+query at a time, and times what a caller of that library waits for, from its own form of a query
+(prepared beforehand) to document numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from scipy.sparse import csc_matrix, csr_matrix, load_npz
+
+
+def directory_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+class Engine:
+    """What a worker needs of an engine; ``stored`` are the weights that it scores with."""
+
+    package = ""
+    exact_by_design = True
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        """Index the documents; return the index's size in bytes."""
+        raise NotImplementedError
+
+    def prepare(self, kind: str, queries: csr_matrix) -> None:
+        self.queries = {**getattr(self, "queries", {}), kind: queries}
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        """Return the document numbers, best first."""
+        raise NotImplementedError
+
+    def stored(self) -> tuple[csc_matrix, float]:
+        """Return the weights as stored, and the step that queries are rounded to (0: none)."""
+        return self.columns, 0.0
+
+
+class Ours(Engine):
+    package = "hybrid-retrieval"
+    options: ClassVar[dict[str, object]] = {}
+    path = "auto"
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        from hybrid.indexes.inverted import InvertedIndex
+
+        warm = folder / "warm"
+        warm.mkdir()
+        InvertedIndex.build([documents[:1000]], warm, vocabulary_size=documents.shape[1])
+        target = folder / "index"
+        target.mkdir()
+        parts = (documents[at : at + 50_000] for at in range(0, documents.shape[0], 50_000))
+        began = time.perf_counter()
+        report = InvertedIndex.build(
+            parts, target, vocabulary_size=documents.shape[1], **self.options
+        )
+        self.build_s = time.perf_counter() - began
+        self.index = InvertedIndex.open(target)
+        return report.size_bytes
+
+    def prepare(self, kind: str, queries: csr_matrix) -> None:
+        rows = [queries[row] for row in range(queries.shape[0])]
+        self.rows = {**getattr(self, "rows", {}), kind: rows}
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        nums, _ = self.index.search(self.rows[kind][row], k, threads=1, path=self.path)
+        return nums[0]
+
+    def stored(self) -> tuple[csc_matrix, float]:
+        every = np.arange(self.index.doc_count, dtype=np.int32)
+        return self.index.documents(every).tocsc(), 0.0
+
+
+class OursExhaustive(Ours):
+    path = "exhaustive"
+
+
+class OursUnordered(Ours):
+    options: ClassVar[dict[str, object]] = {"order": "none"}
+
+
+class OursFloat(Ours):
+    options: ClassVar[dict[str, object]] = {"weights": "float32"}
+
+
+class SciPy(Engine):
+    package = "scipy"
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        self.columns = documents.tocsc()
+        self.total = np.zeros(documents.shape[0], dtype=np.float32)
+        return self.columns.data.nbytes + self.columns.indices.nbytes + self.columns.indptr.nbytes
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        query = self.queries[kind]
+        span = slice(query.indptr[row], query.indptr[row + 1])
+        chosen = self.columns[:, query.indices[span]]
+        scores = chosen @ query.data[span]
+        k = min(k, len(scores))
+        best = np.argpartition(-scores, k - 1)[:k]
+        return best[np.argsort(-scores[best], kind="stable")]
+
+
+class SpladeIndex(Engine):
+    package = "splade-index"
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        from splade_index.numba.retrieve_utils import _retrieve_numba_functional
+
+        self.retrieve = _retrieve_numba_functional
+        self.columns = documents.tocsc()
+        self.scores = {
+            "data": self.columns.data,
+            "indices": self.columns.indices.astype(np.int32),
+            "indptr": self.columns.indptr.astype(np.int32),
+            "num_docs": documents.shape[0],
+        }
+        return sum(self.scores[name].nbytes for name in ("data", "indices", "indptr"))
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        query = self.queries[kind]
+        span = slice(query.indptr[row], query.indptr[row + 1])
+        nums, _ = self.retrieve(
+            [query.indices[span]],
+            [query.data[span]],
+            self.scores,
+            k=k,
+            show_progress=False,
+        )
+        return np.asarray(nums[0])
+
+
+class Bm25s(Engine):
+    """bm25s cannot weigh query terms, so its queries have every weight 1."""
+
+    package = "bm25s"
+    unweighted = True
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        import bm25s
+
+        self.columns = documents.tocsc()
+        self.model = bm25s.BM25(backend="numba")
+        self.model.scores = {
+            "data": self.columns.data,
+            "indices": self.columns.indices.astype(np.int32),
+            "indptr": self.columns.indptr.astype(np.int32),
+            "num_docs": documents.shape[0],
+        }
+        self.model.nonoccurrence_array = None
+        names = range(documents.shape[1])
+        self.model.vocab_dict = {str(term): term for term in names}
+        self.model.unique_token_ids_set = set(names)
+        return sum(self.model.scores[name].nbytes for name in ("data", "indices", "indptr"))
+
+    def prepare(self, kind: str, queries: csr_matrix) -> None:
+        rows = [queries.indices[a:b].tolist() for a, b in pairwise(queries.indptr)]
+        self.rows = {**getattr(self, "rows", {}), kind: rows}
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        nums, _ = self.model.retrieve([self.rows[kind][row]], k=k, show_progress=False, n_threads=1)
+        return np.asarray(nums[0])
+
+
+class Pisa(Engine):
+    """PISA over 8-bit weights with one scale, block_simdbp; query weights are small integers."""
+
+    package = "pyterrier_pisa"
+    algorithm = "maxscore"
+    query_step = 1 / 20
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        import importlib.machinery
+        import importlib.util
+
+        spec = importlib.util.find_spec("pyterrier_pisa")
+        name = "_pisathon" + importlib.machinery.EXTENSION_SUFFIXES[0]
+        binary = Path(spec.submodule_search_locations[0]) / name
+        loader = importlib.machinery.ExtensionFileLoader("_pisathon", str(binary))
+        module_spec = importlib.util.spec_from_file_location("_pisathon", binary, loader=loader)
+        for library in sorted(Path(sys.prefix).glob("lib/libtbb.so.2")):
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+        self.pisa = importlib.util.module_from_spec(module_spec)
+        loader.exec_module(self.pisa)
+        columns = documents.tocsc()
+        self.step = float(columns.data.max()) / 255
+        columns.data = np.maximum(np.rint(columns.data / np.float32(self.step)), 1)
+        self.columns = columns
+        n = documents.shape[0]
+        used = np.flatnonzero(np.diff(columns.indptr))
+        began = time.perf_counter()
+        with (folder / "inv.docs").open("wb") as docs, (folder / "inv.freqs").open("wb") as freqs:
+            docs.write(np.array([1, n], dtype=np.uint32).tobytes())
+            for term in used:
+                span = slice(columns.indptr[term], columns.indptr[term + 1])
+                size = np.array([span.stop - span.start], dtype=np.uint32).tobytes()
+                docs.write(size + columns.indices[span].astype(np.uint32).tobytes())
+                freqs.write(size + columns.data[span].astype(np.uint32).tobytes())
+        sizes = np.asarray(columns.sum(axis=1)).ravel().astype(np.uint32)
+        (folder / "inv.sizes").write_bytes(
+            np.array([n], dtype=np.uint32).tobytes() + sizes.tobytes()
+        )
+        names = sorted(f"{term:06d}" for term in used)
+        (folder / "fwd.terms").write_text("".join(f"{name}\n" for name in names))
+        (folder / "fwd.documents").write_text("".join(f"{number}\n" for number in range(n)))
+        self.pisa.build_binlex(str(folder / "fwd.documents"), str(folder / "fwd.doclex"))
+        self.pisa.build_binlex(str(folder / "fwd.terms"), str(folder / "fwd.termlex"))
+        self.context = self.pisa.RetrievalContext()
+        self.pisa.prepare_index(self.context, str(folder), "block_simdbp", "quantized", "")
+        self.build_s = time.perf_counter() - began
+        return sum(path.stat().st_size for path in folder.glob("quantized*"))
+
+    def prepare(self, kind: str, queries: csr_matrix) -> None:
+        step = self.query_step * (1 if kind == "symmetric" else 4)
+        rows = []
+        for a, b in pairwise(queries.indptr):
+            weights = np.maximum(np.rint(queries.data[a:b] / step), 1)
+            terms = [f"{term:06d}" for term in queries.indices[a:b]]
+            rows.append(dict(zip(terms, map(float, weights), strict=True)))
+        self.rows = {**getattr(self, "rows", {}), kind: rows}
+        self.steps = {**getattr(self, "steps", {}), kind: step}
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        found = np.empty(k, dtype=object)
+        size = self.pisa.retrieve(
+            self.context,
+            self.algorithm,
+            [(0, self.rows[kind][row])],
+            k=k,
+            threads=1,
+            pretokenised=1,
+            query_weighted=1,
+            result_qidxs=np.empty(k, dtype=np.int32),
+            result_docnos=found,
+            result_ranks=np.empty(k, dtype=np.int32),
+            result_scores=np.empty(k, dtype=np.float32),
+        )
+        return found[:size].astype(np.int64)
+
+    def stored(self) -> tuple[csc_matrix, float]:
+        return self.columns, self.query_step
+
+
+class PisaBmm(Pisa):
+    algorithm = "block_max_maxscore"
+
+
+class PisaBmw(Pisa):
+    algorithm = "block_max_wand"
+
+
+class Seismic(Engine):
+    package = "pyseismic-lsr"
+    exact_by_design = False
+    query_cut = 10
+    heap_factor = 0.9
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        from seismic import SeismicDataset, SeismicIndex, get_seismic_string
+
+        names = [str(term) for term in range(documents.shape[1])]
+        self.names = np.array(names, dtype=get_seismic_string())
+        dataset = SeismicDataset()
+        weights = documents.data.astype(np.float32)
+        for row in range(documents.shape[0]):
+            span = slice(documents.indptr[row], documents.indptr[row + 1])
+            dataset.add_document(str(row), self.names[documents.indices[span]], weights[span])
+        began = time.perf_counter()
+        postings = max(1000, int(documents.shape[0] * 0.0035))
+        self.index = SeismicIndex.build_from_dataset(
+            dataset, n_postings=postings, num_threads=2, centroid_fraction=0.1, summary_energy=0.4
+        )
+        self.build_s = time.perf_counter() - began
+        self.index.save(str(folder / "seismic"))
+        return directory_bytes(folder)
+
+    def prepare(self, kind: str, queries: csr_matrix) -> None:
+        rows = [
+            (self.names[queries.indices[a:b]], queries.data[a:b].astype(np.float32))
+            for a, b in pairwise(queries.indptr)
+        ]
+        self.rows = {**getattr(self, "rows", {}), kind: rows}
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        terms, weights = self.rows[kind][row]
+        hits = self.index.search(
+            query_id="0",
+            query_components=terms,
+            query_values=weights,
+            k=k,
+            query_cut=self.query_cut,
+            heap_factor=self.heap_factor,
+        )
+        return np.array([int(hit[2]) for hit in hits], dtype=np.int64)
+
+
+class SeismicFast(Seismic):
+    query_cut = 6
+    heap_factor = 0.9
+
+
+class SeismicFine(Seismic):
+    query_cut = 20
+    heap_factor = 1.0
+
+
+class FaissDense(Engine):
+    """The dense branch: an exact search over as many random 384-dimensional vectors."""
+
+    package = "faiss-cpu"
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        import faiss
+
+        faiss.omp_set_num_threads(1)
+        rng = np.random.default_rng(0)
+        self.index = faiss.IndexFlatIP(384)
+        for at in range(0, documents.shape[0], 50_000):
+            size = min(50_000, documents.shape[0] - at)
+            self.index.add(rng.standard_normal((size, 384), dtype=np.float32))
+        return documents.shape[0] * 384 * 4
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        query = np.random.default_rng(row).standard_normal((1, 384), dtype=np.float32)
+        return self.index.search(query, k)[1][0]
+
+
+ENGINES: dict[str, type[Engine]] = {
+    "ours": Ours,
+    "ours-exhaustive": OursExhaustive,
+    "ours-unordered": OursUnordered,
+    "ours-float32": OursFloat,
+    "scipy": SciPy,
+    "splade-index": SpladeIndex,
+    "bm25s": Bm25s,
+    "pisa": Pisa,
+    "pisa-bmm": PisaBmm,
+    "pisa-bmw": PisaBmw,
+    "seismic": Seismic,
+    "seismic-fast": SeismicFast,
+    "seismic-fine": SeismicFine,
+    "faiss-dense": FaissDense,
+}
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    name, data = sys.argv[1], Path(sys.argv[2])
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever an engine prints goes to stderr
+
+    def reply(message: dict[str, object]) -> None:
+        out.write(json.dumps(message) + "\n")
+        out.flush()
+
+    engine = ENGINES[name]()
+    documents = csr_matrix(
+        (np.load(data / "data.npy"), np.load(data / "indices.npy"), np.load(data / "indptr.npy")),
+        shape=tuple(json.loads((data / "shape.json").read_text())),
+    )
+    with tempfile.TemporaryDirectory(prefix="engine-", dir=data) as folder:
+        began = time.perf_counter()
+        size = engine.build(documents, Path(folder))
+        elapsed = time.perf_counter() - began
+        del documents
+        for path in sorted(data.glob("queries-*.npz")):
+            engine.prepare(path.stem.removeprefix("queries-"), load_npz(path).tocsr())
+        try:
+            release = version(engine.package)
+        except ImportError:
+            release = "source"
+        reply(
+            {
+                "version": release,
+                "build_s": getattr(engine, "build_s", elapsed),
+                "index_mb": size / 1e6,
+            }
+        )
+        for line in sys.stdin:
+            order = json.loads(line)
+            if order["do"] == "run":
+                times, found = [], []
+                for row in order["rows"]:
+                    start = time.perf_counter()
+                    nums = engine.search(order["kind"], row, order["k"])
+                    times.append(time.perf_counter() - start)
+                    found.append(nums.tolist() if order["keep"] else None)
+                reply({"times": times, "found": found, "peak_rss_mb": peak_mb()})
+            elif order["do"] == "stored":
+                columns, _ = engine.stored()
+                for part in ("data", "indices", "indptr"):
+                    np.save(data / f"stored-{name}-{part}.npy", getattr(columns, part))
+                reply({"steps": getattr(engine, "steps", {})})
+            else:
+                break
+
+
+if __name__ == "__main__":
+    main()
