@@ -83,9 +83,11 @@ def _at_home(found: Any, module: str) -> bool:
 
 
 def _methods(prefix: str, owner: type) -> Iterator[tuple[str, Any]]:
-    """Yield the methods and properties that a class defines or has from a base that is hidden."""
+    """Yield the methods and properties that a class defines, or first has from a hidden base."""
+    parents = [base for base in owner.__mro__[1:] if not _is_hidden(base, owner)]
+    known = {base for parent in parents for base in parent.__mro__}
     members: dict[str, Any] = {}
-    for base in (base for base in owner.__mro__ if base is owner or _is_hidden(base, owner)):
+    for base in (base for base in owner.__mro__ if base not in known):
         members = {**vars(base), **members}
     for name, found in sorted(members.items()):
         if name.startswith("_") or inspect.isclass(found):
@@ -112,7 +114,7 @@ def preference(name: str, found: Any) -> tuple[bool, bool, int, bool, int, str]:
         not name.startswith("builtins."),
         own is not None and not inspect.ismodule(found) and name.rpartition(".")[2] != own,
         name.count("."),
-        home is not None and not name.startswith(f"{home}."),
+        home is not None and not name.startswith(f"{home.lstrip('_')}."),
         len(name),
         name,
     )
