@@ -1,18 +1,26 @@
 """Evaluation: measures of runs and pools, paired tests, and comparisons that can be published."""
 
+from hybrid.evaluate.compare import Comparison, compare, compare_runs, unmet_expectations
 from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judged import ArrayScorer, Judged, judge, measure_scores
 from hybrid.evaluate.lists import ListScorer
 from hybrid.evaluate.names import parse_measure, parse_measures
+from hybrid.evaluate.significance import Difference, compare_paired
 
 __all__ = [
     "ArrayScorer",
+    "Comparison",
+    "Difference",
     "Evaluation",
     "Judged",
     "ListScorer",
+    "compare",
+    "compare_paired",
+    "compare_runs",
     "evaluate",
     "judge",
     "measure_scores",
     "parse_measure",
     "parse_measures",
+    "unmet_expectations",
 ]

@@ -1,0 +1,1 @@
+"""Reports: tables that can be published, and plots that can be shown."""
