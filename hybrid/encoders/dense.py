@@ -37,6 +37,7 @@ class TransformerEncoder:
             )
         self._model = model
         self._folder = folder
+        self._options = options
         self._query_prompt, self._document_prompt = prompts(model, options)
         self._budget = options.token_budget or TOKEN_BUDGET.get(
             model.device.type, TOKEN_BUDGET["cpu"]
@@ -60,6 +61,7 @@ class TransformerEncoder:
             "similarity": self.similarity,
             "normalized": self.similarity == "cosine",
             "dimension": self.dimension,
+            "precision": self._options.precision,
         }
 
     def encode_documents(
@@ -84,8 +86,9 @@ class TransformerEncoder:
                 self._model, chunk, task=task, prompt=prompt, budget=self._budget
             ):
                 with torch.inference_mode():
-                    found = self._model(features, task=task)["sentence_embedding"].float()
-                    found = found[:, : self.dimension]
+                    with self._options.products(self._model.device):
+                        found = self._model(features, task=task)["sentence_embedding"]
+                    found = found[:, : self.dimension].float()
                     if self.similarity == "cosine":
                         found = torch.nn.functional.normalize(found, dim=1)
                 vectors[start + rows] = found.cpu().numpy()

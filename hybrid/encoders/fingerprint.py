@@ -9,8 +9,8 @@ from pathlib import Path
 from hybrid.encoders.protocol import Fingerprint
 from hybrid.errors import ModelMismatchError
 
-NAMES_ONLY = frozenset({"model", "revision"})
-"""Fields that say where a model came from. Where the weights agree they may differ."""
+MAY_DIFFER = frozenset({"model", "revision", "precision"})
+"""Where the weights agree, these may differ: where a model came from, and how it was rounded."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 TOKENIZER_FILES = (
@@ -82,7 +82,7 @@ def differences(stored: Fingerprint, current: Fingerprint) -> list[str]:
     same_weights = stored.get("weights") is not None and stored.get("weights") == current.get(
         "weights"
     )
-    ignored = NAMES_ONLY if same_weights or "weights" not in stored else frozenset()
+    ignored = MAY_DIFFER if same_weights or "weights" not in stored else frozenset()
     return [
         f"{name}: {stored.get(name)!r} in the index, {current.get(name)!r} now"
         for name in sorted(stored.keys() | current.keys())

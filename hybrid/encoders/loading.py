@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,8 @@ class EncoderOptions:
         device: "cpu", "cuda", "cuda:1"; None is CUDA where there is one.
         token_budget: padded tokens of one batch; None suits the device. It changes speed and
             memory, and the results only by rounding.
+        precision: of the matrix products. "bfloat16" is up to twice as fast where the processor
+            has it, and moves a component of a unit vector by about 1e-3.
         trust_remote_code: run Python code that the model brings.
     """
 
@@ -31,6 +33,7 @@ class EncoderOptions:
     document_prompt: str | None = None
     device: str | None = None
     token_budget: int | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
@@ -38,6 +41,18 @@ class EncoderOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected 1 or more")
+        if self.precision not in ("float32", "bfloat16"):
+            raise UsageError(f"precision is {self.precision!r}; expected 'float32' or 'bfloat16'")
+
+    def products(self, device: Any) -> AbstractContextManager[object]:
+        """Return the context in which matrix products on ``device`` have this precision."""
+        import torch
+
+        enabled = self.precision == "bfloat16"
+        context: AbstractContextManager[object] = torch.autocast(
+            device.type, dtype=torch.bfloat16, enabled=enabled
+        )
+        return context
 
 
 def load_module(

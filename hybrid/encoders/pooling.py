@@ -12,7 +12,7 @@ at all, in bfloat16 with a rigorous bound on its error, and computes these terms
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -60,12 +60,18 @@ class SpladeHead:
         """Return the number of terms."""
         return len(self._every[0])
 
-    def __call__(self, features: dict[str, Any]) -> Any:
-        """Return the weights of one batch, float32 (texts, vocabulary), on the model's device."""
+    def __call__(
+        self, features: dict[str, Any], backbone: AbstractContextManager[Any] | None = None
+    ) -> Any:
+        """Return the weights of one batch, float32 (texts, vocabulary), on the model's device.
+
+        ``backbone`` is entered for the backbone's pass alone, for instance to lower its precision.
+        """
         import torch
 
-        with self._lock, _identity(self._decoder):
+        with self._lock, _identity(self._decoder), backbone or nullcontext():
             hidden = self._transformer(dict(features))["token_embeddings"]
+        hidden = hidden.to(self._decoder.weight.dtype)
         mask = features["attention_mask"].bool()
         hidden = _fill_padding(hidden, mask)
         likely = float(torch.linalg.vector_norm(hidden.float(), dim=2).max()) < NORM_LIMIT

@@ -34,6 +34,7 @@ class SpladeEncoder:
     def __init__(self, model: Any, folder: ModelFolder, options: EncoderOptions) -> None:
         self._model = model
         self._folder = folder
+        self._options = options
         self._query_prompt, self._document_prompt = prompts(model, options)
         self._budget = options.token_budget or TOKEN_BUDGET.get(
             model.device.type, TOKEN_BUDGET["cpu"]
@@ -58,6 +59,7 @@ class SpladeEncoder:
             "activation": _attribute(self._model, "activation_function"),
             "max_active_dims": self._model.max_active_dims,
             "vocabulary_size": len(self.vocabulary),
+            "precision": self._options.precision,
         }
 
     def encode_documents(
@@ -123,9 +125,10 @@ class SpladeEncoder:
         head = self._heads[task]
         with torch.inference_mode():
             if head is not None:
-                return to_csr(head(features), top)
+                return to_csr(head(features, self._options.products(self._model.device)), top)
             extra = {} if top is None else {"max_active_dims": top}
-            found = self._model(features, task=task, **extra)["sentence_embedding"]
+            with self._options.products(self._model.device):
+                found = self._model(features, task=task, **extra)["sentence_embedding"]
             return to_csr(found, top)
 
 

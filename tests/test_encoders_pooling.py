@@ -1,0 +1,129 @@
+"""SPLADE pooling in blocks and by screening equals the model's own pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybrid.encoders import load_dense, load_sparse
+from hybrid.encoders.pooling import SpladeHead, splade_head
+from hybrid.errors import UsageError
+
+TEXTS = ["merge sorted lists", "heap", "open a file path and read json in a thread", "seed ?"]
+
+
+def head_and_features(path: Path, bias: float, scale: float = 4.0) -> tuple[Any, Any, Any]:
+    """Return a SparseEncoder with louder logits, its modules, and the features of TEXTS."""
+    import torch
+    from sentence_transformers import SparseEncoder
+
+    model = SparseEncoder(str(path), device="cpu")
+    decoder = model[0].model.get_output_embeddings()
+    with torch.no_grad():
+        decoder.weight.mul_(scale / decoder.weight.norm(dim=1).mean())
+        decoder.bias.copy_(torch.full_like(decoder.bias, bias))
+    return model, [*model], model.preprocess(TEXTS)
+
+
+@pytest.mark.parametrize("screen", [False, True])
+@pytest.mark.parametrize("block", [1, 7, 1000])
+@pytest.mark.parametrize("bias", [-9.0, -2.0, 0.0, 2.0])
+def test_blocks_and_screening_equal_the_model(
+    tiny_sparse: Path, monkeypatch: pytest.MonkeyPatch, screen: bool, block: int, bias: float
+) -> None:
+    import torch
+
+    monkeypatch.setattr("hybrid.encoders.pooling.VOCABULARY_BLOCK", block)
+    model, modules, features = head_and_features(tiny_sparse, bias)
+    with torch.inference_mode():
+        expected = model(dict(features))["sentence_embedding"].numpy()
+        found = SpladeHead(*modules, screen=screen)(features).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    active = (expected > 0).mean()
+    assert 0 < active < 1 or bias in (-9.0, 2.0)
+
+
+def test_screening_finds_the_same_terms_as_float32(tiny_sparse: Path) -> None:
+    import torch
+
+    _, modules, features = head_and_features(tiny_sparse, bias=-2.0)
+    with torch.inference_mode():
+        exact = SpladeHead(*modules, screen=False)(features)
+        screened = SpladeHead(*modules, screen=True)(features)
+    assert torch.equal(exact > 0, screened > 0)
+
+
+def test_terms_that_can_never_be_active_are_left_out(tiny_sparse: Path) -> None:
+    import torch
+
+    model, modules, features = head_and_features(tiny_sparse, bias=0.0)
+    with torch.no_grad():
+        modules[0].model.get_output_embeddings().bias[10:] = -1e4
+    head = SpladeHead(*modules)
+    assert head._rows.tolist() == [*range(1, 10)]  # the row of [PAD] is all zeros
+    with torch.inference_mode():
+        found = head(features).numpy()
+        expected = model(dict(features))["sentence_embedding"].numpy()
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_long_hidden_states_bring_every_row_back(
+    tiny_sparse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr("hybrid.encoders.pooling.NORM_LIMIT", 0.5)
+    model, modules, features = head_and_features(tiny_sparse, bias=-3.0)
+    head = SpladeHead(*modules)
+    assert len(head._rows) < head.size
+    with torch.inference_mode():
+        found = head(features).numpy()
+        expected = model(dict(features))["sentence_embedding"].numpy()
+    assert (expected > 0).any()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_model_is_left_as_it_was(tiny_sparse: Path) -> None:
+    import torch
+
+    model, modules, features = head_and_features(tiny_sparse, bias=0.0)
+    with torch.inference_mode():
+        before = model(dict(features))["sentence_embedding"]
+        SpladeHead(*modules)(features)
+        after = model(dict(features))["sentence_embedding"]
+    assert torch.equal(before, after)
+
+
+def test_a_model_that_computes_otherwise_keeps_its_own_way(tiny_sparse: Path) -> None:
+    import torch
+    from sentence_transformers import SparseEncoder
+
+    model = SparseEncoder(str(tiny_sparse), device="cpu")
+    assert splade_head(model, "document") is not None
+    decoder = model[0].model.get_output_embeddings()
+    with torch.no_grad():
+        decoder.bias.fill_(1.0)
+    decoder.register_forward_hook(lambda module, given, logits: logits * 2)
+    model[0].model.register_forward_hook(
+        lambda module, given, output: type(output)(logits=output.logits * 3)
+    )
+    assert splade_head(model, "document") is None
+
+
+def test_bfloat16_is_close_and_named(tiny_sparse: Path, tiny_dense: Path) -> None:
+    for load, path in ((load_sparse, tiny_sparse), (load_dense, tiny_dense)):
+        exact = load(str(path), device="cpu")
+        rough = load(str(path), device="cpu", precision="bfloat16")
+        first, second = exact.encode_documents(TEXTS), rough.encode_documents(TEXTS)
+        if load is load_sparse:
+            first, second = first.toarray(), second.toarray()
+        assert second.dtype == np.float32
+        np.testing.assert_allclose(second, first, atol=0.05)
+        assert (second != first).any()
+        assert rough.fingerprint["precision"] == "bfloat16"
+    with pytest.raises(UsageError, match="precision is 'int3'"):
+        load_dense(str(tiny_dense), precision="int3")
