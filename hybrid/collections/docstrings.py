@@ -156,7 +156,7 @@ def docstring(found: Any) -> str:
     if inspect.isclass(found) and not text:
         text = getattr(vars(found).get("__init__"), "__doc__", None)
     text = ADDRESS.sub("", inspect.cleandoc(text)).strip() if isinstance(text, str) else ""
-    made_up = inspect.isclass(found) and re.fullmatch(rf"{found.__name__}\(.*\)", text)
+    made_up = inspect.isclass(found) and re.fullmatch(rf"{found.__name__}(\(.*\))?", text)
     return "" if made_up else text
 
 
