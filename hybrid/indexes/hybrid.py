@@ -191,11 +191,15 @@ class HybridIndex:
     def _folder(self, segment: str, part: str) -> Path:
         return self.generation.folder(f"{SEGMENTS}/{segment}/{part}")
 
-    def _open_sparse(self, name: str) -> SparseBranch:
-        parts = [
-            self._checked(InvertedIndex.open(self._folder(segment, name)), segment)
+    def sparse_parts(self, name: str) -> dict[str, InvertedIndex]:
+        """Return a sparse branch segment by segment."""
+        return {
+            segment: self._checked(InvertedIndex.open(self._folder(segment, name)), segment)
             for segment in self.segments
-        ]
+        }
+
+    def _open_sparse(self, name: str) -> SparseBranch:
+        parts = list(self.sparse_parts(name).values())
         return parts[0] if self.numbering.is_whole else SegmentedSparse(parts, self.numbering)
 
     def _open_dense(self, name: str) -> DenseBranch:

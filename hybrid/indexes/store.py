@@ -227,7 +227,7 @@ def _remove_leftovers(index_dir: Path, current_number: int) -> None:
         if entry.name.startswith(_TEMPORARY) or not (entry / MANIFEST).exists():
             files.remove_tree(entry)
         elif match is not None and int(match[1]) > current_number:
-            _remove_generation(entry)
+            remove_generation(entry)
 
 
 def remove_old(index_dir: Path, keep: int) -> None:
@@ -237,7 +237,7 @@ def remove_old(index_dir: Path, keep: int) -> None:
         if name < current:
             keep -= 1
             if keep < 0:
-                _remove_generation(index_dir / GENERATIONS / name)
+                remove_generation(index_dir / GENERATIONS / name)
 
 
 def generation_names(index_dir: Path) -> list[str]:
@@ -247,7 +247,8 @@ def generation_names(index_dir: Path) -> list[str]:
     return sorted(names, key=lambda name: int(name.partition("-")[0]), reverse=True)
 
 
-def _remove_generation(directory: Path) -> None:
+def remove_generation(directory: Path) -> None:
+    """Remove a generation unless a reader holds it."""
     manifest = directory / MANIFEST
     with contextlib.suppress(OSError), lock.claim_for_removal(manifest) as unused:
         if unused:

@@ -1,0 +1,185 @@
+"""Whether an index is whole, and the way back to its last whole generation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybrid.errors import CorruptIndexError, HybridError, IndexFormatError
+from hybrid.indexes.generation import (
+    CURRENT,
+    GENERATIONS,
+    Generation,
+    open_generation,
+    open_named,
+    read_current,
+)
+from hybrid.indexes.hybrid import HybridIndex
+from hybrid.indexes.lock import writer_lock
+from hybrid.indexes.sparse_check import check_postings
+from hybrid.indexes.store import LOCK, generation_names, remove_generation, write_current
+
+ROWS_AT_ONCE = 8192
+
+
+@dataclass
+class VerifyReport:
+    """What a verification found.
+
+    Attributes:
+        directory: the index.
+        generation: the one that was looked at; empty if none could be opened.
+        files: files read.
+        bytes: bytes read.
+        deep: whether contents were compared with each other, too.
+        problems: one line each; none means that the index is whole.
+    """
+
+    directory: Path
+    generation: str = ""
+    files: int = 0
+    bytes: int = 0
+    deep: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no problem was found."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
+        return {
+            "directory": str(self.directory),
+            "generation": self.generation,
+            "files": self.files,
+            "bytes": self.bytes,
+            "deep": self.deep,
+            "whole": self.is_whole,
+            "problems": list(self.problems),
+        }
+
+
+def verify_index(directory: str | Path, *, deep: bool = False) -> VerifyReport:
+    """Read every file of the current generation and return what is wrong with it.
+
+    Sizes and checksums always; with ``deep`` also what checksums cannot tell, as in an index made
+    by somebody else: ids that descend, numbers that fit, vectors that are finite, postings in
+    order and in range.
+
+    Raises:
+        IndexFormatError: there is no index, or one of another format version.
+    """
+    report = VerifyReport(Path(directory), deep=deep)
+    try:
+        generation = open_generation(directory)
+    except CorruptIndexError as error:
+        report.problems.append(str(error))
+        return report
+    with generation:
+        _verify_generation(generation, report)
+    return report
+
+
+def _verify_generation(generation: Generation, report: VerifyReport) -> None:
+    report.generation = generation.name
+    for name, entry in generation.manifest.files.items():
+        _note(report, lambda name=name: generation.path(name))  # type: ignore[misc]
+        report.files += 1
+        report.bytes += entry.size
+    if report.deep and report.is_whole:
+        _note(report, lambda: _deep(HybridIndex(generation), report))
+
+
+def _note(report: VerifyReport, check: Callable[[], object]) -> None:
+    try:
+        check()
+    except HybridError as error:
+        report.problems.append(str(error))
+
+
+def _deep(index: HybridIndex, report: VerifyReport) -> None:
+    previous = None
+    for number, doc_id in enumerate(index.doc_ids):
+        if previous is not None and doc_id >= previous:
+            report.problems.append(f"document {number}, {doc_id!r}, is not below {previous!r}")
+            break
+        previous = doc_id
+    for start in range(0, index.document_count, 1024):
+        index.documents[start]  # a batch is fully validated when it is first touched
+    for name, record in index.records.items():
+        if record.kind == "dense":
+            branch = index.dense(name)
+            for start in range(0, index.document_count, ROWS_AT_ONCE):
+                stop = min(start + ROWS_AT_ONCE, index.document_count)
+                vectors = branch.vectors(np.arange(start, stop, dtype=np.int32))
+                if not np.isfinite(vectors).all():
+                    report.problems.append(f"branch {name}: a vector is not finite")
+                    break
+        else:
+            for segment, part in index.sparse_parts(name).items():
+                report.problems += [
+                    f"branch {name}, segment {segment}: {problem}"
+                    for problem in check_postings(part)
+                ]
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What a repair did.
+
+    Attributes:
+        before: the generation that CURRENT named; empty if it named none.
+        after: the generation that is current now.
+        dropped: generations that were removed because they are damaged.
+    """
+
+    before: str
+    after: str
+    dropped: tuple[str, ...]
+
+
+def repair_index(directory: str | Path, *, deep: bool = False) -> RepairReport:
+    """Go back to the newest generation that is whole, drop the damaged ones after it, and say so.
+
+    Raises:
+        IndexFormatError: no index there, or one of another format version.
+        CorruptIndexError: no generation is whole; nothing was changed.
+        IndexLockedError: a writer is at work.
+    """
+    directory = Path(directory)
+    before = ""
+    if (directory / CURRENT).exists():
+        with contextlib.suppress(CorruptIndexError):
+            before = read_current(directory)
+    if not (directory / GENERATIONS).is_dir():
+        raise IndexFormatError(f"{directory} holds no generations; give the folder of an index")
+    with writer_lock(directory / LOCK, str(directory)):
+        damaged: list[str] = []
+        for name in generation_names(directory):
+            if _is_whole(directory, name, deep):
+                if name != before:
+                    write_current(directory, name)
+                for each in damaged:
+                    remove_generation(directory / GENERATIONS / each)
+                return RepairReport(before, name, tuple(damaged))
+            damaged.append(name)
+    raise CorruptIndexError(
+        f"none of the {len(damaged)} generations of {directory} is whole; restore the index from a "
+        "copy, or build it again"
+    )
+
+
+def _is_whole(directory: Path, name: str, deep: bool) -> bool:
+    report = VerifyReport(directory, deep=deep)
+    try:
+        with open_named(directory, name) as generation:
+            _verify_generation(generation, report)
+    except (HybridError, OSError):
+        return False
+    return report.is_whole
