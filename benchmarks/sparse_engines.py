@@ -4,9 +4,11 @@
         --engines ours,scipy --json results.json
 
 Every engine runs in a process of its own; peers may need an interpreter of their own
-(``--python seismic=/path/to/python``). Recall is against the exact float32 ranking, a document of
-the same score as the k-th counting as found. ``exact`` says that an engine returned, on the first
-queries, the best scores that its own stored (perhaps rounded) weights allow.
+(``--python seismic=/path/to/python``). ``name@variant`` measures another way to search the same
+index: ours@exhaustive, pisa@block_max_maxscore, seismic@20:1.0 (query_cut:heap_factor). Recall is
+against the exact float32 ranking, a document of the same score as the k-th counting as found.
+``exact`` says that an engine returned, on the first queries, the best scores that its own stored
+(perhaps rounded) weights allow.
 """
 
 from __future__ import annotations
@@ -100,48 +102,57 @@ def measure(args: argparse.Namespace, data: Path) -> list[dict]:
     for kind, matrix in queries.items():
         save_npz(data / f"queries-{kind}.npz", matrix)
     pythons = dict(pair.split("=", 1) for pair in args.python)
-    workers = []
-    for name in args.engines:
+    workers: dict[str, Worker] = {}
+    for name in dict.fromkeys(engine.split("@")[0] for engine in args.engines):
         began = time.perf_counter()
         python = pythons.get(name, pythons.get(name.split("-")[0], sys.executable))
         try:
-            workers.append(Worker(name, python, data))
+            workers[name] = Worker(name, python, data)
         except RuntimeError as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
             continue
         print(f"{name} ready after {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    engines = [name for name in args.engines if name.split("@")[0] in workers]
     columns = documents.tocsc()
     postings = np.diff(columns.indptr)
     rows = []
     for kind, matrix in queries.items():
         touched = [int(postings[matrix[row].indices].sum()) for row in range(matrix.shape[0])]
         for k in args.k:
-            times: dict[str, list[list[float]]] = {worker.name: [] for worker in workers}
-            found: dict[str, list[list[int]]] = {worker.name: [] for worker in workers}
+            times: dict[str, list[list[float]]] = {name: [] for name in engines}
+            found: dict[str, list[list[int]]] = {name: [] for name in engines}
             peak: dict[str, float] = {}
             for sweep in range(args.sweeps + 1):  # the first sweep warms up and keeps the answers
-                swept: dict[str, list[float]] = {worker.name: [] for worker in workers}
+                swept: dict[str, list[float]] = {name: [] for name in engines}
                 for first in range(0, matrix.shape[0], CHUNK):
                     numbers = list(range(first, min(first + CHUNK, matrix.shape[0])))
-                    for worker in workers:
-                        answer = worker.ask(do="run", kind=kind, rows=numbers, k=k, keep=sweep == 0)
-                        swept[worker.name] += answer["times"]
-                        peak[worker.name] = answer["peak_rss_mb"]
+                    turn = first // CHUNK % len(engines)  # nobody is always first, or after one
+                    for name in engines[turn:] + engines[:turn]:
+                        base, _, variant = name.partition("@")
+                        answer = workers[base].ask(
+                            do="run",
+                            kind=kind,
+                            rows=numbers,
+                            k=k,
+                            keep=sweep == 0,
+                            variant=variant,
+                        )
+                        swept[name] += answer["times"]
+                        peak[name] = answer["peak_rss_mb"]
                         if sweep == 0:
-                            found[worker.name] += answer["found"]
+                            found[name] += answer["found"]
                 if sweep:
                     for name, values in swept.items():
                         times[name].append(values)
             truth = [top_scores(columns, matrix[row]) for row in range(matrix.shape[0])]
-            for worker in workers:
-                per_query = np.median(np.array(times[worker.name]), axis=0) * 1000
-                shares = [
-                    recall(truth[row], found[worker.name][row], k) for row in range(len(truth))
-                ]
+            for name in engines:
+                facts = workers[name.split("@")[0]].facts
+                per_query = np.median(np.array(times[name]), axis=0) * 1000
+                shares = [recall(truth[row], found[name][row], k) for row in range(len(truth))]
                 rows.append(
                     {
-                        "engine": worker.name,
-                        "version": worker.facts["version"],
+                        "engine": name,
+                        "version": facts["version"],
                         "docs": documents.shape[0],
                         "kind": kind,
                         "k": k,
@@ -149,9 +160,9 @@ def measure(args: argparse.Namespace, data: Path) -> list[dict]:
                         "p99_ms": round(float(np.percentile(per_query, 99)), 4),
                         "recall": round(float(np.mean(shares)), 4),
                         "exact": None,
-                        "build_s": round(worker.facts["build_s"], 2),
-                        "index_mb": round(worker.facts["index_mb"], 1),
-                        "peak_rss_mb": round(peak[worker.name], 0),
+                        "build_s": round(facts["build_s"], 2),
+                        "index_mb": round(facts["index_mb"], 1),
+                        "peak_rss_mb": round(peak[name], 0),
                         "mean_ms": round(float(per_query.mean()), 4),
                         "query_terms": round(matrix.nnz / matrix.shape[0], 1),
                         "postings": int(np.median(touched)),
@@ -161,7 +172,7 @@ def measure(args: argparse.Namespace, data: Path) -> list[dict]:
             answers.setdefault((kind, k), found)
     if not args.no_check:
         check(workers, queries, data, documents.shape, rows)
-    for worker in workers:
+    for worker in workers.values():
         worker.close()
     return rows
 
@@ -170,15 +181,15 @@ answers: dict[tuple[str, int], dict[str, list[list[int]]]] = {}
 
 
 def check(
-    workers: list[Worker],
+    workers: dict[str, Worker],
     queries: dict[str, csr_matrix],
     data: Path,
     shape: tuple[int, int],
     rows: list[dict],
 ) -> None:
     """Fill ``exact``: the scores returned are the best over the weights that the engine stores."""
-    for worker in workers:
-        mine = [row for row in rows if row["engine"] == worker.name]
+    for worker in workers.values():
+        mine = [row for row in rows if row["engine"].split("@")[0] == worker.name]
         if worker.name.startswith(("seismic", "faiss", "bm25s")):
             for row in mine:
                 row["exact"] = False if worker.name.startswith("seismic") else None
@@ -196,7 +207,7 @@ def check(
             fine = True
             for number in range(min(CHECKED, matrix.shape[0])):
                 scores = top_scores(stored, matrix[number])
-                nums = answers[row["kind"], row["k"]][worker.name][number]
+                nums = answers[row["kind"], row["k"]][row["engine"]][number]
                 fine &= recall(scores, nums, row["k"]) == 1.0
             row["exact"] = fine
         for part in ("data", "indices", "indptr"):

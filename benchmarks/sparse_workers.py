@@ -32,7 +32,7 @@ class Engine:
     """What a worker needs of an engine; ``stored`` are the weights that it scores with."""
 
     package = ""
-    exact_by_design = True
+    variant = ""
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
         """Index the documents; return the index's size in bytes."""
@@ -53,7 +53,6 @@ class Engine:
 class Ours(Engine):
     package = "hybrid-retrieval"
     options: ClassVar[dict[str, object]] = {}
-    path = "auto"
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
         from hybrid.indexes.inverted import InvertedIndex
@@ -77,16 +76,13 @@ class Ours(Engine):
         self.rows = {**getattr(self, "rows", {}), kind: rows}
 
     def search(self, kind: str, row: int, k: int) -> np.ndarray:
-        nums, _ = self.index.search(self.rows[kind][row], k, threads=1, path=self.path)
+        path = self.variant or "auto"
+        nums, _ = self.index.search(self.rows[kind][row], k, threads=1, path=path)
         return nums[0]
 
     def stored(self) -> tuple[csc_matrix, float]:
         every = np.arange(self.index.doc_count, dtype=np.int32)
         return self.index.documents(every).tocsc(), 0.0
-
-
-class OursExhaustive(Ours):
-    path = "exhaustive"
 
 
 class OursUnordered(Ours):
@@ -180,7 +176,6 @@ class Pisa(Engine):
     """PISA over 8-bit weights with one scale, block_simdbp; query weights are small integers."""
 
     package = "pyterrier_pisa"
-    algorithm = "maxscore"
     query_step = 1 / 20
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
@@ -238,7 +233,7 @@ class Pisa(Engine):
         found = np.empty(k, dtype=object)
         size = self.pisa.retrieve(
             self.context,
-            self.algorithm,
+            self.variant or "maxscore",
             [(0, self.rows[kind][row])],
             k=k,
             threads=1,
@@ -255,19 +250,10 @@ class Pisa(Engine):
         return self.columns, self.query_step
 
 
-class PisaBmm(Pisa):
-    algorithm = "block_max_maxscore"
-
-
-class PisaBmw(Pisa):
-    algorithm = "block_max_wand"
-
-
 class Seismic(Engine):
+    """Seismic with its default index; a variant is ``query_cut:heap_factor``."""
+
     package = "pyseismic-lsr"
-    exact_by_design = False
-    query_cut = 10
-    heap_factor = 0.9
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
         from seismic import SeismicDataset, SeismicIndex, get_seismic_string
@@ -280,10 +266,7 @@ class Seismic(Engine):
             span = slice(documents.indptr[row], documents.indptr[row + 1])
             dataset.add_document(str(row), self.names[documents.indices[span]], weights[span])
         began = time.perf_counter()
-        postings = max(1000, int(documents.shape[0] * 0.0035))
-        self.index = SeismicIndex.build_from_dataset(
-            dataset, n_postings=postings, num_threads=2, centroid_fraction=0.1, summary_energy=0.4
-        )
+        self.index = SeismicIndex.build_from_dataset(dataset, num_threads=2)
         self.build_s = time.perf_counter() - began
         self.index.save(str(folder / "seismic"))
         return directory_bytes(folder)
@@ -297,25 +280,16 @@ class Seismic(Engine):
 
     def search(self, kind: str, row: int, k: int) -> np.ndarray:
         terms, weights = self.rows[kind][row]
+        cut, factor = (self.variant or "10:0.9").split(":")
         hits = self.index.search(
             query_id="0",
             query_components=terms,
             query_values=weights,
             k=k,
-            query_cut=self.query_cut,
-            heap_factor=self.heap_factor,
+            query_cut=int(cut),
+            heap_factor=float(factor),
         )
         return np.array([int(hit[2]) for hit in hits], dtype=np.int64)
-
-
-class SeismicFast(Seismic):
-    query_cut = 6
-    heap_factor = 0.9
-
-
-class SeismicFine(Seismic):
-    query_cut = 20
-    heap_factor = 1.0
 
 
 class FaissDense(Engine):
@@ -341,18 +315,13 @@ class FaissDense(Engine):
 
 ENGINES: dict[str, type[Engine]] = {
     "ours": Ours,
-    "ours-exhaustive": OursExhaustive,
     "ours-unordered": OursUnordered,
     "ours-float32": OursFloat,
     "scipy": SciPy,
     "splade-index": SpladeIndex,
     "bm25s": Bm25s,
     "pisa": Pisa,
-    "pisa-bmm": PisaBmm,
-    "pisa-bmw": PisaBmw,
     "seismic": Seismic,
-    "seismic-fast": SeismicFast,
-    "seismic-fine": SeismicFine,
     "faiss-dense": FaissDense,
 }
 
@@ -397,6 +366,7 @@ def main() -> None:
             order = json.loads(line)
             if order["do"] == "run":
                 times, found = [], []
+                engine.variant = order["variant"]
                 for row in order["rows"]:
                     start = time.perf_counter()
                     nums = engine.search(order["kind"], row, order["k"])
