@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,16 +52,25 @@ class Search:
         trials: how many fusions Optuna proposes; 0 leaves it out.
         seed: of Optuna's sampler.
         sampler: "tpe" or "gp".
+        shrink: where given, makes the choice from few labels and a prior; see ``tune.prior``.
     """
 
     def __init__(
-        self, bench: Bench, space: Space, *, trials: int, seed: int = 0, sampler: str = "tpe"
+        self,
+        bench: Bench,
+        space: Space,
+        *,
+        trials: int,
+        seed: int = 0,
+        sampler: str = "tpe",
+        shrink: Callable[[Search, Queries], Fusion] | None = None,
     ) -> None:
         self.bench = bench
         self.space = space
         self.trials = trials
         self.seed = seed
         self.sampler = sampler
+        self.shrink = shrink
         self._curves: dict[Line, Curve] = {}
 
     def lines(self) -> list[Line]:
@@ -99,7 +108,10 @@ class Search:
             found.append(self._by_optuna(queries, found, seed))
         fusions = list({str(fusion): fusion for fusion in found}.values())
         best = max(fusions, key=lambda fusion: self.mean(fusion, queries))
-        return Choice(self._simplest(fusions, best, queries), best, len(fusions) + self.trials)
+        tried = len(fusions) + self.trials
+        if self.shrink is not None:
+            return Choice(self.shrink(self, queries), best, tried)
+        return Choice(self._simplest(fusions, best, queries), best, tried)
 
     def mean(self, fusion: Fusion, queries: Queries) -> float:
         """Return the mean measure of a fusion over ``queries``."""
@@ -118,13 +130,13 @@ class Search:
         for line in self.lines():
             alpha = self.curve(line).stable(queries)
             weights = [1 - alpha, alpha]
-            fusions.append(self._fusion(line, weights))
+            fusions.append(self.on_line(line, weights))
         return fusions
 
     def _on_simplex(self, queries: Queries) -> list[Fusion]:
         """Return one fusion of three or more branches a normalisation, by coordinate ascent."""
         return [
-            self._fusion(line, self._ascend(line, queries))
+            self.on_line(line, self._ascend(line, queries))
             for names in self.space.sets()
             if len(names) > 2
             for line in [Line("cc", norm, (), names) for norm in self.space.norms[:2]]
@@ -147,7 +159,8 @@ class Search:
                 weights[b] = alpha
         return [float(weight) for weight in weights]
 
-    def _fusion(self, line: Line, weights: list[float]) -> Fusion:
+    def on_line(self, line: Line, weights: list[float]) -> Fusion:
+        """Return the fusion at some weights of a line."""
         parameters = line.parameters
         return weighted_fusion(line.method, line.norm, parameters, line.names, weights, self.space)
 

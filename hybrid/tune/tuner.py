@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hybrid.fusion import Fusion, rrf, single
 from hybrid.pool import Pool
 from hybrid.tune.bench import Bench
 from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
+from hybrid.tune.prior import Prior, shrunk_choice
 from hybrid.tune.result import TuneResult
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
@@ -53,6 +55,7 @@ def tune(
     trials: int | None = None,
     space: Space | None = None,
     plan: Plan | None = None,
+    prior: Prior | None = None,
 ) -> TuneResult:
     """Return the fusion to use on queries like these, with the held-out evidence for it.
 
@@ -67,6 +70,7 @@ def tune(
         trials: overrides ``plan.trials``.
         space: what to choose from; everything the pool allows where None.
         plan: how much work to do.
+        prior: what other domains say, for few labels; ``learn_prior`` makes it.
 
     Raises:
         UsageError: fewer than 4 judged queries with candidates, an unknown measure, or a bad plan.
@@ -81,7 +85,10 @@ def tune(
         )
     bench = Bench(judged, measure)
     space = space or Space(pool.branches)
-    search = Search(bench, space, trials=plan.trials, seed=seed, sampler=plan.sampler)
+    shrink = None if prior is None else partial(shrunk_choice, prior=prior)
+    search = Search(
+        bench, space, trials=plan.trials, seed=seed, sampler=plan.sampler, shrink=shrink
+    )
     everything = np.arange(len(judged))
     choice = search.choose(everything)
     held_out = held_out_values(search, folds=plan.folds, repeats=plan.repeats, seed=seed)
@@ -89,7 +96,7 @@ def tune(
     judgment = decide(choice, held_out, baselines, seed=seed)
     curve: tuple[LearningPoint, ...] = ()
     if plan.curve:
-        quick = Search(bench, space, trials=0, seed=seed)
+        quick = Search(bench, space, trials=0, seed=seed, shrink=shrink)
         curve = learning_curve(quick, seed=seed)
     return TuneResult(
         fusion=judgment.fusion,
@@ -117,6 +124,9 @@ def tune(
             "sampler": plan.sampler,
             "depth": pool.depth,
             "branches": list(pool.branches),
+            "prior": None
+            if prior is None
+            else {"domains": prior.domains, "strength": prior.strength},
         },
     )
 

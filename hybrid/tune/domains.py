@@ -1,0 +1,131 @@
+"""Several domains: one fusion each, how each fares on the others, and one for unknown domains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import UsageError
+from hybrid.evaluate import judge
+from hybrid.fusion import Fusion
+from hybrid.pool import Pool
+from hybrid.tune.bench import Bench
+from hybrid.tune.result import TuneResult
+from hybrid.tune.search import Search
+from hybrid.tune.space import DEFAULT, Space
+from hybrid.tune.tuner import Plan, tune
+
+POOLED = "pooled"
+UNTUNED = "default"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A name, candidates and judgments."""
+
+    name: str
+    pool: Pool
+    qrels: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class DomainsResult:
+    """What tuning over several domains found.
+
+    Attributes:
+        results: domain to its own result.
+        pooled: the fusion for domains that are unknown: the best on the mean over domains.
+        rows: what was tuned on: each domain, then "pooled" and "default".
+        columns: what was measured on: each domain.
+        transfer: float64 (rows, columns). On the diagonal the held-out value of the domain's own
+            procedure; in the row "pooled" the value of a fusion pooled without that domain.
+    """
+
+    results: Mapping[str, TuneResult]
+    pooled: Fusion
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    transfer: NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON data."""
+        return {
+            "domains": {name: result.to_dict() for name, result in self.results.items()},
+            "pooled": str(self.pooled),
+            "transfer": {
+                row: dict(zip(self.columns, map(float, values), strict=True))
+                for row, values in zip(self.rows, self.transfer, strict=True)
+            },
+        }
+
+
+def tune_domains(
+    domains: Sequence[Domain],
+    measure: str = "nDCG@10",
+    *,
+    seed: int = 0,
+    plan: Plan | None = None,
+    space: Space | None = None,
+) -> DomainsResult:
+    """Return one tuned fusion a domain, the transfer between them, and the pooled one.
+
+    Raises:
+        UsageError: fewer than two domains, a name twice, or pools of other branches.
+    """
+    names = tuple(domain.name for domain in domains)
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise UsageError(f"domains {', '.join(names) or 'none'}: give two or more, each once")
+    branches = domains[0].pool.branches
+    if any(domain.pool.branches != branches for domain in domains):
+        raise UsageError("the domains have other branches; build each index with the same ones")
+    space = space or Space(branches)
+    results = {
+        d.name: tune(d.pool, d.qrels, measure, seed=seed, plan=plan, space=space) for d in domains
+    }
+    searches = {
+        d.name: Search(Bench(judge(d.pool, d.qrels), measure), space, trials=0, seed=seed)
+        for d in domains
+    }
+    rows = []
+    for name in names:
+        own = [search.bench.values(results[name].tuned).mean() for search in searches.values()]
+        own[names.index(name)] = results[name].held_out
+        rows.append(own)
+    others = {name: [s for n, s in searches.items() if n != name] for name in names}
+    rows.append([searches[n].bench.values(pooled_fusion(others[n])).mean() for n in names])
+    rows.append([search.bench.values(DEFAULT).mean() for search in searches.values()])
+    return DomainsResult(
+        results=results,
+        pooled=pooled_fusion(list(searches.values())),
+        rows=(*names, POOLED, UNTUNED),
+        columns=names,
+        transfer=np.array(rows, dtype=np.float64),
+    )
+
+
+def pooled_fusion(searches: Sequence[Search]) -> Fusion:
+    """Return the fusion of greatest mean over domains, each domain counting alike.
+
+    Considered are the baselines, every line at alpha 0, .01, ... 1, and where there are three
+    branches or more what each domain chose.
+    """
+    first = searches[0]
+    found = list(first.space.baselines().values())
+    lines = first.lines()
+    if lines:
+        grids = [np.stack([s.curve(line).grid.mean(axis=0) for line in lines]) for s in searches]
+        means = np.mean(grids, axis=0)
+        for row, line in enumerate(lines):
+            alpha = float(np.argmax(means[row])) / (means.shape[1] - 1)
+            found.append(first.on_line(line, [1 - alpha, alpha]))
+    if len(first.space.branches) > 2:
+        found += [s.choose(np.arange(len(s.bench.judged))).fusion for s in searches]
+
+    def macro(fusion: Fusion) -> float:
+        return float(np.mean([search.bench.values(fusion).mean() for search in searches]))
+
+    return max(found, key=macro)
