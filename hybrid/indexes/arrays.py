@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from numpy.typing import NDArray
 from hybrid.errors import CorruptIndexError
 
 _HEADER = 128
+_LONGEST_HEADER = 512
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<|][a-z][0-9]+)', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>(?:[0-9]{1,18},?(?: [0-9]{1,18},?)*)?)\),? ?\} *\n",
+    re.DOTALL,
+)
 
 
 class ArrayWriter:
@@ -63,21 +70,33 @@ class ArrayWriter:
 def open_array(path: Path, dtype: Any, shape: tuple[int | None, ...]) -> NDArray[Any]:
     """Return a read-only memory map of a .npy file of this type and shape (None: any length).
 
+    The header is read by its own strict rule: NumPy's evaluates it as Python text, and fails on a
+    bad one with whatever that gives.
+
     Raises:
         CorruptIndexError: not such an array, or a file longer or shorter than its header says.
     """
+    wanted = np.dtype(dtype)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
-        raise CorruptIndexError(f"{path} is not a readable array: {error}") from error
-    fits = len(array.shape) == len(shape) and all(
-        wanted is None or wanted == found for wanted, found in zip(shape, array.shape, strict=True)
+        with path.open("rb") as file:
+            start = file.read(_LONGEST_HEADER)
+        size = path.stat().st_size
+    except OSError as error:
+        raise CorruptIndexError(f"{path} cannot be read: {error}") from error
+    match = _NPY.match(start)
+    if match is None or 10 + int.from_bytes(start[8:10], "little") != match.end():
+        raise CorruptIndexError(f"{path} is no array in C order of NumPy's format 1.0")
+    found = tuple(int(each) for each in match["shape"].replace(b" ", b"").split(b",") if each)
+    fits = len(found) == len(shape) and all(
+        each is None or each == length for each, length in zip(shape, found, strict=True)
     )
-    if array.dtype != np.dtype(dtype) or not fits or not array.flags.c_contiguous:
+    if match["dtype"].decode() != wanted.str or not fits:
         raise CorruptIndexError(
-            f"{path} holds {array.dtype} {array.shape}; {np.dtype(dtype)} {shape} was expected"
+            f"{path} holds {match['dtype'].decode()} {found}; {wanted.str} {shape} was expected"
         )
-    if array.size and array.offset + array.nbytes != os.path.getsize(path):
-        raise CorruptIndexError(f"{path} has bytes after its array")
-    # A plain array over the same map: NumPy's memmap subclass costs time at every slice.
-    return np.asarray(array).view(np.ndarray)
+    if size != match.end() + prod(found) * wanted.itemsize:
+        raise CorruptIndexError(f"{path} has {size} bytes, not those of an array {found}")
+    if size == match.end():
+        return np.empty(found, dtype=wanted)
+    # A plain array over the map: NumPy's memmap subclass costs time at every slice.
+    return np.memmap(path, wanted, "r", match.end(), found).view(np.ndarray)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes import approximate, scan
+from hybrid.indexes import neighbours, scan
 from hybrid.indexes.arrays import ArrayWriter, open_array
 from hybrid.kernels import dense
 
@@ -40,7 +40,7 @@ class VectorIndex:
         vectors: Floats,
         largest_norm: float,
         kind: Kind = "flat",
-        candidates: approximate.Candidates | None = None,
+        candidates: neighbours.Candidates | None = None,
     ) -> None:
         self._vectors = vectors
         self._largest_norm = largest_norm
@@ -92,9 +92,9 @@ class VectorIndex:
             count = writer.count
         written = open_array(directory / VECTORS, np.float32, (count, dimension))
         if kind == "ivf":
-            approximate.build_lists(written, directory, seed=seed)
+            neighbours.build_lists(written, directory, seed=seed)
         elif kind == "hnsw":
-            approximate.build_graph(written, directory, seed=seed)
+            neighbours.build_graph(written, directory, seed=seed)
         description = {
             "kind": kind,
             "count": count,
@@ -114,11 +114,11 @@ class VectorIndex:
         description = _described(directory / DESCRIPTION)
         shape = (description["count"], description["dimension"])
         vectors = open_array(directory / VECTORS, np.float32, shape)
-        candidates: approximate.Candidates | None = None
+        candidates: neighbours.Candidates | None = None
         if description["kind"] == "ivf":
-            candidates = approximate.ListCandidates(directory, *shape)
+            candidates = neighbours.ListCandidates(directory, *shape)
         elif description["kind"] == "hnsw":
-            candidates = approximate.GraphCandidates(directory, vectors)
+            candidates = neighbours.GraphCandidates(directory, vectors)
         return VectorIndex(vectors, description["largest_norm"], description["kind"], candidates)
 
     def use_torch(self, device: str) -> None:
