@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError
+from hybrid.indexes import approximate
+from hybrid.indexes.approximate import Approximation
 from hybrid.indexes.postings_build import FORMAT, Weights, write_index
 from hybrid.kernels import assembly, pruning, rows, tiles, topk
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Order = Literal["auto", "none", "cluster"]
-Path_ = Literal["auto", "exhaustive", "pruned"]
+SearchPath = Literal["auto", "exhaustive", "pruned"]
+SAMPLED = 64
 REORDER_FROM = 20_000
 
 
@@ -47,6 +50,7 @@ class SparseBuildReport:
     size_bytes: int
     order_seconds: float
     seconds: float
+    approximations: tuple[Approximation, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dictionary for JSON."""
@@ -104,6 +108,7 @@ class InvertedIndex:
         threads: int = 0,
         head_fill: float = 0.5,
         scales: Floats | None = None,
+        sample: csr_matrix | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> SparseBuildReport:
         """Write the index files into an existing empty directory and return what they hold.
@@ -122,6 +127,8 @@ class InvertedIndex:
             head_fill: a term with postings in this share of the tiles gets block maxima.
             scales: float32 (vocabulary_size,), those of an index whose documents must get the same
                 codes here; a weight above 255 of them is cut. Default: from the largest weights.
+            sample: queries to measure approximate search on; if None, documents cut to their
+                heaviest terms.
             progress: called with the number of newly read documents.
 
         Raises:
@@ -150,7 +157,17 @@ class InvertedIndex:
             progress=progress,
             given_scales=scales,
         )
-        return SparseBuildReport(**described)
+        table: list[Approximation] = []
+        if described["order"] == "cluster":
+            index = InvertedIndex.open(directory)
+            if sample is None:
+                chosen = np.random.default_rng(seed).integers(0, index.doc_count, SAMPLED)
+                sample = approximate.sample_queries(index.documents(chosen.astype(np.int32)))
+            table = index._approximations(sample, threads)
+            path = directory / "sparse.json"
+            stored = json.loads(path.read_text()) | {"approximations": [asdict(x) for x in table]}
+            path.write_text(json.dumps(stored, indent=1) + "\n")
+        return SparseBuildReport(**described, approximations=tuple(table))
 
     @staticmethod
     def open(directory: Path) -> InvertedIndex:
@@ -188,7 +205,8 @@ class InvertedIndex:
         *,
         threads: int = 0,
         subset: Ints | None = None,
-        path: Path_ = "auto",
+        recall: float = 1.0,
+        path: SearchPath = "auto",
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
 
@@ -199,7 +217,14 @@ class InvertedIndex:
             k: at least 1; may exceed the number of documents.
             threads: queries answered at once; 0 means one a core. Changes no bit of the result.
             subset: search only these doc_nums, ascending int32.
+            recall: 1.0 is exact. Under 1 the search may miss hits: it skips as much as kept this
+                recall of the top 10 on the queries sampled at build (see ``approximations``); what
+                it returns still has exact scores.
             path: ``auto`` lets the planner choose; all paths return the same bits.
+
+        Raises:
+            UsageError: k under 1, a doc_num that does not exist, weights that are negative or of
+                another width, a recall outside (0, 1].
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
@@ -214,31 +239,48 @@ class InvertedIndex:
         depth = min(k, self.doc_count if subset is None else len(subset))
         if not depth:
             return nums, values
+        shrink = approximate.shrink_for(recall, self.approximations)
         if subset is not None:
             within = np.sort(self._place[subset])
             within_nums = self._postings.order[within]
 
         def answer(row: int) -> None:
             terms, weights = _row(queries, row)
+            out = nums[row, :depth], bits[row, :depth]
             if subset is not None:
                 scores = np.empty(len(within), dtype=np.float32)
                 tiles.score_places(self._postings, terms, weights, within, scores)
-                topk.select(scores, within_nums, nums[row, :depth], bits[row, :depth])
+                topk.select(scores, within_nums, *out)
             elif path == "pruned" or (path == "auto" and self._pays(terms, depth)):
-                pruning.search(
-                    self._postings,
-                    terms,
-                    weights,
-                    1.0,
-                    nums[row, :depth],
-                    bits[row, :depth],
-                    np.empty(1, dtype=np.int64),
-                )
+                pruning.search(self._postings, terms, weights, shrink, *out)
             else:
-                tiles.search(self._postings, terms, weights, nums[row, :depth], bits[row, :depth])
+                tiles.search(self._postings, terms, weights, *out)
 
         _each(answer, count, threads)
         return nums, values
+
+    @property
+    def approximations(self) -> list[Approximation]:
+        """The recall of approximate search, measured at build; empty where there is none."""
+        return [Approximation(**entry) for entry in self._described.get("approximations", [])]
+
+    def _approximations(self, queries: csr_matrix, threads: int) -> list[Approximation]:
+        queries = _checked(queries, self.vocabulary_size, "query")
+
+        def search(queries: csr_matrix, k: int, shrink: float) -> tuple[Ints, Floats]:
+            count = queries.shape[0]
+            nums = np.full((count, k), -1, dtype=np.int32)
+            values = np.full((count, k), -np.inf, dtype=np.float32)
+            depth = min(k, self.doc_count)
+
+            def answer(row: int) -> None:
+                out = nums[row, :depth], values.view(np.int32)[row, :depth]
+                pruning.search(self._postings, *_row(queries, row), shrink, *out)
+
+            _each(answer, count, threads)
+            return nums, values
+
+        return approximate.measure(search, queries)
 
     def _pays(self, terms: Ints, k: int) -> bool:
         """Return whether pruning is expected to be faster than an exhaustive search.

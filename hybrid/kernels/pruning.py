@@ -18,6 +18,7 @@ from hybrid.kernels import topk
 from hybrid.kernels.tiles import (
     BLOCK,
     RANGE,
+    SWEEP_SHARE,
     TILE,
     WINDOW,
     Postings,
@@ -30,7 +31,6 @@ from hybrid.kernels.tiles import (
 
 BATCH = 32
 BUCKETS = 512
-SWEEP_SHARE = 4  # scoring a tile within a window costs about a quarter of picking it
 
 
 @njit(cache=True, nogil=True)
@@ -132,8 +132,8 @@ def sweep(
     k: int,
     keys: NDArray[np.uint64],
     state: NDArray[np.int64],
-) -> int:
-    """Score every tile whose bound reaches the floor, in order; return how many were scored.
+) -> None:
+    """Offer the hits of every tile whose bound reaches the floor, in order.
 
     A window of tiles is scored whole when one of them is wanted: cheaper by tile than picking.
     """
@@ -146,7 +146,6 @@ def sweep(
     floor = floor_bits.view(np.float32)
     cursors = np.empty(len(terms), dtype=np.int64)
     ends = np.empty(len(terms), dtype=np.int64)
-    scored = 0
     for part in range((n + RANGE - 1) // RANGE):
         if not enter_range(postings, terms, part, cursors, ends):
             continue
@@ -159,7 +158,6 @@ def sweep(
             if not wanted:
                 continue
             add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
-            scored += last - first
             for tile in range(first, last):
                 if tile_bounds[tile] >= floor[0]:
                     start = (tile - first) * TILE
@@ -168,7 +166,6 @@ def sweep(
             if state[0] >= k + (k >> 2) + 16:
                 topk.tighten(k, keys, state)
                 floor_bits[0] = state[1]
-    return scored
 
 
 @njit(cache=True, nogil=True)
@@ -179,18 +176,15 @@ def search(
     shrink: float,
     out_nums: NDArray[np.int32],
     out_bits: NDArray[np.int32],
-    visited: NDArray[np.int64],
 ) -> int:
     """Fill (k,) with the best hits; return how many there are.
 
     With ``shrink`` 1 the result is that of an exhaustive search. Under 1 every bound is multiplied
-    by it: tiles are skipped that could, but probably do not, hold a hit. ``visited`` (1,) receives
-    the number of tiles scored.
+    by it: tiles are skipped that could, but probably do not, hold a hit.
     """
     n = len(postings.order)
     k = len(out_nums)
     tile_count = (n + TILE - 1) // TILE
-    visited[0] = 0
     block_bounds = np.empty(tile_count * (TILE // BLOCK), dtype=np.float32)
     bound(postings, terms, weights, block_bounds)
     # A float32 sum of m products is within m + 1 roundings of the true one, on both sides.
@@ -235,7 +229,6 @@ def search(
             if size == 0:
                 continue
             add_tiles(postings, terms, weights, table, batch[:size], scores)
-            visited[0] += size
             for slot in range(size):
                 first = batch[slot] * TILE
                 start = slot * TILE
@@ -250,6 +243,6 @@ def search(
         if left == 0:
             break
         if left * SWEEP_SHARE > tile_count:
-            visited[0] += sweep(postings, terms, weights, table, tile_bounds, k, keys, state)
+            sweep(postings, terms, weights, table, tile_bounds, k, keys, state)
             break
     return topk.ranking(keys, state[0], out_nums, out_bits)

@@ -24,7 +24,8 @@ from hybrid.kernels import topk
 RANGE = 65536
 TILE = 256
 BLOCK = 64
-WINDOW = 32  # tiles whose scores fit the first-level cache
+WINDOW = 32  # tiles whose scores fit the first-level cache; divides the tiles of a range
+SWEEP_SHARE = 4  # scoring a tile within a window costs about a quarter of picking it
 
 
 class Postings(NamedTuple):
@@ -272,26 +273,42 @@ def score_places(
     places: NDArray[np.int32],
     out: NDArray[np.float32],
 ) -> None:
-    """Fill ``out`` with the scores of the documents at ``places``, which ascend."""
+    """Fill ``out`` with the scores of the documents at ``places``, which ascend.
+
+    Only tiles that hold one of them are scored, one by one where they are few in a window.
+    """
     table = lookups(postings, terms, weights)
-    batch = np.empty(64, dtype=np.int32)
-    scores = np.empty(64 * TILE, dtype=np.float32)
+    scores = np.empty(WINDOW * TILE, dtype=np.float32)
+    touched = np.empty(WINDOW, dtype=np.int32)
+    cursors = np.empty(len(terms), dtype=np.int64)
+    ends = np.empty(len(terms), dtype=np.int64)
+    per_range = RANGE // TILE
+    tile_count = (len(postings.order) + TILE - 1) // TILE
+    part = -1
     done = 0
     while done < len(places):
+        first = places[done] // TILE // WINDOW * WINDOW
+        last = min(first + WINDOW, tile_count)
         count = 0
         end = done
-        while end < len(places):
+        while end < len(places) and places[end] < last * TILE:
             tile = places[end] // TILE
-            if count == 0 or tile != batch[count - 1]:
-                if count == 64:
-                    break
-                batch[count] = tile
+            if count == 0 or tile != touched[count - 1]:
+                touched[count] = tile
                 count += 1
             end += 1
-        add_tiles(postings, terms, weights, table, batch[:count], scores)
-        slot = 0
-        for position in range(done, end):
-            while batch[slot] != places[position] // TILE:
-                slot += 1
-            out[position] = scores[slot * TILE + places[position] % TILE]
+        if count * SWEEP_SHARE > last - first:
+            if first // per_range != part:
+                part = first // per_range
+                enter_range(postings, terms, part, cursors, ends)
+            add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
+            for position in range(done, end):
+                out[position] = scores[places[position] - first * TILE]
+        else:
+            add_tiles(postings, terms, weights, table, touched[:count], scores)
+            slot = 0
+            for position in range(done, end):
+                while touched[slot] != places[position] // TILE:
+                    slot += 1
+                out[position] = scores[slot * TILE + places[position] % TILE]
         done = end
