@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.corpus import Source
-from hybrid.errors import CorpusError
-from hybrid.evaluate import Evaluation, evaluate
+from hybrid.errors import CorpusError, UsageError
+from hybrid.evaluate import Evaluation, evaluate, unmet_expectations
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
 from hybrid.pool import Pool
 from hybrid.qrels import Qrels
@@ -62,8 +62,33 @@ class SystemsReport:
         return self.systems[0].evaluation.measures
 
     def system(self, name: str) -> System:
-        """Return a system by name."""
-        return next(system for system in self.systems if system.name == name)
+        """Return a system by name.
+
+        Raises:
+            UsageError: there is no such system.
+        """
+        for system in self.systems:
+            if system.name == name:
+                return system
+        raise UsageError(
+            f"system {name!r} was not evaluated; these were: "
+            f"{', '.join(system.name for system in self.systems)}"
+        )
+
+    def unmet(self, expectations: Sequence[str], *, tolerance: float = 0.0005) -> list[str]:
+        """Return one line for each of ``expectations`` that is not met.
+
+        Args:
+            expectations: ``system:measure=value``.
+            tolerance: how far a measure may be off.
+        """
+        lines = []
+        for text in expectations:
+            name, _, expected = text.partition(":")
+            found = self.system(name).evaluation.aggregates
+            unmet = unmet_expectations(found, [expected], tolerance=tolerance)
+            lines += [f"{name}: {line}" for line in unmet]
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON data: ``systems`` maps a name to its measures."""

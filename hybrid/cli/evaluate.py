@@ -34,6 +34,11 @@ def evaluate(
     queries: Queries = None,
     qrels: QrelsFile = None,
     skip_bad: SkipBad = False,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(help="SYSTEM:MEASURE=VALUE that must be met, such as dense:nDCG@10=0.6451"),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="how far an expectation may be off")] = 0.0005,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Evaluate each branch, reciprocal rank fusion and the tuned fusion on judged queries."""
@@ -56,5 +61,10 @@ def evaluate(
         result.write_per_query(per_query)
     if as_json:
         print_json(result.to_dict())
-        return
-    out.print(systems_table(result))
+    else:
+        out.print(systems_table(result))
+    unmet = result.unmet(expect or [], tolerance=tolerance)
+    for line in unmet:
+        err.print(f"expectation not met: {line}", markup=False)
+    if unmet:
+        raise typer.Exit(1)

@@ -1,0 +1,80 @@
+"""``hybrid add``, ``delete`` and ``compact``: an index that lives, each change one commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hybrid.cli.app import app, err, example, out
+from hybrid.cli.progress import progress_bars
+from hybrid.cli.sources import Encoding, IdColumn, SkipBad, TextColumn, TitleColumn
+
+if TYPE_CHECKING:
+    from hybrid.living import ChangeReport
+
+
+@app.command(epilog=example("hybrid add my.idx new.jsonl --update"))
+def add(
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    source: Annotated[str, typer.Argument(help="the new documents, as for build")],
+    update: Annotated[
+        bool, typer.Option(help="let a document replace the one that has its id")
+    ] = False,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
+    title_column: TitleColumn = None,
+    encoding: Encoding = "utf-8",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Encode the documents of a source and add them, all or none."""
+    from hybrid.corpus import SourceOptions, open_source
+    from hybrid.retrieve import open_index
+
+    columns = SourceOptions(
+        id_column=id_column,
+        text_column=text_column,
+        title_column=title_column,
+        encoding=encoding,
+        skip_bad=skip_bad,
+    )
+    documents = open_source(source, options=columns).documents()
+    with open_index(index) as opened, progress_bars(err) as start:
+        change = opened.update if update else opened.add
+        report = change(documents, progress=start)
+    _print(index, report)
+
+
+@app.command(epilog=example("hybrid delete my.idx doc-17 doc-42"))
+def delete(
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    doc_ids: Annotated[list[str], typer.Argument(help="ids of the documents to delete")],
+    ignore_missing: Annotated[
+        bool, typer.Option(help="pass over ids that the index does not have")
+    ] = False,
+) -> None:
+    """Delete documents by id; their space is freed by compact."""
+    from hybrid.retrieve import open_index
+
+    with open_index(index) as opened:
+        report = opened.delete(doc_ids, ignore_missing=ignore_missing)
+    _print(index, report)
+
+
+@app.command(epilog=example("hybrid compact my.idx"))
+def compact(index: Annotated[Path, typer.Argument(help="index folder")]) -> None:
+    """Make all segments one, without deleted documents, and fit BM25 anew."""
+    from hybrid.retrieve import open_index
+
+    with open_index(index) as opened, progress_bars(err) as start:
+        report = opened.compact(progress=start)
+    _print(index, report)
+
+
+def _print(index: Path, report: ChangeReport) -> None:
+    out.print(
+        f"{index}: {report.added:,} added, {report.replaced:,} replaced, {report.deleted:,} "
+        f"deleted; {report.document_count:,} documents in {report.segments} segments",
+        markup=False,
+    )

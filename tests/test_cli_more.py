@@ -1,0 +1,114 @@
+"""The commands around the main job: changes, verification, copies, plain runs, models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hybrid.run import Run
+from tests.conftest import DOCUMENTS
+from tests.test_cli import Command, hybrid_command
+
+__all__ = ["hybrid_command"]
+
+
+def new_documents(path: Path, *doc_ids: str) -> Path:
+    rows = [{"_id": doc_id, "text": "merge a queue of sockets"} for doc_id in doc_ids]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_add_update_delete_compact(
+    hybrid_command: Command, tiny_copy: Path, tmp_path: Path
+) -> None:
+    source = new_documents(tmp_path / "new.jsonl", "asyncio.Queue")
+    status, out, err = hybrid_command("add", tiny_copy, source)
+    assert status == 0, err
+    assert f"1 added, 0 replaced, 0 deleted; {len(DOCUMENTS) + 1} documents in 2" in out
+    status, _, err = hybrid_command("add", tiny_copy, source)
+    assert status == 1
+    assert "in the index already" in err
+    _, out, _ = hybrid_command("add", tiny_copy, source, "--update")
+    assert "0 added, 1 replaced" in out
+    _, out, _ = hybrid_command("search", tiny_copy, "queue socket", "-k", "1", "--fusion", "dense")
+    _, out, _ = hybrid_command("delete", tiny_copy, "asyncio.Queue", "re.match")
+    assert f"2 deleted; {len(DOCUMENTS) - 1} documents" in out
+    status, _, err = hybrid_command("delete", tiny_copy, "re.match")
+    assert status == 1
+    assert "no document 're.match'" in err
+    _, out, _ = hybrid_command("compact", tiny_copy)
+    assert f"{len(DOCUMENTS) - 1} documents in 1 segments" in out
+
+
+def test_verify_finds_a_flipped_byte_and_repair_goes_back(
+    hybrid_command: Command, tiny_copy: Path, tmp_path: Path
+) -> None:
+    status, out, _ = hybrid_command("verify", tiny_copy, "--deep")
+    assert status == 0
+    assert "whole" in out
+    hybrid_command("add", tiny_copy, new_documents(tmp_path / "new.jsonl", "x"))
+    newest = max((tiny_copy / "generations").iterdir(), key=lambda folder: folder.name)
+    path = next(path for path in (newest / "segments" / "000002").rglob("*.npy"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    status, out, _ = hybrid_command("verify", tiny_copy, "--json")
+    assert status == 1
+    assert any(path.name in problem for problem in json.loads(out)["problems"])
+    status, _, err = hybrid_command("verify", tiny_copy, "--repair")
+    assert status == 0, err
+    _, out, _ = hybrid_command("info", tiny_copy, "--json")
+    assert json.loads(out)["documents"] == len(DOCUMENTS)
+
+
+def test_snapshot_and_restore(hybrid_command: Command, tiny_index: Path, tmp_path: Path) -> None:
+    assert hybrid_command("snapshot", tiny_index, tmp_path / "copy")[0] == 0
+    assert hybrid_command("restore", tmp_path / "copy", tmp_path / "back")[0] == 0
+    query = ("merge sorted lists", "-k", "3", "--json")
+    expected = hybrid_command("search", tiny_index, *query)[1]
+    assert hybrid_command("search", tmp_path / "back", *query)[1] == expected
+    status, _, err = hybrid_command("snapshot", tiny_index, tmp_path / "copy")
+    assert status == 1
+    assert "exists" in err
+
+
+def test_fuse_and_compare_plain_runs(hybrid_command: Command, tmp_path: Path) -> None:
+    Run.from_dict({"q": {"a": 2.0, "b": 1.0}}).write_trec(tmp_path / "one.trec")
+    Run.from_dict({"q": {"b": 2.0, "c": 1.0}}).write_trec(tmp_path / "two.trec")
+    runs = (tmp_path / "one.trec", tmp_path / "two.trec")
+    status, _, err = hybrid_command("fuse", *runs, "-o", tmp_path / "fused.trec")
+    assert status == 0, err
+    fused = Run.read_trec(tmp_path / "fused.trec")
+    assert fused.doc_ids("q")[0] == "b"
+    assert fused.scores("q")[0] == pytest.approx(1 / 62 + 1 / 61, rel=1e-6)
+    (tmp_path / "qrels").write_text("q 0 b 1\n")
+    status, out, err = hybrid_command(
+        "compare", *runs, "--qrels", tmp_path / "qrels", "--measures", "RR@10"
+    )
+    assert status == 0, err
+    assert "0.5000" in out
+    assert "1.0000" in out
+
+
+def test_expectation_fails_the_command(
+    hybrid_command: Command, tiny_index: Path, beir_folder: Path
+) -> None:
+    command = ("evaluate", tiny_index, beir_folder, "--measures", "RR@10", "--json")
+    _, out, _ = hybrid_command(*command)
+    value = json.loads(out)["systems"]["bm25"]["RR@10"]
+    assert hybrid_command(*command, "--expect", f"bm25:RR@10={value:.4f}")[0] == 0
+    status, out, err = hybrid_command(*command, "--expect", f"bm25:RR@10={value - 0.1:.4f}")
+    assert status == 1
+    assert "expectation not met: bm25: RR@10 is" in " ".join(err.split())
+
+
+def test_models_are_listed_and_exported(
+    hybrid_command: Command, tiny_dense: Path, tmp_path: Path
+) -> None:
+    _, out, _ = hybrid_command("models", "list")
+    assert "builtin:minilm" in out
+    assert hybrid_command("models", "export", tiny_dense, tmp_path / "model")[0] == 0
+    assert (tmp_path / "model" / "modules.json").is_file()
+    assert hybrid_command("models", "export", tiny_dense, tmp_path / "model")[0] == 1
