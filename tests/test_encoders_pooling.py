@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hybrid.encoders import load_dense, load_sparse
-from hybrid.encoders.pooling import SpladeHead, splade_head
+from hybrid.encoders.mlm import MlmRoute, mlm_route
 from hybrid.errors import UsageError
 
 TEXTS = ["merge sorted lists", "heap", "open a file path and read json in a thread", "seed ?"]
@@ -40,7 +40,7 @@ def test_blocks_and_screening_equal_the_model(
     model, modules, features = head_and_features(tiny_sparse, bias)
     with torch.inference_mode():
         expected = model(dict(features))["sentence_embedding"].numpy()
-        found = SpladeHead(*modules, screen=screen)(features).numpy()
+        found = MlmRoute(*modules, screen=screen)(features).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     active = (expected > 0).mean()
     assert 0 < active < 1 or bias in (-9.0, 2.0)
@@ -51,8 +51,8 @@ def test_screening_finds_the_same_terms_as_float32(tiny_sparse: Path) -> None:
 
     _, modules, features = head_and_features(tiny_sparse, bias=-2.0)
     with torch.inference_mode():
-        exact = SpladeHead(*modules, screen=False)(features)
-        screened = SpladeHead(*modules, screen=True)(features)
+        exact = MlmRoute(*modules, screen=False)(features)
+        screened = MlmRoute(*modules, screen=True)(features)
     assert torch.equal(exact > 0, screened > 0)
 
 
@@ -62,8 +62,8 @@ def test_terms_that_can_never_be_active_are_left_out(tiny_sparse: Path) -> None:
     model, modules, features = head_and_features(tiny_sparse, bias=0.0)
     with torch.no_grad():
         modules[0].model.get_output_embeddings().bias[10:] = -1e4
-    head = SpladeHead(*modules)
-    assert head._rows.tolist() == [*range(1, 10)]  # the row of [PAD] is all zeros
+    head = MlmRoute(*modules, screen=True)
+    assert head._largest.rows.tolist() == [*range(1, 10)]  # the row of [PAD] is all zeros
     with torch.inference_mode():
         found = head(features).numpy()
         expected = model(dict(features))["sentence_embedding"].numpy()
@@ -78,8 +78,8 @@ def test_long_hidden_states_bring_every_row_back(
 
     monkeypatch.setattr("hybrid.encoders.pooling.NORM_LIMIT", 0.5)
     model, modules, features = head_and_features(tiny_sparse, bias=-3.0)
-    head = SpladeHead(*modules)
-    assert len(head._rows) < head.size
+    head = MlmRoute(*modules, screen=True)
+    assert len(head._largest.rows) < len(head._bias)
     with torch.inference_mode():
         found = head(features).numpy()
         expected = model(dict(features))["sentence_embedding"].numpy()
@@ -93,7 +93,7 @@ def test_the_model_is_left_as_it_was(tiny_sparse: Path) -> None:
     model, modules, features = head_and_features(tiny_sparse, bias=0.0)
     with torch.inference_mode():
         before = model(dict(features))["sentence_embedding"]
-        SpladeHead(*modules)(features)
+        MlmRoute(*modules)(features)
         after = model(dict(features))["sentence_embedding"]
     assert torch.equal(before, after)
 
@@ -103,7 +103,7 @@ def test_a_model_that_computes_otherwise_keeps_its_own_way(tiny_sparse: Path) ->
     from sentence_transformers import SparseEncoder
 
     model = SparseEncoder(str(tiny_sparse), device="cpu")
-    assert splade_head(model, "document") is not None
+    assert mlm_route(model, "document") is not None
     decoder = model[0].model.get_output_embeddings()
     with torch.no_grad():
         decoder.bias.fill_(1.0)
@@ -111,7 +111,39 @@ def test_a_model_that_computes_otherwise_keeps_its_own_way(tiny_sparse: Path) ->
     model[0].model.register_forward_hook(
         lambda module, given, output: type(output)(logits=output.logits * 3)
     )
-    assert splade_head(model, "document") is None
+    assert mlm_route(model, "document") is None
+
+
+@pytest.mark.parametrize("architecture", ["DistilBert", "Roberta", "ModernBert"])
+def test_other_architectures_are_taken_apart(
+    tiny_bert: Path, tmp_path: Path, architecture: str
+) -> None:
+    import torch
+    import transformers
+    from sentence_transformers import SparseEncoder
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_bert)
+    sizes = {
+        "DistilBert": {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32},
+        "Roberta": {
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+    }
+    sizes["ModernBert"] = sizes["Roberta"]
+    config = getattr(transformers, f"{architecture}Config")(
+        vocab_size=len(tokenizer), pad_token_id=0, **sizes[architecture]
+    )
+    torch.manual_seed(1)
+    getattr(transformers, f"{architecture}ForMaskedLM")(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = SparseEncoder(str(tmp_path), device="cpu")
+    assert mlm_route(model, "document") is not None
+    expected = model.encode_document(TEXTS, convert_to_sparse_tensor=False).numpy()
+    found = load_sparse(str(tmp_path), device="cpu").encode_documents(TEXTS).toarray()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_bfloat16_is_close_and_named(tiny_sparse: Path, tiny_dense: Path) -> None:

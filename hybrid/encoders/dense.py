@@ -16,7 +16,7 @@ from hybrid.errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TOKEN_BUDGET = {"cpu": 4096, "cuda": 65536}
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 65536}
 
 
 class TransformerEncoder:

@@ -14,7 +14,7 @@ import numpy as np
 from hybrid.encoders.batching import CHUNK, token_batches
 from hybrid.encoders.loading import EncoderOptions, prompts
 from hybrid.encoders.locate import ModelFolder
-from hybrid.encoders.pooling import splade_head
+from hybrid.encoders.mlm import mlm_routes
 from hybrid.encoders.protocol import Fingerprint, Progress
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class SpladeEncoder:
             model.device.type, TOKEN_BUDGET["cpu"]
         )
         self.vocabulary = _vocabulary(model)
-        self._heads = {task: splade_head(model, task) for task in ("document", "query")}
+        self._routes = mlm_routes(model)
         self._terms = frozenset(self.vocabulary)
 
     @property
@@ -118,14 +118,14 @@ class SpladeEncoder:
         return stacked[np.argsort(np.concatenate([done, missing]), kind="stable")]
 
     def _weights(self, features: dict[str, Any], task: str) -> csr_matrix:
-        """Return the weights of one batch, through the head where it can be taken apart."""
+        """Return the weights of one batch, through its route where that can be taken apart."""
         import torch
 
         top = self._model.max_active_dims
-        head = self._heads[task]
+        route = self._routes[task]
         with torch.inference_mode():
-            if head is not None:
-                return to_csr(head(features, self._options.products(self._model.device)), top)
+            if route is not None:
+                return to_csr(route(features, self._options.products(self._model.device)), top)
             extra = {} if top is None else {"max_active_dims": top}
             with self._options.products(self._model.device):
                 found = self._model(features, task=task, **extra)["sentence_embedding"]
