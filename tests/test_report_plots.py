@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from hybrid.errors import UsageError
+from hybrid.evaluate import evaluate, judge
+from hybrid.fusion import Fusion, fuse, rank
+from hybrid.report.fusions import every_fusion, fusion_table
+from hybrid.report.samples import made_domain, small_collection
+from hybrid.tune import Plan, Space, tune, tune_domains
+from hybrid.tune.bench import Bench
+from hybrid.tune.search import Search
+from tests.made_pools import random_pool, random_qrels
+
+pytest.importorskip("matplotlib")
+from hybrid.report import plots
+
+QUICK = Plan(trials=0, repeats=1, curve=False)
+
+
+def text(figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue().decode()
+
+
+def search(domain, space: Space | None = None) -> Search:
+    bench = Bench(judge(domain.pool, domain.qrels), "nDCG@10")
+    return Search(bench, space or Space(bench.branches), trials=0)
+
+
+@pytest.fixture(scope="module")
+def domain():
+    return made_domain("talk", sparse=2, dense=3, queries=40, documents=50)
+
+
+def test_alpha_curves_mark_the_exact_best(domain) -> None:
+    made = search(domain)
+    figure = plots.alpha_curves({"talk": made})
+    axes = figure.axes[0]
+    (alpha,), (top,) = axes.lines[1].get_data()
+    assert made.bench.values(
+        Fusion.parse(f"cc(alpha={alpha}, norm=minmax)")
+    ).mean() == pytest.approx(top)
+    assert "0 is sparse alone, 1 is dense alone" in axes.get_xlabel()
+    assert "<svg" in text(figure)
+    three = random_pool(1, names=("bm25", "sparse", "dense"))
+    bench = Bench(judge(three, random_qrels(three)), "nDCG@10")
+    with pytest.raises(UsageError, match="two branches, not 3"):
+        plots.alpha_curves({"a": Search(bench, Space(bench.branches), trials=0)})
+
+
+def test_learning_curve_and_differences_draw_the_result(domain) -> None:
+    result = tune(domain.pool, domain.qrels, plan=Plan(trials=0, repeats=1))
+    axes = plots.learning_curve(result.label_budget, result.baselines).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == [p.held_out for p in result.label_budget.curve]
+    axes = plots.differences(result).axes[0]
+    assert axes.lines[1].get_xdata()[0] == result.difference["branch"].mean
+    bare = tune(domain.pool, domain.qrels, plan=QUICK)
+    with pytest.raises(UsageError, match="no learning curve"):
+        plots.learning_curve(bare.label_budget, bare.baselines)
+
+
+def test_transfer_matrix_shows_every_value(domain) -> None:
+    other = made_domain("other", sparse=3, dense=1, queries=30, documents=50, seed=5)
+    result = tune_domains([domain, other], plan=QUICK)
+    shown = [label.get_text() for label in plots.transfer_matrix(result).axes[0].texts]
+    assert shown == [f"{value:.3f}" for value in result.transfer.ravel()]
+
+
+def test_scatter_counts_the_queries_each_way() -> None:
+    pool = random_pool(3, queries=20)
+    qrels = random_qrels(pool, 3, 12)
+    a, b = (
+        evaluate(rank(pool, fuse(pool, Fusion.parse(t)), 20), qrels) for t in ("sparse", "dense")
+    )
+    axes = plots.query_scatter(a, b, "nDCG@10", ["sparse", "dense"]).axes[0]
+    wins = int((a.per_query("nDCG@10") > b.per_query("nDCG@10")).sum())
+    assert f"sparse ({wins} queries better)" in axes.get_xlabel()
+    other = evaluate(rank(pool, fuse(pool, Fusion.parse("rrf")), 20), {"q1": qrels["q1"]})
+    with pytest.raises(UsageError, match="other queries"):
+        plots.query_scatter(a, other, "nDCG@10", ["a", "b"])
+
+
+def test_the_table_of_every_fusion_is_ordered_and_holds_the_tuned_row(domain) -> None:
+    bench = search(domain).bench
+    best = bench.values(Fusion.parse("cc(alpha=0.6, norm=minmax)"))
+    table = fusion_table(bench, title="made", tuned={"tuned": ("cc(alpha=0.6)", best)})
+    means = [row[1] for row in table.rows]
+    assert means == sorted(means, reverse=True)
+    assert len(table.rows) == len(every_fusion(bench.branches)) + 1
+    shown = {row[0]: row for row in table.rows}
+    assert shown["tuned: cc(alpha=0.6)"][1] == best.mean()
+    assert shown["rrf(k=60)"][1] == bench.values(Fusion.parse("rrf")).mean()
+    (top,) = [row for row in table.rows if row[4] is None]
+    assert top[0] in bench.branches
+
+
+def test_the_small_collection_keeps_queries_whose_best_document_is_inside(tmp_path) -> None:
+    source = small_collection(tmp_path / "small", {"heapq", "bisect"})
+    documents = {document.doc_id for document in source.documents()}
+    assert {"heapq.merge", "bisect.bisect_left"} <= documents
+    assert {doc_id.split(".")[0] for doc_id in documents} == {"heapq", "bisect"}
+    qrels = source.qrels("test")
+    assert qrels
+    assert all(set(judged) <= documents for judged in qrels.values())
+    assert {query.query_id for query in source.queries("test")} == set(qrels)
