@@ -12,7 +12,7 @@ import pytest
 from hybrid.corpus import Document
 from hybrid.errors import HybridError
 from hybrid.retrieve import Index
-from tests.faults.scenarios import ENCODERS, build, forked
+from tests.faults.scenarios import ENCODERS, build, forked, state
 from tests.faults.size import sized
 
 pytestmark = pytest.mark.faults
@@ -53,6 +53,7 @@ def test_readers_always_see_one_whole_generation(
     build(index)
     writer = Index(index, encoders=ENCODERS)
     writer.update(Document(f"m{number}", "merge sort 0") for number in range(3))
+    state(index)  # so that the readers find every kernel compiled
     counts = tmp_path / "counts"
     counts.mkdir()
 
