@@ -66,6 +66,8 @@ def order(
 ) -> NDArray[np.int32]:
     """Return the documents, int32 (n,), in an order that puts similar ones side by side."""
     n = len(terms)
+    if n < 2 * leaf:
+        return np.arange(n, dtype=np.int32)
     rng = np.random.default_rng(seed)
     every = np.arange(n, dtype=np.int64)
     top = max(1, min(BRANCHING, n // leaf))

@@ -44,6 +44,47 @@ def search(documents: csr_matrix, queries: csr_matrix, k: int) -> tuple[Ints, Fl
     return nums, values
 
 
+def block_bounds(documents: csr_matrix, query: csr_matrix, block: int) -> Floats:
+    """Return, for each block of consecutive rows, the sum over terms of the largest product.
+
+    No document of the block scores more (block-max bounds, Ding and Suel, SIGIR 2011).
+    """
+    blocks = -(-documents.shape[0] // block)
+    bounds = np.zeros(blocks, dtype=np.float32)
+    columns = documents.tocsc()
+    for term, weight in zip(query.indices, query.data, strict=True):
+        column = columns[:, [term]].toarray()[:, 0]
+        padded = np.zeros(blocks * block, dtype=np.float32)
+        padded[: len(column)] = column
+        bounds += padded.reshape(blocks, block).max(axis=1) * weight
+    return bounds
+
+
+def sketch(row: csr_matrix, width: int) -> dict[int, int]:
+    """Return the ``width`` heaviest terms of a (1, vocabulary) row, the heaviest weight as 255.
+
+    Of equal weights at the cut the lower terms are kept.
+    """
+    order = np.lexsort((row.indices, -row.data))[:width]
+    factor = np.float32(254) / row.data.max(initial=0) if row.nnz else np.float32(0)
+    codes = (1 + row.data[order] * factor).astype(np.uint8)
+    return dict(zip(row.indices[order].tolist(), codes.tolist(), strict=True))
+
+
+def nearest(vectors: Floats, centroids: Floats) -> Ints:
+    """Return the column of ``centroids`` (vocabulary, clusters) nearest to each row of vectors."""
+    return np.asarray(np.argmax(vectors @ centroids, axis=1), dtype=np.int32)
+
+
+def means(vectors: Floats, assigned: Ints, clusters: int) -> Floats:
+    """Return the unit-length mean of each cluster's rows, (vocabulary, clusters)."""
+    sums = np.zeros((vectors.shape[1], clusters), dtype=np.float32)
+    for vector, cluster in zip(vectors, assigned, strict=True):
+        sums[:, cluster] += vector
+    norms = np.linalg.norm(sums, axis=0)
+    return np.asarray(sums / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+
 def quantise(documents: csr_matrix, scales: Floats) -> csr_matrix:
     """Return the documents as uint8 codes times their term's scale, float32, zero codes dropped."""
     term_scales = scales[documents.indices]
