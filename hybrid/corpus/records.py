@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from hybrid.errors import UsageError
 from hybrid.qrels import Qrels
 
 EXAMPLES_KEPT = 3
+FieldValue: TypeAlias = "str | int | float | bool | None"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document; title and text are never both empty when it comes from a source."""
+    """One document; title and text are never both empty when it comes from a source.
+
+    ``fields`` are what filters see: texts, numbers, true, false or None, by name.
+    """
 
     doc_id: str
     text: str
     title: str = ""
+    fields: Mapping[str, FieldValue] = field(default_factory=dict, hash=False, repr=False)
 
     @property
     def full_text(self) -> str:
@@ -99,6 +104,7 @@ class SourceOptions:
         query_id_column, query_text_column: columns of the queries.
         qrels: file with the judgments of a single-file corpus (TREC or BEIR form).
         split: the name that ``qrels`` goes by.
+        fields: columns to store with the documents, for filters.
         skip_bad: leave out bad records and count them, instead of an error at the first one.
         delimiter: the column separator of TSV and CSV files (default: tab, comma).
         encoding: the encoding of text files.
@@ -116,6 +122,7 @@ class SourceOptions:
     query_text_column: str | None = None
     qrels: str | Path | None = None
     split: str = "test"
+    fields: tuple[str, ...] = ()
     skip_bad: bool = False
     delimiter: str | None = None
     encoding: str = "utf-8"
