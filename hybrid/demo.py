@@ -15,8 +15,8 @@ from hybrid.run import Hit
 from hybrid.tune import TuneResult
 
 COLLECTION = "stdlib"
-MAX_LENGTH = 128
-"""Tokens: nine docstrings of ten are shorter, and the demo is quicker."""
+MAX_LENGTH = 64
+"""Tokens: two docstrings of three are shorter, and the demo takes minutes, not more."""
 MEASURES = "nDCG@10,RR@10,R@100"
 QUERIES = (
     "combine several sorted lists into one sorted stream",
