@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from hybrid.errors import UsageError
-from hybrid.evaluate import evaluate
+from hybrid.evaluate import evaluate, judge
 from hybrid.evaluate.compare import (
     compare,
     compare_runs,
@@ -11,10 +12,12 @@ from hybrid.evaluate.compare import (
     unmet_expectations,
     without_own_documents,
 )
+from hybrid.evaluate.headroom import headroom
 from hybrid.evaluate.significance import compare_paired
 from hybrid.evaluate.slices import lexical_overlap, query_lengths, slice_queries
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.run import Run
+from hybrid.tune.bench import Bench
 from tests.made_pools import random_pool, random_qrels
 
 POOL = random_pool(21, queries=30)
@@ -95,3 +98,19 @@ def test_what_is_refused() -> None:
         compare({"rrf": found["rrf"], "other": other})
     with pytest.raises(UsageError, match="0 queries"):
         slice_queries({})
+
+
+def test_headroom_rises_from_branch_to_pool() -> None:
+    bench = Bench(judge(POOL, QRELS), "nDCG@10")
+    found = headroom(bench)
+    sparse, dense = bench.values(Fusion.parse("sparse")), bench.values(Fusion.parse("dense"))
+    assert found["best branch"] == max(sparse.mean(), dense.mean())
+    assert found["branch oracle"] == np.maximum(sparse, dense).mean()
+    assert list(found.values()) == sorted(found.values())
+    ideal = {q: {d: float(g) for d, g in judged.items()} for q, judged in QRELS.items()}
+    inside = {
+        q: {d: ideal[q].get(d, 0.0) for d in (POOL.doc_ids[int(n)] for n in nums)}
+        for q, nums in zip(POOL.query_ids, np.split(POOL.doc_nums, POOL.offsets[1:-1]), strict=True)
+    }
+    best = evaluate(Run.from_dict(inside), QRELS, "nDCG@10")["nDCG@10"]
+    assert found["pool oracle"] == pytest.approx(best, abs=1e-9)
