@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -224,9 +225,8 @@ def write_index(
             scales = fitting_scales(spool.largest) if given_scales is None else given_scales
         _deal(spool, place, scales, weights, loss)
         ranges = range(max(1, -(-doc_count // RANGE)))
-        results = list(
-            in_order(pool, ((lambda p=p: _sort_range(spool, p, weights)) for p in ranges), 1)
-        )
+        jobs = [partial(_sort_range, spool, part, weights) for part in ranges]
+        results = list(in_order(pool, jobs, 1))
         counts = np.array([count for count, _ in results], dtype=np.uint32)
         counts = counts.reshape(len(ranges), vocabulary_size)
         tiles = np.zeros(vocabulary_size, dtype=np.int64)
