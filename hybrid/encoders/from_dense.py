@@ -17,6 +17,8 @@ TRANSFORM_BIAS = 6.0
 DECODER_BIAS = -4.0
 MASKED_BIAS = -1e4
 MAX_LENGTH = 256
+DOCUMENT_TERMS, QUERY_TERMS = 200, 40
+"""The most terms of a text that a trained model keeps."""
 
 
 def write_untrained_splade(
@@ -86,3 +88,82 @@ def meaningless_terms(vocabulary: Mapping[str, int]) -> list[int]:
         if (term.startswith("[") and term.endswith("]"))
         or not any(character.isalnum() for character in term.removeprefix("##"))
     )
+
+
+def write_splade(dense: Path, weights: Path, target: Path) -> None:
+    """Write the SparseEncoder folder of trained ``weights`` over the dense encoder they belong to.
+
+    Args:
+        dense: the folder of the BERT encoder that was trained from.
+        weights: a safetensors file: ``head.*``, the parameters of a
+            :class:`~hybrid.encoders.splade_head.SpladeHead`; ``layer.N.*``, the backbone's layers
+            that were trained too; ``static.weight``, the weight of a term in a query that no
+            network reads.
+        target: the folder to write into.
+
+    Raises:
+        ModelError: the weights do not fit the encoder.
+    """
+    from sentence_transformers import SparseEncoder
+
+    modules = _trained_modules(dense, _read_weights(weights))
+    SparseEncoder(modules=modules, device="cpu").save(str(target), create_model_card=False)
+
+
+def write_splade_doc(dense: Path, weights: Path, target: Path) -> None:
+    """Write the inference-free twin of :func:`write_splade`: queries are looked up, not encoded.
+
+    Args, Raises: as :func:`write_splade`.
+    """
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Router
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
+
+    tensors = _read_weights(weights)
+    transformer, head = _trained_modules(dense, tensors)
+    static = SparseStaticEmbedding(
+        transformer.tokenizer, weight=tensors["static.weight"].float(), frozen=True
+    )
+    router = Router.for_query_document([static], [transformer, head])
+    SparseEncoder(modules=[router], device="cpu").save(str(target), create_model_card=False)
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Any] = load_file(str(path))
+    return tensors
+
+
+def _trained_modules(dense: Path, tensors: dict[str, Any]) -> list[Any]:
+    from sentence_transformers.sparse_encoder.modules import Transformer
+
+    from hybrid.encoders.splade_head import SpladeHead
+
+    transformer = Transformer(str(dense), max_seq_length=MAX_LENGTH)
+    bert = transformer.model
+    embeddings = bert.get_input_embeddings().weight.detach()
+    head = SpladeHead(embeddings.shape[1], embeddings.shape[0], DOCUMENT_TERMS, QUERY_TERMS)
+    given = {
+        name.removeprefix("head."): value.float()
+        for name, value in tensors.items()
+        if name.startswith("head.")
+    }
+    layers = {
+        name.removeprefix("layer."): value.float()
+        for name, value in tensors.items()
+        if name.startswith("layer.")
+    }
+    try:
+        head.load_state_dict(given | {"decoder": embeddings.clone()})
+        if layers:
+            missing, unknown = bert.encoder.layer.load_state_dict(layers, strict=False)
+            touched = {name.split(".")[0] for name in layers}
+            if unknown or any(name.split(".")[0] in touched for name in missing):
+                raise RuntimeError(f"missing {missing}, unknown {unknown}")
+    except RuntimeError as error:
+        raise ModelError(
+            f"the trained weights do not fit the encoder in {dense}: {error}; give the encoder "
+            "that they were trained from"
+        ) from error
+    return [transformer, head]

@@ -66,13 +66,11 @@ def load_module(
         ModelError: the folder cannot be loaded as a model of this kind, or wants to run code of
             its own and ``trust_remote_code`` is off.
     """
-    import sentence_transformers
-
     device = options.device or _default_device()
     try:
         with quiet_transformers():
-            model = getattr(sentence_transformers, kind)(
-                str(folder.path), device=device, trust_remote_code=options.trust_remote_code
+            model = load_with_own_modules(
+                kind, folder.path, device=device, trust_remote_code=options.trust_remote_code
             )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         hint = (
@@ -91,6 +89,18 @@ def load_module(
         _set_max_length(model, options.max_length, folder.spec)
     model.eval()
     return model
+
+
+def load_with_own_modules(
+    kind: Literal["SentenceTransformer", "SparseEncoder"], path: Path, **options: Any
+) -> Any:
+    """Return the model in ``path``; modules of this package need no trust in the folder's code."""
+    import sentence_transformers
+
+    from hybrid.encoders.splade_head import SpladeHead
+
+    own = {f"{SpladeHead.__module__}.{SpladeHead.__qualname__}": SpladeHead}
+    return getattr(sentence_transformers, kind)._load_with_module_classes(str(path), own, **options)
 
 
 def prompts(model: Any, options: EncoderOptions) -> tuple[str | None, str | None]:

@@ -1,0 +1,24 @@
+"""Training of sparse encoders, composed from sentence-transformers.
+
+The public names are loaded on first use, so importing the package brings in no torch.
+"""
+
+from __future__ import annotations
+
+from hybrid.training.config import TrainConfig
+from hybrid.training.examples import Example, read_examples, split_examples
+from hybrid.training.recipes import RECIPES, Recipe, find_recipe
+from hybrid.training.trainer import Measured, TrainReport, train
+
+__all__ = [
+    "RECIPES",
+    "Example",
+    "Measured",
+    "Recipe",
+    "TrainConfig",
+    "TrainReport",
+    "find_recipe",
+    "read_examples",
+    "split_examples",
+    "train",
+]

@@ -1,0 +1,107 @@
+"""Losses composed from those of sentence-transformers: a weighted sum, and two kinds of query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from sentence_transformers.base.losses.merged_forward import embed_columns
+from sentence_transformers.sparse_encoder.losses import (
+    CachedSpladeLoss,
+    SparseDistillKLDivLoss,
+    SparseMarginMSELoss,
+    SparseMultipleNegativesRankingLoss,
+    SpladeLoss,
+)
+from torch import Tensor, nn
+
+from hybrid.training.config import TrainConfig
+
+
+class WeightedSum(nn.Module):
+    """The weighted sum of losses over the same embeddings, for use inside ``SpladeLoss``.
+
+    Args:
+        losses: each has ``compute_loss_from_embeddings(embeddings, labels)``.
+        weights: one a loss.
+    """
+
+    def __init__(self, losses: Sequence[nn.Module], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(losses)
+        self.weights = tuple(weights)
+
+    def compute_loss_from_embeddings(
+        self, embeddings: list[Tensor], labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the weighted parts by name; the trainer adds them up and logs each."""
+        return {
+            type(loss).__name__: weight * loss.compute_loss_from_embeddings(embeddings, labels)  # type: ignore[operator]
+            for loss, weight in zip(self.losses, self.weights, strict=True)
+        }
+
+
+class BothQueriesLoss(SpladeLoss):  # type: ignore[misc]
+    """``SpladeLoss`` for encoded queries and for inference-free ones, over the same documents.
+
+    Args:
+        static: gives the inference-free query from the tokens, a SparseStaticEmbedding's forward.
+        static_weight: of the loss with inference-free queries.
+        **kwargs: those of ``SpladeLoss``.
+    """
+
+    def __init__(self, *args: Any, static: nn.Module, static_weight: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.static, self.static_weight = static, static_weight
+
+    def forward(
+        self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the parts of the loss by name."""
+        columns = list(sentence_features)
+        tokens = {name: columns[0][name] for name in ("input_ids", "attention_mask")}
+        query, *documents = embed_columns(self.model, columns)
+        parts = dict(self.loss.compute_loss_from_embeddings([query, *documents], labels))
+        free = self.static(tokens)["sentence_embedding"]
+        static = self.loss.compute_loss_from_embeddings([free, *documents], labels)
+        parts.update({f"static_{k}": self.static_weight * v for k, v in static.items()})
+        flat = torch.cat(documents)
+        parts["document_regularizer_loss"] = (
+            self.document_regularizer.compute_loss_from_embeddings(flat)
+            * self.document_regularizer_weight
+        )
+        if self.query_regularizer_weight is not None:
+            parts["query_regularizer_loss"] = (
+                self.query_regularizer.compute_loss_from_embeddings(query)
+                * self.query_regularizer_weight
+            )
+        return parts
+
+
+def splade_loss(model: Any, config: TrainConfig) -> Any:
+    """Return the ``SpladeLoss`` of the recipe, with its regularisers."""
+    recipe = config.settings
+    made: dict[str, nn.Module] = {
+        "ranking": SparseMultipleNegativesRankingLoss(model, scale=1 / config.temperature),
+        "margin": SparseMarginMSELoss(model),
+        "divergence": SparseDistillKLDivLoss(
+            model, student_temperature=config.temperature, teacher_temperature=1.0
+        ),
+    }
+    names = [name for name, _ in recipe.losses]
+    inner = (
+        made[names[0]]
+        if len(names) == 1
+        else WeightedSum([made[name] for name in names], [weight for _, weight in recipe.losses])
+    )
+    document, query = config.document_weight, config.query_weight
+    document = recipe.document_weight if document is None else document
+    query = recipe.query_weight if query is None else query
+    weights: dict[str, Any] = {
+        "document_regularizer_weight": document,
+        "query_regularizer_weight": None if recipe.queries == "static" else query,
+    }
+    if config.mini_batch_size:
+        return CachedSpladeLoss(model, inner, mini_batch_size=config.mini_batch_size, **weights)
+    return SpladeLoss(model, inner, **weights)

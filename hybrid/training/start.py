@@ -1,0 +1,74 @@
+"""The model that training starts from, by recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybrid.encoders.loading import (
+    gives_term_weights,
+    load_with_own_modules,
+    quiet_transformers,
+)
+from hybrid.encoders.models import model_folder
+from hybrid.errors import ModelError
+from hybrid.training.config import TrainConfig
+
+
+def starting_model(config: TrainConfig) -> Any:
+    """Return the sentence-transformers SparseEncoder that ``config`` starts from.
+
+    A model that is a SPLADE keeps its head. A plain masked language model gets a SPLADE pooling.
+    The recipe ``doc-only`` puts a learned weight per token before it, starting at 1; ``efficient``
+    a second encoder.
+
+    Raises:
+        ModelError: it has no masked-language-model head, or cannot be loaded.
+    """
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Router
+
+    documents = _encoder(config.model, config)
+    kind = config.settings.queries
+    if kind == "shared":
+        return documents
+    if kind == "light":
+        queries = list(_encoder(str(config.query_model), config))
+    else:
+        queries = [_static(documents)]
+    if any(isinstance(module, Router) for module in documents):
+        return documents
+    router = Router.for_query_document(queries, list(documents))
+    return SparseEncoder(modules=[router], device=config.device)
+
+
+def _encoder(spec: str, config: TrainConfig) -> Any:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import SpladePooling, Transformer
+
+    folder = model_folder(spec)
+    if not gives_term_weights(folder):
+        raise ModelError(
+            f"model {spec!r} has no masked-language-model head, so it gives no term weights; start "
+            "from a masked language model, a SPLADE, or builtin:splade"
+        )
+    try:
+        with quiet_transformers():
+            if (folder.path / "modules.json").is_file():
+                model = load_with_own_modules("SparseEncoder", folder.path, device=config.device)
+            else:
+                transformer = Transformer(str(folder.path), transformer_task="fill-mask")
+                pooling = SpladePooling(config.pooling)
+                model = SparseEncoder(modules=[transformer, pooling], device=config.device)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        raise ModelError(f"model {spec!r} cannot be loaded for training: {error}") from error
+    positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
+    model.max_seq_length = min(config.max_length, positions or config.max_length)
+    return model
+
+
+def _static(model: Any) -> Any:
+    import torch
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
+
+    size = model.encode_document("length").shape[-1]
+    return SparseStaticEmbedding(model.tokenizer, weight=torch.ones(size), frozen=False)
