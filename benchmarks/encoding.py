@@ -70,7 +70,12 @@ def work(branch: str, system: str, arguments: argparse.Namespace) -> None:
     if hasattr(rows, "to_dense"):
         rows = rows.to_dense().numpy()
     np.save(arguments.result, rows.toarray() if hasattr(rows, "toarray") else rows)
-    figures = {"wall": min(wall), "cpu": min(cpu), "peak_mb": peak / 1024, "before_mb": before / 1024}
+    figures = {
+        "wall": min(wall),
+        "cpu": min(cpu),
+        "peak_mb": peak / 1024,
+        "before_mb": before / 1024,
+    }
     print(json.dumps(figures))
 
 
