@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hybrid.encoders import export_model, list_models, load_dense, load_sparse
+from hybrid.encoders.builtin import MINILM_PACKAGE, MINILM_SHA256
 from hybrid.encoders.cache import cached_model, write_folder
-from hybrid.encoders.models import MINILM_PACKAGE, MINILM_SHA256, model_folder
+from hybrid.encoders.models import model_folder
 from hybrid.errors import MissingPackageError, ModelError, UsageError
 
 
@@ -76,6 +77,19 @@ def test_minilm_is_loaded_and_its_code_is_not() -> None:
 
 
 @needs_minilm
+def test_shipped_weights_that_changed_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybrid.encoders.builtin.DATA", tmp_path)
+    (tmp_path / "splade.safetensors").write_bytes(b"changed")
+    (tmp_path / "splade.json").write_text('{"sha256": "abc"}')
+    assert "builtin:splade-doc" in {model.spec for model in list_models()}
+    for spec in ("builtin:splade", "builtin:splade-doc"):
+        with pytest.raises(ModelError, match="expected abc"):
+            load_sparse(spec)
+
+
+@needs_minilm
 @pytest.mark.offline_model
 def test_exported_minilm_has_the_published_weights(tmp_path: Path) -> None:
     export_model("builtin:minilm", tmp_path / "minilm")
@@ -101,6 +115,15 @@ def test_a_cached_model_is_written_once_and_again_when_damaged(
     assert (cached_model("m", write) / "weights").read_bytes() == b"weights"
     assert len(written) == 2
     assert [entry.name for entry in path.parent.iterdir()] == ["m"]
+
+
+def test_a_cache_that_cannot_be_written_says_where_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="XDG_CACHE_HOME"):
+        cached_model("m", lambda target: None)
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hybrid.encoders.bm25 import Bm25Encoder as Bm25Encoder
     from hybrid.encoders.bm25 import Bm25Parameters as Bm25Parameters
+    from hybrid.encoders.builtin import list_models as list_models
     from hybrid.encoders.encode import encode_corpus as encode_corpus
     from hybrid.encoders.fingerprint import check_fingerprint as check_fingerprint
     from hybrid.encoders.models import export_model as export_model
-    from hybrid.encoders.models import list_models as list_models
     from hybrid.encoders.models import load_dense as load_dense
     from hybrid.encoders.models import load_sparse as load_sparse
     from hybrid.encoders.protocol import DenseEncoder as DenseEncoder
@@ -30,7 +30,7 @@ _HOMES = {
     "check_fingerprint": "fingerprint",
     "encode_corpus": "encode",
     "export_model": "models",
-    "list_models": "models",
+    "list_models": "builtin",
     "load_dense": "models",
     "load_sparse": "models",
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hybrid.encoders.fingerprint import file_sha256
+from hybrid.errors import ModelError
 
 RECORD = "files.json"
 
@@ -60,11 +61,20 @@ def cached_model(name: str, write: Callable[[Path], None]) -> Path:
 
     Every file is checked against the sha256 recorded when it was written; a folder that fails is
     written anew.
+
+    Raises:
+        ModelError: the cache cannot be written.
     """
     directory = cache_home() / "models" / name
     if not _verified(directory):
-        shutil.rmtree(directory, ignore_errors=True)
-        write_folder(directory, lambda target: _recorded(target, write))
+        try:
+            shutil.rmtree(directory, ignore_errors=True)
+            write_folder(directory, lambda target: _recorded(target, write))
+        except OSError as error:
+            raise ModelError(
+                f"the model cache {directory} cannot be written: {error}. Make room, or set "
+                "XDG_CACHE_HOME to a folder that can be written"
+            ) from error
     return directory
 
 
