@@ -89,6 +89,7 @@ class Index:
         fusion: Fusion | str | None = ...,
         domain: str | None = ...,
         depth: int | None = ...,
+        filter: str | None = ...,
     ) -> list[Hit]: ...
 
     @overload
@@ -100,6 +101,7 @@ class Index:
         fusion: Fusion | str | None = ...,
         domain: str | None = ...,
         depth: int | None = ...,
+        filter: str | None = ...,
     ) -> Run: ...
 
     def search(
@@ -110,6 +112,7 @@ class Index:
         fusion: Fusion | str | None = None,
         domain: str | None = None,
         depth: int | None = None,
+        filter: str | None = None,
     ) -> list[Hit] | Run:
         """Return the hits of one query, or the Run of several.
 
@@ -119,16 +122,21 @@ class Index:
             fusion: how the branches are combined; default: the domain's, or the untuned default.
             domain: use the fusion tuned under this name.
             depth: how deep each branch searches before fusion; default: 1,000 or ``k`` if larger.
+            filter: search only documents whose fields match, such as ``year >= 2020 and lang ==
+                "en"``; see `hybrid.indexes.filters`.
 
         Raises:
-            UsageError: an empty query, k out of range, an unknown branch or domain.
+            UsageError: an empty query, k out of range, an unknown branch, domain or field.
             ModelMismatchError: a query encoder that is not the one which built the index.
         """
         self._check_k(k)
         chosen = self.fusion(fusion, domain=domain)
         named = {"1": query} if isinstance(query, str) else named_queries(query)
         pool = self.pool(
-            named, depth=max(k, depth or DEPTH), branches=chosen.branch_names(self.branches)
+            named,
+            depth=max(k, depth or DEPTH),
+            branches=chosen.branch_names(self.branches),
+            filter=filter,
         )
         run = rank(pool, fuse(pool, chosen), k)
         return run["1"] if isinstance(query, str) else run
@@ -159,6 +167,7 @@ class Index:
         *,
         depth: int = DEPTH,
         branches: Sequence[str] | None = None,
+        filter: str | None = None,
     ) -> Pool:
         """Return the candidates of each query with every branch's exact score.
 
@@ -166,6 +175,7 @@ class Index:
             queries: query id to text.
             depth: how deep each branch searches.
             branches: default: all of the index.
+            filter: search only documents whose fields match.
         """
         for query_id, text in queries.items():
             if not text.strip():
@@ -173,12 +183,15 @@ class Index:
         if depth < 1:
             raise UsageError(f"depth is {depth}; give 1 or more")
         depth = min(depth, len(self))
+        subset = None if filter is None else self._index.select(filter)
         names = tuple(branches or self.branches)
         texts = list(queries.values())
         encoders = {name: self.encoder(name) for name in names}
         with ThreadPoolExecutor(max_workers=len(names)) as threads:
             tasks = {
-                name: threads.submit(self._search_branch, name, encoders[name], texts, depth)
+                name: threads.submit(
+                    self._search_branch, name, encoders[name], texts, depth, subset
+                )
                 for name in names
             }
             results = {name: task.result() for name, task in tasks.items()}
@@ -304,10 +317,15 @@ class Index:
         return summarise(self.directory, self._index)
 
     def _search_branch(
-        self, name: str, encoder: QueryEncoder, texts: list[str], depth: int
+        self,
+        name: str,
+        encoder: QueryEncoder,
+        texts: list[str],
+        depth: int,
+        subset: NDArray[np.int32] | None,
     ) -> tuple[Any, BranchHits]:
         encoded = encoder.encode_queries(texts)
-        return encoded, BranchHits(*self._index.branch(name).search(encoded, depth))
+        return encoded, BranchHits(*self._index.branch(name).search(encoded, depth, subset=subset))
 
     def _scorer(self, name: str, encoded: Any) -> Any:
         branch = self._index.branch(name)

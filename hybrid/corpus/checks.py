@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal, TypeVar
 
-from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
+from hybrid.corpus.records import Document, FieldValue, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError
 
 ID_NAMES = ("_id", "id", "doc_id", "docid", "docno", "pid")
@@ -29,6 +30,7 @@ Reason = Literal[
     "field that is no string",
     "unusable id",
     "NUL byte",
+    "unusable field",
     "empty document",
     "empty query",
     "duplicate id",
@@ -54,6 +56,7 @@ class Columns:
     text: tuple[str, ...]
     chosen: tuple[str, ...] = ()
     title_chosen: bool = False
+    fields: tuple[str, ...] = ()
 
     @classmethod
     def of_documents(cls, options: SourceOptions) -> Columns:
@@ -65,6 +68,7 @@ class Columns:
             (options.text_column,) if options.text_column else TEXT_NAMES,
             tuple(name for name in chosen if name),
             bool(options.title_column),
+            tuple(options.fields),
         )
 
     @classmethod
@@ -148,7 +152,28 @@ def _document(row: Row, columns: Columns, seen: set[str]) -> Document:
     if not (title.strip() or text.strip()):
         raise RefusedError("empty document", f"title and text of {doc_id!r} are both empty")
     seen.add(doc_id)
-    return Document(doc_id, text, title)
+    return Document(doc_id, text, title, _metadata(row.fields, columns.fields, doc_id))
+
+
+def _metadata(
+    fields: Mapping[str, object], names: tuple[str, ...], doc_id: str
+) -> dict[str, FieldValue]:
+    """Return the chosen fields that have a value; dates and times become ISO texts, which sort."""
+    found: dict[str, FieldValue] = {}
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, date):
+            value = value.isoformat()
+        if isinstance(value, str):
+            _check_characters(name, value)
+        if isinstance(value, str | int | float):
+            found[name] = value
+        elif value is not None:
+            raise RefusedError(
+                "unusable field",
+                f"{name!r} of {doc_id!r} is {shown(value)}, expected a text, a number or a boolean",
+            )
+    return found
 
 
 def _query(row: Row, columns: Columns, seen: set[str]) -> Query:

@@ -208,7 +208,8 @@ def _parquet_columns(path: Path, columns: Columns, present: Sequence[str]) -> li
                 f"{path}: no column {' or '.join(map(repr, wanted))}, found "
                 f"{', '.join(map(repr, present))}; name the columns of id and text"
             )
-    return [name for name in (*columns.id, *columns.title, *columns.text) if name in present]
+    used = (*columns.id, *columns.title, *columns.text, *columns.fields)
+    return [name for name in dict.fromkeys(used) if name in present]
 
 
 def _parquet_count(path: Path) -> int | None:

@@ -58,8 +58,7 @@ def encode_corpus(
     """
     _check(encoders, shard_size)
     workdir.mkdir(parents=True, exist_ok=True)
-    for leftover in workdir.glob(".*.*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    _remove_leftovers(workdir, encoders)
     (workdir / STATE_FILE).unlink(missing_ok=True)
     fingerprints = {name: encoder.fingerprint for name, encoder in encoders.items()}
     lexical = {
@@ -70,10 +69,10 @@ def encode_corpus(
     counts: list[int] = []
     digests: list[str] = []
     for shard, chunk in enumerate(_chunks(documents, shard_size)):
-        digest = _digest(chunk)
-        finished = _Finished(progress, len(chunk), len(encoders))
-        _documents_part(workdir, shard, chunk, digest)
         texts = [document.full_text for document in chunk]
+        digest = _digest(texts)
+        finished = _Finished(progress, len(chunk), len(encoders))
+        _documents_part(workdir, shard, chunk)
         for name, encoder in encoders.items():
             path = part_path(workdir, shard, name)
             key = _key(digest, fingerprints[name])
@@ -103,6 +102,14 @@ def encode_corpus(
             branches[name] = _branch("sparse", len(encoder.vocabulary), fingerprints[name], False)
     _finish(workdir, counts, branches)
     return Shards(workdir)
+
+
+def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:
+    """Remove the temporary folders of a process that was killed, and nothing else."""
+    patterns = [f".{'[0-9]' * 6}.*", *(f".{name}.state.*" for name in names)]
+    for pattern in patterns:
+        for leftover in workdir.glob(pattern):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 class _Finished:
@@ -145,20 +152,23 @@ def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]
         yield chunk
 
 
-def _digest(chunk: list[Document]) -> str:
-    """Return a digest of ids, titles and texts, each with its length, so that none run together."""
+def _digest(values: Iterable[str]) -> str:
+    """Return a digest of strings, each with its length, so that none run together.
+
+    Raises:
+        CorpusError: text that is not Unicode.
+    """
     digest = xxhash.xxh3_128()
-    for document in chunk:
-        for value in (document.doc_id, document.title, document.text):
-            try:
-                encoded = value.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise CorpusError(
-                    f"document {document.doc_id!r} holds text that is not Unicode: {error}; "
-                    "repair it at its source"
-                ) from error
-            digest.update(len(encoded).to_bytes(8, "little"))
-            digest.update(encoded)
+    for value in values:
+        try:
+            encoded = value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"a document holds text that is not Unicode: {error}, in {value[:60]!r}; repair it "
+                "at its source"
+            ) from error
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
     return digest.hexdigest()
 
 
@@ -166,9 +176,15 @@ def _key(digest: str, fingerprint: Fingerprint) -> str:
     return xxhash.xxh3_128_hexdigest(json.dumps([digest, fingerprint], sort_keys=True).encode())
 
 
-def _documents_part(workdir: Path, shard: int, chunk: list[Document], digest: str) -> None:
+def _documents_part(workdir: Path, shard: int, chunk: list[Document]) -> None:
     import pyarrow as pa
 
+    fields = [json.dumps(dict(document.fields), sort_keys=True) for document in chunk]
+    digest = _digest(
+        value
+        for document, stored in zip(chunk, fields, strict=True)
+        for value in (document.doc_id, document.title, document.text, stored)
+    )
     path = part_path(workdir, shard, "documents")
     if is_whole(path, digest):
         return
@@ -177,6 +193,7 @@ def _documents_part(workdir: Path, shard: int, chunk: list[Document], digest: st
             "doc_id": pa.array([document.doc_id for document in chunk], pa.large_string()),
             "title": pa.array([document.title for document in chunk], pa.large_string()),
             "text": pa.array([document.text for document in chunk], pa.large_string()),
+            "fields": pa.array(fields, pa.large_string()),
         }
     )
 

@@ -90,8 +90,12 @@ class Shards:
         path = part_path(self.directory, shard, "documents") / DOCUMENTS_FILE
         with pa.memory_map(str(path)) as source:
             columns = pa.ipc.open_file(source).read_all().to_pydict()
-        rows = zip(columns["doc_id"], columns["text"], columns["title"], strict=True)
-        return [Document(doc_id, text, title) for doc_id, text, title in rows]
+        names = ("doc_id", "text", "title", "fields")
+        rows = zip(*(columns[name] for name in names), strict=True)
+        return [
+            Document(doc_id, text, title, json.loads(fields))
+            for doc_id, text, title, fields in rows
+        ]
 
     def sparse(self, branch: str, shard: int) -> csr_matrix:
         """Return the rows of one shard, CSR float32, memory-mapped, in the order of the corpus."""

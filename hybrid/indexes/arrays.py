@@ -15,7 +15,7 @@ from hybrid.errors import CorruptIndexError
 _HEADER = 128
 _LONGEST_HEADER = 512
 _NPY = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<|][a-z][0-9]+)', 'fortran_order': False, "
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<|][iuf][1248])', 'fortran_order': False, "
     rb"'shape': \((?P<shape>(?:[0-9]{1,18},?(?: [0-9]{1,18},?)*)?)\),? ?\} *\n",
     re.DOTALL,
 )
@@ -67,16 +67,18 @@ class ArrayWriter:
         self.close()
 
 
-def open_array(path: Path, dtype: Any, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Return a read-only memory map of a .npy file of this type and shape (None: any length).
+def open_array(
+    path: Path, dtype: Any = None, shape: tuple[int | None, ...] | None = None
+) -> NDArray[Any]:
+    """Return a read-only memory map of a .npy file of this type and shape (None: any).
 
-    The header is read by its own strict rule: NumPy's evaluates it as Python text, and fails on a
-    bad one with whatever that gives.
+    The header is read by a strict rule of its own. NumPy compiles it as Python text, which fails
+    on a bad one in any number of ways, and in CPython 3.11 now and then on a good one, when two
+    threads do it at once ("AST constructor recursion depth mismatch").
 
     Raises:
         CorruptIndexError: not such an array, or a file longer or shorter than its header says.
     """
-    wanted = np.dtype(dtype)
     try:
         with path.open("rb") as file:
             start = file.read(_LONGEST_HEADER)
@@ -87,16 +89,17 @@ def open_array(path: Path, dtype: Any, shape: tuple[int | None, ...]) -> NDArray
     if match is None or 10 + int.from_bytes(start[8:10], "little") != match.end():
         raise CorruptIndexError(f"{path} is no array in C order of NumPy's format 1.0")
     found = tuple(int(each) for each in match["shape"].replace(b" ", b"").split(b",") if each)
-    fits = len(found) == len(shape) and all(
-        each is None or each == length for each, length in zip(shape, found, strict=True)
+    stored = np.dtype(match["dtype"].decode())
+    fits = shape is None or (
+        len(found) == len(shape)
+        and all(wish in (None, length) for wish, length in zip(shape, found, strict=True))
     )
-    if match["dtype"].decode() != wanted.str or not fits:
-        raise CorruptIndexError(
-            f"{path} holds {match['dtype'].decode()} {found}; {wanted.str} {shape} was expected"
-        )
-    if size != match.end() + prod(found) * wanted.itemsize:
+    if not fits or (dtype is not None and stored != np.dtype(dtype)):
+        wanted = f"{'any type' if dtype is None else np.dtype(dtype)} {shape or 'of any shape'}"
+        raise CorruptIndexError(f"{path} holds {stored} {found}; {wanted} was expected")
+    if size != match.end() + prod(found) * stored.itemsize:
         raise CorruptIndexError(f"{path} has {size} bytes, not those of an array {found}")
     if size == match.end():
-        return np.empty(found, dtype=wanted)
+        return np.empty(found, dtype=stored)
     # A plain array over the map: NumPy's memmap subclass costs time at every slice.
-    return np.memmap(path, wanted, "r", match.end(), found).view(np.ndarray)
+    return np.memmap(path, stored, "r", match.end(), found).view(np.ndarray)

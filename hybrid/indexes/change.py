@@ -12,9 +12,12 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.errors import UsageError
+from hybrid.indexes.documents import DocumentStore
+from hybrid.indexes.fields import check_types
 from hybrid.indexes.hybrid import NUMBERING, SEGMENTS, BranchRecord, HybridIndex
 from hybrid.indexes.numbering import insertion_point
 from hybrid.indexes.segment_writer import (
+    DOCUMENTS,
     BranchPlan,
     Rows,
     StartProgress,
@@ -133,12 +136,17 @@ class Change:
             order: positions in descending order of id.
             doc_ids: the ids in that order; none of them is in the index.
             progress: shows how far it is.
+
+        Raises:
+            CorpusError: a field of another type than in the index.
         """
         present = self.index.doc_ids
         before = [insertion_point(present, doc_id) for doc_id in doc_ids]
         places = np.searchsorted(self._before, before)
         self._numbering = self._numbering.change([], places.tolist(), len(order))
-        self._write(rows, order, {}, progress)
+        folder = self._write(rows, order, {}, progress)
+        new = DocumentStore.open(folder / DOCUMENTS).fields
+        check_types(self.index.field_types, {name: each.type for name, each in new.items()})
 
     def update_record(self, name: str, record: BranchRecord) -> Path:
         """Give a branch another record; return the folder of its encoder's new state."""
@@ -176,13 +184,14 @@ class Change:
         order: NDArray[np.int64],
         widths: Mapping[str, int],
         progress: StartProgress,
-    ) -> None:
+    ) -> Path:
         self._last += 1
         name = f"{self._last:06d}"
         self._segments.append(name)
         folder = self.generation.directory / SEGMENTS / name
         plans = {each: self._plan(each, len(order), widths.get(each)) for each in self._records}
         write_segment(folder, rows, order, plans, progress=progress)
+        return folder
 
     def _plan(self, name: str, size: int, width: int | None) -> BranchPlan:
         record = self._records[name]

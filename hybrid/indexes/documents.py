@@ -8,6 +8,7 @@ bounds, text in UTF-8.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, overload
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
+from hybrid.indexes.fields import FieldWriter, open_fields
 from hybrid.indexes.numbering import insertion_point
 
 IDS = "ids.arrow"
@@ -44,6 +46,7 @@ class DocumentStore(Sequence[Document]):
                 "again"
             )
         self.doc_ids: Sequence[str] = _Column(self._ids, "doc_id")
+        self._directory = directory
 
     @staticmethod
     def build(
@@ -82,6 +85,11 @@ class DocumentStore(Sequence[Document]):
         """
         return DocumentStore(directory)
 
+    @cached_property
+    def fields(self) -> dict[str, pa.ChunkedArray]:
+        """The columns that filters see, by name."""
+        return open_fields(self._directory, len(self))
+
     def __len__(self) -> int:
         return len(self._ids)
 
@@ -93,7 +101,9 @@ class DocumentStore(Sequence[Document]):
         if isinstance(doc_num, slice):
             return [self[each] for each in range(*doc_num.indices(len(self)))]
         title, text = self._texts.row(doc_num)
-        return Document(self.doc_ids[doc_num], text=text, title=title)
+        fields = {name: column[doc_num].as_py() for name, column in self.fields.items()}
+        present = {name: value for name, value in fields.items() if value is not None}
+        return Document(self.doc_ids[doc_num], text=text, title=title, fields=present)
 
     def take(self, doc_nums: Iterable[int]) -> Iterator[Document]:
         """Yield the documents of these numbers, in the order given."""
@@ -248,6 +258,7 @@ def _write(
     count = 0
     pending: list[Document] = []
     ids: list[str] = []
+    fields = FieldWriter()
     with (
         (directory / IDS).open("xb") as id_file,
         (directory / TEXTS).open("xb") as text_file,
@@ -264,6 +275,7 @@ def _write(
                 )
             )
             ids.extend(each.doc_id for each in pending)
+            fields.add(pending)
             if progress is not None:
                 progress(len(pending))
             pending.clear()
@@ -280,6 +292,7 @@ def _write(
             flush()
         if ids:
             id_writer.write_batch(_batch(_ID_SCHEMA, (), [ids]))
+    fields.save(directory)
     return count
 
 

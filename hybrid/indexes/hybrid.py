@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
+from hybrid.indexes.filters import matches, parse_filter
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.segment_writer import DOCUMENTS
@@ -125,18 +128,45 @@ class HybridIndex:
     @cached_property
     def documents(self) -> Documents:
         """The stored documents, by doc_num."""
-        stores = [
+        if self.numbering.is_whole:
+            return self._stores[0]
+        return SegmentedDocuments(self._stores, self.numbering)
+
+    @cached_property
+    def _stores(self) -> list[DocumentStore]:
+        return [
             self._checked(DocumentStore.open(self._folder(segment, DOCUMENTS)), segment)
             for segment in self.segments
         ]
-        if self.numbering.is_whole:
-            return stores[0]
-        return SegmentedDocuments(stores, self.numbering)
 
     @property
     def doc_ids(self) -> Sequence[str]:
         """doc_num to doc_id, descending."""
         return self.documents.doc_ids
+
+    @cached_property
+    def field_types(self) -> dict[str, Any]:
+        """The fields that filters can use, with their Arrow types."""
+        return {
+            name: column.type for store in self._stores for name, column in store.fields.items()
+        }
+
+    def select(self, text: str) -> NDArray[np.int32]:
+        """Return the doc_nums of the documents that a filter lets through, ascending.
+
+        Raises:
+            UsageError: it cannot be parsed, or names a field or value that cannot be.
+        """
+        parsed = parse_filter(text)
+        found = [np.empty(0, dtype=np.int32)]
+        for segment, store in enumerate(self._stores):
+            columns = dict(store.fields)
+            for name, kind in self.field_types.items():
+                columns.setdefault(name, pa.nulls(len(store), kind))
+            mask = pc.fill_null(matches(parsed, columns), False).to_numpy(zero_copy_only=False)
+            doc_nums = self.numbering.doc_nums(segment)[mask]
+            found.append(doc_nums[doc_nums >= 0])
+        return np.sort(np.concatenate(found))
 
     def record(self, name: str) -> BranchRecord:
         """Return what the manifest says about a branch.

@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError
 from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Approximation
+from hybrid.indexes.arrays import open_array
 from hybrid.indexes.postings_build import FORMAT, Weights, write_index
 from hybrid.kernels import assembly, pruning, rows, tiles, topk
 
@@ -189,13 +190,7 @@ class InvertedIndex:
                 f"The sparse index in {directory} has format {described['format']}; this version "
                 f"reads format {FORMAT}. Build the index again."
             )
-        arrays = {
-            # A plain view: numba recognises ndarray much faster than its memmap subclass.
-            name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False).view(
-                np.ndarray
-            )
-            for name in names
-        }
+        arrays = {name: open_array(directory / f"{name}.npy") for name in names}
         return InvertedIndex(arrays, described)
 
     def search(

@@ -1,0 +1,115 @@
+"""Document fields for filters: an Arrow column each, memory-mapped, null where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hybrid.corpus import Document
+from hybrid.errors import CorpusError, CorruptIndexError
+
+FIELDS = "fields.arrow"
+MAX_FIELDS = 1000
+_TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.large_string()}
+
+
+class FieldWriter:
+    """Gathers the fields of documents, each part as compact Arrow arrays; `save` joins them."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[int, dict[str, pa.Array]]] = []
+        self._types: dict[str, pa.DataType] = {}
+
+    def add(self, documents: Sequence[Document]) -> None:
+        """Take the fields of some documents, those after the ones already taken.
+
+        Raises:
+            CorpusError: a value of another type than the field has elsewhere, or too many fields.
+        """
+        names = {name for document in documents for name in document.fields}
+        arrays = {}
+        for name in sorted(names):
+            values = [document.fields.get(name) for document in documents]
+            arrays[name] = self._array(name, values)
+        self._parts.append((len(documents), arrays))
+        if len(self._types) > MAX_FIELDS:
+            raise CorpusError(f"the documents have over {MAX_FIELDS} different fields")
+
+    def _array(self, name: str, values: list[Any]) -> pa.Array:
+        kinds = {type(value).__name__ for value in values if value is not None}
+        known = self._types.get(name)
+        if known is not None:
+            kinds.add(next(kind for kind, each in _TYPES.items() if each == known))
+        kind = "float" if kinds == {"int", "float"} else next(iter(kinds), "")
+        if len(kinds) > 1 and kind != "float":
+            raise CorpusError(
+                f"field {name!r} is {' and '.join(sorted(kinds))} in different documents; give it "
+                "one type"
+            )
+        if kind not in _TYPES:
+            raise CorpusError(
+                f"field {name!r} holds a value of type {kind or 'null'}; a text, a number, true, "
+                "false or null was expected"
+            )
+        self._types[name] = _TYPES[kind]
+        try:
+            return pa.array(values, _TYPES[kind])
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+            raise CorpusError(f"field {name!r} cannot be stored: {error}") from error
+
+    def save(self, directory: Path) -> None:
+        """Write the columns, if any document has a field."""
+        if not self._types:
+            return
+        columns = []
+        for name, kind in self._types.items():
+            parts = [
+                arrays[name].cast(kind) if name in arrays else pa.nulls(count, kind)
+                for count, arrays in self._parts
+            ]
+            columns.append(pa.chunked_array(parts, kind))
+        table = pa.table(dict(zip(self._types, columns, strict=True))).combine_chunks()
+        with (
+            (directory / FIELDS).open("xb") as file,
+            pa.ipc.new_file(file, table.schema) as writer,
+        ):
+            writer.write_table(table)
+
+
+def open_fields(directory: Path, count: int) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of ``count`` documents by name, validated; none if there is no file.
+
+    Raises:
+        CorruptIndexError: not such a table.
+    """
+    path = directory / FIELDS
+    if not path.exists():
+        return {}
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorruptIndexError(f"{path} is not a readable Arrow file: {error}") from error
+    fits = len(table) == count and table.num_columns <= MAX_FIELDS
+    if not fits or not all(field.type in _TYPES.values() for field in table.schema):
+        raise CorruptIndexError(f"{path} does not fit the {count} documents; build the index again")
+    return {name: table.column(name) for name in table.column_names}
+
+
+def check_types(present: Mapping[str, pa.DataType], new: Mapping[str, pa.DataType]) -> None:
+    """Refuse fields whose type in new documents is another than in those that are there.
+
+    Raises:
+        CorpusError: names the field and both types.
+    """
+    numbers = {pa.int64(), pa.float64()}
+    for name, kind in new.items():
+        there = present.get(name, kind)
+        if kind != there and {kind, there} != numbers:
+            raise CorpusError(
+                f"field {name!r} is {kind} in the new documents and {there} in the index; give it "
+                "one type"
+            )
