@@ -147,7 +147,9 @@ def test_a_killed_encoding_goes_on_and_gives_the_same_bytes(
     (work / ".000002.dense.half").mkdir()
     (work / ".000002.dense.half" / "vectors.npy").write_bytes(b"half")
     again = HashedDense()
+    (work / ".not.ours").mkdir()
     encode_corpus(corpus(), work, encoders(again), shard_size=3)
+    assert (work / ".not.ours").is_dir()
     assert again.calls == [3, 1]
     assert contents(work) == uninterrupted
 
@@ -194,6 +196,18 @@ def test_only_what_changed_is_encoded_again(tmp_path: Path) -> None:
     last = HashedDense(seed=7)
     encode_corpus(changed, tmp_path, encoders(last), shard_size=3)
     assert last.calls == [3]
+
+
+def test_other_ids_and_fields_are_stored_without_encoding_again(tmp_path: Path) -> None:
+    encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+    renamed = [
+        Document(f"new-{document.doc_id}", document.text, document.title, {"year": 2020})
+        for document in corpus()
+    ]
+    again = HashedDense()
+    shards = encode_corpus(renamed, tmp_path, encoders(again), shard_size=3)
+    assert again.calls == []
+    assert [*shards.ordered_documents(np.arange(10))] == renamed
 
 
 def test_a_shorter_corpus_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
