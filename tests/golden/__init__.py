@@ -1,0 +1,1 @@
+"""Indexes as released versions wrote them, and what they answered."""

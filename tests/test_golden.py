@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hybrid.indexes.manifest import FORMAT_VERSION
+from hybrid.indexes.verify import verify_index
+from hybrid.retrieve import Index
+from tests.golden.make import ENCODERS, HERE, answers
+from tests.test_living import document
+
+VERSIONS = sorted(path.stem for path in HERE.glob("format-*.json"))
+
+
+def test_the_present_format_has_a_golden_index() -> None:
+    assert f"format-{FORMAT_VERSION}" in VERSIONS
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_index_of_each_format_answers_as_it_did(version: str, tmp_path: Path) -> None:
+    shutil.copytree(HERE / version, tmp_path / "idx")
+    assert verify_index(tmp_path / "idx", deep=True).is_whole
+    expected = json.loads((HERE / f"{version}.json").read_text())
+    found = answers(tmp_path / "idx")
+    for fusion, queries in expected.items():
+        for query, hits in queries.items():
+            assert [doc_id for doc_id, _ in found[fusion][query]] == [each for each, _ in hits]
+            # The test's own encoder adds in an order that its platform chooses.
+            scores = [score for _, score in found[fusion][query]]
+            assert scores == pytest.approx([score for _, score in hits], rel=1e-5)
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    index.add([document(20)])
+    index.compact()
+    assert len(index) == 14
