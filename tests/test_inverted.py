@@ -264,3 +264,17 @@ def test_the_build_is_the_same_for_any_cut_and_thread_count(tmp_path):
 def test_an_index_leaves_no_temporary_files(tmp_path):
     built(tmp_path, matrix(26, 300, 20, 0.2))
     assert not [path for path in (tmp_path / "index0").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("weights", ["uint8", "float32"])
+def test_few_and_many_rows_are_gathered_alike(tmp_path, weights):
+    documents = matrix(27, 1500, 3000, 0.01)
+    index = built(tmp_path, documents, weights=weights, order="cluster", head_fill=0.9)
+    every = index.documents(np.arange(1500, dtype=np.int32))
+    if weights == "float32":
+        assert (every != documents).nnz == 0
+    chosen = np.array([3, 1499, 3, 0], dtype=np.int32)
+    few = index.documents(chosen)
+    assert few.has_sorted_indices
+    assert (few != every[chosen]).nnz == 0
+    assert index.documents(np.empty(0, dtype=np.int32)).shape == (0, 3000)

@@ -107,7 +107,7 @@ class InvertedIndex:
         order: Order = "auto",
         seed: int = 0,
         threads: int = 0,
-        head_fill: float = 0.5,
+        head_fill: float = 0.55,
         scales: Floats | None = None,
         sample: csr_matrix | None = None,
         progress: Callable[[int], None] | None = None,
@@ -289,7 +289,7 @@ class InvertedIndex:
         n = self.doc_count
         exhaustive = 0.1 * n + 0.8 * int(frequencies.sum())
         bounds = 0.02 * n + 0.00125 * n * int((~is_tail).sum()) + int(frequencies[is_tail].sum())
-        picking = 180 * len(terms) * max(8, k // 32)
+        picking = 250 * len(terms) * max(8, k // 4)
         return bounds + picking < exhaustive
 
     def score(self, queries: csr_matrix, doc_nums: Ints) -> Floats:
@@ -326,18 +326,23 @@ class InvertedIndex:
     def documents(self, doc_nums: Ints) -> csr_matrix:
         """Return the stored rows of ``doc_nums``, CSR float32 (len(doc_nums), vocabulary_size).
 
-        Rows are gathered from the postings: about a millisecond a call, and little more a row.
+        Rows are gathered from the postings: about a millisecond a call, or one pass over all of
+        them where many rows are asked for.
         """
         doc_nums = np.asarray(doc_nums, dtype=np.int32)
         self._check_nums(doc_nums, lowest=0)
         unique, inverse = np.unique(self._place[doc_nums], return_inverse=True)
+        gather, key = rows.collect, unique
+        if len(unique) * self.vocabulary_size > self.nnz:
+            gather, key = rows.spread, np.full(self.doc_count, -1, dtype=np.int32)
+            key[unique] = np.arange(len(unique), dtype=np.int32)
         lengths = np.zeros(len(unique), dtype=np.int64)
         none = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-        rows.collect(self._postings, unique, lengths, lengths, *none)
+        gather(self._postings, key, lengths, lengths, *none)
         ends = np.cumsum(lengths)
         columns = np.empty(ends[-1] if len(ends) else 0, dtype=np.int32)
         data = np.empty(len(columns), dtype=np.float32)
-        rows.collect(self._postings, unique, lengths, ends - lengths, columns, data)
+        gather(self._postings, key, lengths, ends - lengths, columns, data)
         indptr = np.concatenate([[0], ends]).astype(np.int64)
         shape = (len(unique), self.vocabulary_size)
         return csr_matrix((data, columns, indptr), shape=shape)[inverse]

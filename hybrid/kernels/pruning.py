@@ -163,7 +163,7 @@ def sweep(
                     start = (tile - first) * TILE
                     end = start + min(TILE, n - tile * TILE)
                     topk.offer(bits, start, end, postings.order, tile * TILE, k, keys, state)
-            if state[0] >= k + (k >> 2) + 16:
+            if state[0] >= k + 3 * (k >> 2) + 16:
                 topk.tighten(k, keys, state)
                 floor_bits[0] = state[1]
 

@@ -199,9 +199,43 @@ def add_tiles(
     clear(scores, len(tiles) * TILE)
     n = len(postings.order)
     tile_count = (n + TILE - 1) // TILE
+    lows = np.zeros((len(terms), len(tiles)), dtype=np.int64)
+    highs = np.zeros((len(terms), len(tiles)), dtype=np.int64)
+    # First find where every tile's entries lie and touch them: without a branch that depends on
+    # what is read, the memory serves many at once.
+    touched = np.uint16(0)
+    for row in range(len(terms)):
+        head = postings.heads[terms[row]]
+        if head < 0:
+            continue
+        part = -1
+        start = 0
+        end = 0
+        for slot in range(len(tiles)):
+            tile = tiles[slot]
+            if tile // per_range != part:
+                part = tile // per_range
+                start, end = bounds(postings, terms[row], part)
+            if start == end:
+                continue
+            last = tile + 1 == tile_count or (tile + 1) % per_range == 0
+            low = start + np.int64(postings.head_starts[head, tile])
+            lows[row, slot] = low
+            highs[row, slot] = (
+                end if last else start + np.int64(postings.head_starts[head, tile + 1])
+            )
+            touched |= postings.head_stream[low]
+    if touched == 65535:  # never matters; it keeps the reads above from being optimised away
+        lows[0, 0] += 0 * np.int64(touched)
     for row in range(len(terms)):
         term = terms[row]
-        head = postings.heads[term]
+        lookup = table[row]
+        if postings.heads[term] >= 0:
+            for slot in range(len(tiles)):
+                low = lows[row, slot]
+                high = highs[row, slot]
+                add_entries(postings.head_stream, low, high, lookup, scores, slot * TILE)
+            continue
         part = -1
         start = 0
         end = 0
@@ -214,18 +248,12 @@ def add_tiles(
                 cursor = start
             if start == end:
                 continue
-            if head >= 0:
-                low = start + np.int64(postings.head_starts[head, tile])
-                last = tile + 1 == tile_count or (tile + 1) % per_range == 0
-                high = end if last else start + np.int64(postings.head_starts[head, tile + 1])
-                add_entries(postings.head_stream, low, high, table[row], scores, slot * TILE)
-                continue
             floor = (tile % per_range) * TILE
             cursor = seek(postings.tail_places, cursor, end, floor)
             shift = slot * TILE - floor
             while cursor < end and postings.tail_places[cursor] < floor + TILE:
                 scores[np.uint64(shift + np.int64(postings.tail_places[cursor]))] += _contribution(
-                    postings.tail_codes, cursor, table[row], postings.scales[term], weights[row]
+                    postings.tail_codes, cursor, lookup, postings.scales[term], weights[row]
                 )
                 cursor += 1
 
