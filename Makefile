@@ -3,14 +3,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,train,report,notebooks,dev
 
-.PHONY: demo test lint bench clean
+.PHONY: help demo test lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   install and run the main job on the bundled collection, offline"
 	@echo "make test   install and run the tests"
 	@echo "make lint   ruff and mypy"
-	@echo "make bench  repeat the figures of the README"
+	@echo "make bench  time the kernels, the tuner and the encoders"
+	@echo "make faults inject faults, damage and crashes into an index"
 
 # torch goes first and pinned: the CPU wheel is found that way.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -28,8 +29,15 @@ test: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+# Each script says its peers and conditions; peers that are not installed are left out.
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/run_all.py
+	mkdir -p runs
+	$(BIN)/python benchmarks/sparse_engines.py --docs 100000 --queries 100 --k 10,1000 --engines ours,scipy --json runs/sparse_engines.json
+	$(BIN)/python benchmarks/tuning.py --json runs/tuning.json
+	$(BIN)/python benchmarks/encoding.py
+
+faults: $(VENV)/.installed
+	HYBRID_FAULTS=more $(BIN)/python -m pytest tests/faults
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -112,3 +112,24 @@ def test_models_are_listed_and_exported(
     assert hybrid_command("models", "export", tiny_dense, tmp_path / "model")[0] == 0
     assert (tmp_path / "model" / "modules.json").is_file()
     assert hybrid_command("models", "export", tiny_dense, tmp_path / "model")[0] == 1
+
+
+def test_train_two_steps_then_build_with_the_model(
+    hybrid_command: Command, tiny_sparse: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    status, out, err = hybrid_command(
+        "train", beir_folder, "-o", tmp_path / "run", "--from", tiny_sparse,
+        "--steps", "2", "--batch-size", "2", "--max-length", "16",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "2 steps over" in out
+    model = tmp_path / "run" / "model"
+    status, out, err = hybrid_command(
+        "build", beir_folder, "-o", tmp_path / "index", "--sparse", model, "--dense", "none"
+    )
+    assert status == 0, err
+    status, _, err = hybrid_command(
+        "train", beir_folder, "-o", tmp_path / "x", "--recipe", "magic", "--from", tiny_sparse
+    )
+    assert status == 1
+    assert "magic" in err

@@ -12,6 +12,7 @@ from hybrid.cli import (
     models,
     runs,
     search,
+    train,
     tune,
 )
 from hybrid.cli.app import app, main
@@ -30,5 +31,6 @@ __all__ = [
     "models",
     "runs",
     "search",
+    "train",
     "tune",
 ]
