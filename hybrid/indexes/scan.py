@@ -102,6 +102,12 @@ class FaissScan:
                 scores, docs = _merge([scores, found[0]], [docs, found[1]], count)
             return scores, docs
 
+        if workers == 1:
+            before = faiss.omp_get_max_threads()
+            try:
+                return work(0)
+            finally:
+                faiss.omp_set_num_threads(before)
         with ThreadPoolExecutor(workers) as pool:
             parts = list(pool.map(work, range(workers)))
         return _merge([part[0] for part in parts], [part[1] for part in parts], count)

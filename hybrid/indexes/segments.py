@@ -7,6 +7,8 @@ the best of each, and merging them by the one ordering rule gives what a single 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
 from typing import Any, overload
 
 import numpy as np
@@ -46,10 +48,13 @@ class SegmentedBranch:
             raise UsageError(f"k is {k}; it must be at least 1")
         if subset is not None:
             subset = checked_subset(subset, self.doc_count)
-        found = [
-            self._search_part(segment, queries, k, threads, subset)
-            for segment in range(len(self.parts))
-        ]
+        workers = min(threads or cpu_count() or 1, len(self.parts))
+
+        def search_part(segment: int) -> tuple[Ints, Floats]:
+            return self._search_part(segment, queries, k, 1, subset)
+
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(search_part, range(len(self.parts))))
         nums = np.concatenate([each[0] for each in found], axis=1)
         scores = np.concatenate([each[1] for each in found], axis=1)
         # Numbers as the second key: padding has the score -inf and comes last in any case.
