@@ -133,3 +133,18 @@ def test_train_two_steps_then_build_with_the_model(
     )
     assert status == 1
     assert "magic" in err
+
+
+def test_search_filters_by_a_field(hybrid_command: Command, tmp_path: Path) -> None:
+    rows = [{"_id": f"d{year}", "text": "merge lists", "year": year} for year in (2019, 2020, 2021)]
+    source = tmp_path / "corpus.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--sparse", "none", "--dense", "none", "--fields", "year")
+    status, _, err = hybrid_command("build", source, "-o", tmp_path / "index", *options)
+    assert status == 0, err
+    command = ("search", tmp_path / "index", "merge", "-k", "3", "--json")
+    _, out, _ = hybrid_command(*command, "--filter", "year >= 2020")
+    assert {hit["doc_id"] for hit in json.loads(out)["hits"]} == {"d2020", "d2021"}
+    status, _, err = hybrid_command(*command, "--filter", "year >=")
+    assert status == 1
+    assert "year" in err

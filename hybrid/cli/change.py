@@ -9,7 +9,15 @@ import typer
 
 from hybrid.cli.app import app, err, example, out
 from hybrid.cli.progress import progress_bars
-from hybrid.cli.sources import Encoding, IdColumn, SkipBad, TextColumn, TitleColumn
+from hybrid.cli.sources import (
+    Encoding,
+    Fields,
+    IdColumn,
+    SkipBad,
+    TextColumn,
+    TitleColumn,
+    field_names,
+)
 
 if TYPE_CHECKING:
     from hybrid.living import ChangeReport
@@ -25,6 +33,7 @@ def add(
     id_column: IdColumn = None,
     text_column: TextColumn = None,
     title_column: TitleColumn = None,
+    fields: Fields = "",
     encoding: Encoding = "utf-8",
     skip_bad: SkipBad = False,
 ) -> None:
@@ -36,6 +45,7 @@ def add(
         id_column=id_column,
         text_column=text_column,
         title_column=title_column,
+        fields=field_names(fields),
         encoding=encoding,
         skip_bad=skip_bad,
     )

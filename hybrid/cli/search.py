@@ -24,6 +24,10 @@ def search(
         str | None, typer.Option(help="use the fusion that was tuned for this domain")
     ] = None,
     depth: Annotated[int | None, typer.Option(help="how deep each branch searches")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--filter", help="only documents whose fields match: 'year >= 2020'"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Search an index with one query."""
@@ -31,7 +35,7 @@ def search(
 
     with open_index(index) as opened:
         chosen = opened.fusion(fusion, domain=domain)
-        hits = opened.search(query, k=k, fusion=chosen, depth=depth)
+        hits = opened.search(query, k=k, fusion=chosen, depth=depth, filter=where)
         documents = [opened.document(hit.doc_id) for hit in hits]
     if as_json:
         rows = [

@@ -13,6 +13,9 @@ IdColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the doc
 TextColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the text")]
 TitleColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the title")]
 Encoding: TypeAlias = Annotated[str, typer.Option(help="encoding of text files")]
+Fields: TypeAlias = Annotated[
+    str, typer.Option(help="columns to store for filters, with commas: year,lang")
+]
 SkipBad: TypeAlias = Annotated[
     bool, typer.Option("--skip-bad", help="leave out broken records, count and report them")
 ]
@@ -22,6 +25,15 @@ Queries: TypeAlias = Annotated[
 QrelsFile: TypeAlias = Annotated[
     Path | None, typer.Option("--qrels", help="judgments of a single-file source (TREC or BEIR)")
 ]
+
+
+def field_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas.
+
+    >>> field_names("year, lang")
+    ('year', 'lang')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def judged_source(
