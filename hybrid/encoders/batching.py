@@ -19,6 +19,15 @@ CHUNK = 1024
 """Texts that are tokenised and sorted together."""
 
 
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 16384}
+"""Padded tokens of one batch by kind of device: what fits the caches, what fills the processors."""
+
+
+def token_budget(device: str) -> int:
+    """Return the token budget of a batch on a kind of device, such as "cpu"."""
+    return TOKEN_BUDGET.get(device, TOKEN_BUDGET["cpu"])
+
+
 def pack(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
     """Return groups of row numbers, longest rows first, each at most ``budget`` tokens when padded.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders.batching import CHUNK, token_batches
+from hybrid.encoders.batching import CHUNK, token_batches, token_budget
 from hybrid.encoders.loading import EncoderOptions, prompts
 from hybrid.encoders.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
@@ -15,8 +15,6 @@ from hybrid.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-TOKEN_BUDGET = {"cpu": 1024, "cuda": 65536}
 
 
 class TransformerEncoder:
@@ -35,13 +33,11 @@ class TransformerEncoder:
                 f"model {folder.spec!r} compares by {model.similarity_fn_name!r}; this index "
                 "searches by cosine or dot product. Choose a model made for one of these"
             )
-        self._model = model
+        self.model = model
         self._folder = folder
-        self._options = options
-        self._query_prompt, self._document_prompt = prompts(model, options)
-        self._budget = options.token_budget or TOKEN_BUDGET.get(
-            model.device.type, TOKEN_BUDGET["cpu"]
-        )
+        self.options = options
+        self._query_prompt, self.document_prompt = prompts(model, options)
+        self.token_budget = options.token_budget or token_budget(model.device.type)
         self.similarity: str = model.similarity_fn_name
         self.dimension = int(_dimension(model))
 
@@ -54,21 +50,21 @@ class TransformerEncoder:
             "revision": self._folder.revision,
             "weights": self._folder.weights,
             "tokenizer": self._folder.tokenizer,
-            "max_length": _int_or_none(self._model.max_seq_length),
+            "max_length": _int_or_none(self.model.max_seq_length),
             "query_prompt": self._query_prompt or "",
-            "document_prompt": self._document_prompt or "",
-            "pooling": _pooling(self._model),
+            "document_prompt": self.document_prompt or "",
+            "pooling": _pooling(self.model),
             "similarity": self.similarity,
             "normalized": self.similarity == "cosine",
             "dimension": self.dimension,
-            "precision": self._options.precision,
+            "precision": self.options.precision,
         }
 
     def encode_documents(
         self, texts: Sequence[str], progress: Progress | None = None
     ) -> NDArray[np.float32]:
         """Return the vectors of documents, float32 (len(texts), dimension)."""
-        return self._encode(texts, "document", self._document_prompt, progress)
+        return self._encode(texts, "document", self.document_prompt, progress)
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of queries, float32 (len(texts), dimension)."""
@@ -83,17 +79,24 @@ class TransformerEncoder:
         for start in range(0, len(texts), CHUNK):
             chunk = texts[start : start + CHUNK]
             for rows, features in token_batches(
-                self._model, chunk, task=task, prompt=prompt, budget=self._budget
+                self.model, chunk, task=task, prompt=prompt, budget=self.token_budget
             ):
                 with torch.inference_mode():
-                    with self._options.products(self._model.device):
-                        found = self._model(features, task=task)["sentence_embedding"]
-                    found = found[:, : self.dimension].float()
-                    if self.similarity == "cosine":
-                        found = torch.nn.functional.normalize(found, dim=1)
-                vectors[start + rows] = found.cpu().numpy()
+                    with self.options.products(self.model.device):
+                        found = self.model(features, task=task)["sentence_embedding"]
+                    vectors[start + rows] = self.finished(found)
                 if progress is not None:
                     progress(len(rows))
+        return vectors
+
+    def finished(self, found: Any) -> NDArray[np.float32]:
+        """Return what the model's last module gave for a batch as the vectors of an index."""
+        import torch
+
+        found = found[:, : self.dimension].float()
+        if self.similarity == "cosine":
+            found = torch.nn.functional.normalize(found, dim=1)
+        vectors: NDArray[np.float32] = found.cpu().numpy()
         return vectors
 
 

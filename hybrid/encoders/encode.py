@@ -25,6 +25,7 @@ from hybrid.encoders.cache import flush, write_folder
 from hybrid.encoders.parts import is_whole, open_csr, save_csr, save_vectors, write_part
 from hybrid.encoders.protocol import DenseEncoder, Fingerprint, Progress, SparseEncoder
 from hybrid.encoders.shards import DOCUMENTS_FILE, STATE_FILE, Shards, part_path
+from hybrid.encoders.shared import SharedPass, find_shared_pass
 from hybrid.errors import CorpusError, UsageError
 
 SHARD_SIZE = 1024
@@ -66,6 +67,7 @@ def encode_corpus(
         for name, encoder in encoders.items()
         if isinstance(encoder, Bm25Parameters)
     }
+    shared = find_shared_pass(encoders)
     counts: list[int] = []
     digests: list[str] = []
     for shard, chunk in enumerate(_chunks(documents, shard_size)):
@@ -73,18 +75,17 @@ def encode_corpus(
         digest = _digest(texts)
         finished = _Finished(progress, len(chunk), len(encoders))
         _documents_part(workdir, shard, chunk)
-        for name, encoder in encoders.items():
-            path = part_path(workdir, shard, name)
-            key = _key(digest, fingerprints[name])
-            if not is_whole(path, key):
-                if isinstance(encoder, Bm25Parameters):
-                    counted = count_terms(texts, lexical[name][1])
-                    write_part(path, key, len(chunk), _saver_of_counts(counted))
-                else:
-                    rows = encoder.encode_documents(texts, finished)
-                    write_part(path, key, len(chunk), _saver(rows))
-            if isinstance(encoder, Bm25Parameters):
-                lexical[name][2].add(_read_counts(path))
+        keys = {name: _key(digest, fingerprints[name]) for name in encoders}
+        paths = {name: part_path(workdir, shard, name) for name in encoders}
+        missing = [name for name in encoders if not is_whole(paths[name], keys[name])]
+        for name in lexical:
+            if name in missing:
+                counted = count_terms(texts, lexical[name][1])
+                write_part(paths[name], keys[name], len(chunk), _saver_of_counts(counted))
+            lexical[name][2].add(_read_counts(paths[name]))
+        neural = {name: encoders[name] for name in missing if name not in lexical}
+        for name, rows in _encoded(texts, neural, shared, finished):
+            write_part(paths[name], keys[name], len(chunk), _saver(rows))
         counts.append(len(chunk))
         digests.append(digest)
         finished.close()
@@ -110,6 +111,22 @@ def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:
     for pattern in patterns:
         for leftover in workdir.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _encoded(
+    texts: list[str],
+    encoders: Mapping[str, Any],
+    shared: tuple[str, str, SharedPass] | None,
+    progress: Progress,
+) -> Iterator[tuple[str, Any]]:
+    """Yield (branch, rows) of every encoder; two that share a backbone pass it once."""
+    together: tuple[str, ...] = ()
+    if shared is not None and shared[0] in encoders and shared[1] in encoders:
+        together = shared[:2]
+        yield from zip(together, shared[2].encode_documents(texts, progress), strict=True)
+    for name, encoder in encoders.items():
+        if name not in together:
+            yield name, encoder.encode_documents(texts, progress)
 
 
 class _Finished:

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders.batching import CHUNK, token_batches
+from hybrid.encoders.batching import CHUNK, token_batches, token_budget
 from hybrid.encoders.loading import EncoderOptions, prompts
 from hybrid.encoders.locate import ModelFolder
 from hybrid.encoders.mlm import mlm_routes
 from hybrid.encoders.protocol import Fingerprint, Progress
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
-
-TOKEN_BUDGET = {"cpu": 1024, "cuda": 16384}
-"""Padded tokens of one batch: the logits take vocabulary times 4 bytes a token."""
 
 
 class SpladeEncoder:
@@ -32,13 +30,11 @@ class SpladeEncoder:
     """
 
     def __init__(self, model: Any, folder: ModelFolder, options: EncoderOptions) -> None:
-        self._model = model
+        self.model = model
         self._folder = folder
-        self._options = options
+        self.options = options
         self._query_prompt, self._document_prompt = prompts(model, options)
-        self._budget = options.token_budget or TOKEN_BUDGET.get(
-            model.device.type, TOKEN_BUDGET["cpu"]
-        )
+        self.token_budget = options.token_budget or token_budget(model.device.type)
         self.vocabulary = _vocabulary(model)
         self._routes = mlm_routes(model)
         self._terms = frozenset(self.vocabulary)
@@ -52,14 +48,16 @@ class SpladeEncoder:
             "revision": self._folder.revision,
             "weights": self._folder.weights,
             "tokenizer": self._folder.tokenizer,
-            "max_length": _max_length(self._model),
+            "max_length": _max_length(self.model),
             "query_prompt": self._query_prompt or "",
             "document_prompt": self._document_prompt or "",
-            "pooling": _attribute(self._model, "pooling_strategy"),
-            "activation": _attribute(self._model, "activation_function"),
-            "max_active_dims": self._model.max_active_dims,
+            "pooling": _attribute(self.model, "pooling_strategy"),
+            "activation": _attribute(self.model, "activation_function"),
+            "max_active_dims": self.model.max_active_dims,
+            "document_terms": _attribute(self.model, "document_terms"),
+            "query_terms": _attribute(self.model, "query_terms"),
             "vocabulary_size": len(self.vocabulary),
-            "precision": self._options.precision,
+            "precision": self.options.precision,
         }
 
     def encode_documents(
@@ -74,62 +72,80 @@ class SpladeEncoder:
 
     def literal_terms(self, text: str) -> frozenset[str]:
         """Return the terms of the vocabulary that stand in the text itself."""
-        return frozenset(self._model.tokenizer.tokenize(text)) & self._terms
+        return frozenset(self.model.tokenizer.tokenize(text)) & self._terms
 
     def _encode(
         self, texts: Sequence[str], task: str, prompt: str | None, progress: Progress | None
     ) -> csr_matrix:
-        from scipy.sparse import csr_matrix, vstack
-
-        parts = [
-            self._encode_chunk(texts[start : start + CHUNK], task, prompt, progress)
-            for start in range(0, len(texts), CHUNK)
-        ]
-        if not parts:
-            return csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
-        return parts[0] if len(parts) == 1 else vstack(parts, format="csr")
-
-    def _encode_chunk(
-        self, texts: Sequence[str], task: str, prompt: str | None, progress: Progress | None
-    ) -> csr_matrix:
-        from scipy.sparse import csr_matrix, vstack
-
-        written = np.flatnonzero([bool(text.strip()) for text in texts])
-        size = len(self.vocabulary)
-        parts, order = [], []
-        if len(written):
+        chunks = []
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            parts = []
             for rows, features in token_batches(
-                self._model,
-                [texts[int(i)] for i in written],
-                task=task,
-                prompt=prompt,
-                budget=self._budget,
+                self.model, chunk, task=task, prompt=prompt, budget=self.token_budget
             ):
-                parts.append(self._weights(features, task))
-                order.append(written[rows])
+                parts.append((rows, self._weights(features, task)))
                 if progress is not None:
                     progress(len(rows))
-        done = np.concatenate(order) if order else np.zeros(0, dtype=np.int64)
-        missing = np.setdiff1d(np.arange(len(texts)), done)
-        parts.append(csr_matrix((len(missing), size), dtype=np.float32))
-        if progress is not None and len(missing):
-            progress(len(missing))
-        stacked = vstack(parts, format="csr")
-        return stacked[np.argsort(np.concatenate([done, missing]), kind="stable")]
+            chunks.append(self.assembled(chunk, parts))
+        return self.stacked(chunks)
+
+    def assembled(
+        self, texts: Sequence[str], parts: Sequence[tuple[NDArray[np.int64], csr_matrix]]
+    ) -> csr_matrix:
+        """Return the rows of one chunk in the order of its texts; blank texts have empty rows.
+
+        Args:
+            texts: the chunk.
+            parts: batches, each with the places of its rows in the chunk.
+        """
+        from scipy.sparse import csr_matrix
+
+        places = np.concatenate([rows for rows, _ in parts] or [np.zeros(0, dtype=np.int64)])
+        missing = np.setdiff1d(np.arange(len(texts)), places)
+        empty = csr_matrix((len(missing), len(self.vocabulary)), dtype=np.float32)
+        stacked = self.stacked([*(weights for _, weights in parts), empty])
+        rows = stacked[np.argsort(np.concatenate([places, missing]), kind="stable")]
+        blank = [place for place, text in enumerate(texts) if not text.strip()]
+        return _without_rows(rows, blank) if blank else rows
+
+    def stacked(self, chunks: Sequence[csr_matrix]) -> csr_matrix:
+        """Return the rows of all chunks as one CSR matrix."""
+        from scipy.sparse import csr_matrix, vstack
+
+        if not chunks:
+            return csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
+        return chunks[0] if len(chunks) == 1 else vstack(chunks, format="csr")
+
+    def finished(self, found: Any) -> csr_matrix:
+        """Return what the model's last module gave for a batch as CSR."""
+        return to_csr(found, self.model.max_active_dims)
 
     def _weights(self, features: dict[str, Any], task: str) -> csr_matrix:
         """Return the weights of one batch, through its route where that can be taken apart."""
         import torch
 
-        top = self._model.max_active_dims
         route = self._routes[task]
         with torch.inference_mode():
             if route is not None:
-                return to_csr(route(features, self._options.products(self._model.device)), top)
+                return self.finished(route(features, self.options.products(self.model.device)))
+            top = self.model.max_active_dims
             extra = {} if top is None else {"max_active_dims": top}
-            with self._options.products(self._model.device):
-                found = self._model(features, task=task, **extra)["sentence_embedding"]
-            return to_csr(found, top)
+            with self.options.products(self.model.device):
+                found = self.model(features, task=task, **extra)["sentence_embedding"]
+            return self.finished(found)
+
+
+def _without_rows(matrix: csr_matrix, rows: Sequence[int]) -> csr_matrix:
+    """Return a CSR matrix with some rows emptied."""
+    from scipy.sparse import csr_matrix
+
+    lengths = np.diff(matrix.indptr)
+    kept = np.ones(len(lengths), dtype=bool)
+    kept[list(rows)] = False
+    entries = np.repeat(kept, lengths)
+    indptr = np.concatenate([[0], np.cumsum(lengths * kept)]).astype(np.int32)
+    return csr_matrix((matrix.data[entries], matrix.indices[entries], indptr), shape=matrix.shape)
 
 
 def to_csr(weights: Any, top: int | None = None) -> csr_matrix:
@@ -158,7 +174,7 @@ def _vocabulary(model: Any) -> tuple[str, ...]:
     return tuple(terms.get(number, f"[{number}]") for number in range(size))
 
 
-def _attribute(model: Any, name: str) -> str | None:
+def _attribute(model: Any, name: str) -> str | int | None:
     return next(
         (getattr(module, name) for module in model.modules() if hasattr(module, name)), None
     )

@@ -1,0 +1,116 @@
+"""One pass for two encoders gives every bit that two passes give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybrid.corpus import Document
+from hybrid.encoders import encode_corpus, load_dense, load_sparse
+from hybrid.encoders.shared import find_shared_pass, shared_pass
+
+TEXTS = [
+    "merge sorted lists",
+    "",
+    "open a file path and read json in a thread with a random seed",
+    "heap",
+    " ",
+    "parse the date",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_head(tiny_dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SparseEncoder folder: a random SPLADE head over the very backbone of ``tiny_dense``."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import Transformer
+
+    from hybrid.encoders.splade_head import SpladeHead
+
+    transformer = Transformer(str(tiny_dense), max_seq_length=32)
+    embeddings = transformer.model.get_input_embeddings().weight.detach()
+    torch.manual_seed(3)
+    head = SpladeHead(embeddings.shape[1], embeddings.shape[0], 8, 4)
+    head.load_state_dict({"decoder": torch.randn_like(embeddings)}, strict=False)
+    folder = tmp_path_factory.mktemp("tiny_head")
+    model = SparseEncoder(modules=[transformer, head], device="cpu")
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+def both(tiny_head: Path, tiny_dense: Path, **options: Any) -> tuple[Any, Any]:
+    return (
+        load_sparse(str(tiny_head), device="cpu", **options),
+        load_dense(str(tiny_dense), device="cpu"),
+    )
+
+
+def test_bits_are_those_of_two_passes(tiny_head: Path, tiny_dense: Path) -> None:
+    sparse, dense = both(tiny_head, tiny_dense)
+    found = shared_pass(sparse, dense)
+    assert found is not None
+    seen: list[int] = []
+    weights, vectors = found.encode_documents(TEXTS, seen.append)
+    assert vectors.tobytes() == dense.encode_documents(TEXTS).tobytes()
+    expected = sparse.encode_documents(TEXTS)
+    assert weights.nnz > 0
+    for name in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(weights, name), getattr(expected, name))
+    assert np.diff(weights.indptr)[[1, 4]].tolist() == [0, 0]
+    assert sum(seen) == 2 * len(TEXTS)
+
+
+def test_nothing_is_shared_by_encoders_that_differ(
+    tiny_head: Path, tiny_dense: Path, tiny_sparse: Path
+) -> None:
+    sparse, dense = both(tiny_head, tiny_dense)
+    assert shared_pass(load_sparse(str(tiny_sparse), device="cpu"), dense) is None
+    assert shared_pass(dense, sparse) is None
+    for options in (
+        {"max_length": 8},
+        {"document_prompt": "read "},
+        {"precision": "bfloat16"},
+        {"token_budget": 7},
+    ):
+        assert shared_pass(both(tiny_head, tiny_dense, **options)[0], dense) is None
+    assert find_shared_pass({"d": dense, "s": sparse}) is not None
+    next(iter(sparse.model[0].model.parameters())).data.add_(1.0)
+    assert shared_pass(sparse, dense) is None
+
+
+def corpus() -> Iterator[Document]:
+    for number, text in enumerate(TEXTS * 3):
+        yield Document(f"d{number:02}", text, title="lists" if number % 2 else "")
+
+
+def test_a_corpus_is_encoded_once_for_both_and_resumes_apart(
+    tiny_head: Path, tiny_dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse, dense = both(tiny_head, tiny_dense)
+    passes = []
+    forward = type(sparse.model[0]).forward
+
+    def counted(self: Any, *arguments: Any, **options: Any) -> Any:
+        passes.append(self)
+        return forward(self, *arguments, **options)
+
+    monkeypatch.setattr(type(sparse.model[0]), "forward", counted)
+    seen: list[int] = []
+    encoders = {"sparse": sparse, "dense": dense}
+    encode_corpus(corpus(), tmp_path / "a", encoders, shard_size=9, progress=seen.append)
+    together = len(passes)
+    assert sum(seen) == len(TEXTS) * 3
+    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    (tmp_path / "a" / "000001.sparse" / "data.npy").unlink()
+    encode_corpus(corpus(), tmp_path / "a", encoders, shard_size=9)
+    assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before
+
+    passes.clear()
+    encode_corpus(corpus(), tmp_path / "b", {"sparse": sparse}, shard_size=9)
+    encode_corpus(corpus(), tmp_path / "b", {"dense": dense}, shard_size=9)
+    assert len(passes) == 2 * together
