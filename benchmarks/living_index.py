@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import tempfile
 import time
@@ -126,16 +125,19 @@ def main() -> None:
         report: dict[str, object] = {"documents": options.docs, "added": options.added}
         report["build_s"] = built = seconds(lambda: build(one, options.docs))
         report["open_ms"] = seconds(lambda: HybridIndex.open(one), 5) * 1000
-        report["open_peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        report["one_segment_ms"] = single = searched(one, options.k)
         report["add_s"] = added = seconds(lambda: add(one, options.docs, options.added))
         report["add_share_of_build"] = added / built
         part = options.docs // 10
         build(many, part)
         for number in range(1, 10):
             add(many, number * part, part)
-        report["one_segment_ms"] = single = searched(one, options.k)
-        report["ten_segments_ms"] = ten = searched(many, options.k)
-        report["ten_to_one"] = {name: ten[name] / single[name] for name in single}
+        report["ten_equal_segments_ms"] = ten = searched(many, options.k)
+        report["ten_equal_to_one"] = {name: ten[name] / single[name] for name in single}
+        for number in range(1, 9):
+            add(one, options.docs + number * options.added, options.added)
+        report["one_and_nine_added_ms"] = grown = searched(one, options.k)
+        report["one_and_nine_added_to_one"] = {name: grown[name] / single[name] for name in single}
         print(json.dumps(report, indent=1))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -48,13 +48,7 @@ class SegmentedBranch:
             raise UsageError(f"k is {k}; it must be at least 1")
         if subset is not None:
             subset = checked_subset(subset, self.doc_count)
-        workers = min(threads or cpu_count() or 1, len(self.parts))
-
-        def search_part(segment: int) -> tuple[Ints, Floats]:
-            return self._search_part(segment, queries, k, 1, subset)
-
-        with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(search_part, range(len(self.parts))))
+        found = self._search_parts(queries, k, threads, subset)
         nums = np.concatenate([each[0] for each in found], axis=1)
         scores = np.concatenate([each[1] for each in found], axis=1)
         # Numbers as the second key: padding has the score -inf and comes last in any case.
@@ -73,6 +67,15 @@ class SegmentedBranch:
                 scores = part.score(queries, np.where(here, places, np.int32(-1)))
                 out[here] = scores[here]
         return out
+
+    def _search_parts(
+        self, queries: Any, k: int, threads: int, subset: Ints | None
+    ) -> list[tuple[Ints, Floats]]:
+        """Search one segment after the other: a sparse one takes less than a thread costs."""
+        return [
+            self._search_part(segment, queries, k, threads, subset)
+            for segment in range(len(self.parts))
+        ]
 
     def _search_part(
         self, segment: int, queries: Any, k: int, threads: int, subset: Ints | None
@@ -145,6 +148,18 @@ class SegmentedVectors(SegmentedBranch):
     """A dense branch over all segments."""
 
     parts: Sequence[VectorIndex]
+
+    def _search_parts(
+        self, queries: Any, k: int, threads: int, subset: Ints | None
+    ) -> list[tuple[Ints, Floats]]:
+        """Search the segments side by side."""
+        workers = min(threads or cpu_count() or 1, len(self.parts))
+
+        def search_part(segment: int) -> tuple[Ints, Floats]:
+            return self._search_part(segment, queries, k, 1, subset)
+
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(search_part, range(len(self.parts))))
 
     @property
     def dimension(self) -> int:
