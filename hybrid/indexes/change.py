@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.errors import UsageError
+from hybrid.indexes.arrays import open_array
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.fields import check_types
 from hybrid.indexes.hybrid import NUMBERING, SEGMENTS, BranchRecord, HybridIndex
@@ -24,7 +26,6 @@ from hybrid.indexes.segment_writer import (
     no_progress,
     write_segment,
 )
-from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.store import NewGeneration
 
 APPROXIMATE_FROM = 10_000
@@ -197,14 +198,18 @@ class Change:
         record = self._records[name]
         if record.kind == "dense":
             vectors: Any = record.report.get("vectors", "flat")
+            dimension = record.report.get("dimension")
             return BranchPlan(
                 "dense",
-                self.index.dense(name).dimension,
+                dimension if isinstance(dimension, int) else self.index.dense(name).dimension,
                 vectors=vectors if size >= APPROXIMATE_FROM else "flat",
             )
-        branch = self.index.sparse(name)
-        part = branch.parts[0] if isinstance(branch, SegmentedSparse) else branch
+        # Of the first segment only these two files: reading all to verify it would cost a scan.
+        first = f"{SEGMENTS}/{next(iter(self.index.segments))}/{name}"
+        stored = json.loads(self.index.generation.path(f"{first}/sparse.json").read_bytes())
+        scales = open_array(self.index.generation.path(f"{first}/scales.npy"), np.float32, (None,))
+        weights = stored["weights"]
         if width is not None:
-            return BranchPlan("sparse", width, weights=part.weights)
-        scales = np.array(part.scales) if part.weights == "uint8" else None
-        return BranchPlan("sparse", part.vocabulary_size, weights=part.weights, scales=scales)
+            return BranchPlan("sparse", width, weights=weights)
+        kept = np.array(scales) if weights == "uint8" else None
+        return BranchPlan("sparse", len(scales), weights=weights, scales=kept)
