@@ -175,6 +175,8 @@ def cut_power(journal: Path, keep: Callable[[int], int]) -> None:
                 (kind, moved(now, path, other), moved(before, path, other))
                 for kind, now, before in names
             ]
+            if operation == "replace":  # undoing it undoes the making of the source, too
+                names = [each for each in names if each != ("new", other, "")]
             before = f"{journal}.{number}" if operation == "replace" else path
             names.append((operation, other, before))
         elif operation == "fsync":
