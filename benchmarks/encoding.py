@@ -41,23 +41,20 @@ def work(branch: str, system: str, arguments: argparse.Namespace) -> None:
     import torch
 
     from hybrid.encoders import load_dense, load_sparse
+    from hybrid.encoders.loading import load_with_own_modules
     from hybrid.encoders.models import model_folder
 
     torch.set_num_threads(arguments.threads)
     texts = read_texts(arguments.corpus, arguments.texts)
     if system == "plain":
-        import sentence_transformers
-
-        folder = str(model_folder(SPECS[branch]).path)
-        if branch == "dense":
-            encode = sentence_transformers.SentenceTransformer(folder, device="cpu").encode_document
-        else:
-            model = sentence_transformers.SparseEncoder(folder, device="cpu")
-            encode = model.encode_document
+        kind = "SentenceTransformer" if branch == "dense" else "SparseEncoder"
+        folder = model_folder(arguments.model or SPECS[branch]).path
+        encode = load_with_own_modules(kind, folder, device="cpu").encode_document
     else:
         load = load_dense if branch == "dense" else load_sparse
         precision = "bfloat16" if system == "ours-bfloat16" else "float32"
-        encode = load(SPECS[branch], device="cpu", precision=precision).encode_documents
+        spec = arguments.model or SPECS[branch]
+        encode = load(spec, device="cpu", precision=precision).encode_documents
     encode(texts[:8])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = [], []
@@ -92,6 +89,8 @@ def compare(arguments: argparse.Namespace) -> list[dict[str, object]]:
                 command += ["--result", str(result), "--texts", str(arguments.texts)]
                 command += ["--threads", str(arguments.threads)]
                 command += ["--repeats", str(arguments.repeats)]
+                if arguments.model is not None:
+                    command += ["--model", arguments.model]
                 if arguments.corpus is not None:
                     command += ["--corpus", arguments.corpus]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -117,6 +116,7 @@ def compare(arguments: argparse.Namespace) -> list[dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus")
+    parser.add_argument("--model", help="instead of the built-in one; give one --branches too")
     parser.add_argument("--texts", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
