@@ -211,6 +211,25 @@ def test_a_second_writer_is_refused_and_a_dead_one_recovered(tmp_path: Path, mod
     assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_leftovers_that_cannot_be_removed_are_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, create: bool
+) -> None:
+    index = tmp_path / "idx"
+    if not create:
+        build(index)
+    monkeypatch.setattr(files, "remove_tree", lambda path: None)
+    for _ in range(2):
+        with pytest.raises(UsageError), new_generation(index, create=create) as generation:
+            (generation.directory / "stale").touch()
+            raise UsageError
+    with new_generation(index, create=create) as generation:
+        generation.commit({"documents": 3})
+    with open_generation(index) as opened:
+        assert opened.names() == []
+        assert opened.content == {"documents": 3}
+
+
 def test_one_process_cannot_write_twice(tmp_path: Path) -> None:
     build(tmp_path / "idx")
     with (

@@ -15,6 +15,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import hybrid
@@ -64,7 +65,8 @@ class NewGeneration:
         self._reused: set[str] = set()
         self.parent = parent
         self.name: str | None = None
-        self.directory = home / GENERATIONS / f"{_TEMPORARY}{number:06d}"
+        # A new name each time: what a dead writer left may be beyond removing.
+        self.directory = home / GENERATIONS / f"{_TEMPORARY}{number:06d}-{token_hex(4)}"
         self.directory.mkdir(parents=True)
 
     @property
@@ -156,10 +158,11 @@ def _create(index_dir: Path) -> Iterator[NewGeneration]:
     refuse_existing(index_dir)
     building = index_dir.with_name(index_dir.name + ".building")
     building.mkdir(parents=True, exist_ok=True)
-    home = building / "index"
+    home = building / f"{_TEMPORARY}{token_hex(4)}"
     workspace = building / "workspace"
     with lock.writer_lock(building / LOCK, str(index_dir)):
-        files.remove_tree(home)
+        for leftover in building.glob(f"{_TEMPORARY}*"):
+            files.remove_tree(leftover)
         try:
             generation = NewGeneration(home, 1, None, workspace)
             yield generation
