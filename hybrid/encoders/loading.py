@@ -24,7 +24,7 @@ class EncoderOptions:
         token_budget: padded tokens of one batch; None suits the device. It changes speed and
             memory, and the results only by rounding.
         precision: of the matrix products. "bfloat16" is up to twice as fast where the processor
-            has it, and moves a component of a unit vector by about 1e-3.
+            has it, and moves a component of a unit vector by up to 2e-3.
         trust_remote_code: run Python code that the model brings.
     """
 
