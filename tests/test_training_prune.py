@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix, random
+
+from hybrid.errors import UsageError
+from hybrid.training.prune import above, eight_bits, strongest
+
+
+def made(rows: int = 7, terms: int = 20) -> csr_matrix:
+    drawn = random(rows, terms, 0.4, format="csr", dtype=np.float32, random_state=1)
+    drawn.data = np.round(drawn.data, 1)  # ties
+    drawn.eliminate_zeros()
+    return drawn
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_strongest_terms_of_every_row(count: int) -> None:
+    weights = made()
+    found = strongest(weights, count)
+    for row, kept in zip(weights.toarray(), found.toarray(), strict=True):
+        order = np.lexsort((np.arange(len(row)), -row))[:count]
+        expected = np.zeros_like(row)
+        expected[order] = row[order]
+        np.testing.assert_array_equal(kept, expected)
+
+
+def test_an_empty_matrix_stays_empty() -> None:
+    empty = csr_matrix((2, 5), dtype=np.float32)
+    assert strongest(empty, 1).nnz == above(empty, 0.0).nnz == eight_bits(empty).nnz == 0
+    with pytest.raises(UsageError, match="1 or more"):
+        strongest(empty, 0)
+
+
+def test_above_is_strict() -> None:
+    weights = csr_matrix(np.array([[0.5, 1.0, 2.0]], dtype=np.float32))
+    assert above(weights, 1.0).toarray().tolist() == [[0, 0, 2.0]]
+
+
+def test_eight_bits_err_by_half_a_step_and_lose_no_term() -> None:
+    weights = made()
+    weights.data[0] = 1e-4
+    found = eight_bits(weights)
+    step = weights.data.max() / 255
+    assert found.nnz == weights.nnz
+    small = weights.data < step / 2
+    assert np.abs(found.data - weights.data)[~small].max() <= step / 2 * 1.001
+    np.testing.assert_allclose(found.data[small], step, rtol=1e-6)
