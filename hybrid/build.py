@@ -145,13 +145,18 @@ def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]
     if options.max_length is not None:
         settings["max_length"] = options.max_length
     loaded: dict[str, tuple[Encoder, dict[str, Any]]] = {}
+
+    def lasting(model: str) -> str:
+        """A folder is recorded by its full path, so that the index opens from anywhere."""
+        return str(Path(model).resolve()) if Path(model).is_dir() else model
+
     if options.bm25:
         loaded["bm25"] = (Bm25Parameters(), {"model": "bm25"})
     if options.sparse is not None:
-        record = {"model": options.sparse, **settings}
+        record = {"model": lasting(options.sparse), **settings}
         loaded["sparse"] = (load_sparse(options.sparse, **settings), record)
     if options.dense is not None:
-        record = {"model": options.dense, **settings}
+        record = {"model": lasting(options.dense), **settings}
         loaded["dense"] = (load_dense(options.dense, **settings), record)
     return loaded
 

@@ -55,7 +55,7 @@ class DemoResult:
             "",
             f"The index lies in {self.output}{again}. Go on with, for instance:",
             f'  hybrid search {self.output} "{QUERIES[0]}"',
-            f'  hybrid explain {self.output} "{QUERIES[0]}" heapq.merge',
+            f'  hybrid explain {self.output} "{QUERIES[0]}" heapq.merge --fusion sparse',
         ]
         return lines
 

@@ -153,6 +153,7 @@ def evaluate_systems(
         systems[TUNED] = index.fusion(domain=domain or DEFAULT_DOMAIN)
     for text in fusions:
         parsed = parse_fusion(text)
+        systems.pop(str(parsed), None)
         systems[str(parsed)] = parsed
     judged = judged_pool(index, source, split, depth=depth)
     return SystemsReport(

@@ -25,6 +25,7 @@ from hybrid.run import Hit, Run
 BM25 = "bm25"
 DEFAULT_DOMAIN = "default"
 DEPTH = 1000
+FIRST_HITS = 10
 
 QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
 
@@ -84,7 +85,7 @@ class Index:
     def search(
         self,
         query: str,
-        k: int = ...,
+        k: int | None = ...,
         *,
         fusion: Fusion | str | None = ...,
         domain: str | None = ...,
@@ -96,7 +97,7 @@ class Index:
     def search(
         self,
         query: list[str] | tuple[str, ...] | Mapping[str, str],
-        k: int = ...,
+        k: int | None = ...,
         *,
         fusion: Fusion | str | None = ...,
         domain: str | None = ...,
@@ -107,7 +108,7 @@ class Index:
     def search(
         self,
         query: str | list[str] | tuple[str, ...] | Mapping[str, str],
-        k: int = 10,
+        k: int | None = None,
         *,
         fusion: Fusion | str | None = None,
         domain: str | None = None,
@@ -118,7 +119,7 @@ class Index:
 
         Args:
             query: a text; or texts, which get the query ids "1", "2", ...; or query id to text.
-            k: how many documents, from 1 to the size of the corpus.
+            k: how many documents, from 1 to the size of the corpus; default: 10, or all of fewer.
             fusion: how the branches are combined; default: the domain's, or the untuned default.
             domain: use the fusion tuned under this name.
             depth: how deep each branch searches before fusion; default: 1,000 or ``k`` if larger.
@@ -129,6 +130,7 @@ class Index:
             UsageError: an empty query, k out of range, an unknown branch, domain or field.
             ModelMismatchError: a query encoder that is not the one which built the index.
         """
+        k = min(FIRST_HITS, len(self)) if k is None else k
         self._check_k(k)
         chosen = self.fusion(fusion, domain=domain)
         named = {"1": query} if isinstance(query, str) else named_queries(query)
@@ -243,6 +245,7 @@ class Index:
         """Store a fusion under a domain name, as a new generation that reuses every other file."""
         if not name.strip():
             raise UsageError("the name of a domain is empty; give a word")
+        fusion.branch_names(self.branches)
         with new_generation(self.directory, create=False) as generation:
             parent = generation.parent
             if parent is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
 
-from hybrid.errors import CorpusError, OutputExistsError
+from hybrid.errors import CorpusError, OutputExistsError, StorageError
 
 
 def open_text(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
@@ -65,3 +65,5 @@ def write_new(path: str | Path, text: str) -> None:
             file.write(text)
     except FileExistsError as error:
         raise OutputExistsError(f"{path} exists; remove it or give another path") from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -123,6 +123,20 @@ class Interrupted:
             yield document
 
 
+def test_finished_shards_outlive_a_corrupt_line_that_comes_later(tmp_path: Path) -> None:
+    documents = {f"d{i:04}": ("", f"merge sorted lists {i}") for i in range(1500)}
+    corpus = write_beir(tmp_path / "beir", documents) / "corpus.jsonl"
+    whole = corpus.read_text()
+    corpus.write_text(whole + "{broken\n")
+    with pytest.raises(CorpusError, match="line 1501"):
+        built(tmp_path / "beir")
+    assert not (tmp_path / "index").exists()
+    assert (tmp_path / "index.building" / "workspace" / "000000.bm25").is_dir()
+    corpus.write_text(whole)
+    built(tmp_path / "beir")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["beir", "index"]
+
+
 def files(folder: Path) -> dict[str, bytes]:
     found = (path for path in folder.rglob("*") if path.is_file())
     named = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}

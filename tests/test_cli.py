@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import hybrid
 from hybrid.cli import main
 from hybrid.run import Run
 from tests.conftest import DOCUMENTS, QUERIES
@@ -73,6 +74,26 @@ def test_tune_stores_a_domain_that_evaluate_reports(
     assert set(report["systems"]["tuned"]) == {"nDCG@10", "RR@10"}
     assert report["fusions"]["tuned"] == tuned["fusion"]
     assert report["queries"] == len(QUERIES)
+
+
+def test_ids_are_printed_as_they_are(hybrid_command: Command, tmp_path: Path) -> None:
+    source = tmp_path / "corpus.jsonl"
+    source.write_text('{"_id": "urn:key:1", "text": "merge lists"}\n')
+    options = ("--sparse", "none", "--dense", "none")
+    hybrid_command("build", source, "-o", tmp_path / "index", *options)
+    _, out, _ = hybrid_command("search", tmp_path / "index", "merge")
+    assert "urn:key:1" in out
+
+
+def test_run_file_holds_the_fusion_that_was_named(
+    hybrid_command: Command, tiny_index: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bm25.trec"
+    hybrid_command("evaluate", tiny_index, beir_folder, "--fusion", "bm25", "--run", path)
+    written = Run.read_trec(path)
+    with hybrid.open(tiny_index) as index:
+        queries = {query_id: QUERIES[query_id][0] for query_id in written}
+        assert written == index.search(queries, k=10, fusion="bm25")
 
 
 def test_evaluate_writes_a_run_that_measures_the_same(

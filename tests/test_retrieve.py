@@ -129,6 +129,24 @@ def test_bad_queries_are_refused(tiny_index: Path, query: str, k: int, said: str
         index.search(query, k=k)
 
 
+def test_default_k_fits_a_small_index(beir_folder: Path, tmp_path: Path) -> None:
+    from hybrid.build import BuildOptions, build_index
+    from hybrid.corpus import open_source
+
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"_id": "urn:key:1", "text": "merge lists"}\n')
+    build_index(open_source(corpus), tmp_path / "one", BuildOptions(sparse=None, dense=None))
+    with hybrid.open(tmp_path / "one") as index:
+        assert [hit.doc_id for hit in index.search("merge")] == ["urn:key:1"]
+
+
+def test_a_domain_cannot_hold_a_fusion_of_absent_branches(tiny_copy: Path) -> None:
+    with hybrid.open(tiny_copy) as index:
+        with pytest.raises(UsageError, match="colbert"):
+            index.store_domain("law", parse_fusion("colbert"))
+        assert index.domains == {}
+
+
 def test_words_that_no_document_has_give_no_bm25_hit(tiny_index: Path) -> None:
     with hybrid.open(tiny_index) as index:
         assert index.search("xylophone", k=3, fusion="bm25") == []

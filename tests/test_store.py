@@ -93,7 +93,7 @@ def test_a_block_without_commit_changes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_workspace_outlives_an_interrupt_but_not_a_bad_input_or_a_commit(
+def test_the_workspace_outlives_an_interrupt_and_a_bad_input_but_not_a_commit(
     tmp_path: Path,
 ) -> None:
     index = tmp_path / "idx"
@@ -103,9 +103,9 @@ def test_the_workspace_outlives_an_interrupt_but_not_a_bad_input_or_a_commit(
     with pytest.raises(UsageError), new_generation(index, create=True) as generation:
         assert (generation.workspace / "shard-0").read_bytes() == b"encoded"
         raise UsageError("bad input")
-    assert list(tmp_path.iterdir()) == []
+    assert [entry.name for entry in tmp_path.iterdir()] == ["idx.building"]
     with new_generation(index, create=True) as generation:
-        (generation.workspace / "shard-0").write_bytes(b"encoded")
+        assert (generation.workspace / "shard-0").read_bytes() == b"encoded"
         generation.commit({})
     assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
 

@@ -18,8 +18,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 INTERRUPTED = 130
 
@@ -35,7 +35,8 @@ def example(text: str) -> str:
 
 def print_json(value: object) -> None:
     """Write one JSON value to stdout, where a program reads it."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
 
 
 def main() -> None:
@@ -45,9 +46,10 @@ def main() -> None:
     except HybridError as error:
         err.print(f"[red]error:[/red] {_escaped(str(error))}", soft_wrap=True)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        err.print("interrupted; what was finished is kept, run the same command again to go on")
-        raise SystemExit(INTERRUPTED) from None
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            err.print("interrupted; what was finished is kept, run the same command again to go on")
+        raise
 
 
 def _escaped(text: str) -> str:

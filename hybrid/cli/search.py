@@ -16,7 +16,7 @@ SNIPPET = 160
 def search(
     index: Annotated[Path, typer.Argument(help="index folder")],
     query: Annotated[str, typer.Argument(help="the query")],
-    k: Annotated[int, typer.Option("-k", help="how many documents")] = 10,
+    k: Annotated[int | None, typer.Option("-k", help="how many documents; default: 10")] = None,
     fusion: Annotated[
         str | None, typer.Option(help="for instance rrf(k=60), cc(alpha=0.4, norm=tmm), dense")
     ] = None,

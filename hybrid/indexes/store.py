@@ -170,9 +170,6 @@ def _create(index_dir: Path) -> Iterator[NewGeneration]:
                 (home / LOCK).touch()
                 _publish(home, index_dir)
                 files.remove_tree(workspace)
-        except HybridError:
-            files.remove_tree(workspace)
-            raise
         finally:
             files.remove_tree(home)
             if not workspace.exists() or not any(workspace.iterdir()):
