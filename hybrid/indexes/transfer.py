@@ -83,13 +83,17 @@ def pull(url: str, target: str | Path) -> None:
     system, root = fsspec.core.url_to_fs(url)
     with new_generation(target, create=True) as generation:
         mirror = generation.workspace / "mirror"
-        source = _mirrored(system, root, mirror)
-        for name in source.names():
-            path = generation.directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(source.path(name), path)
-        content = dict(source.content)
-        source.close()
+        try:
+            source = _mirrored(system, root, mirror)
+            for name in source.names():
+                path = generation.directory / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(source.path(name), path)
+            content = dict(source.content)
+            source.close()
+        finally:
+            # Nothing that was fetched is of use to another try.
+            shutil.rmtree(mirror, ignore_errors=True)
         generation.commit(content)
 
 

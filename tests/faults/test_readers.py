@@ -75,4 +75,6 @@ def test_readers_always_see_one_whole_generation(
     record_property("generations met by each reader", met)
     assert len(met) == READERS
     assert max(met) > 1
-    assert len(list((index / "generations").iterdir())) <= 3
+    # What the last readers held is removed by the next commit.
+    writer.update([Document("m0", "merge sort once more")])
+    assert len(list((index / "generations").iterdir())) <= 2
