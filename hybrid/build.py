@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hybrid.corpus import Source
+from hybrid.corpus import Passages, Source
 from hybrid.errors import UsageError
 from hybrid.indexes.hybrid import SEGMENTS, BranchRecord
 from hybrid.indexes.segment_writer import (
@@ -38,6 +38,8 @@ class BuildOptions:
         max_length: tokens after which both models cut a text; None for each model's own.
         weights: how sparse weights are stored; ``uint8`` reports what rounding lost.
         vectors: ``flat`` is exact; ``ivf`` and ``hnsw`` are approximate.
+        passages: how long texts are cut; a document is scored by its best passage. None encodes
+            each document whole, as far as ``max_length`` reaches.
         seed: of everything that is clustered or trained.
     """
 
@@ -47,6 +49,7 @@ class BuildOptions:
     max_length: int | None = None
     weights: Literal["uint8", "float32"] = "uint8"
     vectors: Literal["flat", "ivf", "hnsw"] = "flat"
+    passages: Passages | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,10 +71,12 @@ class BuildReport:
     document_count: int
     branches: dict[str, BranchRecord]
     skipped: dict[str, int]
+    passages: int | None = None
 
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
-        lines = [f"{self.output}: {self.document_count:,} documents"]
+        cut = "" if self.passages is None else f" in {self.passages:,} passages"
+        lines = [f"{self.output}: {self.document_count:,} documents{cut}"]
         for name, record in self.branches.items():
             measured = ", ".join(f"{key} {value}" for key, value in record.report.items())
             lines.append(f"  {name}: {record.encoder['model']}; {measured}")
@@ -117,6 +122,7 @@ def build_index(
             source.documents(),
             generation.workspace,
             {name: encoder for name, (encoder, _) in loaded.items()},
+            passages=options.passages,
             progress=progress("encoding", source.document_count()),
         )
         records = _write_branches(generation, shards, loaded, options, progress)
@@ -127,13 +133,16 @@ def build_index(
                 "branches": {name: record.to_dict() for name, record in records.items()},
                 "domains": {},
                 "segments": [[FIRST_SEGMENT, shards.document_count]],
+                "passages": None if options.passages is None else options.passages.to_dict(),
             }
         )
+        passages = None if shards.passages is None else len(shards.passages)
     return BuildReport(
         output,
         shards.document_count,
         records,
         {str(k): v for k, v in source.skipped.counts.items()},
+        passages,
     )
 
 

@@ -49,6 +49,7 @@ class BranchShare:
         rank: the document's rank in the branch's own list, from 1; 0 if not within its depth.
         share: what it adds to the fused score.
         terms: for a sparse branch, its terms, greatest contribution first.
+        passage: which passage of the document the score is of, from 1; 0 where rows are documents.
     """
 
     branch: str
@@ -56,6 +57,7 @@ class BranchShare:
     rank: int
     share: float
     terms: tuple[TermContribution, ...] = ()
+    passage: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Explanation:
         lines = [f"{self.doc_id} by {self.fusion}: {result}"]
         for one in self.branches:
             place = f"rank {one.rank}" if one.rank else "not retrieved"
+            place += f", by passage {one.passage}" if one.passage else ""
             lines.append(
                 f"  {one.branch:<8} share {one.share:.6g}, own score {one.score:.6g}, {place}"
             )
@@ -181,6 +184,7 @@ def explain(
     *,
     query: int = 0,
     terms: Mapping[str, Sequence[TermContribution]] | None = None,
+    passages: Mapping[str, int] | None = None,
 ) -> Explanation:
     """Return the fused score of one candidate, by branch.
 
@@ -193,6 +197,7 @@ def explain(
         doc_id: the document.
         query: the position of the query in the pool.
         terms: for each sparse branch what ``explain_sparse`` returned.
+        passages: for each branch the number of the best passage, where there are any.
 
     Raises:
         UsageError: no such query, the document is not a candidate, or ``terms`` names a branch that
@@ -214,6 +219,7 @@ def explain(
             rank=int(one.ranks[row, at]),
             share=float(shares[row, at]),
             terms=tuple(terms.get(branch, ())),
+            passage=(passages or {}).get(branch, 0),
         )
         for row, branch in enumerate(one.branches)
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from hybrid.corpus.passages import PassageTable
 from hybrid.explain import Explanation, TermContribution, explain, explain_sparse, with_document
+from hybrid.indexes.passages import MaxPassage
 from hybrid.retrieve import DEPTH, Index
 
 
@@ -38,18 +42,34 @@ def explain_document(
             for name in names
         }
         pool = with_document(pool, doc_num, scores)
-    text = index.document(doc_id).full_text
+    best = {name: _best_row(index, name, query, doc_num) for name in names}
     sparse = [name for name in names if contents.record(name).kind == "sparse"]
-    terms = {name: _terms(index, name, query, text, doc_num) for name in sparse}
-    return explain(pool, chosen, doc_id, terms=terms)
+    terms = {name: _terms(index, name, query, best[name]) for name in sparse}
+    passages = {} if contents.passages is None else _numbered(contents.passages, doc_num, best)
+    return explain(pool, chosen, doc_id, terms=terms, passages=passages)
 
 
-def _terms(index: Index, name: str, query: str, text: str, doc_num: int) -> list[TermContribution]:
+def _best_row(index: Index, name: str, query: str, doc_num: int) -> int:
+    """Return the row that gives the document its score: its own, or that of its best passage."""
+    branch = index.contents.branch(name)
+    if not isinstance(branch, MaxPassage):
+        return doc_num
+    encoded = index.encoder(name).encode_queries([query])
+    return int(branch.best_rows(encoded, np.array([[doc_num]], dtype=np.int32))[0, 0])
+
+
+def _numbered(table: PassageTable, doc_num: int, best: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of each branch's best passage inside the document, from 1."""
+    return {name: row - int(table.offsets[doc_num]) + 1 for name, row in best.items()}
+
+
+def _terms(index: Index, name: str, query: str, row: int) -> list[TermContribution]:
     encoder = index.sparse_encoder(name)
+    rows = np.array([row], dtype=np.int32)
     return explain_sparse(
         encoder.encode_queries([query]),
-        index.contents.sparse(name).documents(np.array([doc_num], dtype=np.int32)),
+        index.contents.sparse(name).documents(rows),
         encoder.vocabulary,
         query_terms=encoder.literal_terms(query),
-        document_terms=encoder.literal_terms(text),
+        document_terms=encoder.literal_terms(next(index.contents.row_texts(rows))),
     )

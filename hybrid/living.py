@@ -82,7 +82,11 @@ def add_documents(
     with new_generation(directory, create=False) as generation:
         change = Change(generation)
         shards = encode_corpus(
-            documents, generation.workspace, encoders, progress=progress("encoding", None)
+            documents,
+            generation.workspace,
+            encoders,
+            passages=change.index.window,
+            progress=progress("encoding", None),
         )
         order = shards.order()
         ids = shards.doc_ids()
@@ -173,15 +177,15 @@ class RefittedRows(StoredRows):
             yield from super().ordered_sparse(branch, order)
             return
         for start in range(0, len(order), ROWS_AT_ONCE):
-            part = self.ordered_documents(order[start : start + ROWS_AT_ONCE])
-            yield self._fitted[branch].encode_documents([each.full_text for each in part])
+            texts = self._index.row_texts(order[start : start + ROWS_AT_ONCE])
+            yield self._fitted[branch].encode_documents(list(texts))
 
 
 def _fitted(index: HybridIndex, encoders: Mapping[str, Bm25Encoder]) -> dict[str, Bm25Encoder]:
     if not index.document_count:
         return {}
     return {
-        name: type(encoder).fit((each.full_text for each in index.documents), encoder.parameters)
+        name: type(encoder).fit(index.row_texts(np.arange(index.row_count)), encoder.parameters)
         for name, encoder in encoders.items()
     }
 

@@ -18,6 +18,7 @@ from hybrid.cli.sources import (
     TextColumn,
     TitleColumn,
     field_names,
+    passage_windows,
 )
 
 
@@ -65,6 +66,13 @@ def build(
         Weights, typer.Option(help="sparse weights; what uint8 loses is measured and printed")
     ] = Weights.uint8,
     vectors: Annotated[Vectors, typer.Option(help="dense index; flat is exact")] = Vectors.flat,
+    passages: Annotated[
+        int | None,
+        typer.Option(help="cut texts into windows of so many words; the best one scores the text"),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="words that windows share; default: a quarter of a window")
+    ] = None,
 ) -> None:
     """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
 
@@ -80,6 +88,7 @@ def build(
         max_length=max_length,
         weights=weights.value,
         vectors=vectors.value,
+        passages=passage_windows(passages, overlap),
     )
     columns = SourceOptions(
         id_column=id_column,

@@ -7,7 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from hybrid.corpus import Source, SourceOptions, open_source
+from hybrid.corpus import Passages, Source, SourceOptions, open_source
+from hybrid.errors import UsageError
 
 IdColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the document id")]
 TextColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the text")]
@@ -34,6 +35,22 @@ def field_names(text: str) -> tuple[str, ...]:
     ('year', 'lang')
     """
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def passage_windows(size: int | None, overlap: int | None) -> Passages | None:
+    """Return the windows that ``--passages`` and ``--overlap`` ask for; a quarter overlaps.
+
+    >>> passage_windows(128, None)
+    Passages(size=128, overlap=32)
+
+    Raises:
+        UsageError: an overlap without a size.
+    """
+    if size is None:
+        if overlap is not None:
+            raise UsageError("--overlap says what passages share; give their size with --passages")
+        return None
+    return Passages(size, size // 4 if overlap is None else overlap)
 
 
 def judged_source(

@@ -11,11 +11,12 @@ from pathlib import Path
 from hybrid.corpus.bundled import StdlibSource
 from hybrid.corpus.files import BeirSource, FileSource
 from hybrid.corpus.irds import IrDatasetsSource
+from hybrid.corpus.passages import Passages
 from hybrid.corpus.records import Document, Query, Skipped, Source, SourceOptions
 from hybrid.corpus.tables import SUFFIXES, table_suffix
 from hybrid.errors import CorpusError
 
-__all__ = ["Document", "Query", "Skipped", "Source", "SourceOptions", "open_source"]
+__all__ = ["Document", "Passages", "Query", "Skipped", "Source", "SourceOptions", "open_source"]
 
 
 def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> Source:

@@ -4,6 +4,9 @@ One pass over the documents writes each shard's documents, the rows of every neu
 term counts of BM25; then the statistics of BM25 are summed and its impacts written. A part that is
 on disk, whole, and made from the same texts by the same encoder is kept. What a part holds depends
 on its shard and encoder alone, so the bytes are the same whether interrupted or not.
+
+With ``passages`` a row is a passage, and a shard holds so many of these, so that a long document
+may span several shards; its own part is in the first.
 """
 
 from __future__ import annotations
@@ -11,20 +14,27 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 
-from hybrid.corpus import Document
+from hybrid.corpus import Document, Passages
+from hybrid.corpus.passages import passage_text
 from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
 from hybrid.encoders.cache import flush, write_folder
 from hybrid.encoders.parts import is_whole, open_csr, save_csr, save_vectors, write_part
 from hybrid.encoders.protocol import DenseEncoder, Fingerprint, Progress, SparseEncoder
-from hybrid.encoders.shards import DOCUMENTS_FILE, STATE_FILE, Shards, part_path
+from hybrid.encoders.shards import (
+    DOCUMENTS_FILE,
+    PASSAGES_FILE,
+    STATE_FILE,
+    Shards,
+    part_path,
+)
 from hybrid.encoders.shared import SharedPass, find_shared_pass
 from hybrid.errors import CorpusError, UsageError
 
@@ -41,6 +51,7 @@ def encode_corpus(
     encoders: Mapping[str, Encoder],
     *,
     shard_size: int = SHARD_SIZE,
+    passages: Passages | None = None,
     progress: Progress | None = None,
 ) -> Shards:
     """Return the encoded shards of a corpus, resuming what an earlier call left in ``workdir``.
@@ -49,7 +60,8 @@ def encode_corpus(
         documents: read once, in order; never held beyond one shard.
         workdir: made if absent; nothing else belongs in it.
         encoders: by branch name; ``Bm25Parameters`` for a BM25 that is fitted to this corpus.
-        shard_size: documents in a shard. Another size encodes everything again.
+        shard_size: rows in a shard. Another size encodes everything again.
+        passages: how documents are cut into rows; None makes each one row.
         progress: called with the number of newly finished documents; a document that is done in
             one of two branches counts half.
 
@@ -69,11 +81,12 @@ def encode_corpus(
     }
     shared = find_shared_pass(encoders)
     counts: list[int] = []
+    rows_in: list[int] = []
     digests: list[str] = []
-    for shard, chunk in enumerate(_chunks(documents, shard_size)):
-        texts = [document.full_text for document in chunk]
+    for shard, chunk in enumerate(_chunks(documents, shard_size, passages)):
+        texts = chunk.texts
         digest = _digest(texts)
-        finished = _Finished(progress, len(chunk), len(encoders))
+        finished = _Finished(progress, len(chunk.documents), len(texts) * len(encoders))
         _documents_part(workdir, shard, chunk)
         keys = {name: _key(digest, fingerprints[name]) for name in encoders}
         paths = {name: part_path(workdir, shard, name) for name in encoders}
@@ -81,12 +94,13 @@ def encode_corpus(
         for name in lexical:
             if name in missing:
                 counted = count_terms(texts, lexical[name][1])
-                write_part(paths[name], keys[name], len(chunk), _saver_of_counts(counted))
+                write_part(paths[name], keys[name], len(texts), _saver_of_counts(counted))
             lexical[name][2].add(_read_counts(paths[name]))
         neural = {name: encoders[name] for name in missing if name not in lexical}
         for name, rows in _encoded(texts, neural, shared, finished):
-            write_part(paths[name], keys[name], len(chunk), _saver(rows))
-        counts.append(len(chunk))
+            write_part(paths[name], keys[name], len(texts), _saver(rows))
+        counts.append(len(chunk.documents))
+        rows_in.append(len(texts))
         digests.append(digest)
         finished.close()
     if not counts:
@@ -95,13 +109,13 @@ def encode_corpus(
     for name, encoder in encoders.items():
         if isinstance(encoder, Bm25Parameters):
             fitted = Bm25Encoder(encoder, lexical[name][2])
-            _write_bm25(workdir, name, fitted, digests, counts)
+            _write_bm25(workdir, name, fitted, digests, rows_in)
             branches[name] = _branch("sparse", len(fitted.vocabulary), fitted.fingerprint, True)
         elif isinstance(encoder, DenseEncoder):
             branches[name] = _branch("dense", encoder.dimension, fingerprints[name], False)
         else:
             branches[name] = _branch("sparse", len(encoder.vocabulary), fingerprints[name], False)
-    _finish(workdir, counts, branches)
+    _finish(workdir, counts, rows_in, branches)
     return Shards(workdir)
 
 
@@ -130,18 +144,18 @@ def _encoded(
 
 
 class _Finished:
-    """Documents of one shard, reported as each branch gets on with them."""
+    """Documents of one shard, reported as each branch gets on with their rows."""
 
-    def __init__(self, progress: Progress | None, documents: int, branches: int) -> None:
+    def __init__(self, progress: Progress | None, documents: int, steps: int) -> None:
         self._progress = progress
         self._documents = documents
-        self._branches = branches
+        self._all_steps = steps
         self._steps = 0
         self._reported = 0
 
     def __call__(self, newly: int) -> None:
         self._steps += newly
-        self._report(min(self._documents, self._steps // self._branches))
+        self._report(min(self._documents, self._documents * self._steps // self._all_steps))
 
     def close(self) -> None:
         """Report the rest: the parts that were kept, and what rounding left over."""
@@ -163,9 +177,37 @@ def _check(encoders: Mapping[str, Encoder], shard_size: int) -> None:
         raise UsageError(f"shard_size is {shard_size}; expected 1 or more")
 
 
-def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    stream = iter(documents)
-    while chunk := list(islice(stream, size)):
+@dataclass
+class _Chunk:
+    """One shard: the documents that begin in it, and the text of each row.
+
+    ``spans`` holds (document's number from 0 in the corpus, start, stop) of each row that is a
+    passage, and nothing where a row is a document.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    spans: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+def _chunks(
+    documents: Iterable[Document], size: int, passages: Passages | None
+) -> Iterator[_Chunk]:
+    chunk = _Chunk()
+    for number, document in enumerate(documents):
+        spans = [(0, 0)] if passages is None else passages.spans(document.text)
+        for start, stop in spans:
+            if (start, stop) == spans[0]:
+                chunk.documents.append(document)
+            if passages is None:
+                chunk.texts.append(document.full_text)
+            else:
+                chunk.texts.append(passage_text(document, start, stop))
+                chunk.spans.append((number, start, stop))
+            if len(chunk.texts) == size:
+                yield chunk
+                chunk = _Chunk()
+    if chunk.texts:
         yield chunk
 
 
@@ -193,23 +235,26 @@ def _key(digest: str, fingerprint: Fingerprint) -> str:
     return xxhash.xxh3_128_hexdigest(json.dumps([digest, fingerprint], sort_keys=True).encode())
 
 
-def _documents_part(workdir: Path, shard: int, chunk: list[Document]) -> None:
+def _documents_part(workdir: Path, shard: int, chunk: _Chunk) -> None:
     import pyarrow as pa
 
-    fields = [json.dumps(dict(document.fields), sort_keys=True) for document in chunk]
-    digest = _digest(
+    documents = chunk.documents
+    spans = np.array(chunk.spans, dtype=np.int64).reshape(-1, 3)
+    fields = [json.dumps(dict(document.fields), sort_keys=True) for document in documents]
+    values = [
         value
-        for document, stored in zip(chunk, fields, strict=True)
+        for document, stored in zip(documents, fields, strict=True)
         for value in (document.doc_id, document.title, document.text, stored)
-    )
+    ]
+    digest = _digest([*values, *map(str, chunk.spans)])
     path = part_path(workdir, shard, "documents")
     if is_whole(path, digest):
         return
     table = pa.table(
         {
-            "doc_id": pa.array([document.doc_id for document in chunk], pa.large_string()),
-            "title": pa.array([document.title for document in chunk], pa.large_string()),
-            "text": pa.array([document.text for document in chunk], pa.large_string()),
+            "doc_id": pa.array([document.doc_id for document in documents], pa.large_string()),
+            "title": pa.array([document.title for document in documents], pa.large_string()),
+            "text": pa.array([document.text for document in documents], pa.large_string()),
             "fields": pa.array(fields, pa.large_string()),
         }
     )
@@ -220,8 +265,10 @@ def _documents_part(workdir: Path, shard: int, chunk: list[Document]) -> None:
             pa.ipc.new_file(sink, table.schema) as writer,
         ):
             writer.write_table(table)
+        if len(spans):
+            np.save(target / PASSAGES_FILE, spans, allow_pickle=False)
 
-    write_part(path, digest, len(chunk), write)
+    write_part(path, digest, len(documents), write)
 
 
 def _saver(rows: Any) -> Callable[[Path], None]:
@@ -264,13 +311,15 @@ def _branch(kind: str, width: int, fingerprint: Fingerprint, is_bm25: bool) -> d
     return {"kind": kind, "width": width, "fingerprint": fingerprint, "is_bm25": is_bm25}
 
 
-def _finish(workdir: Path, counts: list[int], branches: dict[str, dict[str, Any]]) -> None:
+def _finish(
+    workdir: Path, counts: list[int], rows: list[int], branches: dict[str, dict[str, Any]]
+) -> None:
     """Remove shards of an earlier, longer corpus and write the state, whole or not at all."""
     for path in workdir.glob("[0-9][0-9][0-9][0-9][0-9][0-9]*.*"):
         if int(path.name.split(".")[0]) >= len(counts):
             shutil.rmtree(path)
     temporary = workdir / f".{STATE_FILE}"
-    state = {"counts": counts, "branches": branches}
+    state = {"counts": counts, "rows": rows, "branches": branches}
     temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
     flush(temporary)
     temporary.rename(workdir / STATE_FILE)

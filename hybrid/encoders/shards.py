@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from hybrid.corpus import Document
+from hybrid.corpus.passages import PassageTable, starts
 from hybrid.encoders.bm25 import Bm25Encoder
 from hybrid.encoders.parts import open_csr, open_vectors
 from hybrid.encoders.protocol import Fingerprint
@@ -25,6 +27,7 @@ from hybrid.errors import CorpusError, UsageError
 
 STATE_FILE = "shards.json"
 DOCUMENTS_FILE = "documents.arrow"
+PASSAGES_FILE = "passages.npy"
 ROWS_AT_ONCE = 8192
 
 
@@ -72,12 +75,26 @@ class Shards:
         self.branches: dict[str, Branch] = {
             name: Branch(name, **branch) for name, branch in state["branches"].items()
         }
-        self._starts = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
+        self._starts = starts(np.array(self.counts))
+        self._row_starts = starts(np.array(state["rows"]))
 
     @property
     def document_count(self) -> int:
         """Return the number of documents."""
         return int(self._starts[-1])
+
+    @cached_property
+    def passages(self) -> PassageTable | None:
+        """The passages of each document, in the order of the corpus; None if rows are documents."""
+        paths = [
+            part_path(self.directory, shard, "documents") / PASSAGES_FILE
+            for shard in range(len(self.counts))
+        ]
+        if not paths[0].is_file():
+            return None
+        table = np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+        counts = np.bincount(table[:, 0], minlength=self.document_count)
+        return PassageTable(starts(counts), table[:, 1:].astype(np.int32))
 
     def bm25(self, branch: str) -> Bm25Encoder:
         """Return the encoder that was fitted to this collection."""
@@ -141,7 +158,7 @@ class Shards:
         """Yield the documents in ``order`` (corpus positions, as from :meth:`order`)."""
         for rows in _pieces(order, size):
             found: list[Document | None] = [None] * len(rows)
-            for shard, places, inside in self._by_shard(rows):
+            for shard, places, inside in _by_shard(self._starts, rows):
                 documents = self.documents(shard)
                 for place, row in zip(places.tolist(), inside.tolist(), strict=True):
                     found[place] = documents[row]
@@ -150,10 +167,13 @@ class Shards:
     def ordered_sparse(
         self, branch: str, order: NDArray[np.int64], size: int = ROWS_AT_ONCE
     ) -> Iterator[csr_matrix]:
-        """Yield the rows of a sparse branch in ``order``, ``size`` rows at a time."""
+        """Yield the rows of a sparse branch, ``size`` at a time.
+
+        Positions are of documents, or of passages where there are any.
+        """
         for rows in _pieces(order, size):
             parts, places = [], []
-            for shard, place, inside in self._by_shard(rows):
+            for shard, place, inside in _by_shard(self._row_starts, rows):
                 parts.append(self.sparse(branch, shard)[inside])
                 places.append(place)
             yield vstack(parts, format="csr")[np.argsort(np.concatenate(places))]
@@ -161,11 +181,11 @@ class Shards:
     def ordered_dense(
         self, branch: str, order: NDArray[np.int64], size: int = ROWS_AT_ONCE
     ) -> Iterator[NDArray[np.float32]]:
-        """Yield the vectors of a dense branch in ``order``, ``size`` rows at a time."""
+        """Yield the vectors of a dense branch, ``size`` at a time; positions as for sparse."""
         width = self._branch(branch, "dense").width
         for rows in _pieces(order, size):
             vectors = np.empty((len(rows), width), dtype=np.float32)
-            for shard, places, inside in self._by_shard(rows):
+            for shard, places, inside in _by_shard(self._row_starts, rows):
                 vectors[places] = self.dense(branch, shard)[inside]
             yield vectors
 
@@ -179,16 +199,17 @@ class Shards:
     def _part(self, branch: Branch) -> str:
         return f"{branch.name}.impacts" if branch.is_bm25 else branch.name
 
-    def _by_shard(
-        self, positions: NDArray[np.int64]
-    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield (shard, places in ``positions``, rows inside the shard), shard by shard."""
-        shards = np.searchsorted(self._starts, positions, side="right") - 1
-        places = np.argsort(shards, kind="stable")
-        bounds = np.flatnonzero(np.diff(shards[places])) + 1
-        for group in np.split(places, bounds):
-            shard = int(shards[group[0]])
-            yield shard, group, positions[group] - self._starts[shard]
+
+def _by_shard(
+    first: NDArray[np.int64], positions: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield (shard, places in ``positions``, rows inside the shard), shard by shard."""
+    shards = np.searchsorted(first, positions, side="right") - 1
+    places = np.argsort(shards, kind="stable")
+    bounds = np.flatnonzero(np.diff(shards[places])) + 1
+    for group in np.split(places, bounds):
+        shard = int(shards[group[0]])
+        yield shard, group, positions[group] - first[shard]
 
 
 def _pieces(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:

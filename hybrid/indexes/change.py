@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
+from hybrid.corpus.passages import PassageTable
 from hybrid.errors import UsageError
 from hybrid.indexes.arrays import open_array
 from hybrid.indexes.documents import DocumentStore
@@ -38,6 +39,11 @@ class StoredRows:
     def __init__(self, index: HybridIndex) -> None:
         self._index = index
 
+    @property
+    def passages(self) -> PassageTable | None:
+        """The rows of each document, by doc_num."""
+        return self._index.passages
+
     def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
         """Yield the documents of these doc_nums."""
         return self._index.documents.take(order.tolist())
@@ -45,14 +51,14 @@ class StoredRows:
     def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
         """Yield the rows of a sparse branch, some thousand at a time."""
         for start in range(0, len(order), ROWS_AT_ONCE):
-            doc_nums = order[start : start + ROWS_AT_ONCE].astype(np.int32)
-            yield self._index.sparse(branch).documents(doc_nums)
+            rows = order[start : start + ROWS_AT_ONCE].astype(np.int32)
+            yield self._index.sparse(branch).documents(rows)
 
     def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
         """Yield the vectors of a dense branch, some thousand at a time."""
         for start in range(0, len(order), ROWS_AT_ONCE):
-            doc_nums = order[start : start + ROWS_AT_ONCE].astype(np.int32)
-            yield self._index.dense(branch).vectors(doc_nums)
+            rows = order[start : start + ROWS_AT_ONCE].astype(np.int32)
+            yield self._index.dense(branch).vectors(rows)
 
 
 class Change:
@@ -190,7 +196,9 @@ class Change:
         name = f"{self._last:06d}"
         self._segments.append(name)
         folder = self.generation.directory / SEGMENTS / name
-        plans = {each: self._plan(each, len(order), widths.get(each)) for each in self._records}
+        table = rows.passages
+        size = len(order) if table is None else int(table.counts[order].sum())
+        plans = {each: self._plan(each, size, widths.get(each)) for each in self._records}
         write_segment(folder, rows, order, plans, progress=progress)
         return folder
 

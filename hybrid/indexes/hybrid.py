@@ -1,14 +1,15 @@
 """HybridIndex: one id space over the documents and every branch, read from one generation.
 
 segments/000001/documents/     a segment's documents
-segments/000001/<branch>/      its rows in one branch
+segments/000001/passages/      which rows each has, where texts are cut into passages
+segments/000001/<branch>/      its rows in one branch: one a document, or one a passage
 <branch>/encoder/              the state of an encoder that was fitted to the corpus
 numbering/                     where each live document lies, unless one segment holds just them
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hybrid.corpus import Passages
+from hybrid.corpus.passages import PassageTable, passage_text
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.filters import matches, parse_filter
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.indexes.segment_writer import DOCUMENTS
 from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
 from hybrid.indexes.store import Generation, open_generation
@@ -89,12 +93,14 @@ class HybridIndex:
             )
             self.domains: dict[str, Any] = dict(content.get("domains", {}))
             self.segments = {str(name): int(size) for name, size in content["segments"]}
+            window = content.get("passages")
+            self.window = None if window is None else Passages(**window)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptIndexError(
                 f"the manifest of {generation.directory} lacks what an index needs: {error!r}; "
                 "build the index again"
             ) from error
-        self._opened: dict[str, Branch] = {}
+        self._opened: dict[str, SparseBranch | DenseBranch] = {}
 
     @classmethod
     def open(cls, directory: str | Path) -> HybridIndex:
@@ -179,40 +185,77 @@ class HybridIndex:
         return self.records[name]
 
     def branch(self, name: str) -> Branch:
-        """Return a branch, its files verified when it is first asked for.
+        """Return a branch over documents, its files verified when it is first asked for.
 
         Raises:
             UsageError: the index has no such branch.
             CorruptIndexError: one of its files is damaged.
         """
-        record = self.record(name)
-        if name not in self._opened:
-            self._opened[name] = (
-                self._open_sparse(name) if record.kind == "sparse" else self._open_dense(name)
-            )
-        return self._opened[name]
+        rows = self._rows(name)
+        return rows if self.window is None else MaxPassage(rows, self._row_offsets)
 
     def sparse(self, name: str) -> SparseBranch:
-        """Return a sparse branch.
+        """Return the rows of a sparse branch: one a document, or one a passage.
 
         Raises:
             UsageError: the branch is absent or dense.
         """
-        branch = self.branch(name)
+        branch = self._rows(name)
         if not isinstance(branch, SparseBranch):
             raise UsageError(self._wrong_kind(name, "sparse"))
         return branch
 
     def dense(self, name: str) -> DenseBranch:
-        """Return a dense branch.
+        """Return the rows of a dense branch: one a document, or one a passage.
 
         Raises:
             UsageError: the branch is absent or sparse.
         """
-        branch = self.branch(name)
+        branch = self._rows(name)
         if not isinstance(branch, DenseBranch):
             raise UsageError(self._wrong_kind(name, "dense"))
         return branch
+
+    @property
+    def row_count(self) -> int:
+        """Rows of each branch: documents, or passages."""
+        return len(self._row_numbering)
+
+    @cached_property
+    def passages(self) -> PassageTable | None:
+        """The passages of the live documents, by doc_num; None where rows are documents."""
+        if self.window is None:
+            return None
+        if self.numbering.is_whole:
+            return self._passage_parts[0]
+        spans = np.empty((self.row_count, 2), dtype=np.int32)
+        for segment, part in enumerate(self._passage_parts):
+            row_nums, places = self._row_numbering.live(segment)
+            spans[row_nums] = part.spans[places]
+        return PassageTable(self._row_offsets, spans)
+
+    def row_ids(self, rows: NDArray[Any]) -> list[str]:
+        """Return the id of each row: its document's, and with passages ``#`` and its place."""
+        if self.passages is None:
+            return [self.doc_ids[row] for row in rows.tolist()]
+        owners = self.passages.documents(rows)
+        places = (rows - self.passages.offsets[owners]).tolist()
+        return [
+            f"{self.doc_ids[owner]}#{place}"
+            for owner, place in zip(owners.tolist(), places, strict=True)
+        ]
+
+    def row_texts(self, rows: NDArray[Any]) -> Iterator[str]:
+        """Yield the text of each row as encoders see it."""
+        if self.passages is None:
+            yield from (each.full_text for each in self.documents.take(rows.tolist()))
+            return
+        last, document = -1, None
+        owners = self.passages.documents(rows).tolist()
+        for owner, (start, stop) in zip(owners, self.passages.spans[rows].tolist(), strict=True):
+            if document is None or owner != last:
+                last, document = owner, self.documents[owner]
+            yield passage_text(document, start, stop)
 
     def close(self) -> None:
         """Let go of the generation; arrays that are already mapped stay readable."""
@@ -222,33 +265,67 @@ class HybridIndex:
         return self.generation.folder(f"{SEGMENTS}/{segment}/{part}")
 
     def sparse_parts(self, name: str) -> dict[str, InvertedIndex]:
-        """Return a sparse branch segment by segment."""
+        """Return the rows of a sparse branch segment by segment."""
         return {
             segment: self._checked(InvertedIndex.open(self._folder(segment, name)), segment)
             for segment in self.segments
         }
 
+    @cached_property
+    def _passage_parts(self) -> list[PassageTable]:
+        return [
+            open_passages(self._folder(segment, PASSAGES), size)
+            for segment, size in self.segments.items()
+        ]
+
+    @cached_property
+    def _numbered_rows(self) -> tuple[Numbering, NDArray[np.int64]]:
+        if self.window is None:
+            return self.numbering, np.arange(self.document_count + 1, dtype=np.int64)
+        return row_numbering(self.numbering, self._passage_parts)
+
+    @property
+    def _row_numbering(self) -> Numbering:
+        return self._numbered_rows[0]
+
+    @property
+    def _row_offsets(self) -> NDArray[np.int64]:
+        return self._numbered_rows[1]
+
+    def _rows(self, name: str) -> SparseBranch | DenseBranch:
+        record = self.record(name)
+        if name not in self._opened:
+            self._opened[name] = (
+                self._open_sparse(name) if record.kind == "sparse" else self._open_dense(name)
+            )
+        return self._opened[name]
+
     def _open_sparse(self, name: str) -> SparseBranch:
-        parts = list(self.sparse_parts(name).values())
-        return parts[0] if self.numbering.is_whole else SegmentedSparse(parts, self.numbering)
+        parts, numbering = list(self.sparse_parts(name).values()), self._row_numbering
+        return parts[0] if numbering.is_whole else SegmentedSparse(parts, numbering)
 
     def _open_dense(self, name: str) -> DenseBranch:
         parts = [
             self._checked(VectorIndex.open(self._folder(segment, name)), segment)
             for segment in self.segments
         ]
-        return parts[0] if self.numbering.is_whole else SegmentedVectors(parts, self.numbering)
+        numbering = self._row_numbering
+        return parts[0] if numbering.is_whole else SegmentedVectors(parts, numbering)
 
     def _wrong_kind(self, name: str, wanted: Kind) -> str:
         those = [each for each, record in self.records.items() if record.kind == wanted]
         return f"branch {name!r} is not {wanted}; these are: {', '.join(those) or 'none'}"
 
     def _checked(self, part: Part, segment: str) -> Part:
-        found = len(part) if isinstance(part, DocumentStore) else part.doc_count
-        if found != self.segments[segment]:
+        if isinstance(part, DocumentStore):
+            found, expected = len(part), self.segments[segment]
+        else:
+            found = part.doc_count
+            expected = self._row_numbering.sizes[list(self.segments).index(segment)]
+        if found != expected:
             raise CorruptIndexError(
-                f"a part of segment {segment} of {self.generation.directory} holds {found} "
-                f"documents, the manifest says {self.segments[segment]}; build the index again"
+                f"a part of segment {segment} of {self.generation.directory} holds {found} rows, "
+                f"{expected} were expected; build the index again"
             )
         return part
 

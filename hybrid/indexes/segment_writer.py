@@ -12,18 +12,27 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
+from hybrid.corpus.passages import PassageTable
+from hybrid.errors import CorpusError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.passages import PASSAGES, save_passages
 from hybrid.indexes.vector import VectorIndex
 
 StartProgress: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
 """Called with a label and a total; returns a callback that takes newly finished items."""
 
 DOCUMENTS = "documents"
+MAX_ROWS = 2**31 - 1
 
 
 class Rows(Protocol):
     """Documents and their encoded rows, that can be had in any order of positions."""
+
+    @property
+    def passages(self) -> PassageTable | None:
+        """The rows of each document; None where a document is one row, at its own position."""
+        ...
 
     def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
         """Yield the documents at these positions."""
@@ -74,7 +83,7 @@ def write_segment(
     """Write a segment below ``folder``; return what each branch measured, by name.
 
     Args:
-        folder: must not exist; gets ``documents`` and a folder for each branch.
+        folder: must not exist; gets ``documents``, a folder for each branch and maybe ``passages``.
         rows: where documents and rows come from.
         order: positions in ``rows`` that put the ids in descending order.
         plans: the branches by name.
@@ -82,9 +91,16 @@ def write_segment(
         progress: shows how far it is.
 
     Raises:
-        CorpusError: the ids do not descend.
+        CorpusError: the ids do not descend, or there are more rows than int32 counts.
     """
     (folder / DOCUMENTS).mkdir(parents=True)
+    table = rows.passages
+    row_order = order if table is None else table.rows(order)
+    if len(row_order) > MAX_ROWS:
+        raise CorpusError(f"a segment of {len(row_order):,} rows; {MAX_ROWS:,} is the limit")
+    if table is not None:
+        (folder / PASSAGES).mkdir()
+        save_passages(table.take(order), folder / PASSAGES)
     DocumentStore.build(
         rows.ordered_documents(order),
         folder / DOCUMENTS,
@@ -94,10 +110,10 @@ def write_segment(
     for name, plan in plans.items():
         target = folder / name
         target.mkdir()
-        advance = progress(f"indexing {name}", len(order))
+        advance = progress(f"indexing {name}", len(row_order))
         if plan.kind == "sparse":
             built = InvertedIndex.build(
-                rows.ordered_sparse(name, order),
+                rows.ordered_sparse(name, row_order),
                 target,
                 vocabulary_size=plan.width,
                 weights=plan.weights,
@@ -108,7 +124,7 @@ def write_segment(
             reports[name] = built.as_dict()
         else:
             VectorIndex.build(
-                rows.ordered_dense(name, order),
+                rows.ordered_dense(name, row_order),
                 target,
                 dimension=plan.width,
                 kind=plan.vectors,

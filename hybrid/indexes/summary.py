@@ -22,6 +22,7 @@ class IndexSummary:
         branches: name to kind, model and what was measured at build.
         domains: tuned fusions in their printed form, by name.
         created: UTC time of the last commit.
+        passages: size and overlap of the windows that texts are cut into; None if they are not.
     """
 
     directory: Path
@@ -31,6 +32,7 @@ class IndexSummary:
     branches: Mapping[str, Mapping[str, Any]]
     domains: Mapping[str, str]
     created: str
+    passages: Mapping[str, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
@@ -42,6 +44,7 @@ class IndexSummary:
             "created": self.created,
             "branches": {name: dict(branch) for name, branch in self.branches.items()},
             "domains": dict(self.domains),
+            "passages": None if self.passages is None else dict(self.passages),
         }
 
     def lines(self) -> list[str]:
@@ -50,6 +53,11 @@ class IndexSummary:
             f"{self.directory}: {self.document_count:,} documents of {self.source}, "
             f"{self.size_bytes / 1e6:.1f} MB, {self.created}"
         ]
+        if self.passages is not None:
+            lines.append(
+                f"  cut into passages of {self.passages['size']} words, "
+                f"{self.passages['overlap']} of them shared with the next"
+            )
         for name, branch in self.branches.items():
             lines.append(f"  {name:<8} {branch['kind']:<7} {branch['model']}")
             lines += [f"             {key}: {value}" for key, value in branch["report"].items()]
@@ -74,4 +82,5 @@ def summarise(directory: Path, index: HybridIndex) -> IndexSummary:
         },
         domains={name: domain["fusion"] for name, domain in index.domains.items()},
         created=index.generation.manifest.created_at,
+        passages=None if index.window is None else index.window.to_dict(),
     )

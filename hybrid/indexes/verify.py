@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,11 +112,12 @@ def _deep(index: HybridIndex, report: VerifyReport) -> None:
         previous = doc_id
     for start in range(0, index.document_count, 1024):
         index.documents[start]  # a batch is fully validated when it is first touched
+    report.problems += _misplaced_passages(index)
     for name, record in index.records.items():
         if record.kind == "dense":
             branch = index.dense(name)
-            for start in range(0, index.document_count, ROWS_AT_ONCE):
-                stop = min(start + ROWS_AT_ONCE, index.document_count)
+            for start in range(0, branch.doc_count, ROWS_AT_ONCE):
+                stop = min(start + ROWS_AT_ONCE, branch.doc_count)
                 vectors = branch.vectors(np.arange(start, stop, dtype=np.int32))
                 if not np.isfinite(vectors).all():
                     report.problems.append(f"branch {name}: a vector is not finite")
@@ -127,6 +128,18 @@ def _deep(index: HybridIndex, report: VerifyReport) -> None:
                     f"branch {name}, segment {segment}: {problem}"
                     for problem in check_postings(part)
                 ]
+
+
+def _misplaced_passages(index: HybridIndex) -> Iterator[str]:
+    if index.passages is None:
+        return
+    for doc_num, document in enumerate(index.documents):
+        begin, end = index.passages.offsets[doc_num : doc_num + 2]
+        spans = index.passages.spans[begin:end]
+        inside = (spans[:, 0] >= 0) & (spans[:, 0] <= spans[:, 1])
+        if not (inside & (spans[:, 1] <= len(document.text))).all():
+            yield f"document {doc_num}, {document.doc_id!r}: a passage lies outside of its text"
+            return
 
 
 @dataclass(frozen=True)

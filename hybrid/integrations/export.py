@@ -25,6 +25,9 @@ def export_anserini_index(
 ) -> AnseriniExport:
     """Write a sparse branch, and the queries of a source, for Anserini; return what was written.
 
+    The passages of document ``d`` are written as ``d#0``, ``d#1``, ..., which is what Anserini's
+    own search for the best passage of each document expects.
+
     Raises:
         UsageError: the branch is absent or dense.
         OutputExistsError: ``directory`` exists.
@@ -41,13 +44,12 @@ def export_anserini_index(
 
 def _documents(index: Index, branch: str) -> Iterator[VectorBatch]:
     contents = index.contents
-    for start in range(0, len(index), BATCH):
-        doc_nums = np.arange(start, min(start + BATCH, len(index)), dtype=np.int32)
-        documents = list(contents.documents.take(doc_nums.tolist()))
+    for start in range(0, contents.row_count, BATCH):
+        rows = np.arange(start, min(start + BATCH, contents.row_count), dtype=np.int32)
         yield VectorBatch(
-            [document.doc_id for document in documents],
-            [document.full_text for document in documents],
-            contents.sparse(branch).documents(doc_nums),
+            contents.row_ids(rows),
+            list(contents.row_texts(rows)),
+            contents.sparse(branch).documents(rows),
         )
 
 
