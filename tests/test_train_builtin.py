@@ -57,6 +57,7 @@ def test_prepared_states_are_those_of_the_model(parts: tuple[Any, Any, Texts, Te
     here = slice(documents.offsets[3], documents.offsets[4])
     np.testing.assert_allclose(documents.before[here], states[-2][0].numpy(), atol=2e-3)
     np.testing.assert_allclose(documents.after[here], states[-1][0].numpy(), atol=2e-3)
+    assert documents.ids[here].tolist() == tokenizer(TOLD[3])["input_ids"]
     assert set(documents.counts[3].indices) <= set(documents.candidates[3].tolist())
     assert documents.counts[3].sum() == len(TOLD[3].split()) - 1  # "a" is not in the vocabulary
 
