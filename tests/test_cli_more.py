@@ -135,6 +135,59 @@ def test_train_two_steps_then_build_with_the_model(
     assert "magic" in err
 
 
+def test_train_mines_scores_and_tells_how_it_goes(
+    hybrid_command: Command, tiny_sparse: Path, tiny_index: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    command = (
+        "train", beir_folder, "-o", tmp_path / "run", "--from", tiny_sparse, "--steps", "2",
+        "--batch-size", "2", "--max-length", "16", "--mine", tiny_index, "--mine-fusion", "bm25",
+        "--mine-count", "2", "--teacher", "hybrid:bm25=1,dense=2", "--recipe", "ensemble-distil",
+        "--held-out", "2", "--query-weight", "0.01", "--document-weight", "0.02",
+        "--temperature", "2", "--negatives", "1", "--warmup", "0.5", "--device", "cpu",
+    )  # fmt: skip
+    status, _, err = hybrid_command(*command)
+    assert status == 0, err
+    assert "step 0: dev nDCG@10" in err
+    assert "step 2: dev nDCG@10" in err
+    assert "SparseDistillKLDivLoss" in err
+    assert "FLOPS" in err
+    saved = json.loads((tmp_path / "run" / "train.json").read_text())
+    assert saved["origin"]["teachers"] == ["hybrid:bm25=1,dense=2"]
+    assert saved["config"]["document_weight"] == 0.02
+    status, _, err = hybrid_command(
+        "train", beir_folder, "-o", tmp_path / "y", "--teacher", "hybrid"
+    )
+    assert status == 1
+    assert "mine" in err
+
+
+def test_interrupted_training_says_how_to_go_on(
+    hybrid_command: Command,
+    tiny_sparse: Path,
+    beir_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from hybrid.training.callbacks import Log
+
+    def interrupt(self: Log, args: object, state: object, control: object, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = (
+        "train", beir_folder, "-o", tmp_path / "run", "--from", tiny_sparse, "--steps", "3",
+        "--batch-size", "2", "--max-length", "16", "--checkpoint-steps", "1",
+    )  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(Log, "on_save", interrupt)
+        status, _, err = hybrid_command(*command)
+    assert status == 130
+    assert "checkpoint-1" in err.replace("\n", "")
+    assert "run the same command again" in err
+    status, out, err = hybrid_command(*command)
+    assert status == 0, err
+    assert "3 steps over" in out
+
+
 def test_search_filters_by_a_field(hybrid_command: Command, tmp_path: Path) -> None:
     rows = [{"_id": f"d{year}", "text": "merge lists", "year": year} for year in (2019, 2020, 2021)]
     source = tmp_path / "corpus.jsonl"

@@ -72,12 +72,14 @@ class SpladeHead(Module):  # type: ignore[misc]
         pooled = self._expansion(hidden, mask)
         literal = self._literal(hidden, ids, mask)
         weights = torch.log1p(pooled.scatter_reduce(1, ids, literal, "amax"))
-        if not self.training:
-            weights = _strongest(
-                weights, self.query_terms if task == "query" else self.document_terms
-            )
-        features["sentence_embedding"] = weights
+        features["sentence_embedding"] = self.limited(weights, task)
         return features
+
+    def limited(self, weights: Tensor, task: str | None) -> Tensor:
+        """Return ``weights`` with no more terms a text than are kept; in training, all of them."""
+        if self.training:
+            return weights
+        return _strongest(weights, self.query_terms if task == "query" else self.document_terms)
 
     def get_embedding_dimension(self) -> int:
         """Return the size of the vocabulary."""

@@ -8,17 +8,21 @@ from __future__ import annotations
 from hybrid.training.config import TrainConfig
 from hybrid.training.examples import Example, read_examples, split_examples
 from hybrid.training.recipes import RECIPES, Recipe, find_recipe
-from hybrid.training.trainer import Measured, TrainReport, train
+from hybrid.training.report import Logged, Measured, TrainReport
+from hybrid.training.trainer import last_checkpoint, step_count, train
 
 __all__ = [
     "RECIPES",
     "Example",
+    "Logged",
     "Measured",
     "Recipe",
     "TrainConfig",
     "TrainReport",
     "find_recipe",
+    "last_checkpoint",
     "read_examples",
     "split_examples",
+    "step_count",
     "train",
 ]

@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix, vstack
 from transformers import TrainerCallback
 
+from hybrid.encoders.density import Alarm, alarms, density, density_of_counts, expected_flops
 from hybrid.encoders.splade import to_csr
-from hybrid.training.alarms import alarms, density, expected_flops
 from hybrid.training.examples import Example
-from hybrid.training.trainer import Measured
+from hybrid.training.report import Logged, Measured
 
 CUTOFF = 10
+ENCODED_AT_ONCE = 256
 
 
 class Log(TrainerCallback):  # type: ignore[misc]
-    """Counts steps, measures the held-out examples at every checkpoint.
+    """Counts steps, tells of each logged step, measures held-out examples at every checkpoint.
 
     Args:
         model: that is trained.
+        loss: its regularisers know the density of the last batch.
         dev: held-out examples; each query is ranked against all their passages.
+        settled: the step from which the regularisers have their full weight; before it, too many
+            terms are no alarm.
         progress: called with 1 after every step.
+        watch: called with what was logged or measured.
         stop_after: the step at which the run is to stop.
     """
 
     def __init__(
         self,
         model: Any,
+        loss: Any,
         dev: Sequence[Example],
-        progress: Callable[[int], None] | None,
-        stop_after: int | None,
+        *,
+        settled: int = 0,
+        progress: Callable[[int], None] | None = None,
+        watch: Callable[[Logged | Measured], None] | None = None,
+        stop_after: int | None = None,
     ) -> None:
         self.measured: list[Measured] = []
-        self._model, self._dev = model, dev
-        self._progress, self._stop_after = progress, stop_after
+        self._model, self._loss, self._dev, self._settled = model, loss, dev, settled
+        self._progress, self._watch, self._stop_after = progress, watch, stop_after
+        self._raised: set[tuple[str, str]] = set()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Measure the held-out examples before the first step."""
+        if self._progress is not None and state.global_step:
+            self._progress(state.global_step)
+        if state.global_step == 0:
+            self._measure(0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Count the step; stop where that was asked for."""
@@ -44,46 +62,104 @@ class Log(TrainerCallback):  # type: ignore[misc]
         if self._stop_after is not None and state.global_step >= self._stop_after:
             control.should_training_stop = True
 
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Tell the parts of the loss and the density of the last batch."""
+        if self._watch is None or logs is None or "loss" not in logs:
+            return
+        document, query = self._loss.document_regularizer, self._loss.query_regularizer
+        told, asked = density_of_counts(document.counts), density_of_counts(query.counts)
+        both = len(document.counts) and len(query.counts)
+        self._watch(
+            Logged(
+                state.global_step,
+                _losses(logs),
+                told.terms,
+                asked.terms,
+                float(query.shares @ document.shares) if both else float("nan"),
+                tuple(map(str, self._new(alarms(told, asked), state.global_step))),
+            )
+        )
+
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure the held-out examples."""
-        if self._dev:
-            self.measured.append(measure(self._model, self._dev, state.global_step))
+        self._measure(state.global_step)
 
     def losses(self, history: Sequence[dict[str, Any]]) -> Iterator[dict[str, float]]:
         """Yield the parts of the loss of every logged step."""
         for row in history:
             if "loss" in row:
-                yield {name: float(row[name]) for name in row if _is_loss(name)}
+                yield {"step": float(row["step"]), **_losses(row)}
+
+    def _measure(self, step: int) -> None:
+        if self._dev:
+            found = measure(self._model, self._dev, step)
+            self.measured.append(found)
+            if self._watch is not None:
+                self._watch(found)
+
+    def _new(self, found: Sequence[Alarm], step: int) -> list[Alarm]:
+        fresh = [
+            alarm
+            for alarm in found
+            if (alarm.kind, alarm.texts) not in self._raised
+            and (alarm.kind != "too dense" or step >= self._settled)
+        ]
+        self._raised |= {(alarm.kind, alarm.texts) for alarm in fresh}
+        return fresh
 
 
 def measure(model: Any, examples: Sequence[Example], step: int) -> Measured:
     """Return nDCG@10, density and alarms on held-out examples.
 
-    Every query is ranked against the passages and negatives of all; its positive alone counts.
+    Every query is ranked against the passages and negatives of all; its positives alone count.
     """
     texts = list(dict.fromkeys(text for row in examples for text in (row.positive, *row.negatives)))
     places = {text: place for place, text in enumerate(texts)}
+    relevant: dict[str, set[int]] = {}
+    for row in examples:
+        relevant.setdefault(row.query, set()).add(places[row.positive])
     training = model.training
     model.eval()
-    documents = to_csr(model.encode_document(texts, convert_to_sparse_tensor=False))
-    queries = to_csr(
-        model.encode_query([row.query for row in examples], convert_to_sparse_tensor=False)
-    )
+    documents = _encoded(model.encode_document, texts)
+    queries = _encoded(model.encode_query, list(relevant))
     model.train(training)
-    scores = (queries @ documents.T).toarray()
-    own = scores[np.arange(len(examples)), [places[row.positive] for row in examples]]
-    ahead = (scores > own[:, None]).sum(axis=1) + ((scores == own[:, None]).sum(axis=1) - 1)
-    gains = np.where((ahead < CUTOFF) & (own > 0), 1 / np.log2(ahead + 2), 0.0)
     of_documents, of_queries = density(documents), density(queries)
     return Measured(
         step,
-        float(gains.mean()),
+        _ndcg(queries, documents, list(relevant.values())),
         of_documents.terms,
         of_queries.terms,
         expected_flops(queries, documents),
-        tuple(alarms(of_documents, of_queries)),
+        tuple(map(str, alarms(of_documents, of_queries))),
     )
 
 
-def _is_loss(name: str) -> bool:
-    return name in ("loss", "step") or name.endswith(("Loss", "_loss", "_weight"))
+def _encoded(encode: Callable[..., Any], texts: Sequence[str]) -> csr_matrix:
+    """Return the rows of ``texts``; whole logits of only some hundred texts exist at a time."""
+    parts = [
+        to_csr(encode(list(texts[start : start + ENCODED_AT_ONCE]), convert_to_sparse_tensor=False))
+        for start in range(0, len(texts), ENCODED_AT_ONCE)
+    ]
+    return vstack(parts, format="csr")
+
+
+def _ndcg(queries: csr_matrix, documents: csr_matrix, relevant: Sequence[set[int]]) -> float:
+    """Return the mean nDCG@10; a tie counts against the relevant document, a score of 0 is none."""
+    gains = 1 / np.log2(np.arange(2, CUTOFF + 2))
+    found = np.zeros(len(relevant))
+    for row, good in enumerate(relevant):
+        scores = np.asarray((queries[row] @ documents.T).todense()).ravel()
+        own = np.sort(scores[list(good)])[::-1]
+        others = np.delete(scores, list(good))
+        ranks = np.array([(others >= score).sum() for score in own]) + np.arange(len(own))
+        kept = (ranks < CUTOFF) & (own > 0)
+        found[row] = gains[ranks[kept]].sum() / gains[: len(own)].sum()
+    return float(found.mean())
+
+
+def _losses(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the parts of the loss that a logged row holds."""
+    endings = ("loss", "Loss", "_weight")
+    return {name: float(row[name]) for name in row if name.endswith(endings)}

@@ -25,8 +25,14 @@ class TrainConfig:
         mini_batch_size: texts of one cached pass (GradCache) for batches beyond memory; 0 is off.
         negatives: given negatives that each query brings.
         document_weight, query_weight: of the FLOPS regularisers; None keeps the recipe's.
+        learning_rate: of the layers; the parts of a SpladeHead that start from idf learn faster by
+            fixed factors.
+        warmup: the share of the steps in which the learning rate rises.
         temperature: by which the student's scores are divided for ranking and divergence.
         pooling: ``sum`` is the first SPLADE, ``max`` all later ones; it applies to a new head.
+        layers: last layers of the backbone that are trained with the head; 0 is the head alone,
+            None the whole model. With 0 or 1 the layers below are run once over every text, not at
+            every step, where the model is a BERT with a SpladeHead, such as builtin:splade.
         bf16: mixed precision.
         checkpoint_steps: between checkpoints, and between evaluations on held-out examples.
         held_out: examples kept for the dev nDCG@10.
@@ -49,6 +55,7 @@ class TrainConfig:
     temperature: float = 1.0
     pooling: Literal["max", "sum"] = "max"
     max_length: int = 256
+    layers: int | None = None
     bf16: bool = False
     checkpoint_steps: int = 200
     held_out: int = 0
@@ -63,6 +70,13 @@ class TrainConfig:
         for name in ("steps", "mini_batch_size", "negatives", "held_out"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if self.layers is not None and self.layers < 0:
+            raise UsageError(f"layers is {self.layers}; expected 0 or more")
+        for name in ("document_weight", "query_weight"):
+            if (getattr(self, name) or 0) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if not 0 <= self.warmup <= 1:
+            raise UsageError(f"warmup is {self.warmup}; expected a share of the steps, 0 to 1")
         for name in ("learning_rate", "temperature", "epochs"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0")

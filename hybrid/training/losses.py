@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sparse_encoder.losses import (
     CachedSpladeLoss,
+    FlopsLoss,
     SparseDistillKLDivLoss,
     SparseMarginMSELoss,
     SparseMultipleNegativesRankingLoss,
@@ -79,6 +81,28 @@ class BothQueriesLoss(SpladeLoss):  # type: ignore[misc]
         return parts
 
 
+class WatchedFlops(FlopsLoss):  # type: ignore[misc]
+    """``FlopsLoss`` that remembers how sparse its last batch was.
+
+    Attributes:
+        counts: int64 (texts,), non-zeros of each text.
+        shares: float64 (vocabulary,), the share of texts that have each term.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.counts = np.zeros(0, dtype=np.int64)
+        self.shares = np.zeros(0)
+
+    def compute_loss_from_embeddings(self, embeddings: Tensor) -> Tensor:
+        """Return the sum over terms of the squared mean weight (Paria et al. 2020)."""
+        active = embeddings.detach() != 0
+        self.counts = active.sum(dim=1).cpu().numpy()
+        self.shares = active.double().mean(dim=0).cpu().numpy()
+        loss: Tensor = super().compute_loss_from_embeddings(embeddings)
+        return loss
+
+
 def splade_loss(model: Any, config: TrainConfig) -> Any:
     """Return the ``SpladeLoss`` of the recipe, with its regularisers."""
     recipe = config.settings
@@ -101,6 +125,8 @@ def splade_loss(model: Any, config: TrainConfig) -> Any:
     weights: dict[str, Any] = {
         "document_regularizer_weight": document,
         "query_regularizer_weight": None if recipe.queries == "static" else query,
+        "document_regularizer": WatchedFlops(model),
+        "query_regularizer": WatchedFlops(model),
     }
     if config.mini_batch_size:
         return CachedSpladeLoss(model, inner, mini_batch_size=config.mini_batch_size, **weights)

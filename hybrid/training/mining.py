@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion
 from hybrid.retrieve import Index
 from hybrid.training.examples import Example
+
+MOST_DRAWN = 1000
 
 
 def mine_negatives(
@@ -18,6 +22,7 @@ def mine_negatives(
     count: int = 8,
     skip: int = 0,
     fusion: Fusion | str | None = None,
+    seed: int = 0,
 ) -> list[Example]:
     """Return the examples with ``count`` negatives each, best-ranked first.
 
@@ -25,9 +30,10 @@ def mine_negatives(
         index: over the passages; any branch or fusion of it mines.
         examples: a query may have several positives, in examples of their own; none of them
             becomes its negative.
-        count: negatives of a query; fewer where the index ranks fewer.
+        count: negatives of a query. Where fewer are ranked, documents drawn at random fill up.
         skip: leading ranks to leave out, where unlabelled positives are likely.
         fusion: such as ``bm25``, ``dense`` or ``rrf(k=60)``; None is the index's own.
+        seed: of what is drawn.
 
     Raises:
         UsageError: ``count`` below 1 or ``skip`` below 0.
@@ -43,7 +49,25 @@ def mine_negatives(
     run = index.search(queries, k=depth, fusion=fusion)
     negatives: dict[str, tuple[str, ...]] = {}
     for number, query in queries.items():
-        texts = (index.document(hit.doc_id).full_text for hit in run[number][skip:])
-        others = [text for text in dict.fromkeys(texts) if text not in positives[query]]
-        negatives[query] = tuple(others[:count])
+        ranked = [hit.doc_id for hit in run[number]]
+        candidates = chain(ranked[skip:], _drawn(index, f"{seed} {query}", set(ranked)))
+        texts = (index.document(doc_id).full_text for doc_id in candidates)
+        others = (text for text in _distinct(texts) if text not in positives[query])
+        negatives[query] = tuple(islice(others, count))
     return [replace(row, negatives=negatives[row.query], scores=()) for row in examples]
+
+
+def _drawn(index: Index, seed: str, ranked: set[str]) -> Iterator[str]:
+    """Yield the ids of documents that were not ranked, in an order that the seed decides."""
+    doc_ids = index.contents.doc_ids
+    for doc_num in random.Random(seed).sample(range(len(index)), min(len(index), MOST_DRAWN)):
+        if doc_ids[doc_num] not in ranked:
+            yield doc_ids[doc_num]
+
+
+def _distinct(texts: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for text in texts:
+        if text not in seen:
+            seen.add(text)
+            yield text

@@ -10,8 +10,17 @@ from hybrid.encoders.loading import (
     quiet_transformers,
 )
 from hybrid.encoders.models import model_folder
+from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import ModelError
 from hybrid.training.config import TrainConfig
+
+HEAD_RATES = {
+    r"(^|\.)1\.(transform|norm)\.": 3.0,
+    r"(^|\.)1\.context$": 10.0,
+    r"(^|\.)1\.(scale|repeat)$": 30.0,
+    r"(^|\.)1\.(bias|literal)$": 200.0,
+}
+"""How much faster than a layer each part of a SpladeHead learns."""
 
 
 def starting_model(config: TrainConfig) -> Any:
@@ -39,6 +48,17 @@ def starting_model(config: TrainConfig) -> Any:
         return documents
     router = Router.for_query_document(queries, list(documents))
     return SparseEncoder(modules=[router], device=config.device)
+
+
+def learning_rates(model: Any, config: TrainConfig) -> dict[str, float]:
+    """Return the learning rates of parameters by pattern, where they are not ``learning_rate``.
+
+    A weight a term sees few examples, so it must move faster than a layer that all share.
+    """
+    rates = {r"query\.0\.weight$": 1e-3} if config.settings.queries == "static" else {}
+    if any(isinstance(module, SpladeHead) for module in model.modules()):
+        rates |= {pattern: factor * config.learning_rate for pattern, factor in HEAD_RATES.items()}
+    return rates
 
 
 def _encoder(spec: str, config: TrainConfig) -> Any:

@@ -121,5 +121,6 @@ class CandidateHead(SpladeHead):
         pooled = hidden.new_zeros(len(ids), self.vocabulary_size)
         pooled = pooled.index_put((rows, kept), torch.relu(exact + self.bias[kept]))
         literal = self._literal(hidden, ids, mask)
-        features["sentence_embedding"] = torch.log1p(pooled.scatter_reduce(1, ids, literal, "amax"))
+        weights = torch.log1p(pooled.scatter_reduce(1, ids, literal, "amax"))
+        features["sentence_embedding"] = self.limited(weights, task)
         return features

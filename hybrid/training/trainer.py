@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +13,12 @@ from hybrid.encoders.cache import write_folder
 from hybrid.errors import OutputExistsError, UsageError, require
 from hybrid.training.config import TrainConfig
 from hybrid.training.examples import Example, split_examples
+from hybrid.training.report import Logged, Measured, TrainReport, save_report
 
-MODEL, WORK, REPORT = "model", "work", "train.json"
-PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Held-out figures after some steps; see :mod:`hybrid.training.alarms` for the densities."""
-
-    step: int
-    ndcg: float
-    document_terms: float
-    query_terms: float
-    flops: float
-    alarms: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """What a training run made.
-
-    Attributes:
-        model: the folder of the trained model.
-        steps: optimiser steps done, those before an interruption too.
-        examples: used for training.
-        losses: per logged step its number and the parts of the loss by name.
-        measured: on the held-out examples, at every checkpoint.
-    """
-
-    model: Path
-    steps: int
-    examples: int
-    losses: tuple[dict[str, float], ...]
-    measured: tuple[Measured, ...]
+MODEL, WORK, CONFIG = "model", "work", "config.json"
+STATE = "trainer_state.json"
+RISE = 1 / 3
+"""The share of the steps in which the regularisers rise to their full weight."""
 
 
 def train(
@@ -56,6 +26,8 @@ def train(
     examples: Sequence[Example],
     *,
     progress: Callable[[int], None] | None = None,
+    watch: Callable[[Logged | Measured], None] | None = None,
+    origin: Mapping[str, Any] | None = None,
     stop_after: int | None = None,
 ) -> TrainReport:
     """Return the report of a training run; the model is in ``config.output / "model"``.
@@ -67,31 +39,109 @@ def train(
         config: checked; saved with the result.
         examples: all with teacher scores where the recipe needs them.
         progress: called with the number of newly finished steps.
+        watch: called with the parts of the loss and the densities of every logged step, and with
+            what was measured on the held-out examples.
+        origin: where the examples came from; saved with the result.
         stop_after: interrupt the run at this step, as a kill would, at the checkpoint before it.
 
     Raises:
-        UsageError: too few examples, or none with what the recipe needs.
+        UsageError: too few examples, or none with what the recipe needs; or the folder holds
+            checkpoints of another configuration.
         OutputExistsError: ``config.output`` holds a finished model.
         MissingPackageError: datasets or accelerate are not installed.
     """
     require("datasets", extra="train", purpose="training")
     require("accelerate", extra="train", purpose="training")
+    from hybrid.training.callbacks import Log
+    from hybrid.training.losses import splade_loss
+
     final = config.output / MODEL
     if final.exists():
         raise OutputExistsError(f"{final} exists; give another output folder")
     kept, dev = split_examples(examples, config.held_out, seed=config.seed)
     width = _checked_width(config, kept)
-    trainer, log = _trainer(config, kept, dev, width, progress, stop_after)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(config))
-    steps = int(trainer.state.global_step)
-    report = TrainReport(
-        final, steps, len(kept), tuple(log.losses(trainer.state.log_history)), tuple(log.measured)
+    checkpoint = last_checkpoint(config.output)
+    _check_same(config, checkpoint)
+    student = _student(config, [*kept, *dev])
+    loss = splade_loss(student.model, config)
+    steps = step_count(config, len(kept))
+    log = Log(
+        student.model,
+        loss,
+        dev,
+        settled=math.ceil(RISE * steps),
+        progress=progress,
+        watch=watch,
+        stop_after=stop_after,
     )
-    if stop_after is not None and steps <= stop_after < _steps(config, len(kept)):
+    dataset = _dataset(config, kept, width)
+    trainer = _trainer(config, student.model, loss, dataset, log, steps, width)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    done = int(trainer.state.global_step)
+    report = TrainReport(
+        final, done, len(kept), tuple(log.losses(trainer.state.log_history)), tuple(log.measured)
+    )
+    if stop_after is not None and done <= stop_after < steps:
         return report
-    write_folder(final, lambda target: trainer.model.save(str(target), create_model_card=False))
-    _save_report(config, report)
+    model = student.finished()
+    write_folder(final, lambda target: model.save(str(target), create_model_card=False))
+    save_report(config, report, origin or {})
     return report
+
+
+def last_checkpoint(output: Path) -> Path | None:
+    """Return the folder of the last whole checkpoint of a run, None where there is none."""
+    found = [path for path in (output / WORK).glob("checkpoint-*") if (path / STATE).is_file()]
+    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def step_count(config: TrainConfig, examples: int) -> int:
+    """Return the optimiser steps of a run over ``examples`` training examples."""
+    if config.steps:
+        return config.steps
+    rows = examples // config.batch_size
+    return max(1, round(config.epochs * rows / config.accumulation))
+
+
+class _Whole:
+    """A model that is trained as it is."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def finished(self) -> Any:
+        return self.model
+
+
+def _student(config: TrainConfig, examples: Sequence[Example]) -> Any:
+    from hybrid.training.frozen import Student, can_store, freeze
+    from hybrid.training.start import starting_model
+
+    model = starting_model(config)
+    if config.layers is None:
+        return _Whole(model)
+    if can_store(model, config.layers):
+        folder = config.output / WORK / "states"
+        return Student(model, config.layers, examples, folder, config.max_length)
+    freeze(model, config.layers)
+    return _Whole(model)
+
+
+def _check_same(config: TrainConfig, checkpoint: Path | None) -> None:
+    """Refuse to go on from a run of another configuration; write down this one."""
+    path = config.output / WORK / CONFIG
+    ours = {name: value for name, value in config.to_dict().items() if name != "output"}
+    if checkpoint is not None and path.is_file():
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name in ours if ours[name] != theirs.get(name)]
+        if other:
+            shown = ", ".join(f"{name} was {theirs.get(name)!r}" for name in other[:3])
+            raise UsageError(
+                f"{config.output} holds checkpoints of another run: {shown}. Give the same options "
+                "to go on, or another output folder"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(ours, indent=1), encoding="utf-8")
 
 
 def _checked_width(config: TrainConfig, examples: Sequence[Example]) -> int:
@@ -112,34 +162,23 @@ def _checked_width(config: TrainConfig, examples: Sequence[Example]) -> int:
 
 
 def _trainer(
-    config: TrainConfig,
-    examples: Sequence[Example],
-    dev: Sequence[Example],
-    width: int,
-    progress: Callable[[int], None] | None,
-    stop_after: int | None,
-) -> tuple[Any, Any]:
+    config: TrainConfig, model: Any, loss: Any, dataset: Any, log: Any, steps: int, width: int
+) -> Any:
     from sentence_transformers import SparseEncoderTrainer, SparseEncoderTrainingArguments
     from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import (
         SpladeRegularizerWeightSchedulerCallback,
     )
+    from transformers import PrinterCallback
 
-    from hybrid.training.callbacks import Log
-    from hybrid.training.losses import splade_loss
-    from hybrid.training.start import starting_model
+    from hybrid.training.start import learning_rates
 
-    model = starting_model(config)
-    loss = splade_loss(model, config)
-    log = Log(model, dev, progress, stop_after)
-    steps = _steps(config, len(examples))
-    static = config.settings.queries == "static"
     arguments = SparseEncoderTrainingArguments(
         output_dir=str(config.output / WORK),
         max_steps=steps,
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation,
         learning_rate=config.learning_rate,
-        learning_rate_mapping={r"query\.0\.weight$": 1e-3} if static else {},
+        learning_rate_mapping=learning_rates(model, config),
         warmup_steps=math.ceil(config.warmup * steps),
         weight_decay=0.01,
         bf16=config.bf16,
@@ -158,14 +197,13 @@ def _trainer(
     trainer = SparseEncoderTrainer(
         model=model,
         args=arguments,
-        train_dataset=_dataset(config, examples, width),
+        train_dataset=dataset,
         loss=loss,
-        callbacks=[SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", 1 / 3), log],
+        callbacks=[SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", RISE), log],
     )
-    from transformers import PrinterCallback
-
     trainer.remove_callback(PrinterCallback)
-    return trainer, log
+    model.model_card_data.generate_widget_examples = False
+    return trainer
 
 
 def _dataset(config: TrainConfig, examples: Sequence[Example], width: int) -> Any:
@@ -191,24 +229,3 @@ def _dataset(config: TrainConfig, examples: Sequence[Example], width: int) -> An
 def _routes(width: int) -> dict[str, str]:
     documents = {f"negative_{i + 1}": "document" for i in range(width)}
     return {"query": "query", "positive": "document"} | documents
-
-
-def _steps(config: TrainConfig, examples: int) -> int:
-    if config.steps:
-        return config.steps
-    rows = examples // config.batch_size
-    return max(1, round(config.epochs * rows / config.accumulation))
-
-
-def _last_checkpoint(config: TrainConfig) -> str | None:
-    found = sorted(
-        (config.output / WORK).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
-    )
-    return str(found[-1]) if found else None
-
-
-def _save_report(config: TrainConfig, report: TrainReport) -> None:
-    described = asdict(report) | {"model": str(report.model)}
-    versions = {name: version(name) for name in PACKAGES}
-    saved = {"config": config.to_dict(), "versions": versions, "report": described}
-    (config.output / REPORT).write_text(json.dumps(saved, indent=1), encoding="utf-8")

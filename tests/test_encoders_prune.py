@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random
 
+from hybrid.encoders.prune import above, eight_bits, strongest
 from hybrid.errors import UsageError
-from hybrid.training.prune import above, eight_bits, strongest
 
 
 def made(rows: int = 7, terms: int = 20) -> csr_matrix:

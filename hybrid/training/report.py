@@ -1,0 +1,99 @@
+"""What a training run tells: while it runs, and at its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hybrid.training.config import TrainConfig
+
+REPORT = "train.json"
+PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets")
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What the training batches show at a logged step.
+
+    Attributes:
+        step: optimiser steps done.
+        losses: the parts of the loss by name, means since the last logged step.
+        document_terms, query_terms: mean non-zeros in the last batch.
+        flops: expected products of one query with one document, in the last batch.
+        alarms: those that were not raised before.
+    """
+
+    step: int
+    losses: Mapping[str, float]
+    document_terms: float
+    query_terms: float
+    flops: float
+    alarms: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        return f"step {self.step}: {parts}; {_densities(self)}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Held-out figures after some steps, all alarms included; see `hybrid.encoders.density`."""
+
+    step: int
+    ndcg: float
+    document_terms: float
+    query_terms: float
+    flops: float
+    alarms: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"step {self.step}: dev nDCG@10 {self.ndcg:.4f}; {_densities(self)}"
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training run made.
+
+    Attributes:
+        model: the folder of the trained model.
+        steps: optimiser steps done, those before an interruption too.
+        examples: used for training.
+        losses: per logged step its number and the parts of the loss by name.
+        measured: on the held-out examples, before training and at every checkpoint.
+    """
+
+    model: Path
+    steps: int
+    examples: int
+    losses: tuple[dict[str, float], ...]
+    measured: tuple[Measured, ...]
+
+
+def save_report(config: TrainConfig, report: TrainReport, origin: Mapping[str, Any]) -> None:
+    """Write the report beside the model: the configuration, the versions, what was measured.
+
+    Args:
+        config: of the run.
+        report: what it made.
+        origin: where examples, negatives and scores came from.
+    """
+    described = asdict(report) | {"model": str(report.model)}
+    versions = {name: version(name) for name in PACKAGES}
+    saved = {
+        "config": config.to_dict(),
+        "origin": dict(origin),
+        "versions": versions,
+        "report": described,
+    }
+    (config.output / REPORT).write_text(json.dumps(saved, indent=1), encoding="utf-8")
+
+
+def _densities(found: Logged | Measured) -> str:
+    return (
+        f"{found.document_terms:.0f} terms a document, {found.query_terms:.0f} a query, "
+        f"FLOPS {found.flops:.2f}"
+    )

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hybrid.encoders.from_dense import write_splade, write_splade_doc
+from hybrid.encoders.models import load_sparse
+from hybrid.errors import UsageError
+from hybrid.training import TrainConfig, train
+from hybrid.training.start import starting_model
+from hybrid.training.trainer import last_checkpoint
+from tests.test_splade_head import made_weights
+from tests.test_training import made_config, made_examples
+
+
+@pytest.fixture(scope="module")
+def tiny_head(tiny_dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SPLADE head over the tiny dense encoder, as builtin:splade is one over MiniLM."""
+    folder = tmp_path_factory.mktemp("tiny_head")
+    write_splade(tiny_dense, made_weights(folder, tiny_dense, layer=False), folder / "model")
+    return folder / "model"
+
+
+def tensors(model: Path) -> dict[str, torch.Tensor]:
+    return {
+        f"{path.relative_to(model).parent}/{name}": value
+        for path in model.rglob("*.safetensors")
+        for name, value in load_file(path).items()
+    }
+
+
+def changed(before: Path, after: Path) -> set[str]:
+    old, new = tensors(before), tensors(after)
+    assert old.keys() == new.keys()
+    return {name for name in old if not torch.equal(old[name], new[name])}
+
+
+@pytest.mark.parametrize("layers", [0, 1, None])
+def test_a_head_is_fine_tuned_alone_with_a_layer_or_as_a_whole(
+    layers: int | None, tiny_head: Path, tmp_path: Path
+) -> None:
+    config = made_config(
+        tiny_head, tmp_path / "out", layers=layers, recipe="ensemble-distil", held_out=2
+    )
+    report = train(config, made_examples())
+    assert [found.step for found in report.measured] == [0, 2]
+    names = changed(tiny_head, report.model)
+    assert any(name.endswith("/bias") for name in names)
+    assert not any("decoder" in name for name in names)
+    moved = {name.split("layer.")[1].split(".")[0] for name in names if "layer." in name}
+    assert moved == {0: set(), 1: {"1"}, None: {"0", "1"}}[layers]
+    assert load_sparse(str(report.model)).encode_queries(["parse json"]).nnz > 0
+
+
+def test_a_student_gives_what_the_whole_model_gives(tiny_head: Path, tmp_path: Path) -> None:
+    from hybrid.training.frozen import Student
+
+    config = made_config(tiny_head, tmp_path / "out")
+    texts = [row.positive for row in made_examples()]
+    for layers in (0, 1):
+        whole = starting_model(config)
+        expected = whole.encode_document(texts, convert_to_sparse_tensor=False).numpy()
+        student = Student(whole, layers, made_examples(), tmp_path / str(layers), 32).model.eval()
+        found = student.encode_document(texts, convert_to_sparse_tensor=False).numpy()
+        np.testing.assert_allclose(found, expected, atol=5e-3)  # the states are float16
+
+
+@pytest.mark.parametrize("layers", [0, 1, None])
+def test_a_resumed_fine_tuning_equals_an_uninterrupted_one(
+    layers: int | None, tiny_head: Path, tmp_path: Path
+) -> None:
+    rows = made_examples()
+    whole = made_config(tiny_head, tmp_path / "whole", steps=4, checkpoint_steps=2, layers=layers)
+    broken = replace(whole, output=tmp_path / "broken")
+    expected = train(whole, rows)
+    assert train(broken, rows, stop_after=3).steps == 3
+    kept = last_checkpoint(broken.output)
+    assert kept is not None
+    assert kept.name == "checkpoint-2"
+    resumed = train(broken, rows)
+    assert changed(expected.model, resumed.model) == set()
+
+
+def test_layers_of_a_masked_language_model(tiny_sparse: Path, tmp_path: Path) -> None:
+    report = train(made_config(tiny_sparse, tmp_path / "out", layers=1), made_examples())
+    names = changed(tiny_sparse, report.model)
+    moved = {name.split("layer.")[1].split(".")[0] for name in names if "layer." in name}
+    assert moved == {"1"}
+    with pytest.raises(UsageError, match="has 2"):
+        train(made_config(tiny_sparse, tmp_path / "x", layers=3), made_examples())
+    with pytest.raises(UsageError, match="0 or more"):
+        made_config(tiny_sparse, tmp_path / "x", layers=-1)
+
+
+def test_inference_free_queries_are_fine_tuned_too(tiny_dense: Path, tmp_path: Path) -> None:
+    weights = made_weights(tmp_path, tiny_dense, layer=False)
+    write_splade_doc(tiny_dense, weights, tmp_path / "doc")
+    config = made_config(tmp_path / "doc", tmp_path / "out", recipe="doc-only", layers=0)
+    names = changed(tmp_path / "doc", train(config, made_examples()).model)
+    assert not any("layer." in name for name in names)
+    assert any(name.endswith("/bias") for name in names)
+
+
+def test_checkpoints_of_another_run_are_not_continued(tiny_head: Path, tmp_path: Path) -> None:
+    config: TrainConfig = made_config(tiny_head, tmp_path / "out", steps=4, checkpoint_steps=2)
+    train(config, made_examples(), stop_after=2)
+    with pytest.raises(UsageError, match=r"learning_rate was 0\.001.*another output folder"):
+        train(replace(config, learning_rate=1.0), made_examples())
+
+
+def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
+    for step, whole in ((2, True), (10, True), (12, False)):
+        folder = tmp_path / "work" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        if whole:
+            (folder / "trainer_state.json").write_text("{}")
+    found: Any = last_checkpoint(tmp_path)
+    assert found.name == "checkpoint-10"
+    assert last_checkpoint(tmp_path / "absent") is None
