@@ -7,8 +7,8 @@ pool never changes what a score means.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -44,9 +44,10 @@ class Pool:
         ranks: int32 (branches, n), the rank from 1 in the branch's own list; 0 where the branch
             did not return the document within ``depth``.
         minimum: float32 (branches,), the least score that a branch can give (0 for sparse, -1 for
-            cosine): what theoretical min-max needs.
+            cosine, -inf for an inner product): what theoretical min-max needs.
         depth: how many documents each branch was asked for.
         doc_ids: doc_num to doc_id.
+        features: what is known of each query from its text, name to float64 (queries,).
     """
 
     query_ids: tuple[str, ...]
@@ -58,6 +59,7 @@ class Pool:
     minimum: NDArray[np.float32]
     depth: int
     doc_ids: Sequence[str]
+    features: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n, branches = len(self.doc_nums), len(self.branches)
@@ -66,6 +68,10 @@ class Pool:
             "scores": (self.scores.shape, (branches, n)),
             "ranks": (self.ranks.shape, (branches, n)),
             "minimum": (self.minimum.shape, (branches,)),
+            **{
+                f"feature {name}": (values.shape, (len(self.query_ids),))
+                for name, values in self.features.items()
+            },
         }
         for name, (given, expected) in shapes.items():
             if given != expected:
@@ -103,6 +109,10 @@ class Pool:
             minimum=self.minimum,
             depth=self.depth,
             doc_ids=self.doc_ids,
+            features={
+                name: values[np.asarray(queries, np.int64)]
+                for name, values in self.features.items()
+            },
         )
 
 
@@ -114,6 +124,7 @@ def build_pool(
     minimum: dict[str, float],
     depth: int,
     doc_ids: Sequence[str],
+    features: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Pool:
     """Return the pool of what each branch returned, the missing scores computed by ``scorers``.
 
@@ -124,6 +135,7 @@ def build_pool(
         minimum: branch name to the least score that it can give.
         depth: how many documents each branch was asked for.
         doc_ids: doc_num to doc_id, doc_ids descending.
+        features: what is known of each query from its text, name to float64 (queries,).
     """
     branches = tuple(hits)
     candidates = [
@@ -149,6 +161,7 @@ def build_pool(
         minimum=np.array([minimum[branch] for branch in branches], dtype=np.float32),
         depth=depth,
         doc_ids=doc_ids,
+        features=dict(features or {}),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast, overload
 
@@ -20,10 +21,12 @@ from hybrid.indexes.store import new_generation
 from hybrid.indexes.summary import IndexSummary, summarise
 from hybrid.living import ChangeReport, add_documents, compact_index, delete_documents
 from hybrid.pool import BranchHits, Pool, build_pool
+from hybrid.query_text import named_queries, text_features
 from hybrid.run import Hit, Run
 
 BM25 = "bm25"
 DEFAULT_DOMAIN = "default"
+POOLED_DOMAIN = "pooled"
 DEPTH = 1000
 FIRST_HITS = 10
 
@@ -37,6 +40,12 @@ def default_fusion(branches: Sequence[str]) -> Fusion:
     'cc(norm=minmax)'
     """
     return single(branches[0]) if len(branches) == 1 else cc(norm="minmax")
+
+
+def least_score(record: BranchRecord) -> float:
+    """Return the least score that a branch can give; -inf for inner products of free lengths."""
+    unbounded = record.kind == "dense" and record.fingerprint.get("similarity") == "dot"
+    return -np.inf if unbounded else record.minimum
 
 
 class Index:
@@ -122,7 +131,8 @@ class Index:
             k: how many documents, from 1 to the size of the corpus; default: 10, or all of fewer.
             fusion: how the branches are combined; default: the domain's, or the untuned default.
             domain: use the fusion tuned under this name.
-            depth: how deep each branch searches before fusion; default: 1,000 or ``k`` if larger.
+            depth: how deep each branch searches before fusion; default: what the fusion says, or
+                1,000, and ``k`` if that is larger.
             filter: search only documents whose fields match, such as ``year >= 2020 and lang ==
                 "en"``; see `hybrid.indexes.filters`.
 
@@ -133,10 +143,13 @@ class Index:
         k = min(FIRST_HITS, len(self)) if k is None else k
         self._check_k(k)
         chosen = self.fusion(fusion, domain=domain)
+        reach = max(k, depth or chosen.depth or DEPTH)
+        if chosen.depth is not None and reach > chosen.depth:
+            chosen = replace(chosen, depth=None)
         named = {"1": query} if isinstance(query, str) else named_queries(query)
         pool = self.pool(
             named,
-            depth=max(k, depth or DEPTH),
+            depth=reach,
             branches=chosen.branch_names(self.branches),
             filter=filter,
         )
@@ -146,6 +159,8 @@ class Index:
     def fusion(self, fusion: Fusion | str | None = None, *, domain: str | None = None) -> Fusion:
         """Return the fusion that a search with these arguments uses.
 
+        A domain that was never tuned takes what was pooled over several, where that is stored.
+
         Raises:
             UsageError: both are given, the domain was never tuned, or the text does not parse.
         """
@@ -154,6 +169,9 @@ class Index:
         if fusion is not None:
             return parse_fusion(fusion) if isinstance(fusion, str) else fusion
         domains = self.domains
+        if domain not in domains and POOLED_DOMAIN in domains:
+            domain = DEFAULT_DOMAIN if domain is None else POOLED_DOMAIN
+            domain = domain if domain in domains else POOLED_DOMAIN
         if domain is not None and domain not in domains:
             known = ", ".join(sorted(domains)) or "none yet"
             raise UsageError(
@@ -197,13 +215,29 @@ class Index:
                 for name in names
             }
             results = {name: task.result() for name, task in tasks.items()}
+        return self.pool_of(queries, results, depth)
+
+    def pool_of(
+        self, queries: Mapping[str, str], found: Mapping[str, tuple[Any, BranchHits]], depth: int
+    ) -> Pool:
+        """Return the pool of what the branches found.
+
+        Args:
+            queries: query id to text.
+            found: branch to its encoded queries and what it returned for them.
+            depth: how deep each branch searched.
+        """
         return build_pool(
             list(queries),
-            {name: hits for name, (_, hits) in results.items()},
-            {name: self._scorer(name, encoded) for name, (encoded, _) in results.items()},
-            minimum={name: self._index.record(name).minimum for name in names},
+            {name: hits for name, (_, hits) in found.items()},
+            {name: self._scorer(name, encoded) for name, (encoded, _) in found.items()},
+            minimum={name: least_score(self._index.record(name)) for name in found},
             depth=depth,
             doc_ids=self._index.doc_ids,
+            features=text_features(
+                list(queries.values()),
+                {name: (self.encoder(name), encoded) for name, (encoded, _) in found.items()},
+            ),
         )
 
     def encoder(self, name: str) -> QueryEncoder:
@@ -364,14 +398,3 @@ def open_index(directory: str | Path) -> Index:
         CorruptIndexError: a file is damaged.
     """
     return Index(directory)
-
-
-def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Return query id to text; texts without ids are numbered from 1.
-
-    >>> named_queries(["a", "b"])
-    {'1': 'a', '2': 'b'}
-    """
-    if isinstance(queries, Mapping):
-        return dict(queries)
-    return {str(number): text for number, text in enumerate(queries, start=1)}

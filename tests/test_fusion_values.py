@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid.errors import UsageError
-from hybrid.fusion import METHODS, NORMS, Fusion, cc, rrf, single
-from hybrid.fusion.values import NORM_NAMES, accepted_arguments
+from hybrid.fusion import METHODS, NORMS, Fusion, Slope, cc, rrf, single
+from hybrid.fusion.signatures import NORM_NAMES, accepted_arguments
 
 BRANCHES = ("bm25", "sparse", "dense")
 weights = st.floats(0, 10, allow_nan=False)
@@ -63,7 +63,7 @@ def test_parse(text: str, expected: Fusion) -> None:
         ("rff(k=60)", "'rff' of .* is unknown; give a branch name, or one of cc, rrf"),
         ("rrf(k=60", "is no fusion"),
         ("rrf(kk=60)", "rrf takes no 'kk'; it takes k, alpha, weights, norm, branches"),
-        ("rrf(60)", "rrf takes k, alpha, weights, norm, branches, each as name=value"),
+        ("rrf(60)", "rrf takes k, alpha, weights, norm, branches, depth, each as name=value"),
         ("rrf(k=-1)", "k of rrf is -1.0; give 0 to"),
         ("rrf(k=nan)", "k of rrf is nan"),
         ("rrf(k=many)", "k in .* is 'many'; give a number"),
@@ -99,3 +99,36 @@ def test_a_fusion_that_does_not_fit_the_branches() -> None:
 
 def test_names_of_norms_are_those_computed() -> None:
     assert set(NORM_NAMES) == set(NORMS)
+
+
+def test_depth_and_slopes_print_and_parse() -> None:
+    deep = "rrf(k=60, depth=100)"
+    assert str(Fusion.parse(deep)) == deep
+    learned = (
+        "learned(alpha=0.4, slopes=(bm25.gap:-0.3@0.5, bm25+dense.overlap:0.25@0.125), "
+        "norm=minmax, branches=(bm25, dense))"
+    )
+    found = Fusion.parse(learned)
+    assert str(found) == learned
+    assert found.slopes == (Slope("bm25.gap", -0.3, 0.5), Slope("bm25+dense.overlap", 0.25, 0.125))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("rrf(depth=0)", "depth is 0"),
+        ("rrf(depth=1.5)", "depth in .* is '1.5'; give a whole number"),
+        ("learned(alpha=0.5)", "learned needs alpha, slopes and two branches"),
+        ("learned(alpha=0.5, slopes=(a.gap:1@0))", "learned needs alpha"),
+        ("learned(slopes=(a.gap:1@0), branches=(a, b))", "learned needs alpha"),
+        ("learned(alpha=0.5, slopes=(a.gap:1), branches=(a, b))", r"feature:slope@mean"),
+        ("learned(alpha=0.5, slopes=(a.gap:x@0), branches=(a, b))", "slope in .* is 'x'"),
+        ("learned(alpha=0.5, slopes=(g:1@0, g:2@0), branches=(a, b))", "occurs twice"),
+        ("learned(alpha=0.5, slopes=(g:inf@0), branches=(a, b))", "not finite"),
+        ("learned(weights=(a:1, b:1), slopes=(g:1@0))", "learned takes no 'weights'"),
+        ("cc(slopes=(g:1@0))", "cc takes no 'slopes'"),
+    ],
+)
+def test_bad_depth_and_slopes_are_refused(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Fusion.parse(text)

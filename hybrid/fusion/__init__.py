@@ -7,6 +7,7 @@ Rules, in one place:
   normalisation (the run's least value under ``zscore``).
 - **Ranks** are those of the branch's own list. A document that a branch did not retrieve gets
   nothing from it in a rank method.
+- **Depth.** ``depth=100`` takes only the first 100 of each branch, as if it had searched so deep.
 - **Ties** of the fused score, compared in float32, fall by doc_id descending.
 - **Degenerate scores.** A branch that gives every candidate the same score says nothing: it adds
   the same value to all (0 under ``minmax``, ``sum`` and ``zscore``, 0.5 under ``dbsf``).
@@ -14,16 +15,19 @@ Rules, in one place:
 
 from hybrid.fusion.apply import contributions, fuse, rank
 from hybrid.fusion.lists import fuse_lists
+from hybrid.fusion.learned import table_features
 from hybrid.fusion.normalise import NORMS, normalise
 from hybrid.fusion.parse import parse_fusion
 from hybrid.fusion.runs import RunTable, fuse_runs
-from hybrid.fusion.values import METHODS, Fusion, cc, rrf, single
+from hybrid.fusion.signatures import METHODS
+from hybrid.fusion.values import Fusion, Slope, cc, rrf, single
 
 __all__ = [
     "METHODS",
     "NORMS",
     "Fusion",
     "RunTable",
+    "Slope",
     "cc",
     "contributions",
     "fuse",
@@ -34,4 +38,5 @@ __all__ = [
     "rank",
     "rrf",
     "single",
+    "table_features",
 ]

@@ -97,13 +97,17 @@ def ranked_positions(
 def _candidates(pool: Pool, fusion: Fusion) -> tuple[NDArray[np.int64], Table, NDArray[np.int64]]:
     names = fusion.branch_names(pool.branches)
     rows = np.array([pool.branch(name) for name in names], dtype=np.int64)
-    taken, table = pool_table(pool, rows)
+    taken, table = pool_table(pool, rows, fusion.depth)
     return taken, table, rows
 
 
-def pool_table(pool: Pool, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Table]:
-    """Return the positions that one of ``rows`` retrieved, and their table."""
+def pool_table(
+    pool: Pool, rows: NDArray[np.int64], depth: int | None = None
+) -> tuple[NDArray[np.int64], Table]:
+    """Return the positions that one of ``rows`` retrieved, within ``depth``, and their table."""
     ranks = pool.ranks[rows]
+    if depth is not None and depth < pool.depth:
+        ranks = np.where(ranks <= depth, ranks, np.int32(0))
     eligible = np.asarray((ranks > 0).any(axis=0), dtype=bool)
     taken = np.flatnonzero(eligible)
     before = np.concatenate([[0], np.cumsum(eligible)])
@@ -116,6 +120,7 @@ def pool_table(pool: Pool, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], 
         known=np.ones(scores.shape, dtype=bool),
         ranks=ranks,
         minimum=pool.minimum[rows].astype(np.float64),
+        features=pool.features,
     )
     return taken, table
 

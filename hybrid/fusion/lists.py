@@ -41,10 +41,14 @@ def fuse_lists(
     if k < 1:
         raise UsageError(f"k is {k}; give 1 or more")
     names = fusion.branch_names(tuple(hits))
-    doc_nums, scores = _stacked([hits[name] for name in names])
+    doc_nums, scores = _stacked([_first(hits[name], fusion.depth) for name in names])
     table, united = _united(doc_nums, scores, [(minimum or {}).get(name, 0.0) for name in names])
     fused = fuse_table(table, fusion, list(names)).astype(np.float32)
     return _best(fused, united, table.offsets, k)
+
+
+def _first(hits: BranchHits, depth: int | None) -> BranchHits:
+    return hits if depth is None else BranchHits(hits.doc_nums[:, :depth], hits.scores[:, :depth])
 
 
 def _stacked(hits: list[BranchHits]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.fusion.learned import query_alphas
 from hybrid.fusion.normalise import borda as borda_norm
 from hybrid.fusion.normalise import normalise
 from hybrid.fusion.table import FloatArray, Table
@@ -22,6 +23,12 @@ Weights = NDArray[np.float64]
 def convex(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
     """Return w_b / sum(w) times x_b: the convex combination. Bruch et al., TOIS 2023."""
     return np.asarray((w / w.sum())[:, None] * x)
+
+
+def learned(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+    """Return (1 - alpha_q) x_1 and alpha_q x_2, alpha of each query from its features."""
+    alpha = table.spread(query_alphas(table, fusion))
+    return np.stack([(1 - alpha) * x[0], alpha * x[1]])
 
 
 def comb_sum(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
@@ -125,6 +132,7 @@ def condorcet(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatA
 Combiner = Callable[[FloatArray, Table, Weights, Fusion], FloatArray]
 COMBINERS: dict[str, Combiner] = {
     "cc": convex,
+    "learned": learned,
     "rrf": rrf,
     "isr": isr,
     "logisr": logisr,

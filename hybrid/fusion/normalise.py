@@ -55,7 +55,15 @@ def tmm(table: Table) -> FloatArray:
     """Return (s - m) / (max - m), m the least score possible; 0 where max is m.
 
     Theoretical min-max, Bruch, Gai and Ingber, TOIS 2023.
+
+    Raises:
+        UsageError: a branch has no least score, as an inner product of free lengths has none.
     """
+    if not np.isfinite(table.minimum).all():
+        raise UsageError(
+            "norm=tmm needs the least score that each branch can give, and a branch that compares "
+            "by the inner product has none; give norm=minmax, zscore or rank"
+        )
     low = np.broadcast_to(table.minimum[:, None], (len(table.minimum), len(table.lengths)))
     return _scaled(table, low, _greatest(table) - low, 0.0)
 

@@ -6,7 +6,8 @@ import re
 from typing import NamedTuple
 
 from hybrid.errors import UsageError
-from hybrid.fusion.values import METHODS, SINGLE, Fusion, accepted_arguments
+from hybrid.fusion.signatures import LEARNED, METHODS, SINGLE, accepted_arguments, signature
+from hybrid.fusion.values import Fusion, Slope
 
 _WHOLE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _ARGUMENT = re.compile(r"\s*([a-z]+)\s*=\s*(\([^()]*\)|[^,()\s]+)\s*(?:,|$)")
@@ -18,6 +19,8 @@ class _Arguments(NamedTuple):
     weights: tuple[tuple[str, float], ...] | None
     norm: str
     branches: tuple[str, ...] | None
+    depth: int | None
+    slopes: tuple[Slope, ...]
 
 
 def parse_fusion(text: str) -> Fusion:
@@ -35,19 +38,11 @@ def parse_fusion(text: str) -> Fusion:
     if match is None:
         raise UsageError(f"{text!r} is no fusion; {_accepted()}")
     name, inner = match.groups()
-    if name not in METHODS:
+    if name not in METHODS and name != LEARNED:
         if inner is not None:
             raise UsageError(f"fusion method {name!r} of {text!r} is unknown; {_accepted()}")
         return Fusion(SINGLE, branches=(name,))
-    arguments = _read(text, name, inner or "")
-    return Fusion(
-        name,
-        arguments.parameters,
-        arguments.alpha,
-        arguments.weights,
-        arguments.norm,
-        arguments.branches,
-    )
+    return Fusion(name, *_read(text, name, inner or ""))
 
 
 def _read(text: str, method: str, inner: str) -> _Arguments:
@@ -68,13 +63,15 @@ def _read(text: str, method: str, inner: str) -> _Arguments:
             raise UsageError(f"{method} takes no {key!r}; it takes {', '.join(accepted)}")
         values[key] = value
         position = match.end()
-    own = METHODS[method].parameters
+    own = signature(method).parameters
     return _Arguments(
         parameters=tuple((k, _float(v, k, text)) for k, v in values.items() if k in own),
         alpha=_float(values["alpha"], "alpha", text) if "alpha" in values else None,
         weights=_weights(values["weights"], text) if "weights" in values else None,
         norm=values.get("norm", ""),
         branches=tuple(_items(values["branches"], text)) if "branches" in values else None,
+        depth=_depth(values["depth"], text) if "depth" in values else None,
+        slopes=_slopes(values["slopes"], text) if "slopes" in values else (),
     )
 
 
@@ -90,6 +87,26 @@ def _weights(value: str, text: str) -> tuple[tuple[str, float], ...]:
     if any(not separator for _, separator, _ in pairs):
         raise UsageError(f"cannot read {value!r} in {text!r}; expected (name:weight, ...)")
     return tuple((name.strip(), _float(number, "weight", text)) for name, _, number in pairs)
+
+
+def _depth(value: str, text: str) -> int:
+    try:
+        return int(value)
+    except ValueError as error:
+        raise UsageError(f"depth in {text!r} is {value!r}; give a whole number") from error
+
+
+def _slopes(value: str, text: str) -> tuple[Slope, ...]:
+    found = []
+    for item in _items(value, text):
+        name, colon, rest = item.partition(":")
+        slope, at, mean = rest.partition("@")
+        if not colon or not at:
+            raise UsageError(
+                f"cannot read {item!r} in {text!r}; expected (feature:slope@mean, ...)"
+            )
+        found.append(Slope(name, _float(slope, "slope", text), _float(mean, "mean", text)))
+    return tuple(found)
 
 
 def _float(value: str, name: str, text: str) -> float:

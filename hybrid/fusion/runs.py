@@ -33,9 +33,15 @@ class RunTable:
 
     @classmethod
     def from_runs(
-        cls, runs: Mapping[str, Run], *, minimum: Mapping[str, float] | None = None
+        cls,
+        runs: Mapping[str, Run],
+        *,
+        minimum: Mapping[str, float] | None = None,
+        depth: int | None = None,
     ) -> RunTable:
         """Return the table of ``{name: run}``; ``minimum`` is the least possible score, else 0.
+
+        Of each run the first ``depth`` documents of a query count, all where None.
 
         A query that a run lacks counts as an empty list of that run.
 
@@ -45,7 +51,7 @@ class RunTable:
         if not runs:
             raise UsageError("there is no run to fuse; give at least one")
         queries = tuple(dict.fromkeys(query for run in runs.values() for query in run))
-        lists = [[run.doc_ids(q) if q in run else () for q in queries] for run in runs.values()]
+        lists = [[run.doc_ids(q)[:depth] if q in run else () for q in queries] for run in runs.values()]
         candidates = [
             sorted({doc_id for row in lists for doc_id in row[i]}, reverse=True)
             for i in range(len(queries))
@@ -58,7 +64,7 @@ class RunTable:
                 place = {doc_id: offsets[i] + j for j, doc_id in enumerate(candidates[i])}
                 found = [place[doc_id] for doc_id in lists[b][i]]
                 if found:
-                    scores[b, found] = run.scores(query)
+                    scores[b, found] = run.scores(query)[:depth]
                     ranks[b, found] = np.arange(1, len(found) + 1)
         lows = np.array([(minimum or {}).get(name, 0.0) for name in runs])
         return cls(
@@ -95,7 +101,8 @@ def fuse_runs(
     if k < 1:
         raise UsageError(f"k is {k}; give 1 or more")
     names = fusion.branch_names(tuple(runs))
-    united = RunTable.from_runs({name: runs[name] for name in names}, minimum=minimum)
+    chosen = {name: runs[name] for name in names}
+    united = RunTable.from_runs(chosen, minimum=minimum, depth=fusion.depth)
     scores = fuse_table(united.table, fusion, list(names)).astype(np.float32)
     order, starts = ranked_positions(scores, united.table.offsets)
     doc_ids, values = [], []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +22,9 @@ class Table:
         scores: float64 (branches, n); any finite number where ``known`` is False.
         known: bool (branches, n); all True for a pool.
         ranks: int32 (branches, n), from 1; 0 where the branch did not retrieve the document.
-        minimum: float64 (branches,), the least score that a branch can give.
+        minimum: float64 (branches,), the least score that a branch can give; -inf where it has no
+            bound.
+        features: what is known of each query from its text, name to float64 (queries,).
     """
 
     offsets: NDArray[np.int64]
@@ -29,6 +32,7 @@ class Table:
     known: NDArray[np.bool_]
     ranks: NDArray[np.int32]
     minimum: FloatArray
+    features: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:

@@ -5,65 +5,36 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
+from hybrid.fusion.signatures import (
+    LEARNED,
+    METHODS,
+    NORM_NAMES,
+    SINGLE,
+    Signature,
+    accepted_arguments,
+    signature,
+)
 
-Norm = Literal["minmax", "tmm", "max", "sum", "zscore", "dbsf", "rank", "borda", "none"]
-NORM_NAMES: tuple[str, ...] = get_args(Norm)
-SINGLE = "single"
+_BRANCH = re.compile(r"[A-Za-z0-9_.\-]+")
+_FEATURE = re.compile(r"[A-Za-z0-9_.+\-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """What a method takes.
+class Slope:
+    """How far one feature of a query moves its alpha: ``slope`` times (value - ``mean``)."""
 
-    Attributes:
-        parameters: name to (default, least, greatest).
-        weights: whether ``alpha`` or ``weights`` may be given.
-        norm: the default normalisation; "" where the method reads ranks only.
-        summary: the formula in words, and its paper.
-    """
+    feature: str
+    slope: float
+    mean: float
 
-    parameters: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
-    weights: bool = False
-    norm: str = ""
-    summary: str = ""
-
-
-_FOX = "Fox and Shaw, TREC-2 1994"
-METHODS: dict[str, Signature] = {
-    "cc": Signature(
-        weights=True, norm="tmm", summary="weighted mean of scores; Bruch et al., TOIS 2023"
-    ),
-    "rrf": Signature(
-        {"k": (60.0, 0.0, 1e6)}, True, "", "sum of w / (k + rank); Cormack et al., SIGIR 2009"
-    ),
-    "isr": Signature({}, True, "", "retrieving branches times sum of 1 / rank^2; Mourao 2015"),
-    "logisr": Signature(
-        {"sigma": (0.01, 0.0, 1.0)}, True, "", "log(sigma + retrieving branches) times 1 / rank^2"
-    ),
-    "rbc": Signature(
-        {"p": (0.8, 0.0, 1.0)}, True, "", "sum of (1 - p) p^(rank - 1); Bailey et al., SIGIR 2017"
-    ),
-    "borda": Signature({}, True, "", "sum of Borda points; Aslam and Montague, SIGIR 2001"),
-    "condorcet": Signature(
-        {}, False, "", "pairwise majorities won; Montague and Aslam, CIKM 2002 (Copeland order)"
-    ),
-    "combsum": Signature(norm="minmax", summary=f"sum of scores; {_FOX}"),
-    "combmnz": Signature(norm="minmax", summary=f"sum times retrieving branches; {_FOX}"),
-    "combanz": Signature(norm="minmax", summary=f"mean over retrieving branches; {_FOX}"),
-    "combmax": Signature(norm="minmax", summary=f"greatest over retrieving branches; {_FOX}"),
-    "combmin": Signature(norm="minmax", summary=f"least over retrieving branches; {_FOX}"),
-    "combmed": Signature(norm="minmax", summary=f"median over retrieving branches; {_FOX}"),
-    "gmean": Signature(weights=True, norm="tmm", summary="weighted geometric mean of scores"),
-    "hmean": Signature(weights=True, norm="tmm", summary="weighted harmonic mean of scores"),
-}
-_BRANCH = re.compile(r"[A-Za-z0-9_.\-]+")
+    def __str__(self) -> str:
+        return f"{self.feature}:{_number(self.slope)}@{_number(self.mean)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +51,10 @@ class Fusion:
         weights: (branch, weight) for each branch; only their ratios matter.
         norm: normalisation of scores; "" where scores are not read.
         branches: which branches take part, in order; None for all of the pool.
+        depth: how many of the first documents of each branch are candidates; None for all that the
+            pool holds.
+        slopes: of ``learned``, which has exactly two branches, named: how its alpha moves from
+            query to query; see ``fusion.learned``.
 
     Raises:
         UsageError: something unknown, out of range, or given twice; lists what is accepted.
@@ -96,33 +71,59 @@ class Fusion:
     weights: tuple[tuple[str, float], ...] | None = None
     norm: str = ""
     branches: tuple[str, ...] | None = None
+    depth: int | None = None
+    slopes: tuple[Slope, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.depth is not None and (self.depth < 1 or self.method == SINGLE):
+            raise UsageError(
+                f"depth is {self.depth} for {self.method!r}; give 1 or more, and none to one "
+                "branch alone"
+            )
         if self.method == SINGLE:
             if self.branches is None or len(self.branches) != 1:
                 raise UsageError("a single-branch fusion names exactly one branch")
             _check_branches(self.branches)
             return
-        signature = _signature(self.method)
+        taken = signature(self.method)
         given = dict(self.parameters)
         for name, value in given.items():
-            _check_parameter(self.method, signature, name, value)
-        full = {name: given.get(name, bounds[0]) for name, bounds in signature.parameters.items()}
+            _check_parameter(self.method, taken, name, value)
+        full = {name: given.get(name, bounds[0]) for name, bounds in taken.parameters.items()}
         object.__setattr__(self, "parameters", tuple((n, float(v)) for n, v in full.items()))
-        if signature.norm and not self.norm:
-            object.__setattr__(self, "norm", signature.norm)
-        if self.norm and not signature.norm and self.method != "rrf":
+        if taken.norm and not self.norm:
+            object.__setattr__(self, "norm", taken.norm)
+        if self.norm and not taken.norm and self.method != "rrf":
             raise UsageError(f"{self.method} reads ranks and takes no norm; leave norm out")
         if self.norm and self.norm not in NORM_NAMES:
             raise UsageError(
                 f"normalisation {self.norm!r} is unknown; give one of {', '.join(NORM_NAMES)}"
             )
-        self._check_weights(signature)
+        self._check_weights(taken)
         if self.branches is not None:
             _check_branches(self.branches)
+        self._check_slopes()
 
-    def _check_weights(self, signature: Signature) -> None:
-        if (self.alpha is not None or self.weights is not None) and not signature.weights:
+    def _check_slopes(self) -> None:
+        if self.method != LEARNED:
+            if self.slopes:
+                raise UsageError(f"{self.method} takes no slopes; {LEARNED} does")
+            return
+        two = self.branches is not None and len(self.branches) == 2
+        if not two or self.alpha is None or not self.slopes:
+            raise UsageError(
+                f"{LEARNED} needs alpha, slopes and two branches, as in "
+                "learned(alpha=0.5, slopes=(bm25.gap:-0.2@0.4), branches=(bm25, dense))"
+            )
+        names = [slope.feature for slope in self.slopes]
+        wrong = [name for name in names if not _FEATURE.fullmatch(name) or names.count(name) > 1]
+        if wrong:
+            raise UsageError(f"feature {wrong[0]!r} cannot be used, or occurs twice in the slopes")
+        if not all(math.isfinite(s.slope) and math.isfinite(s.mean) for s in self.slopes):
+            raise UsageError("a slope or mean is not finite; give numbers")
+
+    def _check_weights(self, taken: Signature) -> None:
+        if (self.alpha is not None or self.weights is not None) and not taken.weights:
             weighted = ", ".join(name for name, s in METHODS.items() if s.weights)
             raise UsageError(f"{self.method} takes no weights; methods that do: {weighted}")
         if self.alpha is not None:
@@ -162,10 +163,14 @@ class Fusion:
         if self.weights is not None:
             inner = ", ".join(f"{name}:{_number(value)}" for name, value in self.weights)
             parts.append(f"weights=({inner})")
+        if self.slopes:
+            parts.append(f"slopes=({', '.join(map(str, self.slopes))})")
         if self.norm:
             parts.append(f"norm={self.norm}")
         if self.branches is not None:
             parts.append(f"branches=({', '.join(self.branches)})")
+        if self.depth is not None:
+            parts.append(f"depth={self.depth}")
         return f"{self.method}({', '.join(parts)})" if parts else self.method
 
     def parameter(self, name: str) -> float:
@@ -240,36 +245,14 @@ def _pairs(weights: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]
     return None if weights is None else tuple((n, float(w)) for n, w in weights.items())
 
 
-def _signature(method: str) -> Signature:
-    if method not in METHODS:
-        raise UsageError(
-            f"fusion method {method!r} is unknown; give a branch name or one of "
-            f"{', '.join(METHODS)}"
-        )
-    return METHODS[method]
-
-
-def _check_parameter(method: str, signature: Signature, name: str, value: float) -> None:
-    if name not in signature.parameters:
+def _check_parameter(method: str, taken: Signature, name: str, value: float) -> None:
+    if name not in taken.parameters:
         raise UsageError(
             f"{method} takes no {name!r}; it takes {', '.join(accepted_arguments(method))}"
         )
-    _, least, greatest = signature.parameters[name]
+    _, least, greatest = taken.parameters[name]
     if not least <= value <= greatest:
         raise UsageError(f"{name} of {method} is {value}; give {least:g} to {greatest:g}")
-
-
-def accepted_arguments(method: str) -> list[str]:
-    """Return the names of the arguments that a method takes.
-
-    >>> accepted_arguments("rrf")
-    ['k', 'alpha', 'weights', 'norm', 'branches']
-    """
-    signature = _signature(method)
-    names = list(signature.parameters)
-    names += ["alpha", "weights"] if signature.weights else []
-    names += ["norm"] if signature.norm or method == "rrf" else []
-    return [*names, "branches"]
 
 
 def _check_branches(names: tuple[str, ...]) -> None:
@@ -278,7 +261,7 @@ def _check_branches(names: tuple[str, ...]) -> None:
     if len(set(names)) != len(names):
         raise UsageError(f"a branch occurs twice in {', '.join(names)}; name each once")
     for name in names:
-        if name in METHODS or not _BRANCH.fullmatch(name):
+        if name in METHODS or name == LEARNED or not _BRANCH.fullmatch(name):
             raise UsageError(
                 f"branch name {name!r} cannot be used: letters, digits, '_', '.' and '-', and not "
                 "the name of a fusion method"

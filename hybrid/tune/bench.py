@@ -24,7 +24,7 @@ class View:
 
     Attributes:
         names: the branches.
-        table: their candidates.
+        table: their candidates, within a depth.
         scorer: measures an array of fused scores over those candidates.
     """
 
@@ -45,24 +45,27 @@ class Bench:
         self.judged = judged
         self.measure = measure
         self.branches = judged.pool.branches
-        self._views: dict[tuple[str, ...], View] = {}
-        self._features: dict[tuple[tuple[str, ...], str], FloatArray] = {}
+        self._views: dict[tuple[tuple[str, ...], int | None], View] = {}
+        self._features: dict[tuple[tuple[str, ...], int | None, str], FloatArray] = {}
         self._values: dict[str, FloatArray] = {}
 
-    def view(self, names: tuple[str, ...]) -> View:
-        """Return the candidates of a set of branches."""
-        if names not in self._views:
+    def view(self, names: tuple[str, ...], depth: int | None = None) -> View:
+        """Return the candidates of a set of branches, the first ``depth`` of each."""
+        key = (names, depth)
+        if key not in self._views:
             rows = np.array([self.judged.pool.branch(name) for name in names])
-            taken, table = pool_table(self.judged.pool, rows)
+            taken, table = pool_table(self.judged.pool, rows, depth)
             scorer = ArrayScorer(_narrowed(self.judged, taken, table), self.measure)
-            self._views[names] = View(names, table, scorer)
-        return self._views[names]
+            self._views[key] = View(names, table, scorer)
+        return self._views[key]
 
-    def normalised(self, names: tuple[str, ...], norm: str) -> FloatArray:
+    def normalised(
+        self, names: tuple[str, ...], norm: str, depth: int | None = None
+    ) -> FloatArray:
         """Return normalised scores of a set of branches, float64 (branches, candidates)."""
-        key = (names, norm)
+        key = (names, depth, norm)
         if key not in self._features:
-            self._features[key] = normalise(self.view(names).table, norm)
+            self._features[key] = normalise(self.view(names, depth).table, norm)
         return self._features[key]
 
     def values(self, fusion: Fusion) -> FloatArray:
@@ -70,7 +73,7 @@ class Bench:
         key = str(fusion)
         if key not in self._values:
             names = fusion.branch_names(self.branches)
-            view = self.view(names)
+            view = self.view(names, fusion.depth)
             features = self._linear_features(fusion, names)
             if features is not None:
                 weights = fusion.branch_weights(names)
@@ -85,14 +88,14 @@ class Bench:
     def _linear_features(self, fusion: Fusion, names: tuple[str, ...]) -> FloatArray | None:
         """Return what the weights of a fusion multiply, or None where it is no weighted sum."""
         if fusion.method == "cc":
-            return self.normalised(names, fusion.norm)
+            return self.normalised(names, fusion.norm, fusion.depth)
         if fusion.method != "rrf" or fusion.norm:
             return None
-        key = (names, f"k={fusion.parameter('k')!r}")
+        key = (names, fusion.depth, f"k={fusion.parameter('k')!r}")
         if key not in self._features:
             if len(self._features) > REMEMBERED:
                 self._features.clear()
-            view = self.view(names)
+            view = self.view(names, fusion.depth)
             plain = Fusion("rrf", fusion.parameters)
             self._features[key] = combine(view.table, plain, np.ones(len(names)))
         return self._features[key]

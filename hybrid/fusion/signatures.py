@@ -1,0 +1,95 @@
+"""What each method of fusion takes: its parameters, weights and normalisation, with its paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from hybrid.errors import UsageError
+
+Norm = Literal["minmax", "tmm", "max", "sum", "zscore", "dbsf", "rank", "borda", "none"]
+NORM_NAMES: tuple[str, ...] = get_args(Norm)
+SINGLE = "single"
+LEARNED = "learned"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a method takes.
+
+    Attributes:
+        parameters: name to (default, least, greatest).
+        weights: whether ``alpha`` or ``weights`` may be given.
+        norm: the default normalisation; "" where the method reads ranks only.
+        summary: the formula in words, and its paper.
+    """
+
+    parameters: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    weights: bool = False
+    norm: str = ""
+    summary: str = ""
+
+
+_FOX = "Fox and Shaw, TREC-2 1994"
+METHODS: dict[str, Signature] = {
+    "cc": Signature(
+        weights=True, norm="tmm", summary="weighted mean of scores; Bruch et al., TOIS 2023"
+    ),
+    "rrf": Signature(
+        {"k": (60.0, 0.0, 1e6)}, True, "", "sum of w / (k + rank); Cormack et al., SIGIR 2009"
+    ),
+    "isr": Signature({}, True, "", "retrieving branches times sum of 1 / rank^2; Mourao 2015"),
+    "logisr": Signature(
+        {"sigma": (0.01, 0.0, 1.0)}, True, "", "log(sigma + retrieving branches) times 1 / rank^2"
+    ),
+    "rbc": Signature(
+        {"p": (0.8, 0.0, 1.0)}, True, "", "sum of (1 - p) p^(rank - 1); Bailey et al., SIGIR 2017"
+    ),
+    "borda": Signature({}, True, "", "sum of Borda points; Aslam and Montague, SIGIR 2001"),
+    "condorcet": Signature(
+        {}, False, "", "pairwise majorities won; Montague and Aslam, CIKM 2002 (Copeland order)"
+    ),
+    "combsum": Signature(norm="minmax", summary=f"sum of scores; {_FOX}"),
+    "combmnz": Signature(norm="minmax", summary=f"sum times retrieving branches; {_FOX}"),
+    "combanz": Signature(norm="minmax", summary=f"mean over retrieving branches; {_FOX}"),
+    "combmax": Signature(norm="minmax", summary=f"greatest over retrieving branches; {_FOX}"),
+    "combmin": Signature(norm="minmax", summary=f"least over retrieving branches; {_FOX}"),
+    "combmed": Signature(norm="minmax", summary=f"median over retrieving branches; {_FOX}"),
+    "gmean": Signature(weights=True, norm="tmm", summary="weighted geometric mean of scores"),
+    "hmean": Signature(weights=True, norm="tmm", summary="weighted harmonic mean of scores"),
+}
+_LEARNED = Signature(
+    weights=True, norm="minmax", summary="cc whose alpha moves with features of the query"
+)
+
+
+def signature(method: str) -> Signature:
+    """Return what a method takes.
+
+    Raises:
+        UsageError: there is no such method; lists those that there are.
+    """
+    if method == LEARNED:
+        return _LEARNED
+    if method not in METHODS:
+        raise UsageError(
+            f"fusion method {method!r} is unknown; give a branch name or one of "
+            f"{', '.join([*METHODS, LEARNED])}"
+        )
+    return METHODS[method]
+
+
+def accepted_arguments(method: str) -> list[str]:
+    """Return the names of the arguments that a method takes.
+
+    >>> accepted_arguments("rrf")
+    ['k', 'alpha', 'weights', 'norm', 'branches', 'depth']
+    """
+    taken = signature(method)
+    if method == LEARNED:
+        return ["alpha", "slopes", "norm", "branches", "depth"]
+    names = list(taken.parameters)
+    names += ["alpha", "weights"] if taken.weights else []
+    names += ["norm"] if taken.norm or method == "rrf" else []
+    return [*names, "branches", "depth"]

@@ -1,0 +1,39 @@
+"""Queries as texts: their names, and what is known of each before anything is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.encoders import Bm25Encoder
+
+
+def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return query id to text; texts without ids are numbered from 1.
+
+    >>> named_queries(["a", "b"])
+    {'1': 'a', '2': 'b'}
+    """
+    if isinstance(queries, Mapping):
+        return dict(queries)
+    return {str(number): text for number, text in enumerate(queries, start=1)}
+
+
+def text_features(
+    texts: Sequence[str], encoded: Mapping[str, tuple[Any, Any]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return feature to one value a query: length, and the mean idf of its terms under BM25.
+
+    Args:
+        texts: the queries.
+        encoded: branch to its encoder and the encoded queries.
+    """
+    found = {"query.length": np.array([len(text.split()) for text in texts], dtype=np.float64)}
+    for name, (encoder, queries) in encoded.items():
+        if isinstance(encoder, Bm25Encoder):
+            terms = np.maximum(np.asarray(queries.sum(axis=1)).ravel(), 1)
+            found[f"{name}.idf"] = np.asarray(queries @ encoder.idf, dtype=np.float64) / terms
+    return found
