@@ -21,9 +21,9 @@ from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import render
 from hybrid.tune import Plan, TuneResult, tune
 from hybrid.tune.bench import Bench
+from hybrid.tune.folds import held_out_values
 from hybrid.tune.search import Search
 from hybrid.tune.space import Space
-from hybrid.tune.verdict import held_out_values
 
 Qrels = Mapping[str, Mapping[str, int]]
 
@@ -47,7 +47,7 @@ def table(
         }
         how = f"tuned on {result.queries} training queries"
     else:
-        search = Search(bench, Space(bench.branches), trials=plan.trials, seed=seed)
+        search = Search(bench, Space.of(test[0]), trials=plan.trials, seed=seed)
         values = held_out_values(search, folds=plan.folds, repeats=plan.repeats, seed=seed)
         rows = {"tuned, cross-validated": (f"on all queries {result.tuned}", values)}
         how = f"tuned by {plan.folds}-fold cross-validation, {plan.repeats} times"

@@ -79,9 +79,7 @@ def test_depth_is_as_if_each_branch_had_searched_so_deep(text: str) -> None:
     plain = Fusion.parse(text)
     expected = rank(shallow, fuse(shallow, plain), 20)
     assert rank(deep, fuse(deep, replace(plain, depth=5)), 20) == expected
-    assert rank(deep, fuse(deep, replace(plain, depth=99)), 20) == rank(
-        deep, fuse(deep, plain), 20
-    )
+    assert rank(deep, fuse(deep, replace(plain, depth=99)), 20) == rank(deep, fuse(deep, plain), 20)
 
 
 def test_depth_of_plain_runs_and_lists_is_that_of_shorter_ones() -> None:

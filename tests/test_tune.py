@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +10,12 @@ import pytest
 from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
 from hybrid.fusion import Fusion, cc, fuse, rank, rrf, single
-from hybrid.tune import Plan, Space, tune
+from hybrid.tune import Plan, Space, StudyOptions, tune
 from hybrid.tune.bench import Bench
-from hybrid.tune.optuna_search import optimise
+from hybrid.tune.optuna_search import run_study
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, complexity
-from tests.made_pools import planted, random_pool, random_qrels
+from tests.made_pools import planted, pool_of, random_pool, random_qrels
 
 QUICK = Plan(trials=0, repeats=1, curve=False)
 
@@ -110,16 +112,24 @@ def test_the_choice_is_the_simplest_within_one_standard_error() -> None:
             assert gap.mean() > gap.std(ddof=1) / np.sqrt(200)
 
 
-def test_optuna_finds_a_known_optimum_and_tries_what_is_enqueued() -> None:
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_optuna_finds_a_known_optimum_and_tries_the_known_first(sampler: str) -> None:
     space = Space(("sparse", "dense"), methods=("cc",), norms=("tmm",))
     tried: list[str] = []
 
-    def objective(fusion: Fusion) -> float:
+    def values(fusion: Fusion) -> np.ndarray:
         tried.append(str(fusion))
-        return -abs((fusion.alpha or 0) - 0.83)
+        return np.array([-abs((fusion.alpha or 0) - 0.83)])
 
-    best = optimise(space, objective, enqueue=[cc(0.1), cc(0.5)], trials=60, seed=0)
-    assert best.alpha == pytest.approx(0.83, abs=0.02)
+    found = run_study(
+        space,
+        values,
+        known=[cc(0.1), cc(0.5)],
+        trials=60 if sampler == "tpe" else 16,
+        seed=0,
+        options=StudyOptions(sampler),
+    )
+    assert found.best.alpha == pytest.approx(0.83, abs=0.03)
     assert tried[:2] == ["cc(alpha=0.1, norm=tmm)", "cc(alpha=0.5, norm=tmm)"]
 
 
@@ -136,8 +146,9 @@ def test_enqueued_parameters_give_the_fusion_back() -> None:
             assert low <= self.values[name] <= high
             return self.values[name]
 
-    space = Space(("bm25", "sparse", "dense"))
+    space = Space(("bm25", "sparse", "dense"), depths=(10,))
     for fusion in (
+        cc(0.3, norm="tmm", branches=("bm25", "dense"), depth=10),
         cc(0.3, norm="minmax", branches=("bm25", "dense")),
         cc(weights={"bm25": 0.2, "sparse": 0.3, "dense": 0.5}),
         rrf(20, weights={"bm25": 0.5, "sparse": 0.25, "dense": 0.25}),
@@ -157,7 +168,15 @@ def test_what_is_refused() -> None:
     with pytest.raises(UsageError, match="folds 1"):
         Plan(folds=1)
     with pytest.raises(UsageError, match="sampler 'grid' is unknown; give one of tpe, gp"):
-        tune(pool, qrels, plan=Plan(trials=2, sampler="grid"))
+        Plan(trials=2, sampler="grid")
+    with pytest.raises(UsageError, match="jobs 0 were given"):
+        Plan(jobs=0)
+    with pytest.raises(UsageError, match=r"the time is 0.0 seconds; give more than 0"):
+        Plan(timeout=0)
+    with pytest.raises(UsageError, match=r"no known suffix; give \.db, \.sqlite"):
+        Plan(storage=Path("trials.txt"))
+    with pytest.raises(UsageError, match="a folder that does not exist"):
+        Plan(storage=Path("/no/such/folder/trials.db"))
 
 
 def test_complexity_orders_default_branch_untuned_tuned() -> None:
@@ -169,3 +188,106 @@ def test_the_default_is_what_search_uses_untuned() -> None:
     from hybrid.retrieve import default_fusion
 
     assert default_fusion(("sparse", "dense")) == DEFAULT
+
+
+def test_depth_is_chosen_where_it_matters_and_is_what_a_shallow_pool_gives() -> None:
+    # One branch puts the relevant document first, the other last; 30 documents are fair in both,
+    # but 50 others are better in each branch.
+    queries, documents = 40, 131
+    order = np.random.default_rng(0).permuted(np.tile(np.arange(documents), (queries, 1)), axis=1)
+    sparse, dense = np.zeros((2, queries, documents))
+    rows = np.arange(queries)[:, None]
+    sparse[rows, order[:, 1:51]], dense[rows, order[:, 51:101]] = 0.8, 0.8
+    sparse[rows, order[:, 101:]], dense[rows, order[:, 101:]] = 0.7, 0.7
+    even = np.arange(queries) % 2 == 0
+    sparse[even, order[even, 0]], dense[~even, order[~even, 0]] = 1.0, 1.0
+    matrices = {"sparse": sparse + 0.01, "dense": dense}
+    deep = pool_of(matrices, documents)
+    qrels = {q: {deep.doc_ids[int(order[i, 0])]: 1} for i, q in enumerate(deep.query_ids)}
+    space = Space(deep.branches, methods=("cc",), norms=("none",), depths=(50,))
+    result = tune(deep, qrels, plan=Plan(trials=20, repeats=1, curve=False), space=space)
+    assert result.best.depth == 50
+    shallow = pool_of(matrices, 50)
+    fused = fuse(shallow, cc(result.best.alpha, norm="none"))
+    expected = evaluate(rank(shallow, fused, 131), qrels)
+    bench = Bench(judge(deep, qrels), "nDCG@10")
+    assert bench.values(result.best).mean() == pytest.approx(expected["nDCG@10"], abs=1e-6)
+    assert Space.of(deep).depths == (50,)
+
+
+def test_without_a_least_score_tmm_is_neither_tried_nor_proposed() -> None:
+    pool, qrels = planted(10, queries=24)
+    free = replace(pool, minimum=np.array([0, -np.inf], dtype=np.float32))
+    result = tune(free, qrels, plan=Plan(trials=20, repeats=1, curve=False))
+    assert result.fusion.norm != "tmm"
+    assert "tmm" not in Space.of(free).norms
+
+
+@pytest.mark.slow
+def test_jobs_change_nothing(tmp_path: Path) -> None:
+    pool, qrels = planted(11, queries=20)
+    plan = Plan(trials=10, folds=2, repeats=1, curve=False)
+    steps: list[int] = []
+    alone = tune(pool, qrels, plan=plan).to_dict()
+    beside = tune(pool, qrels, plan=replace(plan, jobs=2), progress=steps.append).to_dict()
+    assert json.dumps(alone) == json.dumps(beside)
+    assert sum(steps) == plan.steps == 30
+
+
+@pytest.mark.parametrize("suffix", [".db", ".journal"])
+def test_a_tuning_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    pool, qrels = planted(12, queries=20)
+    plan = Plan(trials=14, folds=2, repeats=1, curve=False, storage=tmp_path / f"kept{suffix}")
+    whole = tune(pool, qrels, plan=replace(plan, storage=None))
+    seen = 0
+
+    def stop(steps: int) -> None:
+        nonlocal seen
+        seen += steps
+        if seen == 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(pool, qrels, plan=plan, progress=stop)
+    steps: list[int] = []
+    again = tune(pool, qrels, plan=plan, progress=steps.append)
+    assert json.dumps(again.to_dict()) == json.dumps(whole.to_dict())
+    # What the first run finished is told at once, and only the rest is tried.
+    assert steps[:1] == [14]
+    assert 11 in steps
+    assert sum(steps) == plan.steps
+
+
+def test_other_data_in_the_same_storage_is_another_study(tmp_path: Path) -> None:
+    storage = tmp_path / "kept.journal"
+    plan = Plan(trials=8, folds=2, repeats=1, curve=False, storage=storage)
+    first = planted(13, queries=20)
+    tune(*first, plan=plan)
+    other = planted(14, queries=20)
+    kept = tune(*other, plan=plan).to_dict()
+    assert kept == tune(*other, plan=replace(plan, storage=None)).to_dict()
+
+
+def test_a_file_that_is_no_storage_is_refused(tmp_path: Path) -> None:
+    storage = tmp_path / "notes.db"
+    storage.write_text("these are my notes, not a database, and they are long enough\n" * 40)
+    pool, qrels = planted(15, queries=12)
+    with pytest.raises(UsageError, match=r"notes.db cannot be read as a storage of trials"):
+        tune(pool, qrels, plan=Plan(trials=8, folds=2, repeats=1, storage=storage))
+    assert storage.read_text().startswith("these are my notes")
+
+
+def test_time_that_is_up_leaves_the_known_fusions_and_the_exact_lines() -> None:
+    pool, qrels = planted(16, queries=24)
+    plan = Plan(trials=100_000, folds=2, repeats=1, curve=False, timeout=1e-6)
+    result = tune(pool, qrels, plan=plan)
+    assert result.settings["timeout"] == 1e-6
+    assert result.held_out > 0
+
+
+def test_what_mattered_among_the_trials_is_reported() -> None:
+    pool, qrels = planted(17, queries=60, sparse=1.0)
+    result = tune(pool, qrels, plan=Plan(trials=40, folds=2, repeats=1, curve=False))
+    assert set(result.importance) <= {"method", "norm", "alpha", "k", "depth"}
+    assert sum(result.importance.values()) == pytest.approx(1.0)
+    assert any(line.startswith("what mattered among the trials:") for line in result.lines())

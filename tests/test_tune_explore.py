@@ -7,7 +7,7 @@ import pytest
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
 from hybrid.fusion import Fusion
-from hybrid.tune import Space
+from hybrid.tune import Space, StudyOptions
 from hybrid.tune.bench import Bench
 from hybrid.tune.explore import explore
 from tests.made_pools import planted, random_pool, random_qrels
@@ -26,7 +26,7 @@ def test_the_best_trial_is_at_least_every_baseline_in_the_space(bench: Bench) ->
     for text in ("rrf(k=60)", "cc(norm=minmax)", "cc(norm=tmm)"):
         assert found.value >= bench.values(Fusion.parse(text)).mean() - 1e-12
     assert found.importance
-    assert set(found.importance) <= {"method", "norm", "alpha", "k"}
+    assert set(found.importance) <= {"method", "norm", "alpha", "k", "depth"}
 
 
 @pytest.mark.parametrize("suffix", [".db", ".journal"])
@@ -34,17 +34,19 @@ def test_a_study_on_disk_goes_on_where_it_stopped(
     bench: Bench, tmp_path: Path, suffix: str
 ) -> None:
     storage = tmp_path / f"study{suffix}"
-    first = explore(bench, trials=6, storage=storage)
+    options = StudyOptions(storage=storage)
+    first = explore(bench, trials=6, options=options)
     counted: list[int] = []
-    again = explore(bench, trials=10, storage=storage, progress=counted.append)
-    assert (first.finished, again.finished, sum(counted)) == (6, 10, 4)
-    assert again.value >= first.value
-    assert explore(bench, trials=10, storage=storage, progress=counted.append).finished == 10
-    assert sum(counted) == 4
+    again = explore(bench, trials=10, options=options, progress=counted.append)
+    assert (first.finished, again.finished, counted) == (6, 10, [6, 1, 1, 1, 1])
+    assert again == explore(bench, trials=10)
+    counted.clear()
+    assert explore(bench, trials=10, options=options, progress=counted.append).finished == 10
+    assert counted == [10]
 
 
 def test_pruning_stops_hopeless_trials_and_keeps_the_best(bench: Bench) -> None:
-    found = explore(bench, trials=30, prune=True)
+    found = explore(bench, trials=30, options=StudyOptions(prune=True))
     assert found.pruned > 0
     assert found.finished + found.pruned == 30
     assert found.value >= bench.values(Fusion.parse("cc(norm=minmax)")).mean() - 1e-12
@@ -52,7 +54,7 @@ def test_pruning_stops_hopeless_trials_and_keeps_the_best(bench: Bench) -> None:
 
 def test_what_is_refused(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no known suffix; give \.db, \.sqlite"):
-        explore(bench, storage=tmp_path / "study.txt")
+        StudyOptions(storage=tmp_path / "study.txt")
     with pytest.raises(UsageError, match="0 trials"):
         explore(bench, trials=0)
     one = random_pool(1, names=("dense",))

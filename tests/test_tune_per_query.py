@@ -1,22 +1,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge, measure_scores
-from hybrid.fusion import cc, fuse
-from hybrid.tune import Space
+from hybrid.fusion import Fusion, fuse
+from hybrid.pool import Pool
+from hybrid.tune import Plan, Space, tune
 from hybrid.tune.bench import Bench
-from hybrid.tune.per_query import learn_per_query, query_features
+from hybrid.tune.per_query import learn_per_query
 from hybrid.tune.search import Search
-from tests.made_pools import planted, pool_of, random_pool
+from tests.made_pools import planted, pool_of, random_pool, random_qrels
+
+Qrels = dict[str, dict[str, int]]
 
 
-def two_kinds(seed: int, queries: int = 120):
-    """Return a search where each odd query is seen by one branch alone and says so in a feature."""
+def search(pool: Pool, qrels: Qrels) -> Search:
+    return Search(Bench(judge(pool, qrels), "nDCG@10"), Space(pool.branches), trials=0)
+
+
+def two_kinds(seed: int, queries: int = 120) -> tuple[Pool, Qrels]:
+    """Return a pool where each odd query is seen by one branch alone and says so in a feature."""
     rng = np.random.default_rng(seed)
     relevant = np.zeros((queries, 60), dtype=bool)
     relevant[np.arange(queries), rng.integers(0, 60, queries)] = True
@@ -28,53 +36,59 @@ def two_kinds(seed: int, queries: int = 120):
         q: {pool.doc_ids[int(np.flatnonzero(relevant[i])[0])]: 1}
         for i, q in enumerate(pool.query_ids)
     }
-    extra = {"odd": {q: float(i % 2) for i, q in enumerate(pool.query_ids)}}
-    found = Search(Bench(judge(pool, qrels), "nDCG@10"), Space(pool.branches), trials=0)
-    return found, query_features(found.bench.judged.pool, extra)
+    return replace(pool, features={"query.odd": odd[:, 0]}), qrels
 
 
-def test_a_feature_that_tells_is_learned_kept_and_applied() -> None:
-    search, (names, features) = two_kinds(1)
-    result = learn_per_query(search, names, features)
+def test_a_feature_that_tells_is_learned_kept_and_prints_and_parses() -> None:
+    pool, qrels = two_kinds(1)
+    found = search(pool, qrels)
+    result = learn_per_query(found)
     assert result.keep
-    assert result.difference.mean > 0.05
-    alphas = result.model.alphas(features)
-    assert alphas[1::2].mean() > alphas[::2].mean() + 0.2
-    judged = search.bench.judged
-    fused = measure_scores(judged, result.model.fuse(judged.pool, features), "nDCG@10")
-    common = measure_scores(
-        judged, fuse(judged.pool, cc(result.model.centre, norm="minmax")), "nDCG@10"
-    )
-    assert fused.mean() > common.mean() + 0.05
-    assert set(json.loads(json.dumps(result.model.to_dict()))["features"]) == set(names)
+    assert result.difference["common weight"].mean > 0.05
+    parsed = Fusion.parse(str(result.fusion))
+    assert parsed == result.fusion
+    assert "query.odd" in {slope.feature for slope in parsed.slopes}
+    judged = judge(pool, qrels)
+    learned = measure_scores(judged, fuse(pool, parsed), "nDCG@10")
+    common = Fusion("cc", (), parsed.alpha, None, parsed.norm)
+    assert learned.mean() > measure_scores(judged, fuse(pool, common), "nDCG@10").mean() + 0.05
+    assert json.loads(json.dumps(result.to_dict()))["keep"] is True
+
+
+def test_tune_uses_it_only_where_it_wins_held_out() -> None:
+    plan = Plan(trials=0, repeats=1, curve=False, per_query=True)
+    pool, qrels = two_kinds(2)
+    result = tune(pool, qrels, plan=plan)
+    assert (result.verdict, result.fusion.method) == ("fusion", "learned")
+    assert result.because.startswith("Use a weight for each query")
+    plain, judgments = planted(3)
+    other = tune(plain, judgments, plan=plan)
+    assert other.per_query is not None
+    assert not other.per_query.keep
+    assert other.fusion.method != "learned"
+    assert "not kept" in other.lines()[-1]
 
 
 def test_features_that_tell_nothing_are_not_kept() -> None:
     kept = 0
     for seed in range(20):
         pool, qrels = planted(seed, queries=40, documents=60, depth=40)
-        search = Search(Bench(judge(pool, qrels), "nDCG@10"), Space(pool.branches), trials=0)
-        noise = np.random.default_rng(seed).normal(size=(40, 4))
-        kept += learn_per_query(search, ("a", "b", "c", "d"), noise).keep
+        noise = np.random.default_rng(seed).normal(size=(4, 40))
+        noisy = replace(pool, features={f"query.{i}": row for i, row in enumerate(noise)})
+        kept += learn_per_query(search(noisy, qrels)).keep
     assert kept <= 2
 
 
-def test_features_by_hand() -> None:
-    # Ten documents with equal scores beside a first one twice as high, and one shared list.
-    scores = np.array([[2.0, *[1.0] * 9, 0.5]])
-    pool = pool_of({"sparse": scores, "dense": scores[:, ::-1] - 1.5}, depth=10)
-    names, features = query_features(pool, {"length": {"q0": 5}})
-    found = dict(zip(names, features[0], strict=True))
-    assert found["sparse gap"] == pytest.approx(0.5)
-    assert found["length"] == 5
-    assert found["sparse and dense overlap"] == pytest.approx(9 / 10)
-    empty = pool_of({"sparse": np.zeros((2, 3)), "dense": np.zeros((2, 3))}, depth=0)
-    assert not query_features(empty)[1].any()
+def test_of_three_branches_the_best_two_are_taken() -> None:
+    pool = random_pool(1, queries=12, names=("bm25", "sparse", "dense"))
+    result = learn_per_query(search(pool, random_qrels(pool, 1)))
+    assert len(result.fusion.branches or ()) == 2
 
 
 def test_what_is_refused() -> None:
-    search, (names, features) = two_kinds(2, queries=20)
-    with pytest.raises(UsageError, match=r"expected 2\s+branches"):
-        learn_per_query(search, names, features[:3])
-    with pytest.raises(UsageError, match="'odd' has no value for query 'q0'"):
-        query_features(random_pool(1), {"odd": {}})
+    pool, qrels = two_kinds(2, queries=20)
+    with pytest.raises(UsageError, match=r"reference values \(3,\)"):
+        learn_per_query(search(pool, qrels), np.zeros(3))
+    one = random_pool(1, names=("dense",))
+    with pytest.raises(UsageError, match="1 branches"):
+        learn_per_query(search(one, random_qrels(one)))

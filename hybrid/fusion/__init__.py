@@ -14,8 +14,8 @@ Rules, in one place:
 """
 
 from hybrid.fusion.apply import contributions, fuse, rank
-from hybrid.fusion.lists import fuse_lists
 from hybrid.fusion.learned import table_features
+from hybrid.fusion.lists import fuse_lists
 from hybrid.fusion.normalise import NORMS, normalise
 from hybrid.fusion.parse import parse_fusion
 from hybrid.fusion.runs import RunTable, fuse_runs

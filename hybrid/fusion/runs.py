@@ -51,7 +51,9 @@ class RunTable:
         if not runs:
             raise UsageError("there is no run to fuse; give at least one")
         queries = tuple(dict.fromkeys(query for run in runs.values() for query in run))
-        lists = [[run.doc_ids(q)[:depth] if q in run else () for q in queries] for run in runs.values()]
+        lists = [
+            [run.doc_ids(q)[:depth] if q in run else () for q in queries] for run in runs.values()
+        ]
         candidates = [
             sorted({doc_id for row in lists for doc_id in row[i]}, reverse=True)
             for i in range(len(queries))

@@ -231,6 +231,7 @@ def cc(
     norm: str = "tmm",
     weights: Mapping[str, float] | None = None,
     branches: Sequence[str] | None = None,
+    depth: int | None = None,
 ) -> Fusion:
     """Return the convex combination of normalised scores. Bruch et al., TOIS 2023.
 
@@ -238,7 +239,7 @@ def cc(
     'cc(weights=(bm25:0.2, dense:0.8), norm=minmax)'
     """
     chosen = None if branches is None else tuple(branches)
-    return Fusion("cc", (), alpha, _pairs(weights), norm, chosen)
+    return Fusion("cc", (), alpha, _pairs(weights), norm, chosen, depth)
 
 
 def _pairs(weights: Mapping[str, float] | None) -> tuple[tuple[str, float], ...] | None:

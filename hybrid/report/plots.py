@@ -13,7 +13,8 @@ from hybrid.fusion import Fusion
 from hybrid.tune.budget import LabelBudget
 from hybrid.tune.domains import DomainsResult
 from hybrid.tune.result import NAMES, TuneResult
-from hybrid.tune.search import Line, Search
+from hybrid.tune.search import Search
+from hybrid.tune.space import Line
 
 SIZE = (7.0, 4.0)
 

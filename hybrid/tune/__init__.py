@@ -5,6 +5,7 @@ from hybrid.tune.prior import Prior, learn_prior
 from hybrid.tune.pseudo import known_item_queries
 from hybrid.tune.result import TuneResult
 from hybrid.tune.space import Space
+from hybrid.tune.study import StudyOptions
 from hybrid.tune.tuner import Plan, tune
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Plan",
     "Prior",
     "Space",
+    "StudyOptions",
     "TuneResult",
     "known_item_queries",
     "learn_prior",

@@ -59,9 +59,7 @@ class Bench:
             self._views[key] = View(names, table, scorer)
         return self._views[key]
 
-    def normalised(
-        self, names: tuple[str, ...], norm: str, depth: int | None = None
-    ) -> FloatArray:
+    def normalised(self, names: tuple[str, ...], norm: str, depth: int | None = None) -> FloatArray:
         """Return normalised scores of a set of branches, float64 (branches, candidates)."""
         key = (names, depth, norm)
         if key not in self._features:

@@ -82,7 +82,7 @@ def tune_domains(
     branches = domains[0].pool.branches
     if any(domain.pool.branches != branches for domain in domains):
         raise UsageError("the domains have other branches; build each index with the same ones")
-    space = space or Space(branches)
+    space = space or Space.of(domains[0].pool)
     results = {
         d.name: tune(d.pool, d.qrels, measure, seed=seed, plan=plan, space=space) for d in domains
     }

@@ -1,67 +1,203 @@
-"""Optuna over the space: seeded, the known fusions enqueued, resumable where a storage is given."""
+"""Optuna over the space: seeded, known fusions first, kept and resumed where a storage is given.
+
+Each trial has a sampler of its own, seeded by the study's seed and the number of finished trials.
+So a study that was stopped and goes on proposes what it would have proposed in one go.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybrid.errors import UsageError
-from hybrid.fusion import Fusion
+from hybrid.fusion import METHODS, Fusion
 from hybrid.tune.space import Space
+from hybrid.tune.study import SUFFIXES, StudyOptions, StudyOutcome
 
-SAMPLERS = ("tpe", "gp")
+BLOCK = 20
+Values = Callable[[Fusion], NDArray[np.float64]]
 
 
-def optimise(
+def run_study(
     space: Space,
-    objective: Callable[[Fusion], float],
+    values: Values,
     *,
-    enqueue: Sequence[Fusion],
+    known: Sequence[Fusion],
     trials: int,
     seed: int,
-    sampler: str = "tpe",
-) -> Fusion:
-    """Return the best of ``trials`` fusions that Optuna proposed, the enqueued ones first.
+    options: StudyOptions | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> StudyOutcome:
+    """Return what ``trials`` trials found, ``known`` fusions first, kept trials not repeated.
 
-    Raises:
-        UsageError: an unknown sampler.
+    Args:
+        space: what to choose from.
+        values: the measure of each query under a fusion; its mean is maximised.
+        known: fusions of the space that are tried before anything is proposed.
+        trials: in all; at least every known fusion is tried.
+        seed: of the sampler.
+        options: sampler, storage, pruning and time.
+        progress: called with the number of newly finished trials.
     """
-    study = quiet_study(sampler=make_sampler(sampler, seed))
-    for fusion in enqueue:
-        study.enqueue_trial(space.parameters(fusion))
-    best, top = enqueue[0], float("-inf")
-    for _ in range(max(trials, len(enqueue))):
-        trial = study.ask()
-        fusion = space.suggest(trial)
-        value = objective(fusion)
-        study.tell(trial, value)
-        if value > top:
-            best, top = fusion, value
-    return best
+    options = options or StudyOptions()
+    start = time.monotonic()
+    study = _open_study(options)
+    distributions = _distributions(space)
+    done = len(_ended(study))
+    if progress is not None and done:
+        progress(min(done, trials))
+    for number in range(done, max(trials, len(known))):
+        late = options.seconds is not None and time.monotonic() - start > options.seconds
+        if late and number >= max(1, len(known)):
+            break
+        if number < len(known):
+            _add_known(study, space, known[number], values)
+        else:
+            drawn = (seed * 1_000_003 + number) % 2**32
+            study.sampler = make_sampler(options.sampler, drawn, distributions)
+            _ask(study, space, values, options.prune, seed)
+        if progress is not None and number < trials:
+            progress(1)
+    return _outcome(study, space)
 
 
-def quiet_study(**options: Any) -> Any:
-    """Return a new study that maximises, created without a line in the log."""
+def _distributions(space: Space) -> dict[str, Any]:
+    """Return the distribution of every parameter that has more than one value."""
+    import optuna
+
+    method = space.methods[0]
+    any_fusion = Fusion(method, norm=space.norms[0] if METHODS[method].norm else "")
+    fixed = optuna.trial.FixedTrial(space.parameters(any_fusion))
+    space.suggest(fixed)
+    return {name: each for name, each in sorted(fixed.distributions.items()) if not each.single()}
+
+
+def _add_known(study: Any, space: Space, fusion: Fusion, values: Values) -> None:
+    import optuna
+
+    fixed = optuna.trial.FixedTrial(space.parameters(fusion))
+    found = values(space.suggest(fixed))
+    trial = optuna.trial.create_trial(
+        params=fixed.params,
+        distributions=fixed.distributions,
+        value=float(found.mean()),
+        # The pruner holds later trials against the values that the best one reported.
+        intermediate_values=dict(enumerate(found.tolist())) if _prunes(study) else {},
+    )
+    study.add_trial(trial)
+
+
+def _ask(study: Any, space: Space, values: Values, prune: bool, seed: int) -> None:
+    import optuna
+
+    trial = study.ask()
+    found = values(space.suggest(trial))
+    if prune and _stopped(trial, found, np.random.default_rng(seed).permutation(len(found))):
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    else:
+        study.tell(trial, float(found.mean()))
+
+
+def _stopped(trial: Any, values: NDArray[np.float64], order: NDArray[np.int64]) -> bool:
+    for place, query in enumerate(order):
+        trial.report(float(values[query]), int(query))
+        if place % BLOCK == BLOCK - 1 and trial.should_prune():
+            return True
+    return False
+
+
+def _prunes(study: Any) -> bool:
+    import optuna
+
+    return isinstance(study.pruner, optuna.pruners.WilcoxonPruner)
+
+
+def _ended(study: Any) -> list[Any]:
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state.is_finished()]
+
+
+def _outcome(study: Any, space: Space) -> StudyOutcome:
+    import optuna
+
+    ended = _ended(study)
+    complete = [t for t in ended if t.state == optuna.trial.TrialState.COMPLETE]
+    best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    pruned = sum(t.state == optuna.trial.TrialState.PRUNED for t in ended)
+    fusion = space.suggest(optuna.trial.FixedTrial(best.params))
+    return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, _importance(study))
+
+
+def _importance(study: Any) -> Mapping[str, float]:
+    import optuna
+
+    try:
+        found = optuna.importance.get_param_importances(
+            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+        )
+    except (ValueError, RuntimeError):
+        return {}
+    return {name: float(share) for name, share in found.items()}
+
+
+def _open_study(options: StudyOptions) -> Any:
+    """Return the study of this name, which maximises, opened without a line in the log."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(direction="maximize", **options)
+        return optuna.create_study(
+            direction="maximize",
+            storage=_storage(options),
+            study_name=options.name or None,
+            load_if_exists=True,
+            pruner=_wilcoxon() if options.prune else None,
+        )
+    except Exception as error:
+        if options.storage is None:
+            raise
+        raise UsageError(
+            f"{options.storage} cannot be read as a storage of trials ({error}); give a new file, "
+            "or one that a search wrote"
+        ) from error
     finally:
         optuna.logging.set_verbosity(before)
 
 
-def make_sampler(name: str, seed: int) -> Any:
-    """Return a seeded Optuna sampler.
-
-    Raises:
-        UsageError: an unknown name.
-    """
+def _wilcoxon() -> Any:
     import optuna
 
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.WilcoxonPruner(p_threshold=0.1)
+
+
+def make_sampler(name: str, seed: int, distributions: Mapping[str, Any]) -> Any:
+    """Return a seeded Optuna sampler, "tpe" or "gp", that draws ``distributions`` together."""
+    import optuna
+
     if name == "gp":
-        return optuna.samplers.GPSampler(seed=seed)
-    raise UsageError(f"sampler {name!r} is unknown; give one of {', '.join(SAMPLERS)}")
+        sampler = optuna.samplers.GPSampler(seed=seed)
+    else:
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=False)
+    # Every trial has the same parameters: no need to look through all trials for them each time.
+    sampler.infer_relative_search_space = lambda study, trial: dict(distributions)
+    return sampler
+
+
+def _storage(options: StudyOptions) -> Any:
+    import optuna
+
+    path = options.storage
+    if path is None:
+        return None
+    if SUFFIXES[path.suffix] == "sqlite":
+        return f"sqlite:///{path.resolve()}"
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    return optuna.storages.JournalStorage(backend)

@@ -1,8 +1,8 @@
-"""A weight for each query, from what is known before judging; kept only where it wins held out.
+"""A weight for each query, learned from what is known before judging; kept only where it wins.
 
-The model is linear in a few standardised features of the query and of the branches' scores. It
-learns from the exact curves: a query's target is how much more its measure gains to the right of
-the common alpha than to the left. Ridge keeps it small.
+The model is linear in a few standardised features of the query and of the branches' scores, see
+``fusion.learned``. It learns from the exact curves: a query's target is how much more its measure
+gains to the right of the common alpha than to the left. Ridge keeps it small.
 """
 
 from __future__ import annotations
@@ -16,73 +16,19 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.significance import Difference, compare_paired
-from hybrid.fusion import Fusion
-from hybrid.fusion.apply import pool_table
-from hybrid.fusion.normalise import normalise
+from hybrid.fusion import Fusion, Slope, cc, table_features
+from hybrid.fusion.signatures import LEARNED
 from hybrid.fusion.table import FloatArray
-from hybrid.pool import Pool
 from hybrid.tune.line import GRID, Curve
-from hybrid.tune.search import Line, Search
-from hybrid.tune.verdict import SIGNIFICANT
+from hybrid.tune.search import Search
+from hybrid.tune.space import Line
 
-TOP = 10
 REACH = 30
 STEPS = (0.0, 0.5, 1.0, 2.0, 4.0)
 RIDGE = 10.0
-
-
-def query_features(
-    pool: Pool, extra: Mapping[str, Mapping[str, float]] | None = None
-) -> tuple[tuple[str, ...], FloatArray]:
-    """Return (names, float64 (queries, features)), all known before judging.
-
-    For each branch the gap between its first and tenth normalised score and the entropy of its
-    first ten, and for each two branches the share of their first ten that they have in common.
-
-    Args:
-        pool: the candidates.
-        extra: further features, name to query to value, such as query length or idf.
-
-    Raises:
-        UsageError: an extra feature lacks a query.
-    """
-    names: list[str] = []
-    columns: list[FloatArray] = []
-    rows = np.arange(len(pool.branches))
-    taken, table = pool_table(pool, rows)
-    scores, starts = normalise(table, "tmm"), table.offsets
-    tops = [_tops(scores, table.ranks, starts, row) for row in range(len(rows))]
-    for name, top in zip(pool.branches, tops, strict=True):
-        share = np.exp(top * TOP) * (top > 0)
-        share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
-        entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(axis=1)
-        names += [f"{name} gap", f"{name} entropy"]
-        columns += [top[:, 0] - top[:, -1], entropy]
-    for a in rows:
-        for b in rows[a + 1 :]:
-            first = ((table.ranks[[a, b]] > 0) & (table.ranks[[a, b]] <= TOP)).all(axis=0)
-            both = np.add.reduceat(np.append(first, False), np.append(starts, len(taken))[:-1])
-            shared = np.where(table.lengths > 0, both[: len(pool)], 0) / TOP
-            names.append(f"{pool.branches[a]} and {pool.branches[b]} overlap")
-            columns.append(shared.astype(np.float64))
-    for name, values in (extra or {}).items():
-        missing = [query for query in pool.query_ids if query not in values]
-        if missing:
-            raise UsageError(f"feature {name!r} has no value for query {missing[0]!r}")
-        names.append(name)
-        columns.append(np.array([float(values[query]) for query in pool.query_ids]))
-    return tuple(names), np.stack(columns, axis=1)
-
-
-def _tops(
-    scores: FloatArray, ranks: NDArray[np.int32], starts: NDArray[np.int64], row: int
-) -> FloatArray:
-    """Return each query's first ten scores of a branch, float64 (queries, 10), 0 beyond."""
-    top = np.zeros((len(starts) - 1, TOP))
-    query = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    chosen = (ranks[row] > 0) & (ranks[row] <= TOP)
-    top[query[chosen], ranks[row][chosen] - 1] = scores[row][chosen]
-    return top
+SIGNIFICANT = 0.05
+COMMON = "common weight"
+VERDICT = "verdict"
 
 
 @dataclass(frozen=True)
@@ -110,74 +56,82 @@ class PerQueryModel:
         moved = ((features - self.mean) / self.scale) @ self.weights
         return np.clip(self.centre + self.step * moved, 0.0, 1.0)
 
-    def fuse(self, pool: Pool, features: FloatArray) -> FloatArray:
-        """Return fused scores of the candidates, float64 (n,); -inf as in ``fusion.fuse``."""
-        rows = np.array([pool.branch(name) for name in self.line.names])
-        taken, table = pool_table(pool, rows)
-        x = normalise(table, self.line.norm)
-        alpha = np.repeat(self.alphas(features), table.lengths)
-        fused = np.full(len(pool.doc_nums), -np.inf)
-        fused[taken] = (1 - alpha) * x[0] + alpha * x[1]
-        return fused
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the model as JSON data."""
-        return {
-            "fusion": str(Fusion("cc", (), self.centre, None, self.line.norm, self.line.names)),
-            "step": self.step,
-            "features": {
-                name: {"mean": float(m), "scale": float(s), "weight": float(w)}
-                for name, m, s, w in zip(
-                    self.names, self.mean, self.scale, self.weights, strict=True
-                )
-            },
-        }
+    def fusion(self) -> Fusion:
+        """Return the model as a fusion, its numbers to four digits."""
+        slopes = tuple(
+            Slope(name, float(f"{self.step * w / s:.4g}"), float(f"{m:.4g}"))
+            for name, m, s, w in zip(self.names, self.mean, self.scale, self.weights, strict=True)
+            if abs(self.step * w) > 1e-6
+        )
+        names, norm = self.line.names, self.line.norm
+        if not slopes:
+            return cc(self.centre, norm=norm, branches=names)
+        return Fusion(LEARNED, (), self.centre, None, norm, names, None, slopes)
 
 
 @dataclass(frozen=True)
 class PerQueryResult:
-    """The model and whether it may be used.
+    """The learned fusion and whether it may be used.
 
     Attributes:
-        model: fitted to all queries.
-        difference: held-out per-query weights minus held-out common weight.
-        keep: whether the difference is positive and significant.
+        fusion: fitted to all queries.
+        held_out: mean of the per-query weights on queries that they were not fitted to.
+        difference: of those held-out values from the held-out "common weight" and from what the
+            "verdict" would use without it, Holm-corrected.
+        keep: whether both differences are positive and significant.
     """
 
-    model: PerQueryModel
-    difference: Difference
+    fusion: Fusion
+    held_out: float
+    difference: Mapping[str, Difference]
     keep: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON data."""
+        return {
+            "fusion": str(self.fusion),
+            "held_out": self.held_out,
+            "keep": self.keep,
+            "difference": {name: found.to_dict() for name, found in self.difference.items()},
+        }
+
+    def line(self) -> str:
+        """Return the result as a line of text."""
+        shown = ", ".join(
+            f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}], p {found.p_holm:.3g} "
+            f"against the {name}"
+            for name, found in self.difference.items()
+        )
+        kept = "kept" if self.keep else "not kept"
+        return f"a weight for each query: {kept}; held out {self.held_out:.4f}, {shown} (Holm)"
 
 
 def learn_per_query(
-    search: Search,
-    names: tuple[str, ...],
-    features: FloatArray,
-    *,
-    norm: str = "minmax",
-    folds: int = 5,
-    seed: int = 0,
+    search: Search, reference: FloatArray | None = None, *, folds: int = 5, seed: int = 0
 ) -> PerQueryResult:
-    """Return the per-query model of the two branches, judged by cross-validation.
+    """Return the per-query fusion of the two branches whose exact line is best, cross-validated.
 
     Args:
-        search: over the judged queries; two branches.
-        names, features: of ``query_features`` for the judged pool, in its order.
-        norm: normalisation of the line.
+        search: over the judged queries.
+        reference: held-out values, float64 (queries,), of what would be used otherwise.
         folds: of the cross-validation.
         seed: of folds and test.
 
     Raises:
-        UsageError: other than two branches, or features of other queries.
+        UsageError: fewer than two branches, or values of other queries.
     """
-    branches, count = search.space.branches, len(search.bench.judged)
-    if len(branches) != 2 or features.shape != (count, len(names)):
+    count = len(search.bench.judged)
+    lines = [line for line in search.lines() if line.method == "cc" and line.depth is None]
+    if not lines or (reference is not None and reference.shape != (count,)):
+        shape = None if reference is None else reference.shape
         raise UsageError(
-            f"{len(branches)} branches and features {features.shape} were given; expected 2 "
-            f"branches and ({count}, {len(names)})"
+            f"{len(search.space.branches)} branches and reference values {shape} were given; "
+            f"expected two branches or more and ({count},)"
         )
-    line = Line("cc", norm, (), branches)
+    line = max(lines, key=lambda each: search.curve(each).best()[1])
     curve = search.curve(line)
+    found = table_features(search.bench.view(line.names).table, line.names)
+    names, features = tuple(found), np.stack(list(found.values()), axis=1)
     own, common = np.zeros(count), np.zeros(count)
     order = np.random.default_rng(seed).permutation(count)
     for part in np.array_split(order, min(folds, count)):
@@ -185,9 +139,16 @@ def learn_per_query(
         model = _fit(line, curve, names, features, rest)
         own[part] = _at(curve, part, model.alphas(features[part]))
         common[part] = _at(curve, part, np.full(len(part), model.centre))
-    (difference,) = compare_paired(own, [common], seed=seed)
-    keep = difference.mean > 0 and difference.p < SIGNIFICANT
-    return PerQueryResult(_fit(line, curve, names, features, np.arange(count)), difference, keep)
+    baselines = {COMMON: common} | ({} if reference is None else {VERDICT: reference})
+    differences = compare_paired(own, list(baselines.values()), seed=seed)
+    keep = all(each.mean > 0 and each.p_holm < SIGNIFICANT for each in differences)
+    fusion = _fit(line, curve, names, features, np.arange(count)).fusion()
+    return PerQueryResult(
+        fusion=fusion,
+        held_out=float(own.mean()),
+        difference=dict(zip(baselines, differences, strict=True)),
+        keep=keep and fusion.method == LEARNED,
+    )
 
 
 def _fit(

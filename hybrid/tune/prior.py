@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion
 from hybrid.tune.line import GRID
-from hybrid.tune.search import Line, Queries, Search
-from hybrid.tune.space import DEFAULT
+from hybrid.tune.search import Queries, Search
+from hybrid.tune.space import DEFAULT, Line
 
 FloatArray = NDArray[np.float64]
 STRENGTH = (5.0, 500.0)

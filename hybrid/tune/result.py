@@ -9,8 +9,13 @@ from typing import Any
 from hybrid.evaluate.significance import Difference
 from hybrid.fusion import Fusion
 from hybrid.tune.budget import LabelBudget
+from hybrid.tune.per_query import PerQueryResult
 from hybrid.tune.verdict import Verdict
 
+WEAK = (
+    "WEAK LABELS: a program made these queries from the corpus. Take what follows for a guess, and "
+    "judge some queries of your own."
+)
 NAMES = {"branch": "best branch", "rrf": "RRF 60", "minmax": "min-max .5"}
 
 
@@ -32,6 +37,9 @@ class TuneResult:
         baselines: name to (fusion, mean).
         difference: held-out minus each baseline.
         label_budget: what the queries can show.
+        importance: parameter of the search to its share of the variance between trials.
+        per_query: what a weight for each query gave, where that was asked for.
+        weak: whether a program made the queries and judgments.
         settings: seed, trials, folds, repeats, sampler, depth, versions: what repeats the result.
     """
 
@@ -48,6 +56,9 @@ class TuneResult:
     baselines: Mapping[str, tuple[Fusion, float]]
     difference: Mapping[str, Difference]
     label_budget: LabelBudget
+    importance: Mapping[str, float] = field(default_factory=dict)
+    per_query: PerQueryResult | None = None
+    weak: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,13 +80,17 @@ class TuneResult:
             },
             "difference": {name: found.to_dict() for name, found in self.difference.items()},
             "label_budget": self.label_budget.to_dict(),
+            "labels": "weak" if self.weak else "judged",
+            "importance": dict(self.importance),
+            "per_query": None if self.per_query is None else self.per_query.to_dict(),
             "settings": dict(self.settings),
         }
 
     def lines(self) -> list[str]:
         """Return the result as lines of text for a person."""
         low, high = self.held_out_interval
-        text = [
+        text = [WEAK] if self.weak else []
+        text += [
             self.because,
             f"{self.measure} over {self.queries} queries: in sample {self.in_sample:.4f} "
             f"({self.tuned}), held out {self.held_out:.4f} [{low:.4f}, {high:.4f}]",
@@ -86,7 +101,13 @@ class TuneResult:
                 f"  against {NAMES.get(name, name)} ({fusion}, {mean:.4f}): {found.mean:+.4f} "
                 f"[{found.low:+.4f}, {found.high:+.4f}], p {found.p_holm:.3g} (Holm)"
             )
-        return [*text, self._budget_line()]
+        text.append(self._budget_line())
+        if self.importance:
+            shares = ", ".join(f"{name} {share:.0%}" for name, share in self.importance.items())
+            text.append(f"what mattered among the trials: {shares}")
+        if self.per_query is not None:
+            text.append(self.per_query.line())
+        return text
 
     def _budget_line(self) -> str:
         budget = self.label_budget

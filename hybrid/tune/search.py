@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.evaluate import Judged
 from hybrid.fusion import Fusion
 from hybrid.fusion.methods import COMBINERS
 from hybrid.tune.bench import Bench, FloatArray, weighted_sum
 from hybrid.tune.line import Curve, alpha_curve
-from hybrid.tune.space import Space, complexity, weighted_fusion
+from hybrid.tune.space import Line, Space, complexity, weighted_fusion
+from hybrid.tune.study import StudyOptions, StudyOutcome
 
 LINE_K = (5.0, 20.0, 60.0, 150.0)
 Queries = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One way to combine two branches, all but its alpha given."""
-
-    method: str
-    norm: str
-    parameters: tuple[tuple[str, float], ...]
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -36,11 +29,37 @@ class Choice:
         fusion: the simplest fusion within one standard error of the best.
         best: the fusion of greatest mean.
         tried: how many fusions were measured, lines counted as one.
+        importance: of Optuna's parameters; empty without trials.
     """
 
     fusion: Fusion
     best: Fusion
     tried: int
+    importance: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchParts:
+    """What makes a ``Search`` in another process."""
+
+    judged: Judged
+    measure: str
+    space: Space
+    trials: int
+    seed: int
+    study: StudyOptions
+    shrink: Callable[[Search, Queries], Fusion] | None
+
+
+def _restored(parts: SearchParts) -> Search:
+    return Search(
+        Bench(parts.judged, parts.measure),
+        parts.space,
+        trials=parts.trials,
+        seed=parts.seed,
+        study=parts.study,
+        shrink=parts.shrink,
+    )
 
 
 class Search:
@@ -51,8 +70,9 @@ class Search:
         space: what to choose from.
         trials: how many fusions Optuna proposes; 0 leaves it out.
         seed: of Optuna's sampler.
-        sampler: "tpe" or "gp".
+        study: how Optuna works: sampler, storage, pruning, time.
         shrink: where given, makes the choice from few labels and a prior; see ``tune.prior``.
+        progress: called with the number of newly finished trials.
     """
 
     def __init__(
@@ -62,39 +82,59 @@ class Search:
         *,
         trials: int,
         seed: int = 0,
-        sampler: str = "tpe",
+        study: StudyOptions | None = None,
         shrink: Callable[[Search, Queries], Fusion] | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> None:
         self.bench = bench
         self.space = space
         self.trials = trials
         self.seed = seed
-        self.sampler = sampler
+        self.study = study or StudyOptions()
         self.shrink = shrink
+        self.progress = progress
         self._curves: dict[Line, Curve] = {}
+
+    def __reduce__(self) -> tuple[Callable[[SearchParts], Search], tuple[SearchParts]]:
+        # What another process needs: not the caches, the doc_ids or the progress bar.
+        judged = self.bench.judged
+        plain = replace(judged, pool=replace(judged.pool, doc_ids=()))
+        return _restored, (
+            SearchParts(
+                plain,
+                self.bench.measure,
+                self.space,
+                self.trials,
+                self.seed,
+                self.study,
+                self.shrink,
+            ),
+        )
 
     def lines(self) -> list[Line]:
         """Return every line between two branches."""
         return [
-            Line(method, norm, parameters, names)
+            Line(method, norm, parameters, names, depth)
             for names in self.space.sets()
             if len(names) == 2
             for method in self.space.methods
             for norm, parameters in self._variants(method)
+            for depth in (None, *(self.space.depths if method == "cc" else ()))
         ]
 
     def curve(self, line: Line) -> Curve:
         """Return the exact curve of one line over all queries, computed once."""
         if line not in self._curves:
             x, y = self.features(line)
-            self._curves[line] = alpha_curve(self.bench.view(line.names).scorer, x, y)
+            scorer = self.bench.view(line.names, line.depth).scorer
+            self._curves[line] = alpha_curve(scorer, x, y)
         return self._curves[line]
 
     def features(self, line: Line) -> FloatArray:
         """Return what the weights of a line multiply, float64 (branches, candidates)."""
         if line.method == "cc":
-            return self.bench.normalised(line.names, line.norm)
-        view, ones = self.bench.view(line.names), np.ones(len(line.names))
+            return self.bench.normalised(line.names, line.norm, line.depth)
+        view, ones = self.bench.view(line.names, line.depth), np.ones(len(line.names))
         fusion = Fusion(line.method, line.parameters, None, None, line.norm)
         return COMBINERS[line.method](view.table.scores, view.table, ones, fusion)
 
@@ -104,14 +144,19 @@ class Search:
         found = list(self.space.baselines().values())
         found += self._on_lines(queries)
         found += self._on_simplex(queries)
+        importance: Mapping[str, float] = {}
         if self.trials and self.space.sets():
-            found.append(self._by_optuna(queries, found, seed))
+            outcome = self.by_optuna(queries, found, seed)
+            found.append(outcome.best)
+            importance = outcome.importance
+        elif self.progress is not None:
+            self.progress(1)
         fusions = list({str(fusion): fusion for fusion in found}.values())
         best = max(fusions, key=lambda fusion: self.mean(fusion, queries))
         tried = len(fusions) + self.trials
         if self.shrink is not None:
-            return Choice(self.shrink(self, queries), best, tried)
-        return Choice(self._simplest(fusions, best, queries), best, tried)
+            return Choice(self.shrink(self, queries), best, tried, importance)
+        return Choice(self._simplest(fusions, best, queries), best, tried, importance)
 
     def mean(self, fusion: Fusion, queries: Queries) -> float:
         """Return the mean measure of a fusion over ``queries``."""
@@ -145,7 +190,7 @@ class Search:
 
     def _ascend(self, line: Line, queries: Queries, sweeps: int = 2) -> list[float]:
         features = self.features(line)
-        scorer = self.bench.view(line.names).scorer
+        scorer = self.bench.view(line.names, line.depth).scorer
         weights = np.full(len(line.names), 1 / len(line.names))
         for _ in range(sweeps):
             for b in range(len(weights)):
@@ -161,20 +206,33 @@ class Search:
 
     def on_line(self, line: Line, weights: list[float]) -> Fusion:
         """Return the fusion at some weights of a line."""
-        parameters = line.parameters
-        return weighted_fusion(line.method, line.norm, parameters, line.names, weights, self.space)
+        return weighted_fusion(line, weights, self.space)
 
-    def _by_optuna(self, queries: Queries, known: list[Fusion], seed: int) -> Fusion:
-        from hybrid.tune.optuna_search import optimise
+    def by_optuna(self, queries: Queries, known: list[Fusion], seed: int) -> StudyOutcome:
+        """Return what Optuna found on ``queries``, ``known`` fusions tried first."""
+        from hybrid.tune.optuna_search import run_study
 
-        return optimise(
+        return run_study(
             self.space,
-            lambda fusion: self.mean(fusion, queries),
-            enqueue=[f for f in known if f.method in self.space.methods],
+            lambda fusion: self.bench.values(fusion)[queries],
+            known=[fusion for fusion in known if self.space.holds(fusion)],
             trials=self.trials,
             seed=seed,
-            sampler=self.sampler,
+            options=replace(self.study, name=self._study_name(queries, seed)),
+            progress=self.progress,
         )
+
+    def _study_name(self, queries: Queries, seed: int) -> str:
+        """Return a name that no search over other data, choices or queries has."""
+        if self.study.storage is None:
+            return ""
+        pool = self.bench.judged.pool
+        digest = hashlib.sha256(repr((self.space, self.study.sampler, self.study.prune)).encode())
+        for part in (pool.offsets, pool.doc_nums, pool.scores, pool.ranks, queries):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        for part in (self.bench.judged.positions, self.bench.judged.grades):
+            digest.update(part.tobytes())
+        return f"{self.bench.measure}, seed {seed}, {digest.hexdigest()[:16]}"
 
     def _simplest(self, fusions: list[Fusion], best: Fusion, queries: Queries) -> Fusion:
         """Return the simplest fusion within one standard error of the best; of those the best.

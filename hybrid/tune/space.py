@@ -7,10 +7,26 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, NORMS, Fusion, cc, rrf, single
+from hybrid.pool import Pool
 
 DEFAULT = cc(norm="minmax")
+DEPTHS = (50, 200)
+WHOLE = "all"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One way to combine branches, all but their weights given; ``depth`` None takes the pool."""
+
+    method: str
+    norm: str
+    parameters: tuple[tuple[str, float], ...]
+    names: tuple[str, ...]
+    depth: int | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,7 @@ class Space:
         norms: normalisations for methods that read scores.
         subsets: whether a fusion may leave branches out.
         k: least and greatest k of reciprocal rank fusion, searched on a log scale.
+        depths: how many first documents of each branch to take, beside all of the pool.
     """
 
     branches: tuple[str, ...]
@@ -30,6 +47,15 @@ class Space:
     norms: tuple[str, ...] = ("tmm", "minmax", "zscore")
     subsets: bool = True
     k: tuple[float, float] = (1.0, 200.0)
+    depths: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, pool: Pool) -> Space:
+        """Return every choice that a pool allows: no tmm where a branch has no least score."""
+        bounded = bool(np.isfinite(pool.minimum).all())
+        norms = tuple(norm for norm in cls.norms if bounded or norm != "tmm")
+        depths = tuple(depth for depth in DEPTHS if depth < pool.depth)
+        return cls(pool.branches, norms=norms, depths=depths)
 
     def __post_init__(self) -> None:
         weighted = {name for name, signature in METHODS.items() if signature.weights}
@@ -43,6 +69,8 @@ class Space:
                     f"{what} {wrong[0] if wrong else ''!r} cannot be searched; give some of "
                     f"{', '.join(sorted(accepted))}"
                 )
+        if any(depth < 1 for depth in self.depths):
+            raise UsageError(f"depths are {self.depths}; give numbers of 1 or more")
 
     def sets(self) -> list[tuple[str, ...]]:
         """Return the sets of two or more branches that a fusion may take, the whole one first."""
@@ -60,62 +88,75 @@ class Space:
         alone = {name: single(name) for name in self.branches}
         if len(self.branches) < 2:
             return alone
-        return {**alone, "minmax": DEFAULT, "rrf": rrf(60), "tmm": cc(norm="tmm")}
+        theoretical = {"tmm": cc(norm="tmm")} if "tmm" in self.norms else {}
+        return {**alone, "minmax": DEFAULT, "rrf": rrf(60), **theoretical}
+
+    def holds(self, fusion: Fusion) -> bool:
+        """Return whether a trial could suggest ``fusion``."""
+        return (
+            fusion.method in self.methods
+            and (not METHODS[fusion.method].norm or fusion.norm in self.norms)
+            and (fusion.depth is None or fusion.depth in self.depths)
+        )
 
     def suggest(self, trial: Any) -> Fusion:
-        """Return the fusion of one Optuna trial."""
+        """Return the fusion of one Optuna trial.
+
+        Every trial has every parameter, whether or not its method reads it, so that the sampler
+        draws them together and their importance compares.
+        """
         sets = self.sets()
-        names = sets[0]
+        names, norm, parameters, depth = sets[0], self.norms[0], {}, None
         if len(sets) > 1:
             label = trial.suggest_categorical("branches", [" ".join(s) for s in sets])
             names = tuple(label.split(" "))
         method = trial.suggest_categorical("method", list(self.methods))
-        norm = ""
-        parameters: tuple[tuple[str, float], ...] = ()
-        if METHODS[method].norm:
+        if any(METHODS[each].norm for each in self.methods):
             norm = trial.suggest_categorical("norm", list(self.norms))
-        if method == "rrf":
-            parameters = (("k", trial.suggest_float("k", *self.k, log=True)),)
-        return weighted_fusion(method, norm, parameters, names, self._weights(trial, names), self)
+        if "rrf" in self.methods:
+            parameters["k"] = trial.suggest_float("k", *self.k, log=True)
+        if self.depths:
+            label = trial.suggest_categorical("depth", [WHOLE, *map(str, self.depths)])
+            depth = None if label == WHOLE else int(label)
+        read = tuple(p for p in parameters.items() if method == "rrf")
+        line = Line(method, norm if METHODS[method].norm else "", read, names, depth)
+        return weighted_fusion(line, self._weights(trial, names), self)
 
     def parameters(self, fusion: Fusion) -> dict[str, Any]:
-        """Return the Optuna parameters that suggest ``fusion``, to enqueue it."""
+        """Return the Optuna parameters that suggest ``fusion``, the unread ones at their middle."""
         names = fusion.branch_names(self.branches)
-        found: dict[str, Any] = {"method": fusion.method}
-        if len(self.sets()) > 1:
-            found["branches"] = " ".join(names)
-        if METHODS[fusion.method].norm:
-            found["norm"] = fusion.norm
-        found |= dict(fusion.parameters)
+        found: dict[str, Any] = {
+            "branches": " ".join(names),
+            "method": fusion.method,
+            "norm": fusion.norm or self.norms[0],
+            "k": dict(fusion.parameters).get("k", min(max(60.0, self.k[0]), self.k[1])),
+            "depth": WHOLE if fusion.depth is None else str(fusion.depth),
+        }
         weights = fusion.branch_weights(names)
-        if len(names) == 2:
-            return found | {"alpha": float(weights[1] / weights.sum())}
-        return found | {f"weight {n}": float(w) for n, w in zip(names, weights, strict=True)}
+        shares = dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+        if len(self.branches) == 2:
+            return found | {"alpha": shares[self.branches[1]]}
+        return found | {f"weight {name}": shares.get(name, 0.5) for name in self.branches}
 
     def _weights(self, trial: Any, names: Sequence[str]) -> list[float]:
-        if len(names) == 2:
+        if len(self.branches) == 2:
             alpha = trial.suggest_float("alpha", 0.0, 1.0)
             return [1 - alpha, alpha]
-        return [trial.suggest_float(f"weight {name}", 0.0, 1.0) for name in names]
+        weights = {n: trial.suggest_float(f"weight {n}", 0.0, 1.0) for n in self.branches}
+        return [weights[name] for name in names]
 
 
-def weighted_fusion(
-    method: str,
-    norm: str,
-    parameters: tuple[tuple[str, float], ...],
-    names: Sequence[str],
-    weights: Sequence[float],
-    space: Space,
-) -> Fusion:
-    """Return the fusion of ``names`` with ``weights``, alpha to 2 places, weights to 3."""
-    rounded = tuple((name, float(f"{value:.3g}")) for name, value in parameters)
-    whole = sum(weights)
+def weighted_fusion(line: Line, weights: Sequence[float], space: Space) -> Fusion:
+    """Return the fusion of a line with ``weights``, alpha to 2 places, weights to 3."""
+    rounded = tuple((name, float(f"{value:.3g}")) for name, value in line.parameters)
+    whole, names = sum(weights), line.names
     shares = [w / whole for w in weights] if whole > 0 else [1 / len(weights)] * len(weights)
     if len(names) == 2:
         chosen = None if len(space.branches) == 2 else tuple(names)
-        return Fusion(method, rounded, round(shares[1], 2), None, norm, chosen)
+        alpha = round(shares[1], 2)
+        return Fusion(line.method, rounded, alpha, None, line.norm, chosen, line.depth)
     table = tuple((name, round(share, 3)) for name, share in zip(names, shares, strict=True))
-    return Fusion(method, rounded, None, table, norm)
+    return Fusion(line.method, rounded, None, table, line.norm, None, line.depth)
 
 
 def complexity(fusion: Fusion) -> int:
@@ -133,4 +174,5 @@ def complexity(fusion: Fusion) -> int:
     tuned = 0 if fusion.alpha in (None, 0.5) else 1
     tuned += len(fusion.weights) - 1 if fusion.weights else 0
     tuned += dict(fusion.parameters).get("k", 60.0) != 60.0
+    tuned += len(fusion.slopes) + (fusion.depth is not None)
     return 2 + tuned

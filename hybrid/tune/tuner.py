@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -14,11 +15,14 @@ from hybrid.fusion import Fusion, rrf, single
 from hybrid.pool import Pool
 from hybrid.tune.bench import Bench
 from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
+from hybrid.tune.folds import held_out_values
+from hybrid.tune.per_query import learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
 from hybrid.tune.result import TuneResult
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
-from hybrid.tune.verdict import Baseline, decide, held_out_values
+from hybrid.tune.study import StudyOptions
+from hybrid.tune.verdict import Baseline, decide, with_per_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,13 @@ class Plan:
         folds, repeats: of the outer cross-validation.
         sampler: "tpe" or "gp".
         curve: whether to draw the learning curve.
+        storage: where finished trials are kept, so that the same call goes on after a stop; an
+            SQLite file (.db, .sqlite) or a journal (.journal, .log), which is faster.
+        prune: whether hopeless trials stop early; see ``tune.study``.
+        timeout: seconds for all trials together, an equal share for each search; the exact lines
+            are always searched. What is found then depends on the machine.
+        jobs: processes that the folds run in; their number changes nothing but the time.
+        per_query: whether to learn a weight for each query, too.
     """
 
     trials: int = 200
@@ -37,13 +48,34 @@ class Plan:
     repeats: int = 2
     sampler: str = "tpe"
     curve: bool = True
+    storage: Path | None = None
+    prune: bool = False
+    timeout: float | None = None
+    jobs: int = 1
+    per_query: bool = False
 
     def __post_init__(self) -> None:
-        if self.trials < 0 or self.folds < 2 or self.repeats < 1:
+        if self.trials < 0 or self.folds < 2 or self.repeats < 1 or self.jobs < 1:
             raise UsageError(
-                f"trials {self.trials}, folds {self.folds} and repeats {self.repeats} were given; "
-                "give 0, 2 and 1 or more"
+                f"trials {self.trials}, folds {self.folds}, repeats {self.repeats} and jobs "
+                f"{self.jobs} were given; give 0, 2, 1 and 1 or more"
             )
+        self.study()
+
+    @property
+    def searches(self) -> int:
+        """How many searches run: one for the choice, one for each fold."""
+        return 1 + self.folds * self.repeats
+
+    @property
+    def steps(self) -> int:
+        """How many steps ``progress`` is told of."""
+        return self.searches * max(1, self.trials)
+
+    def study(self) -> StudyOptions:
+        """Return how each search's study runs."""
+        seconds = None if self.timeout is None else self.timeout / self.searches
+        return StudyOptions(self.sampler, self.storage, self.prune, seconds)
 
 
 def tune(
@@ -56,6 +88,7 @@ def tune(
     space: Space | None = None,
     plan: Plan | None = None,
     prior: Prior | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> TuneResult:
     """Return the fusion to use on queries like these, with the held-out evidence for it.
 
@@ -71,32 +104,46 @@ def tune(
         space: what to choose from; everything the pool allows where None.
         plan: how much work to do.
         prior: what other domains say, for few labels; ``learn_prior`` makes it.
+        progress: called with the number of newly finished steps, of ``plan.steps``.
 
     Raises:
         UsageError: fewer than 4 judged queries with candidates, an unknown measure, or a bad plan.
     """
     plan = plan or Plan()
-    trials = plan.trials if trials is None else trials
-    plan = Plan(trials, plan.folds, plan.repeats, plan.sampler, plan.curve)
+    plan = plan if trials is None else replace(plan, trials=trials)
     judged = judge(pool, qrels)
     if len(judged) < 4:
         raise UsageError(
             f"{len(judged)} judged queries are too few to tune on; give at least 4, better 50"
         )
     bench = Bench(judged, measure)
-    space = space or Space(pool.branches)
-    shrink = None if prior is None else partial(shrunk_choice, prior=prior)
+    space = space or Space.of(pool)
     search = Search(
-        bench, space, trials=plan.trials, seed=seed, sampler=plan.sampler, shrink=shrink
+        bench,
+        space,
+        trials=plan.trials,
+        seed=seed,
+        study=plan.study(),
+        shrink=None if prior is None else partial(shrunk_choice, prior=prior),
+        progress=progress,
     )
     everything = np.arange(len(judged))
     choice = search.choose(everything)
-    held_out = held_out_values(search, folds=plan.folds, repeats=plan.repeats, seed=seed)
+    held_out = held_out_values(
+        search, folds=plan.folds, repeats=plan.repeats, seed=seed, jobs=plan.jobs
+    )
     baselines = standard_baselines(bench)
     judgment = decide(choice, held_out, baselines, seed=seed)
+    reference = baselines[judgment.reference].values
+    per_query = None
+    if plan.per_query and len(pool.branches) > 1:
+        used = held_out if judgment.verdict == "fusion" else reference
+        per_query = learn_per_query(search, used, folds=plan.folds, seed=seed)
+        if per_query.keep:
+            judgment = with_per_query(judgment, per_query)
     curve: tuple[LearningPoint, ...] = ()
     if plan.curve:
-        quick = Search(bench, space, trials=0, seed=seed, shrink=shrink)
+        quick = Search(bench, space, trials=0, seed=seed, shrink=search.shrink)
         curve = learning_curve(quick, seed=seed)
     return TuneResult(
         fusion=judgment.fusion,
@@ -111,19 +158,20 @@ def tune(
         held_out_interval=judgment.interval,
         baselines={name: (b.fusion, b.mean) for name, b in baselines.items()},
         difference=judgment.difference,
-        label_budget=label_budget(
-            held_out - baselines[judgment.reference].values,
-            comparisons=len(baselines),
-            curve=curve,
-        ),
+        label_budget=label_budget(held_out - reference, comparisons=len(baselines), curve=curve),
+        importance=choice.importance,
+        per_query=per_query,
         settings={
             "seed": seed,
             "trials": plan.trials,
             "folds": plan.folds,
             "repeats": plan.repeats,
             "sampler": plan.sampler,
+            "timeout": plan.timeout,
+            "prune": plan.prune,
             "depth": pool.depth,
             "branches": list(pool.branches),
+            "depths": list(space.depths),
             "prior": None
             if prior is None
             else {"domains": prior.domains, "strength": prior.strength},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,29 +11,12 @@ from numpy.typing import NDArray
 
 from hybrid.evaluate.significance import Difference, bootstrap_interval, compare_paired
 from hybrid.fusion import Fusion
-from hybrid.tune.search import Choice, Search
+from hybrid.tune.per_query import SIGNIFICANT, PerQueryResult
+from hybrid.tune.search import Choice
 from hybrid.tune.space import DEFAULT
 
 FloatArray = NDArray[np.float64]
 Verdict = Literal["fusion", "default", "branch"]
-SIGNIFICANT = 0.05
-
-
-def held_out_values(search: Search, *, folds: int, repeats: int, seed: int) -> FloatArray:
-    """Return each query's measure under the fusion chosen without it, float64 (queries,).
-
-    Repeated K-fold: the whole search runs again on the other folds; the mean is over repeats.
-    """
-    count = len(search.bench.judged)
-    total = np.zeros(count)
-    rng = np.random.default_rng(seed)
-    for repeat in range(repeats):
-        order = rng.permutation(count)
-        for fold, part in enumerate(np.array_split(order, min(folds, count))):
-            rest = np.sort(np.setdiff1d(order, part))
-            chosen = search.choose(rest, seed=seed + 1 + repeat * folds + fold)
-            total[part] += search.bench.values(chosen.fusion)[part]
-    return total / repeats
 
 
 @dataclass(frozen=True)
@@ -106,6 +89,17 @@ def decide(
         difference=difference,
         reference=reference,
     )
+
+
+def with_per_query(judgment: Judgment, found: PerQueryResult) -> Judgment:
+    """Return the judgment that uses a weight for each query, which won held out."""
+    ahead = min(found.difference.values(), key=lambda each: each.mean)
+    because = (
+        f"Use a weight for each query: on queries that it was not fitted to it is ahead of "
+        f"{judgment.fusion} and of one common weight, by {ahead.mean:+.4f} "
+        f"[{ahead.low:+.4f}, {ahead.high:+.4f}], p {ahead.p_holm:.3g}, or more."
+    )
+    return replace(judgment, verdict="fusion", fusion=found.fusion, because=because)
 
 
 def _sentence(

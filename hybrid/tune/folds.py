@@ -1,0 +1,82 @@
+"""Repeated K-fold: the whole search again without each part of the queries, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.tune.search import Choice, Queries, Search
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Queries to choose from, those left out, and the seed of the search."""
+
+    rest: Queries
+    part: Queries
+    seed: int
+
+
+def repeated_folds(count: int, *, folds: int, repeats: int, seed: int) -> list[Fold]:
+    """Return ``folds`` parts of ``count`` queries, ``repeats`` times over."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for repeat in range(repeats):
+        order = rng.permutation(count)
+        for fold, part in enumerate(np.array_split(order, min(folds, count))):
+            rest = np.sort(np.setdiff1d(order, part))
+            found.append(Fold(rest, part, seed + 1 + repeat * folds + fold))
+    return found
+
+
+def held_out_values(
+    search: Search, *, folds: int, repeats: int, seed: int, jobs: int = 1
+) -> FloatArray:
+    """Return each query's measure under the fusion chosen without it, float64 (queries,).
+
+    The whole search runs again on the other folds; the mean is over repeats.
+
+    Args:
+        search: what is repeated.
+        folds, repeats: of the cross-validation.
+        seed: of the folds and, counted up, of each search.
+        jobs: processes; their number changes nothing but the time.
+    """
+    count = len(search.bench.judged)
+    total = np.zeros(count)
+    parts = repeated_folds(count, folds=folds, repeats=repeats, seed=seed)
+    for fold, chosen in zip(parts, _choices(search, parts, jobs), strict=True):
+        total[fold.part] += search.bench.values(chosen.fusion)[fold.part]
+    return total / repeats
+
+
+def _choices(search: Search, parts: list[Fold], jobs: int) -> Iterator[Choice]:
+    if jobs <= 1:
+        yield from (search.choose(fold.rest, seed=fold.seed) for fold in parts)
+        return
+    # New processes, not forks: a fork of a process whose libraries run threads may hang.
+    workers = min(jobs, len(parts))
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _receive, (search,)) as pool:
+        for choice in pool.map(_choose, parts):
+            if search.progress is not None:
+                search.progress(max(1, search.trials))
+            yield choice
+
+
+_received: list[Search] = []
+
+
+def _receive(search: Search) -> None:
+    _received[:] = [search]
+
+
+def _choose(fold: Fold) -> Choice:
+    return _received[0].choose(fold.rest, seed=fold.seed)
