@@ -113,7 +113,7 @@ def test_theoretical_minmax_is_refused_where_a_branch_has_no_least_score() -> No
     rng = np.random.default_rng(6)
     matrices = {"sparse": rng.random((3, 9)), "dense": rng.normal(size=(3, 9)) * 30}
     pool = pool_of(matrices, 9, {"dense": -np.inf})
-    with pytest.raises(UsageError, match="norm=tmm needs the least score.*give norm=minmax"):
+    with pytest.raises(UsageError, match=r"norm=tmm needs the least score.*give norm=minmax"):
         fuse(pool, cc(0.5))
     assert np.isfinite(fuse(pool, cc(0.5, norm="minmax"))).all()
     # One branch alone has nothing to normalise.

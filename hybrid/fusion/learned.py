@@ -70,7 +70,7 @@ def query_alphas(table: Table, fusion: Fusion) -> FloatArray:
                 f"are {', '.join(features)}. Features of the text need an index, not plain runs"
             )
         moved += slope.slope * (features[slope.feature] - slope.mean)
-    return np.clip(moved, 0.0, 1.0)
+    return np.asarray(np.clip(moved, 0.0, 1.0))
 
 
 def _tops(scores: FloatArray, table: Table, row: int) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -226,12 +227,13 @@ class Search:
         """Return a name that no search over other data, choices or queries has."""
         if self.study.storage is None:
             return ""
-        pool = self.bench.judged.pool
+        judged = self.bench.judged
+        pool = judged.pool
         digest = hashlib.sha256(repr((self.space, self.study.sampler, self.study.prune)).encode())
-        for part in (pool.offsets, pool.doc_nums, pool.scores, pool.ranks, queries):
+        parts: tuple[NDArray[Any], ...] = (pool.offsets, pool.doc_nums, pool.scores, pool.ranks)
+        for part in (*parts, pool.minimum, judged.positions, judged.grades, queries):
             digest.update(np.ascontiguousarray(part).tobytes())
-        for part in (self.bench.judged.positions, self.bench.judged.grades):
-            digest.update(part.tobytes())
+        digest.update(repr([grades.tolist() for grades in judged.all_grades]).encode())
         return f"{self.bench.measure}, seed {seed}, {digest.hexdigest()[:16]}"
 
     def _simplest(self, fusions: list[Fusion], best: Fusion, queries: Queries) -> Fusion:
