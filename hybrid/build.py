@@ -21,6 +21,7 @@ from hybrid.indexes.store import NewGeneration, new_generation, refuse_existing
 if TYPE_CHECKING:
     from hybrid.encoders import Shards
     from hybrid.encoders.encode import Encoder
+    from hybrid.encoders.survey import Survey
 
 COSINE_MINIMUM = -1.0
 FIRST_SEGMENT = "000001"
@@ -36,6 +37,9 @@ class BuildOptions:
         dense: the dense model; None for no such branch.
         bm25: whether there is a BM25 branch.
         max_length: tokens after which both models cut a text; None for each model's own.
+        document_terms, query_terms: the most terms of a text that the learned sparse branch keeps;
+            None for all that the model gives.
+        min_weight: weights of that branch up to this are dropped.
         weights: how sparse weights are stored; ``uint8`` reports what rounding lost.
         vectors: ``flat`` is exact; ``ivf`` and ``hnsw`` are approximate.
         passages: how long texts are cut; a document is scored by its best passage. None encodes
@@ -47,12 +51,21 @@ class BuildOptions:
     dense: str | None = "builtin:minilm"
     bm25: bool = True
     max_length: int | None = None
+    document_terms: int | None = None
+    query_terms: int | None = None
+    min_weight: float = 0.0
     weights: Literal["uint8", "float32"] = "uint8"
     vectors: Literal["flat", "ivf", "hnsw"] = "flat"
     passages: Passages | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("document_terms", "query_terms"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise UsageError(f"{name} is {count}; expected 1 or more")
+        if self.sparse is None and _pruning(self):
+            raise UsageError("terms are to be pruned, but there is no learned sparse branch")
         if self.sparse is None and self.dense is None and not self.bm25:
             raise UsageError("every branch is left out; keep one of sparse, dense and bm25")
         for name, given, accepted in (
@@ -65,13 +78,14 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build made, and what it left out."""
+    """What a build made, what it left out, and what is wrong with its sparse branches."""
 
     output: Path
     document_count: int
     branches: dict[str, BranchRecord]
     skipped: dict[str, int]
     passages: int | None = None
+    alarms: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
@@ -112,6 +126,7 @@ def build_index(
         StorageError: the disk is full or failing.
     """
     from hybrid.encoders import encode_corpus
+    from hybrid.encoders.survey import survey_branches
 
     options = options if options is not None else BuildOptions()
     output = Path(output)
@@ -125,7 +140,8 @@ def build_index(
             passages=options.passages,
             progress=progress("encoding", source.document_count()),
         )
-        records = _write_branches(generation, shards, loaded, options, progress)
+        surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in loaded.items()})
+        records = _write_branches(generation, shards, loaded, surveys, options, progress)
         generation.commit(
             {
                 "document_count": shards.document_count,
@@ -143,6 +159,7 @@ def build_index(
         records,
         {str(k): v for k, v in source.skipped.counts.items()},
         passages,
+        tuple(alarm for found in surveys.values() for alarm in found.alarms),
     )
 
 
@@ -162,18 +179,26 @@ def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]
     if options.bm25:
         loaded["bm25"] = (Bm25Parameters(), {"model": "bm25"})
     if options.sparse is not None:
-        record = {"model": lasting(options.sparse), **settings}
-        loaded["sparse"] = (load_sparse(options.sparse, **settings), record)
+        kept = {**settings, **_pruning(options)}
+        record = {"model": lasting(options.sparse), **kept}
+        loaded["sparse"] = (load_sparse(options.sparse, **kept), record)
     if options.dense is not None:
         record = {"model": lasting(options.dense), **settings}
         loaded["dense"] = (load_dense(options.dense, **settings), record)
     return loaded
 
 
+def _pruning(options: BuildOptions) -> dict[str, Any]:
+    """Return what the sparse encoder is asked to keep, as far as it is not everything."""
+    names = ("document_terms", "query_terms", "min_weight")
+    return {name: value for name in names if (value := getattr(options, name))}
+
+
 def _write_branches(
     generation: NewGeneration,
     shards: Shards,
     loaded: dict[str, tuple[Encoder, dict[str, Any]]],
+    surveys: Mapping[str, Survey],
     options: BuildOptions,
     progress: StartProgress,
 ) -> dict[str, BranchRecord]:
@@ -203,7 +228,7 @@ def _write_branches(
             loaded[name][1],
             branch.fingerprint,
             0.0 if sparse else COSINE_MINIMUM,
-            measured(reports[name]) if sparse else reports[name],
+            measured(reports[name], surveys.get(name)) if sparse else reports[name],
         )
     return records
 
@@ -217,7 +242,7 @@ def _given(encoders: Mapping[str, Encoder]) -> dict[str, tuple[Encoder, dict[str
     }
 
 
-def measured(report: dict[str, Any]) -> dict[str, Any]:
+def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
     """Return what a person wants to see of a sparse build: sparsity and what rounding lost."""
     documents = max(1, report["doc_count"])
     return {
@@ -227,4 +252,5 @@ def measured(report: dict[str, Any]) -> dict[str, Any]:
         "quantisation_mean_relative_error": round(report["mean_relative_error"], 6),
         "quantisation_max_abs_error": round(report["max_abs_error"], 6),
         "dropped_weights": report["dropped"],
+        **({} if survey is None else survey.figures()),
     }

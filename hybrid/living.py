@@ -44,6 +44,7 @@ class ChangeReport:
         deleted: documents that are gone.
         document_count: documents now.
         segments: segments now.
+        alarms: what is wrong with the sparse rows of the new documents, and what to do.
     """
 
     added: int
@@ -51,6 +52,7 @@ class ChangeReport:
     deleted: int
     document_count: int
     segments: int
+    alarms: tuple[str, ...] = ()
 
 
 def add_documents(
@@ -78,6 +80,7 @@ def add_documents(
         StorageError: the disk is full or failing; nothing was changed.
     """
     from hybrid.encoders import encode_corpus
+    from hybrid.encoders.survey import survey_branches
 
     with new_generation(directory, create=False) as generation:
         change = Change(generation)
@@ -88,6 +91,7 @@ def add_documents(
             passages=change.index.window,
             progress=progress("encoding", None),
         )
+        surveys = survey_branches(shards, encoders)
         order = shards.order()
         ids = shards.doc_ids()
         ordered = [ids[position] for position in order.tolist()]
@@ -102,7 +106,8 @@ def add_documents(
         _merge_small(change, progress)
         change.append(shards, order, ordered, progress=progress)
         change.commit()
-        return _report(change, added=len(ids) - len(present), replaced=len(present))
+        report = _report(change, added=len(ids) - len(present), replaced=len(present))
+        return replace(report, alarms=tuple(a for each in surveys.values() for a in each.alarms))
 
 
 def delete_documents(

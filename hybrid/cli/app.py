@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 
 import typer
 from rich.console import Console
@@ -37,6 +38,12 @@ def print_json(value: object) -> None:
     """Write one JSON value to stdout, where a program reads it."""
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
+
+
+def print_alarms(alarms: Iterable[str]) -> None:
+    """Write what is wrong with term weights, and what to do, to stderr."""
+    for alarm in alarms:
+        err.print(f"[bold red]alarm:[/bold red] {_escaped(alarm)}", soft_wrap=True)
 
 
 def main() -> None:

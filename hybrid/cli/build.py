@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out
+from hybrid.cli.app import app, err, example, out, print_alarms
 from hybrid.cli.progress import progress_bars
 from hybrid.cli.sources import (
     Encoding,
@@ -62,6 +62,14 @@ def build(
     max_length: Annotated[
         int | None, typer.Option(help="tokens a text, for both models; default: each model's own")
     ] = None,
+    document_terms: Annotated[
+        int | None,
+        typer.Option(help="terms of a document that the sparse branch keeps; default: all"),
+    ] = None,
+    query_terms: Annotated[
+        int | None, typer.Option(help="terms of a query that it keeps; default: all")
+    ] = None,
+    min_weight: Annotated[float, typer.Option(help="weights up to this are dropped")] = 0.0,
     weights: Annotated[
         Weights, typer.Option(help="sparse weights; what uint8 loses is measured and printed")
     ] = Weights.uint8,
@@ -86,6 +94,9 @@ def build(
         dense=None if dense == "none" else dense,
         bm25=bm25,
         max_length=max_length,
+        document_terms=document_terms,
+        query_terms=query_terms,
+        min_weight=min_weight,
         weights=weights.value,
         vectors=vectors.value,
         passages=passage_windows(passages, overlap),
@@ -103,3 +114,4 @@ def build(
         report = build_index(opened, output, options, progress=start)
     for line in report.lines():
         out.print(line, markup=False)
+    print_alarms(report.alarms)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out
+from hybrid.cli.app import app, err, example, out, print_alarms
 from hybrid.cli.progress import progress_bars
 from hybrid.cli.sources import (
     Encoding,
@@ -88,3 +88,4 @@ def _print(index: Path, report: ChangeReport) -> None:
         f"deleted; {report.document_count:,} documents in {report.segments} segments",
         markup=False,
     )
+    print_alarms(report.alarms)

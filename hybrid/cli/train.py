@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out
+from hybrid.cli.app import app, err, example, out, print_alarms
 from hybrid.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -237,5 +237,4 @@ def train(
 def _show(event: Logged | Measured) -> None:
     """Print what a run tells on stderr, its alarms in full."""
     err.print(str(event), markup=False, soft_wrap=True)
-    for alarm in event.alarms:
-        err.print(f"[bold red]alarm:[/bold red] {alarm}", soft_wrap=True)
+    print_alarms(event.alarms)

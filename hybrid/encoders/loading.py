@@ -25,6 +25,8 @@ class EncoderOptions:
             memory, and the results only by rounding.
         precision: of the matrix products. "bfloat16" is up to twice as fast where the processor
             has it, and moves a component of a unit vector by up to 2e-3.
+        document_terms, query_terms: the most terms of a text that a sparse encoder keeps.
+        min_weight: weights up to this are dropped by a sparse encoder.
         trust_remote_code: run Python code that the model brings.
     """
 
@@ -34,15 +36,25 @@ class EncoderOptions:
     device: str | None = None
     token_budget: int | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    document_terms: int | None = None
+    query_terms: int | None = None
+    min_weight: float = 0.0
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "token_budget"):
+        for name in ("max_length", "token_budget", "document_terms", "query_terms"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected 1 or more")
+        if not self.min_weight >= 0:
+            raise UsageError(f"min_weight is {self.min_weight}; expected 0 or more")
         if self.precision not in ("float32", "bfloat16"):
             raise UsageError(f"precision is {self.precision!r}; expected 'float32' or 'bfloat16'")
+
+    @property
+    def prunes(self) -> bool:
+        """Whether a sparse encoder is to keep a part of its terms."""
+        return bool(self.document_terms or self.query_terms or self.min_weight)
 
     def products(self, device: Any) -> AbstractContextManager[object]:
         """Return the context in which matrix products on ``device`` have this precision."""

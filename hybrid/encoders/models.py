@@ -30,6 +30,8 @@ def load_dense(spec: str, *, revision: str | None = None, **options: Any) -> Tra
     """
     folder = _folder(spec, revision, "dense")
     resolved = _options(options)
+    if resolved.prunes:
+        raise UsageError("document_terms, query_terms and min_weight are of sparse models alone")
     return TransformerEncoder(
         load_module("SentenceTransformer", folder, resolved), folder, resolved
     )

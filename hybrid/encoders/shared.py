@@ -59,7 +59,7 @@ class SharedPass:
                         pooled = _through(list(dense.model)[1:], states)
                         weights = _through(self._head, states)
                     vectors[start + rows] = dense.finished(pooled)
-                    parts.append((rows, self._sparse.finished(weights)))
+                    parts.append((rows, self._sparse.finished(weights, "document")))
                 if progress is not None:
                     progress(2 * len(rows))
             chunks.append(self._sparse.assembled(chunk, parts))

@@ -16,6 +16,7 @@ from hybrid.encoders.loading import EncoderOptions, prompts
 from hybrid.encoders.locate import ModelFolder
 from hybrid.encoders.mlm import mlm_routes
 from hybrid.encoders.protocol import Fingerprint, Progress
+from hybrid.encoders.prune import above, strongest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,9 @@ class SpladeEncoder:
             "max_active_dims": self.model.max_active_dims,
             "document_terms": _attribute(self.model, "document_terms"),
             "query_terms": _attribute(self.model, "query_terms"),
+            "kept_document_terms": self.options.document_terms,
+            "kept_query_terms": self.options.query_terms,
+            "min_weight": self.options.min_weight or None,
             "vocabulary_size": len(self.vocabulary),
             "precision": self.options.precision,
         }
@@ -71,8 +75,12 @@ class SpladeEncoder:
         return self._encode(texts, "query", self._query_prompt, None)
 
     def literal_terms(self, text: str) -> frozenset[str]:
-        """Return the terms of the vocabulary that stand in the text itself."""
-        return frozenset(self.model.tokenizer.tokenize(text)) & self._terms
+        """Return the terms of the vocabulary that stand in what the model reads of the text."""
+        tokenizer, length = self.model.tokenizer, _max_length(self.model)
+        if length is None:
+            return frozenset(tokenizer.tokenize(text)) & self._terms
+        length -= tokenizer.num_special_tokens_to_add()
+        return frozenset(tokenizer.tokenize(text, truncation=True, max_length=length)) & self._terms
 
     def _encode(
         self, texts: Sequence[str], task: str, prompt: str | None, progress: Progress | None
@@ -117,9 +125,14 @@ class SpladeEncoder:
             return csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
         return chunks[0] if len(chunks) == 1 else vstack(chunks, format="csr")
 
-    def finished(self, found: Any) -> csr_matrix:
-        """Return what the model's last module gave for a batch as CSR."""
-        return to_csr(found, self.model.max_active_dims)
+    def finished(self, found: Any, task: str) -> csr_matrix:
+        """Return what the model's last module gave for a batch as CSR, pruned as asked for."""
+        weights = to_csr(found, self.model.max_active_dims)
+        if self.options.min_weight:
+            weights = above(weights, self.options.min_weight)
+        options = self.options
+        count = options.query_terms if task == "query" else options.document_terms
+        return weights if count is None else strongest(weights, count)
 
     def _weights(self, features: dict[str, Any], task: str) -> csr_matrix:
         """Return the weights of one batch, through its route where that can be taken apart."""
@@ -128,12 +141,13 @@ class SpladeEncoder:
         route = self._routes[task]
         with torch.inference_mode():
             if route is not None:
-                return self.finished(route(features, self.options.products(self.model.device)))
+                found = route(features, self.options.products(self.model.device))
+                return self.finished(found, task)
             top = self.model.max_active_dims
             extra = {} if top is None else {"max_active_dims": top}
             with self.options.products(self.model.device):
                 found = self.model(features, task=task, **extra)["sentence_embedding"]
-            return self.finished(found)
+            return self.finished(found, task)
 
 
 def _without_rows(matrix: csr_matrix, rows: Sequence[int]) -> csr_matrix:

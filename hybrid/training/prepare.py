@@ -96,7 +96,7 @@ def prepare(
                 logits[~meaning] = -FIRST
                 terms[row] = logits.topk(candidates).indices.numpy().astype(np.int16)
     keep = meaning.numpy()[ids].astype(np.float32)
-    # A copy: summing duplicates sorts the indices in place, and the ids are in the order of the text.
+    # A copy: summing duplicates sorts indices in place, and the ids stay in the order of the text.
     counts = csr_matrix((keep, ids, offsets), shape=(len(texts), size), copy=True)
     counts.sum_duplicates()
     counts.eliminate_zeros()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybrid.build import BuildOptions, build_index
+from hybrid.corpus import open_source
+from hybrid.encoders import encode_corpus, load_dense, load_sparse
+from hybrid.encoders.density import density, expected_flops
+from hybrid.encoders.survey import DOCUMENTS, survey, survey_branches
+from hybrid.errors import ModelMismatchError, UsageError
+from hybrid.retrieve import Index, open_index
+from tests.conftest import DOCUMENTS as COLLECTION
+from tests.conftest import write_beir
+
+TEXTS = [f"{title} {text}" for title, text in COLLECTION.values()]
+TITLES = [title for title, _ in COLLECTION.values()]
+
+
+def test_survey_by_hand(tiny_sparse: Path) -> None:
+    encoder = load_sparse(str(tiny_sparse))
+    weights = encoder.encode_documents(TEXTS)
+    weights.data[weights.data < np.median(weights.data)] = 0
+    weights.eliminate_zeros()
+    found = survey(encoder, weights, TEXTS, ["", *TITLES[1:]])
+    queries = encoder.encode_queries([TEXTS[0], *TITLES[1:]])
+    assert found.queries.terms == density(queries).terms
+    assert found.documents.terms == density(weights).terms
+    assert found.flops == pytest.approx(expected_flops(queries, weights))
+    lost = total = 0
+    for row, text in enumerate(TEXTS):
+        kept = {encoder.vocabulary[i] for i in weights[row].indices}
+        words = set(text.split()) & set(encoder.vocabulary)
+        lost, total = lost + len(words - kept), total + len(words)
+    assert found.documents.literal_lost == pytest.approx(lost / total)
+    assert found.sampled == len(TEXTS)
+
+
+def test_a_large_corpus_is_sampled_evenly(tiny_sparse: Path, tmp_path: Path) -> None:
+    documents = open_source(write_beir(tmp_path / "beir")).documents()
+    encoders = {"sparse": load_sparse(str(tiny_sparse))}
+    shards = encode_corpus(documents, tmp_path / "work", encoders, shard_size=3)
+    found = survey_branches(shards, encoders)["sparse"]
+    assert found.sampled == len(COLLECTION) < DOCUMENTS
+
+
+def test_a_build_reports_its_figures_and_alarms(tiny_sparse: Path, tmp_path: Path) -> None:
+    source = open_source(write_beir(tmp_path / "beir"))
+    sparse = BuildOptions(sparse=str(tiny_sparse), dense=None, min_weight=100.0)
+    report = build_index(source, tmp_path / "empty", sparse)
+    assert report.alarms[0].startswith("collapse: 100% of the documents have no term at all")
+    figures = report.branches["sparse"].report
+    assert figures["empty_documents"] == figures["literal_terms_lost"] == "100.0%"
+    assert figures["expected_flops"] == 0
+    assert "expected_flops" not in report.branches["bm25"].report
+    with open_index(tmp_path / "empty") as index:
+        rows = [each for each in source.documents() if each.doc_id == "json.load"]
+        assert index.update(rows).alarms[0].startswith("collapse")
+
+
+def test_pruned_terms_are_recorded_with_the_index(tiny_sparse: Path, tmp_path: Path) -> None:
+    source = open_source(write_beir(tmp_path / "beir"))
+    options = BuildOptions(sparse=str(tiny_sparse), dense=None, document_terms=5, query_terms=2)
+    build_index(source, tmp_path / "index", options)
+    with open_index(tmp_path / "index") as index:
+        branch = index.contents.sparse("sparse")
+        assert branch.nnz == 5 * len(TEXTS)
+        whole = load_sparse(str(tiny_sparse)).encode_queries(["parse json"])
+        kept = index.sparse_encoder("sparse").encode_queries(["parse json"])
+        assert sorted(kept.data) == pytest.approx(sorted(whole.data)[-2:])
+        given = {"sparse": load_sparse(str(tiny_sparse))}
+    other = Index(tmp_path / "index", encoders=given)
+    with pytest.raises(ModelMismatchError, match="kept_query_terms: 2 in the index, None now"):
+        other.encoder("sparse")
+
+
+def test_weights_up_to_the_least_are_dropped(tiny_sparse: Path) -> None:
+    whole = load_sparse(str(tiny_sparse)).encode_documents(TEXTS)
+    least = float(np.median(whole.data))
+    kept = load_sparse(str(tiny_sparse), min_weight=least).encode_documents(TEXTS)
+    expected = whole.toarray()
+    expected[expected <= least] = 0
+    np.testing.assert_array_equal(kept.toarray(), expected)
+
+
+def test_what_cannot_be_pruned(tiny_dense: Path) -> None:
+    with pytest.raises(UsageError, match="sparse models alone"):
+        load_dense(str(tiny_dense), document_terms=3)
+    with pytest.raises(UsageError, match="1 or more"):
+        BuildOptions(query_terms=0)
+    with pytest.raises(UsageError, match="no learned sparse branch"):
+        BuildOptions(sparse=None, document_terms=3)
+    with pytest.raises(UsageError, match="min_weight"):
+        load_dense(str(tiny_dense), min_weight=-1.0)
