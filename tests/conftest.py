@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -63,6 +66,18 @@ def write_beir(folder: Path, documents: dict[str, tuple[str, str]] | None = None
             "query-id\tcorpus-id\tscore\n" + "".join(rows), encoding="utf-8"
         )
     return folder
+
+
+def load_script(path: str) -> ModuleType:
+    """Return a pipeline or benchmark as a module; ``path`` is from the root, without .py."""
+    file = Path(__file__).parent.parent / f"{path}.py"
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

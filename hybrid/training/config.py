@@ -18,6 +18,8 @@ class TrainConfig:
         model: where to start: a built-in model, a folder or a hub id, with or without a SPLADE
             head; any masked language model will do.
         output: the folder of the trained model; checkpoints and the log are in it too.
+        max_length: tokens after which a text is cut in training; a model that knows its own length
+            keeps it for use.
         recipe: see :data:`~hybrid.training.recipes.RECIPES`.
         query_model: the query encoder of the recipe ``efficient``.
         steps: optimiser steps; 0 takes ``epochs`` instead.
@@ -33,6 +35,7 @@ class TrainConfig:
         layers: last layers of the backbone that are trained with the head; 0 is the head alone,
             None the whole model. With 0 or 1 the layers below are run once over every text, not at
             every step, where the model is a BERT with a SpladeHead, such as builtin:splade.
+        states: a folder that keeps what the layers below give, for further runs; None: the output.
         bf16: mixed precision.
         checkpoint_steps: between checkpoints, and between evaluations on held-out examples.
         held_out: examples kept for the dev nDCG@10.
@@ -56,6 +59,7 @@ class TrainConfig:
     pooling: Literal["max", "sum"] = "max"
     max_length: int = 256
     layers: int | None = None
+    states: Path | None = None
     bf16: bool = False
     checkpoint_steps: int = 200
     held_out: int = 0
@@ -98,4 +102,8 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON values."""
-        return asdict(self) | {"output": str(self.output)}
+        paths = {
+            "output": str(self.output),
+            "states": None if not self.states else str(self.states),
+        }
+        return asdict(self) | paths

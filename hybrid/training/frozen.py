@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from torch import nn
 
 from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import UsageError
 from hybrid.training.examples import Example
-from hybrid.training.prepare import Texts, prepare
+from hybrid.training.prepare import prepare
 from hybrid.training.states import CandidateHead, StateStore, StoredStates
 
 CANDIDATES_PER_TOKEN = 2
-LAYERS = "layers.json"
+LAYERS, WHOLE = "layers.json", "whole"
+STORED = ("offsets", "ids", "before", "after", "candidates")
 MOST_TERMS = np.iinfo(np.int16).max
 
 
@@ -98,22 +100,28 @@ class Student:
     def finished(self) -> Any:
         """Return the whole model with what was trained."""
         self._head.load_state_dict(self.model[1].state_dict())
-        self._whole.eval()
-        return self._whole
+        return self._whole.eval()
 
     def _store(self, texts: Sequence[str], folder: Path, length: int, layers: int) -> StateStore:
-        size = self._head.vocabulary_size
-        found: Texts = prepare(
-            texts,
-            self._bert,
-            self._whole.tokenizer,
-            folder,
-            tokens=length,
-            candidates=min(size, CANDIDATES_PER_TOKEN * length),
-        )
+        """Return the stored states of ``texts``, from an earlier run where it left the same."""
+        candidates = min(self._head.vocabulary_size, CANDIDATES_PER_TOKEN * length)
+        digest = xxhash.xxh3_128()
+        for parameter in self._bert.state_dict().values():
+            digest.update(parameter.cpu().numpy().tobytes())
+        digest.update(json.dumps([list(texts), length, candidates]).encode())
+        kept = folder / digest.hexdigest()
+        if not (kept / WHOLE).is_file():
+            tokenizer = self._whole.tokenizer
+            found = prepare(
+                texts, self._bert, tokenizer, kept, tokens=length, candidates=candidates
+            )
+            np.save(kept / "ids.npy", found.ids)
+            np.save(kept / "offsets.npy", found.offsets)
+            (kept / WHOLE).write_text("", encoding="utf-8")
+        read = {name: np.load(kept / f"{name}.npy", mmap_mode="r") for name in STORED}
+        states = read["before"] if layers else read["after"]
         rows = {text: row for row, text in enumerate(texts)}
-        states = found.before if layers else found.after
-        return StateStore(rows, found.offsets, found.ids, states, found.candidates)
+        return StateStore(rows, read["offsets"], read["ids"], states, read["candidates"])
 
 
 def can_store(model: Any, layers: int) -> bool:

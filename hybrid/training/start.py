@@ -82,7 +82,9 @@ def _encoder(spec: str, config: TrainConfig) -> Any:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise ModelError(f"model {spec!r} cannot be loaded for training: {error}") from error
     positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
+    own = model.max_seq_length if (folder.path / "modules.json").is_file() else None
     model.max_seq_length = min(config.max_length, positions or config.max_length)
+    model.length_in_use = own or model.max_seq_length
     return model
 
 

@@ -17,6 +17,7 @@ from hybrid.training.report import Logged, Measured, TrainReport, save_report
 
 MODEL, WORK, CONFIG = "model", "work", "config.json"
 STATE = "trainer_state.json"
+PLACES = ("output", "states")
 RISE = 1 / 3
 """The share of the steps in which the regularisers rise to their full weight."""
 
@@ -84,6 +85,7 @@ def train(
     if stop_after is not None and done <= stop_after < steps:
         return report
     model = student.finished()
+    model.max_seq_length = getattr(model, "length_in_use", model.max_seq_length)
     write_folder(final, lambda target: model.save(str(target), create_model_card=False))
     save_report(config, report, origin or {})
     return report
@@ -121,7 +123,7 @@ def _student(config: TrainConfig, examples: Sequence[Example]) -> Any:
     if config.layers is None:
         return _Whole(model)
     if can_store(model, config.layers):
-        folder = config.output / WORK / "states"
+        folder = config.states or config.output / WORK / "states"
         return Student(model, config.layers, examples, folder, config.max_length)
     freeze(model, config.layers)
     return _Whole(model)
@@ -130,7 +132,7 @@ def _student(config: TrainConfig, examples: Sequence[Example]) -> Any:
 def _check_same(config: TrainConfig, checkpoint: Path | None) -> None:
     """Refuse to go on from a run of another configuration; write down this one."""
     path = config.output / WORK / CONFIG
-    ours = {name: value for name, value in config.to_dict().items() if name != "output"}
+    ours = {name: value for name, value in config.to_dict().items() if name not in PLACES}
     if checkpoint is not None and path.is_file():
         theirs = json.loads(path.read_text(encoding="utf-8"))
         other = [name for name in ours if ours[name] != theirs.get(name)]
@@ -194,6 +196,7 @@ def _trainer(
         disable_tqdm=True,
         use_cpu=config.device == "cpu",
     )
+    model.model_card_data.generate_widget_examples = False
     trainer = SparseEncoderTrainer(
         model=model,
         args=arguments,
@@ -202,7 +205,6 @@ def _trainer(
         callbacks=[SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", RISE), log],
     )
     trainer.remove_callback(PrinterCallback)
-    model.model_card_data.generate_widget_examples = False
     return trainer
 
 
