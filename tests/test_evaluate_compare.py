@@ -8,11 +8,10 @@ from hybrid.evaluate import evaluate, judge
 from hybrid.evaluate.compare import (
     compare,
     compare_runs,
-    judged_documents,
     unmet_expectations,
-    without_own_documents,
 )
 from hybrid.evaluate.headroom import headroom
+from hybrid.evaluate.judging import judged_documents, without_own_documents
 from hybrid.evaluate.significance import compare_paired
 from hybrid.evaluate.slices import lexical_overlap, query_lengths, slice_queries
 from hybrid.fusion import Fusion, fuse, rank

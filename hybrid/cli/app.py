@@ -25,6 +25,10 @@ err = Console(stderr=True, highlight=False, emoji=False)
 INTERRUPTED = 130
 
 
+class StoppedError(Exception):
+    """Ctrl-C in a command that can say what it kept."""
+
+
 def example(text: str) -> str:
     """Return the last paragraph of a command's help: one example that runs.
 
@@ -53,6 +57,9 @@ def main() -> None:
     except HybridError as error:
         err.print(f"[red]error:[/red] {_escaped(str(error))}", soft_wrap=True)
         raise SystemExit(1) from None
+    except StoppedError as stopped:
+        err.print(str(stopped), markup=False, soft_wrap=True)
+        raise SystemExit(INTERRUPTED) from None
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             err.print("interrupted; what was finished is kept, run the same command again to go on")

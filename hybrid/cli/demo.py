@@ -9,7 +9,7 @@ import typer
 
 from hybrid.cli.app import app, err, example, out
 from hybrid.cli.progress import progress_bars
-from hybrid.cli.tables import systems_table
+from hybrid.cli.tables import print_tables
 
 
 @app.command(epilog=example("hybrid demo --output stdlib.idx"))
@@ -20,9 +20,10 @@ def demo(
 ) -> None:
     """Build, tune, evaluate and search the docstrings of Python's standard library."""
     from hybrid.demo import run_demo
+    from hybrid.report.evaluation import systems_table
 
     with progress_bars(err) as start:
         result = run_demo(output, progress=start)
-    out.print(systems_table(result.report))
+    print_tables([systems_table(result.report)])
     for line in result.lines():
         out.print(line, markup=False)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.sources import QrelsFile, Queries, SkipBad, judged_source
-from hybrid.cli.tables import systems_table
+from hybrid.cli.app import app, err, example, print_json
+from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
+from hybrid.cli.sources import (
+    Encoding,
+    QrelsFile,
+    Queries,
+    QueryIdColumn,
+    QueryTextColumn,
+    SkipBad,
+    judged_source,
+)
+from hybrid.cli.tables import Form, print_tables
 
 MEASURES = "nDCG@10,RR@10,R@100"
 
 
-@app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test"))
+@app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test --against dense"))
 def evaluate(
     index: Annotated[Path, typer.Argument(help="index folder")],
     source: Annotated[str, typer.Argument(help="where queries and judgments come from")],
@@ -31,39 +40,105 @@ def evaluate(
     per_query: Annotated[
         Path | None, typer.Option(help="write a per-query table as tab-separated values")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="compare every system with this one, query by query: intervals, corrected p, "
+            "effect, wins, ties and losses"
+        ),
+    ] = None,
+    slices: Annotated[
+        bool,
+        typer.Option("--slices", help="the first measure by query length and lexical overlap"),
+    ] = False,
+    headroom: Annotated[
+        bool, typer.Option("--headroom", help="what hindsight could make of the same candidates")
+    ] = False,
+    latency: Annotated[
+        int, typer.Option(help="time each stage of the last system over so many queries")
+    ] = 0,
+    drop_own: DropOwn = False,
+    judged_only: JudgedOnly = False,
+    gains: Gains = "",
     queries: Queries = None,
+    query_id_column: QueryIdColumn = None,
+    query_text_column: QueryTextColumn = None,
     qrels: QrelsFile = None,
+    encoding: Encoding = "utf-8",
     skip_bad: SkipBad = False,
+    seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
     expect: Annotated[
         list[str] | None,
-        typer.Option(help="SYSTEM:MEASURE=VALUE that must be met, such as dense:nDCG@10=0.6451"),
+        typer.Option(
+            help="MEASURE=VALUE that the last system must meet, such as nDCG@10=0.6451, or "
+            "SYSTEM:MEASURE=VALUE"
+        ),
     ] = None,
     tolerance: Annotated[float, typer.Option(help="how far an expectation may be off")] = 0.0005,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="tables for papers and other programs")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Evaluate each branch, reciprocal rank fusion and the tuned fusion on judged queries."""
-    from hybrid.experiment import evaluate_systems
+    """Evaluate each branch, reciprocal rank fusion and the tuned fusion on judged queries.
+
+    The systems are each branch, rrf, tuned, and what --fusion names, in this order.
+    """
+    from hybrid.evaluate import Judging
+    from hybrid.experiment import evaluate_systems, query_slices, stage_latencies
+    from hybrid.report import evaluation as tables
+    from hybrid.report.tables import comparison_table
     from hybrid.retrieve import open_index
 
+    opened_source = judged_source(
+        source,
+        split=split,
+        queries=queries,
+        qrels=qrels,
+        skip_bad=skip_bad,
+        encoding=encoding,
+        query_id_column=query_id_column,
+        query_text_column=query_text_column,
+    )
     with open_index(index) as opened, err.status("searching and measuring"):
         result = evaluate_systems(
             opened,
-            judged_source(source, split=split, queries=queries, qrels=qrels, skip_bad=skip_bad),
+            opened_source,
             split=split,
             measures=measures,
             fusions=fusion or [],
             domain=domain,
             depth=depth,
+            judging=Judging(drop_own, judged_only, gains),
         )
+        printed = [tables.systems_table(result)]
+        data: dict[str, Any] = result.to_dict()
+        unmet = result.unmet(expect or [], tolerance=tolerance)
+        if against is not None:
+            found = result.comparisons(against, seed=seed)
+            printed += [comparison_table(each) for each in found]
+            data["comparisons"] = [each.to_dict() for each in found]
+        if slices:
+            parts = query_slices(opened, result)
+            printed.append(tables.slices_table(parts, result.measures[0]))
+            data["slices"] = [each.to_dict() for each in parts]
+        if headroom:
+            left = result.headroom()
+            printed.append(tables.headroom_table(left, result.measures[0]))
+            data["headroom"] = left
+        if latency:
+            last, texts = result.systems[-1], result.judged.texts
+            stages = stage_latencies(opened, texts, last.fusion, count=latency)
+            printed.append(tables.latency_table(stages, min(latency, len(texts))))
+            data["latency"] = [stage.to_dict() for stage in stages]
     if run is not None:
         result.systems[-1].run.write_trec(run)
     if per_query is not None:
         result.write_per_query(per_query)
     if as_json:
-        print_json(result.to_dict())
+        print_json(data)
     else:
-        out.print(systems_table(result))
-    unmet = result.unmet(expect or [], tolerance=tolerance)
+        print_tables(printed, form)
     for line in unmet:
         err.print(f"expectation not met: {line}", markup=False)
     if unmet:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hybrid.cli.app import app, example, out, print_json
+from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
+from hybrid.cli.tables import Form, print_tables
 from hybrid.errors import UsageError
 
 if TYPE_CHECKING:
     from hybrid.run import Run
-
-
-class Form(str, Enum):
-    """How a table is written."""
-
-    markdown = "markdown"
-    latex = "latex"
-    csv = "csv"
-    json = "json"
-    html = "html"
 
 
 @app.command(epilog=example('hybrid fuse bm25.trec dense.trec -o fused.trec --fusion "rrf(k=60)"'))
@@ -46,20 +37,29 @@ def compare(
     measures: Annotated[str, typer.Option(help="ir_measures names, with commas")] = "nDCG@10",
     baseline: Annotated[str | None, typer.Option(help="the stem of another baseline")] = None,
     seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
+    drop_own: DropOwn = False,
+    judged_only: JudgedOnly = False,
+    gains: Gains = "",
     form: Annotated[Form, typer.Option("--format", help="how to print the table")] = Form.markdown,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Compare runs query by query: intervals, corrected p values, wins, ties and losses."""
-    from hybrid.evaluate import compare_runs
+    from hybrid.evaluate import Judging, compare_runs
     from hybrid.qrels import read_qrels
-    from hybrid.report.tables import comparison_table, render
+    from hybrid.report.tables import comparison_table
 
-    found = compare_runs(_read(runs), read_qrels(qrels), measures, baseline=baseline, seed=seed)
+    found = compare_runs(
+        _read(runs),
+        read_qrels(qrels),
+        measures,
+        baseline=baseline,
+        seed=seed,
+        judging=Judging(drop_own, judged_only, gains),
+    )
     if as_json:
         print_json([comparison.to_dict() for comparison in found])
         return
-    for comparison in found:
-        out.print(render(comparison_table(comparison), form.value), markup=False)
+    print_tables([comparison_table(comparison) for comparison in found], form)
 
 
 def _read(paths: list[Path]) -> dict[str, Run]:

@@ -23,6 +23,8 @@ SkipBad: TypeAlias = Annotated[
 Queries: TypeAlias = Annotated[
     Path | None, typer.Option(help="queries of a single-file source (JSONL, TSV, CSV, Parquet)")
 ]
+QueryIdColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the query id")]
+QueryTextColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the query text")]
 QrelsFile: TypeAlias = Annotated[
     Path | None, typer.Option("--qrels", help="judgments of a single-file source (TREC or BEIR)")
 ]
@@ -54,8 +56,24 @@ def passage_windows(size: int | None, overlap: int | None) -> Passages | None:
 
 
 def judged_source(
-    spec: str, *, split: str, queries: Path | None, qrels: Path | None, skip_bad: bool
+    spec: str,
+    *,
+    split: str,
+    queries: Path | None,
+    qrels: Path | None,
+    skip_bad: bool,
+    encoding: str = "utf-8",
+    query_id_column: str | None = None,
+    query_text_column: str | None = None,
 ) -> Source:
     """Return the source of queries and judgments; a single file's judgments are its ``split``."""
-    options = SourceOptions(queries=queries, qrels=qrels, split=split, skip_bad=skip_bad)
+    options = SourceOptions(
+        queries=queries,
+        query_id_column=query_id_column,
+        query_text_column=query_text_column,
+        qrels=qrels,
+        split=split,
+        skip_bad=skip_bad,
+        encoding=encoding,
+    )
     return open_source(spec, options=options)

@@ -1,25 +1,48 @@
-"""Tables for the terminal."""
+"""Tables for the terminal, or in one of the forms that other programs read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from hybrid.cli.app import out
 
 if TYPE_CHECKING:
-    from hybrid.experiment import SystemsReport
+    from hybrid.report.tables import Table
 
 
-def systems_table(report: SystemsReport) -> Table:
-    """Return one row a system, one column a measure."""
-    title = f"{report.source}, {report.split}: {report.query_count} queries, depth {report.depth}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("system", no_wrap=True)
-    for measure in report.measures:
-        table.add_column(measure, justify="right", no_wrap=True)
-    table.add_column("fusion")
-    for system in report.systems:
-        values = [f"{system.evaluation[measure]:.4f}" for measure in report.measures]
-        fusion = str(system.fusion)
-        table.add_row(system.name, *values, "" if fusion == system.name else fusion)
-    return table
+class Form(str, Enum):
+    """How a table is written."""
+
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+    html = "html"
+
+
+def print_tables(tables: Sequence[Table], form: Form | None = None) -> None:
+    """Write tables to stdout: drawn for a person, or in ``form``."""
+    from hybrid.report.tables import render
+
+    for table in tables:
+        if form is None:
+            out.print(_drawn(table))
+        else:
+            out.print(render(table, form.value), markup=False)
+
+
+def _drawn(table: Table) -> object:
+    from rich.markup import escape
+    from rich.table import Table as Drawn
+
+    drawn = Drawn(title=escape(table.title), title_justify="left")
+    for name, number in zip(table.columns, table.numeric(), strict=True):
+        if number:
+            drawn.add_column(escape(name), justify="right", no_wrap=True)
+        else:
+            drawn.add_column(escape(name), no_wrap=name == table.columns[0])
+    for row in table.text():
+        drawn.add_row(*map(escape, row))
+    return drawn

@@ -3,6 +3,7 @@
 from hybrid.evaluate.compare import Comparison, compare, compare_runs, unmet_expectations
 from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judged import ArrayScorer, Judged, judge, measure_scores
+from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.lists import ListScorer
 from hybrid.evaluate.names import parse_measure, parse_measures
 from hybrid.evaluate.significance import Difference, compare_paired
@@ -13,6 +14,7 @@ __all__ = [
     "Difference",
     "Evaluation",
     "Judged",
+    "Judging",
     "ListScorer",
     "compare",
     "compare_paired",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.evaluation import Evaluation, evaluate
+from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.names import parse_measure
 from hybrid.evaluate.significance import Difference, bootstrap_intervals, compare_paired
 from hybrid.run import Run
@@ -107,9 +108,14 @@ def compare_runs(
     *,
     baseline: str | None = None,
     seed: int = 0,
+    judging: Judging | None = None,
 ) -> list[Comparison]:
-    """Return one comparison a measure over ``{system: run}``."""
-    found = {name: evaluate(run, qrels, measures) for name, run in runs.items()}
+    """Return one comparison a measure over ``{system: run}``; ``judging`` says what counts."""
+    judging = judging or Judging()
+    judged = judging.qrels(qrels)
+    found = {
+        name: evaluate(judging.run(run, qrels), judged, measures) for name, run in runs.items()
+    }
     first = next(iter(found.values()), None)
     return [
         compare(found, measure, baseline=baseline, seed=seed)
@@ -124,30 +130,6 @@ def _against(
     # against one, corrected together.
     turned = compare_paired(-base, [-row for row in rows], seed=seed)
     return dict(zip(names, turned, strict=True))
-
-
-def without_own_documents(run: Run) -> Run:
-    """Return the run without documents whose id is the query's: ArguAna and Quora need it.
-
-    >>> without_own_documents(Run.from_dict({"q": {"q": 2.0, "x": 1.0}})).doc_ids("q")
-    ('x',)
-    """
-    return _kept(run, lambda query_id, doc_id: doc_id != query_id)
-
-
-def judged_documents(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> Run:
-    """Return the run with judged documents alone: condensed lists. Sakai, SIGIR 2007."""
-    return _kept(run, lambda query_id, doc_id: doc_id in qrels.get(query_id, {}))
-
-
-def _kept(run: Run, keep: Any) -> Run:
-    doc_ids, scores = [], []
-    for query_id in run:
-        ids = run.doc_ids(query_id)
-        kept = [i for i, doc_id in enumerate(ids) if keep(query_id, doc_id)]
-        doc_ids.append([ids[i] for i in kept])
-        scores.append(run.scores(query_id)[kept])
-    return Run(run.query_ids, doc_ids, scores)
 
 
 def unmet_expectations(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.errors import UsageError
+from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate.names import parse_measures
 from hybrid.run import Run
 from hybrid.textfile import write_new
@@ -87,13 +88,12 @@ def evaluate(
 
     Raises:
         UsageError: a name is no measure, there is no judgment, or run and judgments share no query.
+        MissingPackageError: the package that computes a measure is not installed.
 
     >>> run = Run.from_dict({"q1": {"a": 2.0, "b": 1.0}})
     >>> evaluate(run, {"q1": {"b": 1}, "q2": {"a": 1}}, "RR@10")["RR@10"]
     0.25
     """
-    import ir_measures
-
     parsed = parse_measures(measures)
     names = tuple(str(measure) for measure in parsed)
     if len(set(names)) != len(names):
@@ -109,11 +109,8 @@ def evaluate(
         )
     values = np.zeros((len(parsed), len(judged)))
     rows, columns = {m: i for i, m in enumerate(parsed)}, {q: i for i, q in enumerate(judged)}
-    documents = {q: scores for q, scores in run.to_dict().items() if q in qrels and scores}
-    whole = {q: dict(qrels[q]) for q in judged}
-    for metric in ir_measures.iter_calc(list(parsed), whole, documents):
-        if metric.query_id in columns:
-            values[rows[metric.measure], columns[metric.query_id]] = metric.value
+    for measure, query, value in _computed(parsed, qrels, run, columns):
+        values[rows[measure], query] = value
     aggregates = {}
     for name, measure, row in zip(names, parsed, values, strict=True):
         aggregator = measure.aggregator()
@@ -127,4 +124,49 @@ def evaluate(
         unjudged=tuple(query for query in run if query not in qrels),
         absent=tuple(query for query in judged if query not in run),
         aggregates=aggregates,
+    )
+
+
+def _computed(
+    measures: tuple[Any, ...],
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Run,
+    columns: Mapping[str, int],
+) -> Iterator[tuple[Any, int, float]]:
+    """Yield (measure, column of the query, value), by whichever provider has the measure.
+
+    Raises:
+        MissingPackageError: the provider of a measure is not installed.
+        UsageError: the provider refuses, for instance for want of a parameter.
+    """
+    import ir_measures
+
+    # Some providers take numbers alone for queries; the column is one.
+    documents = {q: scores for q, scores in run.to_dict().items() if q in qrels and scores}
+    whole = {str(columns[q]): dict(qrels[q]) for q in columns}
+    found = {str(columns[q]): scores for q, scores in documents.items()}
+    for measure in measures:
+        try:
+            results = list(ir_measures.iter_calc([measure], whole, found))
+        except Exception as error:
+            raise _refusal(measure, error) from error
+        for result in results:
+            if result.query_id in whole:
+                yield result.measure, int(result.query_id), float(result.value)
+
+
+def _refusal(measure: Any, error: Exception) -> UsageError | MissingPackageError:
+    said = " ".join(str(error).split())
+    packages = re.findall(r"pip install ([^)]+)\)", said)
+    if packages:
+        wanted = " or ".join(f"pip install '{package}'" for package in packages)
+        return MissingPackageError(f"measure {measure} is computed by another package: {wanted}")
+    lacking = re.match(r"invalid param (\w+)=<object", said)
+    if lacking:
+        name = lacking.group(1)
+        form = f"{measure.NAME}@10" if name == "cutoff" else f"{measure.NAME}({name}=3)"
+        return UsageError(f"measure {measure} needs {name}; give it, as in {form}")
+    return UsageError(
+        f"measure {measure} cannot be computed here ({type(error).__name__}: {said}); "
+        "give another measure"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hybrid.errors import UsageError
 
+_APART = re.compile(r"[,\s]+(?![^()]*\))")
 ARRAY_KINDS = {"nDCG": 0, "R": 1, "RR": 2, "AP": 3, "P": 4, "Success": 5}
 
 
@@ -51,10 +53,16 @@ def parse_measure(name: str) -> Any:
 def parse_measures(names: str | Sequence[str]) -> tuple[Any, ...]:
     """Return the measures of a sequence of names, or of one string with commas or spaces.
 
+    Commas and spaces inside parentheses belong to the name.
+
     Raises:
         UsageError: a name is no measure, or there is none.
+
+    >>> [str(measure) for measure in parse_measures("nDCG@10, RR P(rel=2, judged_only=True)@5")]
+    ['nDCG@10', 'RR', 'P(rel=2,judged_only=True)@5']
     """
-    listed = names.replace(",", " ").split() if isinstance(names, str) else list(names)
+    listed = _APART.split(names.strip(" ,")) if isinstance(names, str) else list(names)
+    listed = [name for name in listed if name]
     if not listed:
         raise UsageError("no measure given; give at least one, such as nDCG@10")
     return tuple(parse_measure(name) for name in listed)

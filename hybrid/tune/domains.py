@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from hybrid.evaluate import judge
 from hybrid.fusion import Fusion
 from hybrid.pool import Pool
 from hybrid.tune.bench import Bench
+from hybrid.tune.prior import Prior, learn_prior
 from hybrid.tune.result import TuneResult
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
@@ -21,6 +22,7 @@ from hybrid.tune.tuner import Plan, tune
 
 POOLED = "pooled"
 UNTUNED = "default"
+FEW = 50
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class DomainsResult:
 
     Attributes:
         results: domain to its own result.
-        pooled: the fusion for domains that are unknown: the best on the mean over domains.
+        pooled: the fusion for domains that are unknown: the best on the mean over domains, or the
+            default where that is not shown to help.
         rows: what was tuned on: each domain, then "pooled" and "default".
         columns: what was measured on: each domain.
         transfer: float64 (rows, columns). On the diagonal the held-out value of the domain's own
             procedure; in the row "pooled" the value of a fusion pooled without that domain.
+        searches: domain to its exact curves.
     """
 
     results: Mapping[str, TuneResult]
@@ -50,6 +54,18 @@ class DomainsResult:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     transfer: NDArray[np.float64]
+    searches: Mapping[str, Search]
+
+    def prior(self) -> Prior:
+        """Return what these domains say of every fusion, for another domain with few labels."""
+        return learn_prior(list(self.searches.values()))
+
+    def lines(self) -> list[str]:
+        """Return the verdict of each domain and the pooled fusion as lines of text."""
+        text = []
+        for name, result in self.results.items():
+            text += [f"{name}:", *(f"  {line}" for line in result.lines())]
+        return [*text, f"unknown domains: {self.pooled}"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data."""
@@ -70,8 +86,13 @@ def tune_domains(
     seed: int = 0,
     plan: Plan | None = None,
     space: Space | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> DomainsResult:
     """Return one tuned fusion a domain, the transfer between them, and the pooled one.
+
+    A domain of fewer than 50 judged queries takes the other domains as its prior, where there are
+    two or more. The pooled fusion is the default unless pooling beats it on the mean over domains,
+    each measured by a fusion that was pooled without it.
 
     Raises:
         UsageError: fewer than two domains, a name twice, or pools of other branches.
@@ -82,12 +103,23 @@ def tune_domains(
     branches = domains[0].pool.branches
     if any(domain.pool.branches != branches for domain in domains):
         raise UsageError("the domains have other branches; build each index with the same ones")
-    space = space or Space.of(domains[0].pool)
-    results = {
-        d.name: tune(d.pool, d.qrels, measure, seed=seed, plan=plan, space=space) for d in domains
-    }
+    space = space or Space.of(*(domain.pool for domain in domains))
     searches = {
         d.name: Search(Bench(judge(d.pool, d.qrels), measure), space, trials=0, seed=seed)
+        for d in domains
+    }
+    others = {name: [s for n, s in searches.items() if n != name] for name in names}
+    results = {
+        d.name: tune(
+            d.pool,
+            d.qrels,
+            measure,
+            seed=seed,
+            plan=plan,
+            space=space,
+            prior=_prior(searches[d.name], others[d.name]),
+            progress=progress,
+        )
         for d in domains
     }
     rows = []
@@ -95,16 +127,22 @@ def tune_domains(
         own = [search.bench.values(results[name].tuned).mean() for search in searches.values()]
         own[names.index(name)] = results[name].held_out
         rows.append(own)
-    others = {name: [s for n, s in searches.items() if n != name] for name in names}
     rows.append([searches[n].bench.values(pooled_fusion(others[n])).mean() for n in names])
     rows.append([search.bench.values(DEFAULT).mean() for search in searches.values()])
+    proven = np.mean(rows[-2]) > np.mean(rows[-1])
     return DomainsResult(
         results=results,
-        pooled=pooled_fusion(list(searches.values())),
+        pooled=pooled_fusion(list(searches.values())) if proven else DEFAULT,
         rows=(*names, POOLED, UNTUNED),
         columns=names,
         transfer=np.array(rows, dtype=np.float64),
+        searches=searches,
     )
+
+
+def _prior(search: Search, others: Sequence[Search]) -> Prior | None:
+    few = len(search.bench.judged) < FEW
+    return learn_prior(others) if few and len(others) > 1 and search.lines() else None
 
 
 def pooled_fusion(searches: Sequence[Search]) -> Fusion:

@@ -7,20 +7,25 @@ the variance between queries over the variance between domains. James and Stein;
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion
+from hybrid.textfile import write_new
 from hybrid.tune.line import GRID
 from hybrid.tune.search import Queries, Search
 from hybrid.tune.space import DEFAULT, Line
 
 FloatArray = NDArray[np.float64]
 STRENGTH = (5.0, 500.0)
+KIND = "hybrid prior 1"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,50 @@ class Prior:
     gains: FloatArray
     strength: float
     domains: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prior as JSON data."""
+        return {
+            "kind": KIND,
+            "strength": self.strength,
+            "domains": self.domains,
+            "lines": [asdict(line) for line in self.lines],
+            "gains": self.gains.tolist(),
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write the prior as JSON; refuses an existing file."""
+        write_new(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Prior:
+        """Return the prior that ``write`` wrote.
+
+        Raises:
+            UsageError: no such file, or one of another kind.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            if data["kind"] != KIND:
+                raise ValueError(f"its kind is {data['kind']!r}")
+            lines = tuple(
+                Line(
+                    each["method"],
+                    each["norm"],
+                    tuple((name, float(value)) for name, value in each["parameters"]),
+                    tuple(each["names"]),
+                    each["depth"],
+                )
+                for each in data["lines"]
+            )
+            gains = np.array(data["gains"], dtype=np.float64)
+            if gains.shape != (len(lines), GRID) or not np.isfinite(gains).all():
+                raise ValueError(f"its gains have shape {gains.shape}")
+            return cls(lines, gains, float(data["strength"]), int(data["domains"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{path} is no prior ({error}); give a file that `hybrid tune --save-prior` wrote"
+            ) from error
 
 
 def learn_prior(searches: Sequence[Search], *, strength: float | None = None) -> Prior:
@@ -73,7 +122,17 @@ def shrunk_choice(search: Search, queries: Queries, prior: Prior) -> Fusion:
     """Return the fusion of greatest expected gain, given ``queries`` and the prior.
 
     Among those that are equal the one nearest to alpha 0.5.
+
+    Raises:
+        UsageError: the prior was learned over lines that this search does not have.
     """
+    unknown = [line for line in prior.lines if line not in search.lines()]
+    if unknown:
+        raise UsageError(
+            f"the prior speaks of {', '.join(unknown[0].names)} with norm {unknown[0].norm!r} at "
+            f"depth {unknown[0].depth or 'all'}, which cannot be chosen here; learn it from "
+            "indexes with the same branches and depth"
+        )
     own = _gains(search, prior.lines)[queries].sum(axis=0)
     expected = (own + prior.strength * prior.gains) / (len(queries) + prior.strength)
     off_centre = np.abs(np.arange(GRID) - GRID // 2)

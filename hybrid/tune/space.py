@@ -50,12 +50,12 @@ class Space:
     depths: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, pool: Pool) -> Space:
-        """Return every choice that a pool allows: no tmm where a branch has no least score."""
-        bounded = bool(np.isfinite(pool.minimum).all())
+    def of(cls, *pools: Pool) -> Space:
+        """Return every choice that all pools allow: no tmm where a branch has no least score."""
+        bounded = all(np.isfinite(pool.minimum).all() for pool in pools)
         norms = tuple(norm for norm in cls.norms if bounded or norm != "tmm")
-        depths = tuple(depth for depth in DEPTHS if depth < pool.depth)
-        return cls(pool.branches, norms=norms, depths=depths)
+        depths = tuple(depth for depth in DEPTHS if all(depth < pool.depth for pool in pools))
+        return cls(pools[0].branches, norms=norms, depths=depths)
 
     def __post_init__(self) -> None:
         weighted = {name for name, signature in METHODS.items() if signature.weights}

@@ -1,4 +1,4 @@
-"""Experiments on an index: its branches and fusions measured on the judged queries of a source."""
+"""Systems: each branch, the untuned fusion and the tuned one, measured on the same queries."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.corpus import Source
-from hybrid.errors import CorpusError, UsageError
-from hybrid.evaluate import Evaluation, evaluate, unmet_expectations
+from hybrid.errors import UsageError
+from hybrid.evaluate import (
+    Comparison,
+    Evaluation,
+    Judging,
+    compare,
+    evaluate,
+    judge,
+    unmet_expectations,
+)
+from hybrid.evaluate.headroom import headroom
+from hybrid.experiment.judged import JudgedPool, judged_pool
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
-from hybrid.pool import Pool
-from hybrid.qrels import Qrels
 from hybrid.retrieve import DEFAULT_DOMAIN, DEPTH, Index
 from hybrid.run import Run
 from hybrid.textfile import write_new
-from hybrid.tune import TuneResult, tune
+from hybrid.tune.bench import Bench
 
 RRF = "rrf"
 TUNED = "tuned"
-
-
-@dataclass(frozen=True)
-class JudgedPool:
-    """The pool of the judged queries of one split, with their judgments."""
-
-    source: str
-    split: str
-    pool: Pool
-    qrels: Qrels
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,20 @@ class System:
 
 @dataclass(frozen=True)
 class SystemsReport:
-    """The systems of one index on one set of judged queries."""
+    """The systems of one index on one set of judged queries.
+
+    Attributes:
+        source, split: where the queries come from.
+        depth: how deep each branch searched.
+        systems: in the order in which they are printed.
+        judged: their pool, texts and judgments.
+    """
 
     source: str
     split: str
     depth: int
     systems: tuple[System, ...]
+    judged: JudgedPool
 
     @property
     def query_count(self) -> int:
@@ -75,16 +81,36 @@ class SystemsReport:
             f"{', '.join(system.name for system in self.systems)}"
         )
 
+    def comparisons(self, baseline: str, *, seed: int = 0) -> list[Comparison]:
+        """Return for each measure how far every system is ahead of ``baseline``.
+
+        Raises:
+            UsageError: there is no such system.
+        """
+        self.system(baseline)
+        found = {system.name: system.evaluation for system in self.systems}
+        return [compare(found, measure, baseline=baseline, seed=seed) for measure in self.measures]
+
+    def headroom(self) -> dict[str, float]:
+        """Return the first measure of the best branch, and what hindsight makes of the candidates.
+
+        Raises:
+            UsageError: the measure is not one that arrays can compute.
+        """
+        return headroom(Bench(judge(self.judged.pool, self.judged.qrels), self.measures[0]))
+
     def unmet(self, expectations: Sequence[str], *, tolerance: float = 0.0005) -> list[str]:
         """Return one line for each of ``expectations`` that is not met.
 
         Args:
-            expectations: ``system:measure=value``.
+            expectations: ``system:measure=value``; without a system the last one is meant, whose
+                run ``--run`` writes.
             tolerance: how far a measure may be off.
         """
         lines = []
         for text in expectations:
-            name, _, expected = text.partition(":")
+            given, _, expected = text.rpartition(":")
+            name = given or self.systems[-1].name
             found = self.system(name).evaluation.aggregates
             unmet = unmet_expectations(found, [expected], tolerance=tolerance)
             lines += [f"{name}: {line}" for line in unmet]
@@ -114,22 +140,6 @@ class SystemsReport:
         write_new(path, "".join(lines))
 
 
-def judged_pool(index: Index, source: Source, split: str, *, depth: int = DEPTH) -> JudgedPool:
-    """Return the pool over every branch for the judged queries of a split.
-
-    Raises:
-        CorpusError: the split has no judged query.
-    """
-    qrels = source.qrels(split)
-    queries = {q.query_id: q.text for q in source.queries(split) if q.query_id in qrels}
-    if not queries:
-        raise CorpusError(
-            f"{source.name} has no judged query in split {split!r}; its splits are "
-            f"{', '.join(source.splits()) or 'none'}"
-        )
-    return JudgedPool(source.name, split, index.pool(queries, depth=depth), qrels)
-
-
 def evaluate_systems(
     index: Index,
     source: Source,
@@ -139,6 +149,7 @@ def evaluate_systems(
     fusions: Sequence[str] = (),
     domain: str | None = None,
     depth: int = DEPTH,
+    judging: Judging | None = None,
 ) -> SystemsReport:
     """Return the measures of each branch, of RRF, of the tuned fusion, and of ``fusions``.
 
@@ -155,37 +166,18 @@ def evaluate_systems(
         parsed = parse_fusion(text)
         systems.pop(str(parsed), None)
         systems[str(parsed)] = parsed
-    judged = judged_pool(index, source, split, depth=depth)
+    judging = judging or Judging()
+    judged = judged_pool(index, source, split, depth=depth, judging=judging)
+
+    def measured(name: str, fusion: Fusion) -> System:
+        run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)
+        run = judging.run(run, judged.qrels)
+        return System(name, fusion, run, evaluate(run, judged.qrels, measures))
+
     return SystemsReport(
         source.name,
         split,
         judged.pool.depth,
-        tuple(_measured(name, fusion, judged, measures) for name, fusion in systems.items()),
+        tuple(measured(name, fusion) for name, fusion in systems.items()),
+        judged,
     )
-
-
-def tune_index(
-    index: Index,
-    source: Source,
-    *,
-    split: str = "train",
-    measure: str = "nDCG@10",
-    trials: int | None = None,
-    depth: int = DEPTH,
-    seed: int = 0,
-) -> TuneResult:
-    """Return the fusion that the judged queries of a split speak for, and how sure they are.
-
-    Raises:
-        CorpusError: the split has no judged query.
-        UsageError: an unknown measure, or too few queries.
-    """
-    judged = judged_pool(index, source, split, depth=depth)
-    return tune(judged.pool, judged.qrels, measure, seed=seed, trials=trials)
-
-
-def _measured(
-    name: str, fusion: Fusion, judged: JudgedPool, measures: str | Sequence[str]
-) -> System:
-    run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)
-    return System(name, fusion, run, evaluate(run, judged.qrels, measures))

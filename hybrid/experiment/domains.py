@@ -1,0 +1,60 @@
+"""Tuning over several domains, each a source of queries on an index: one fusion each, stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hybrid.corpus import Source
+from hybrid.errors import UsageError
+from hybrid.evaluate import Judging
+from hybrid.experiment.judged import judged_pool
+from hybrid.retrieve import DEPTH, POOLED_DOMAIN, Index
+from hybrid.tune import Domain, DomainsResult, Plan, tune_domains
+
+
+@dataclass(frozen=True)
+class DomainTask:
+    """A name, the queries and judgments of a domain, and the index that they are searched in."""
+
+    name: str
+    source: Source
+    index: Index
+
+
+def tune_indexes(
+    tasks: Sequence[DomainTask],
+    *,
+    split: str = "train",
+    measure: str = "nDCG@10",
+    plan: Plan | None = None,
+    depth: int = DEPTH,
+    seed: int = 0,
+    judging: Judging | None = None,
+    store: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> DomainsResult:
+    """Return one fusion a domain, the transfer between domains, and the pooled fusion.
+
+    Where ``store`` is true each fusion is stored in the index of its domain under its name, and the
+    pooled one in every index, for domains that are unknown.
+
+    Raises:
+        CorpusError: a split has no judged query.
+        UsageError: fewer than two domains, a name twice or reserved, or indexes of other branches.
+    """
+    if POOLED_DOMAIN in {task.name for task in tasks}:
+        raise UsageError(f"{POOLED_DOMAIN!r} names the pooled fusion; give the domain another name")
+    found = []
+    for task in tasks:
+        judged = judged_pool(task.index, task.source, split, depth=depth, judging=judging)
+        found.append(Domain(task.name, judged.pool, judged.qrels))
+    result = tune_domains(found, measure, seed=seed, plan=plan, progress=progress)
+    if store:
+        for task in tasks:
+            own = result.results[task.name]
+            task.index.store_domain(task.name, own.fusion, report=own.to_dict())
+        shared = {"domains": list(result.columns), "transfer": result.to_dict()["transfer"]}
+        for index in {id(task.index): task.index for task in tasks}.values():
+            index.store_domain(POOLED_DOMAIN, result.pooled, report=shared)
+    return result

@@ -1,0 +1,76 @@
+"""The pool of a split's judged queries, or of queries that a program made from the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hybrid.corpus import Source
+from hybrid.errors import CorpusError
+from hybrid.evaluate import Judging
+from hybrid.pool import Pool
+from hybrid.qrels import Qrels
+from hybrid.retrieve import DEPTH, Index
+from hybrid.tune.pseudo import Kind, known_item_queries
+
+
+@dataclass(frozen=True)
+class JudgedPool:
+    """The pool of the judged queries of one split, with their texts and judgments.
+
+    ``weak`` says that a program made the queries.
+    """
+
+    source: str
+    split: str
+    pool: Pool
+    qrels: Qrels
+    texts: Mapping[str, str]
+    weak: bool = False
+
+
+def judged_pool(
+    index: Index,
+    source: Source,
+    split: str,
+    *,
+    depth: int = DEPTH,
+    judging: Judging | None = None,
+) -> JudgedPool:
+    """Return the pool over every branch for the judged queries of a split.
+
+    Raises:
+        CorpusError: the split has no judged query.
+    """
+    judging = judging or Judging()
+    qrels = judging.qrels(source.qrels(split))
+    queries = {q.query_id: q.text for q in source.queries(split) if q.query_id in qrels}
+    if not queries:
+        raise CorpusError(
+            f"{source.name} has no judged query in split {split!r}; its splits are "
+            f"{', '.join(source.splits()) or 'none'}"
+        )
+    pool = judging.pool(index.pool(queries, depth=depth))
+    return JudgedPool(source.name, split, pool, qrels, queries)
+
+
+def pseudo_pool(
+    index: Index,
+    *,
+    count: int = 200,
+    kind: Kind = "sentence",
+    drop: float = 0.5,
+    depth: int = DEPTH,
+    seed: int = 0,
+) -> JudgedPool:
+    """Return the pool of known-item queries made from the documents of the index itself.
+
+    Raises:
+        UsageError: no document has enough words.
+    """
+    documents = (index.document(doc_id) for doc_id in index.contents.doc_ids)
+    made = known_item_queries(documents, count, kind=kind, drop=drop, seed=seed)
+    pool = index.pool(made.queries, depth=depth)
+    name = index.contents.source
+    qrels = {query_id: dict(judged) for query_id, judged in made.qrels.items()}
+    return JudgedPool(name, f"known-item {kind}", pool, qrels, made.queries, weak=True)

@@ -1,0 +1,52 @@
+"""The tables of an evaluation: systems, slices of the queries, headroom, latency, transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hybrid.experiment import QuerySlice, Stage, SystemsReport
+from hybrid.report.tables import Cell, Table
+from hybrid.tune import DomainsResult
+
+
+def systems_table(report: SystemsReport) -> Table:
+    """Return one row a system, one column a measure, and the fusion where the name is not it."""
+    rows: list[tuple[Cell, ...]] = []
+    for system in report.systems:
+        values = [system.evaluation[measure] for measure in report.measures]
+        fusion = str(system.fusion)
+        rows.append((system.name, *values, None if fusion == system.name else fusion))
+    title = f"{report.source}, {report.split}: {report.query_count} queries, depth {report.depth}"
+    return Table(title, ("system", *report.measures, "fusion"), tuple(rows))
+
+
+def slices_table(slices: Sequence[QuerySlice], measure: str) -> Table:
+    """Return one row a slice of the queries, one column a system."""
+    systems = list(slices[0].means) if slices else []
+    rows: list[tuple[Cell, ...]] = [
+        (each.by, each.label, len(each.query_ids), *(each.means[name] for name in systems))
+        for each in slices
+    ]
+    title = f"{measure} by words of the query, and by words shared with what is relevant"
+    return Table(title, ("by", "from", "queries", *systems), tuple(rows))
+
+
+def headroom_table(found: Mapping[str, float], measure: str) -> Table:
+    """Return what is left: the best branch, then what hindsight could make of the candidates."""
+    return Table(f"{measure} with hindsight", ("choice", measure), tuple(found.items()))
+
+
+def latency_table(stages: Sequence[Stage], queries: int) -> Table:
+    """Return milliseconds of each stage, one query at a time."""
+    rows = tuple((each.name, each.mean_ms, each.p50_ms, each.p95_ms) for each in stages)
+    title = f"latency over {queries} queries, one at a time, milliseconds"
+    return Table(title, ("stage", "mean", "p50", "p95"), rows, places=2)
+
+
+def transfer_table(result: DomainsResult, measure: str) -> Table:
+    """Return what a fusion tuned on a row's domain reaches on a column's."""
+    rows: list[tuple[Cell, ...]] = [
+        (row, *map(float, values)) for row, values in zip(result.rows, result.transfer, strict=True)
+    ]
+    title = f"{measure}: tuned on the row, measured on the column; the diagonal is held out"
+    return Table(title, ("tuned on", *result.columns), tuple(rows))

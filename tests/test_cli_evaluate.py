@@ -1,0 +1,149 @@
+"""``hybrid evaluate`` and ``hybrid compare`` beyond the plain table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from hybrid.run import Run
+from tests.conftest import QUERIES
+from tests.test_cli import Command, hybrid_command
+
+__all__ = ["hybrid_command"]
+
+
+def test_everything_that_can_be_asked_is_in_the_object(
+    hybrid_command: Command, tiny_index: Path, beir_folder: Path
+) -> None:
+    asked = ("--against", "bm25", "--slices", "--headroom", "--latency", "3", "--json")
+    status, out, err = hybrid_command(
+        "evaluate", tiny_index, beir_folder, "--measures", "nDCG@10,RR", *asked
+    )
+    assert status == 0, err
+    found = json.loads(out)
+    first, second = found["comparisons"]
+    assert (first["measure"], second["measure"], first["baseline"]) == ("nDCG@10", "RR", "bm25")
+    dense = first["difference"]["dense"]
+    assert {"low", "high", "p_holm", "effect", "wins", "ties", "losses"} <= set(dense)
+    assert dense["wins"] + dense["ties"] + dense["losses"] == len(QUERIES)
+    assert {each["by"] for each in found["slices"]} == {"words", "overlap"}
+    words = [each for each in found["slices"] if each["by"] == "words"]
+    assert sum(each["queries"] for each in words) == len(QUERIES)
+    mean = sum(each["queries"] * each["means"]["rrf"] for each in words) / len(QUERIES)
+    assert mean == pytest.approx(found["systems"]["rrf"]["nDCG@10"])
+    assert found["headroom"]["pool oracle"] >= found["headroom"]["best branch"]
+    stages = {stage["name"]: stage for stage in found["latency"]}
+    parts = [
+        f"{what} {name}" for name in ("bm25", "sparse", "dense") for what in ("encode", "search")
+    ]
+    assert list(stages) == [*parts, "pool", "fuse", "total"]
+    total = sum(stage["mean_ms"] for name, stage in stages.items() if name != "total")
+    assert stages["total"]["mean_ms"] == pytest.approx(total)
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "csv", "json", "html"])
+def test_tables_in_every_form(
+    hybrid_command: Command, tiny_index: Path, beir_folder: Path, form: str
+) -> None:
+    arguments = ("--measures", "nDCG@10", "--format", form)
+    status, out, err = hybrid_command("evaluate", tiny_index, beir_folder, *arguments)
+    assert status == 0, err
+    again = hybrid_command("evaluate", tiny_index, beir_folder, *arguments)[1]
+    assert out == again
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [row["system"] for row in rows] == ["bm25", "sparse", "dense", "rrf"]
+        assert 0 <= float(rows[0]["nDCG@10"]) <= 1
+    elif form == "json":
+        assert json.loads(out)["rows"][0]["system"] == "bm25"
+    else:
+        assert {"markdown": "| system |", "latex": r"\toprule", "html": "<table>"}[form] in out
+
+
+def test_expectations_of_the_last_system_and_of_a_named_one(
+    hybrid_command: Command, tiny_index: Path, beir_folder: Path
+) -> None:
+    fixed = ("evaluate", tiny_index, beir_folder, "--fusion", "bm25", "--json")
+    _, out, _ = hybrid_command(*fixed)
+    value = json.loads(out)["systems"]["bm25"]["nDCG@10"]
+    assert list(json.loads(out)["systems"])[-1] == "bm25"
+    assert hybrid_command(*fixed, "--expect", f"nDCG@10={value}")[0] == 0
+    assert hybrid_command(*fixed, "--expect", f"bm25:nDCG@10={value:.4f}")[0] == 0
+    status, out, err = hybrid_command(*fixed, "--expect", "nDCG@10=0.1")
+    assert status == 1
+    assert json.loads(out)["systems"]
+    assert "expectation not met: bm25: nDCG@10 is" in err
+    assert hybrid_command(*fixed, "--expect", "nDCG@10=0.1", "--tolerance", "1")[0] == 0
+    status, out, err = hybrid_command(*fixed, "--expect", "rff:nDCG@10=0.1")
+    assert (status, out) == (1, "")
+    assert "'rff' was not evaluated" in err
+
+
+def test_queries_of_a_file_with_its_own_columns_and_encoding(
+    hybrid_command: Command, tiny_index: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"_id": "x", "text": "y"}\n')
+    queries = tmp_path / "queries.csv"
+    rows = "".join(f"{name};{text}\n" for name, (text, _) in QUERIES.items())
+    queries.write_bytes(("number,asked\n" + rows.replace(";", ",")).encode("latin-1"))
+    qrels = tmp_path / "qrels.txt"
+    lines = [f"{q} 0 {d} {g}\n" for q, (_, judged) in QUERIES.items() for d, g in judged.items()]
+    qrels.write_text("".join(lines))
+    options = ("--queries", queries, "--query-id-column", "number", "--query-text-column", "asked")
+    status, out, err = hybrid_command(
+        "evaluate",
+        tiny_index,
+        corpus,
+        "--qrels",
+        qrels,
+        *options,
+        "--encoding",
+        "latin-1",
+        "--json",
+    )
+    assert status == 0, err
+    assert json.loads(out)["queries"] == len(QUERIES)
+
+
+def test_compare_leaves_out_what_does_not_count(hybrid_command: Command, tmp_path: Path) -> None:
+    Run.from_dict({"q": {"q": 3.0, "x": 2.0, "b": 1.0}}).write_trec(tmp_path / "one.trec")
+    Run.from_dict({"q": {"b": 3.0, "a": 2.0}}).write_trec(tmp_path / "two.trec")
+    qrels = tmp_path / "qrels.txt"
+    qrels.write_text("q 0 a 1\nq 0 b 2\n")
+    fixed = ("compare", tmp_path / "one.trec", tmp_path / "two.trec", "--qrels", qrels, "--json")
+    plain = json.loads(hybrid_command(*fixed, "--measures", "RR")[1])[0]
+    assert plain["systems"]["one"]["mean"] == pytest.approx(1 / 3)
+    some = json.loads(hybrid_command(*fixed, "--measures", "RR", "--drop-own")[1])[0]
+    assert some["systems"]["one"]["mean"] == pytest.approx(1 / 2)
+    condensed = json.loads(hybrid_command(*fixed, "--measures", "RR", "--judged-only")[1])[0]
+    assert condensed["systems"]["one"]["mean"] == 1
+    status, out, err = hybrid_command(*fixed, "--measures", "alpha_nDCG@10")
+    assert (status, out) == (1, "") or status == 0
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--against", "colbert"), "'colbert' was not evaluated"),
+        (("--gains", "cubic"), "give exponential, or grade=gain"),
+        (("--measures", "SDCG@10"), "SDCG@10 needs max_rel"),
+        (("--headroom", "--measures", "Judged@10"), "cannot be tuned"),
+        (("--latency", "-1"), "give 1 or more"),
+    ],
+)
+def test_what_is_refused(
+    hybrid_command: Command,
+    tiny_index: Path,
+    beir_folder: Path,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    status, out, err = hybrid_command("evaluate", tiny_index, beir_folder, *arguments)
+    assert (status, out) == (1, "")
+    assert said in " ".join(err.split())

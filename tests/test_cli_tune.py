@@ -1,0 +1,169 @@
+"""``hybrid tune`` beyond one source: several domains, no labels, storage, a prior."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import hybrid
+from hybrid.fusion import Fusion
+from tests.conftest import write_beir
+from tests.test_cli import Command, hybrid_command
+
+__all__ = ["hybrid_command"]
+QUICK = ("--trials", "0", "--repeats", "1", "--folds", "2")
+
+
+def test_the_object_has_the_promised_keys_and_the_same_bytes_again(
+    hybrid_command: Command, tiny_copy: Path, beir_folder: Path
+) -> None:
+    fixed = ("tune", tiny_copy, beir_folder, "--trials", "8", "--no-store", "--json")
+    status, out, err = hybrid_command(*fixed)
+    assert status == 0, err
+    found = json.loads(out)
+    assert found["verdict"] in {"fusion", "default", "branch"}
+    assert Fusion.parse(found["fusion"])
+    assert all(isinstance(found[key], float) for key in ("in_sample", "held_out"))
+    assert set(found["difference"]) == {"branch", "rrf", "minmax"}
+    for each in found["difference"].values():
+        assert each["low"] <= each["mean"] <= each["high"]
+        assert 0 < each["p"] <= each["p_holm"] <= 1
+    assert found["label_budget"]["queries"] == found["queries"]
+    assert found["labels"] == "judged"
+    assert found["importance"]
+    assert hybrid_command(*fixed)[1] == out
+    with hybrid.open(tiny_copy) as index:
+        assert index.domains == {}
+
+
+def test_storage_is_used_and_goes_on_to_the_same_answer(
+    hybrid_command: Command, tiny_copy: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    storage = tmp_path / "trials.journal"
+    fixed = ("tune", tiny_copy, beir_folder, *QUICK[2:], "--no-store", "--json")
+    plain = json.loads(hybrid_command(*fixed, "--trials", "9")[1])
+    hybrid_command(*fixed, "--trials", "7", "--storage", storage)
+    size = storage.stat().st_size
+    status, out, err = hybrid_command(*fixed, "--trials", "9", "--storage", storage)
+    assert status == 0, err
+    assert json.loads(out) == plain
+    assert storage.stat().st_size > size
+    status, _, err = hybrid_command(*fixed, "--storage", tmp_path / "trials.txt")
+    assert status == 1
+    assert "no known suffix" in err
+
+
+def test_interrupted_tuning_says_what_is_kept(
+    hybrid_command: Command,
+    tiny_copy: Path,
+    beir_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import hybrid.tune.tuner as tuner
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tuner, "held_out_values", stop)
+    fixed = ("tune", tiny_copy, beir_folder, *QUICK)
+    status, out, err = hybrid_command(*fixed)
+    assert (status, out) == (130, "")
+    assert "no trial was kept; give --storage FILE" in " ".join(err.split())
+    storage = tmp_path / "t.journal"
+    status, _, err = hybrid_command(*fixed, "--storage", storage)
+    assert status == 130
+    assert f"finished trials are in {storage}" in " ".join(err.split())
+    with hybrid.open(tiny_copy) as index:
+        assert index.domains == {}
+
+
+def test_no_labels_is_marked_as_weak(hybrid_command: Command, tiny_copy: Path) -> None:
+    fixed = ("tune", tiny_copy, "--no-labels", "--made", "8", *QUICK)
+    status, out, err = hybrid_command(*fixed)
+    assert status == 0, err
+    assert out.startswith("WEAK LABELS")
+    found = json.loads(hybrid_command(*fixed, "--json")[1])
+    assert (found["labels"], found["queries"]) == ("weak", 8)
+    with hybrid.open(tiny_copy) as index:
+        assert index.contents.domains["default"]["report"]["labels"] == "weak"
+
+
+def test_several_domains_get_a_fusion_each_and_unknown_ones_the_pooled(
+    hybrid_command: Command, tiny_copy: Path, tiny_index: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(tiny_index, tmp_path / "other"))
+    first, second = write_beir(tmp_path / "first"), write_beir(tmp_path / "second")
+    names = ("--domain", "law", "--domain", "news")
+    status, out, err = hybrid_command(
+        "tune", tiny_copy, first, f"{second}@{other}", *names, *QUICK, "--json"
+    )
+    assert status == 0, err
+    found = json.loads(out)
+    assert set(found["domains"]) == {"law", "news"}
+    assert set(found["transfer"]) == {"law", "news", "pooled", "default"}
+    assert found["transfer"]["law"]["law"] == found["domains"]["law"]["held_out"]
+    with hybrid.open(tiny_copy) as here, hybrid.open(other) as there:
+        assert set(here.domains) == {"law", "pooled"}
+        assert set(there.domains) == {"news", "pooled"}
+        assert str(here.fusion(domain="law")) == found["domains"]["law"]["fusion"]
+        assert str(here.fusion(domain="cooking")) == found["pooled"]
+        assert str(here.fusion()) == found["pooled"]
+    _, out, _ = hybrid_command("search", tiny_copy, "json", "--domain", "cooking", "--json")
+    assert json.loads(out)["fusion"] == found["pooled"]
+    status, out, err = hybrid_command("tune", tiny_copy, first, f"{second}@{other}", *names, *QUICK)
+    assert status == 0, err
+    assert "unknown domains:" in out
+    assert "tuned on" in out
+
+
+def test_a_prior_is_saved_and_used(
+    hybrid_command: Command, tiny_copy: Path, tmp_path: Path
+) -> None:
+    folders = [write_beir(tmp_path / name) for name in ("a", "b", "c")]
+    prior = tmp_path / "prior.json"
+    status, _, err = hybrid_command("tune", tiny_copy, *folders, *QUICK, "--save-prior", prior)
+    assert status == 0, err
+    fixed = ("tune", tiny_copy, folders[0], *QUICK, "--no-store", "--json")
+    found = json.loads(hybrid_command(*fixed, "--prior", prior)[1])
+    assert found["settings"]["prior"]["domains"] == 3
+    prior.write_text("{}")
+    status, out, err = hybrid_command(*fixed, "--prior", prior)
+    assert (status, out) == (1, "")
+    assert "is no prior" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give a source of queries and judgments, or --no-labels"),
+        (("{beir}", "--no-labels"), "or --no-labels without one"),
+        (("{beir}", "--folds", "1"), "folds 1"),
+        (("{beir}", "--jobs", "0"), "jobs 0"),
+        (("{beir}", "--timeout", "0"), "give more than 0"),
+        (("{beir}", "--domain", "a", "--domain", "b"), "--domain names 2; give one"),
+        (("{beir}", "{beir}"), "give two or more, each once"),
+        (("{beir}", "{beir}", "--domain", "a"), "2 sources and 1 names"),
+        (("{beir}", "{beir}", "--domain", "a", "--domain", "pooled"), "names the pooled fusion"),
+        (("{beir}", "--save-prior", "{tmp}/p.json"), "needs three sources"),
+        (("{beir}", "--prior", "{tmp}/none.json"), "is no prior"),
+    ],
+)
+def test_what_is_refused_changes_nothing(
+    hybrid_command: Command,
+    tiny_copy: Path,
+    beir_folder: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    places = {"beir": beir_folder, "tmp": tmp_path}
+    given = [argument.format(**places) for argument in arguments]
+    status, out, err = hybrid_command("tune", tiny_copy, *given, "--trials", "0")
+    assert (status, out) == (1, "")
+    assert said in " ".join(err.split())
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
