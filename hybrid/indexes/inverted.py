@@ -19,7 +19,7 @@ from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Approximation
 from hybrid.indexes.arrays import open_array
 from hybrid.indexes.postings_build import FORMAT, Weights, write_index
-from hybrid.kernels import assembly, pruning, rows, tiles, topk
+from hybrid.kernels import assembly, planner, rows, tiles, topk
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -27,6 +27,7 @@ Order = Literal["auto", "none", "cluster"]
 SearchPath = Literal["auto", "exhaustive", "pruned"]
 SAMPLED = 64
 REORDER_FROM = 20_000
+PATHS = {"auto": planner.AUTO, "exhaustive": planner.EXHAUSTIVE, "pruned": planner.PRUNED}
 
 
 @dataclass(frozen=True)
@@ -219,37 +220,67 @@ class InvertedIndex:
 
         Raises:
             UsageError: k under 1, a doc_num that does not exist, weights that are negative or of
-                another width, a recall outside (0, 1].
+                another width, a recall outside (0, 1], an unknown path.
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
+        if path not in PATHS:
+            raise UsageError(f"path is {path!r}; expected {', '.join(PATHS)}.")
         queries = _checked(queries, self.vocabulary_size, "query")
+        shrink = 1.0 if recall == 1 else approximate.shrink_for(recall, self.approximations)
+        if subset is not None:
+            return self._search_subset(queries, k, subset, threads)
+        return self._search(queries, k, path, shrink, threads)
+
+    def _search(
+        self, queries: csr_matrix, k: int, path: SearchPath, shrink: float, threads: int
+    ) -> tuple[Ints, Floats]:
+        """Return what ``search`` does over all documents; the queries are canonical."""
+        count = queries.shape[0]
+        nums = np.empty((count, k), dtype=np.int32)
+        values = np.empty((count, k), dtype=np.float32)
+        rows = _compiled(queries)
+
+        def answer(first: int, last: int) -> None:
+            planner.answer(
+                self._postings,
+                self._frequencies,
+                *rows,
+                first,
+                last,
+                PATHS[path],
+                shrink,
+                nums,
+                values,
+            )
+
+        workers = _workers(count, threads)
+        # Slices short enough to keep every core busy to the end, and few calls for many queries.
+        size = count if workers == 1 else max(1, min(16, count // (4 * workers)))
+        firsts = range(0, count, max(size, 1))
+        _each(lambda i: answer(firsts[i], min(firsts[i] + size, count)), len(firsts), workers)
+        return nums, values
+
+    def _search_subset(
+        self, queries: csr_matrix, k: int, subset: Ints, threads: int
+    ) -> tuple[Ints, Floats]:
+        subset = np.asarray(subset, dtype=np.int32)
+        self._check_nums(subset, lowest=0)
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)
         values = np.full((count, k), -np.inf, dtype=np.float32)
         bits = values.view(np.int32)
-        if subset is not None:
-            subset = np.asarray(subset, dtype=np.int32)
-            self._check_nums(subset, lowest=0)
-        depth = min(k, self.doc_count if subset is None else len(subset))
+        depth = min(k, len(subset))
         if not depth:
             return nums, values
-        shrink = approximate.shrink_for(recall, self.approximations)
-        if subset is not None:
-            within = np.sort(self._place[subset])
-            within_nums = self._postings.order[within]
+        within = np.sort(self._place[subset])
+        within_nums = self._postings.order[within]
 
         def answer(row: int) -> None:
             terms, weights = _row(queries, row)
-            out = nums[row, :depth], bits[row, :depth]
-            if subset is not None:
-                scores = np.empty(len(within), dtype=np.float32)
-                tiles.score_places(self._postings, terms, weights, within, scores)
-                topk.select(scores, within_nums, *out)
-            elif path == "pruned" or (path == "auto" and self._pays(terms, depth)):
-                pruning.search(self._postings, terms, weights, shrink, *out)
-            else:
-                tiles.search(self._postings, terms, weights, *out)
+            scores = np.empty(len(within), dtype=np.float32)
+            tiles.score_places(self._postings, terms, weights, within, scores)
+            topk.select(scores, within_nums, nums[row, :depth], bits[row, :depth])
 
         _each(answer, count, threads)
         return nums, values
@@ -263,34 +294,9 @@ class InvertedIndex:
         queries = _checked(queries, self.vocabulary_size, "query")
 
         def search(queries: csr_matrix, k: int, shrink: float) -> tuple[Ints, Floats]:
-            count = queries.shape[0]
-            nums = np.full((count, k), -1, dtype=np.int32)
-            values = np.full((count, k), -np.inf, dtype=np.float32)
-            depth = min(k, self.doc_count)
-
-            def answer(row: int) -> None:
-                out = nums[row, :depth], values.view(np.int32)[row, :depth]
-                pruning.search(self._postings, *_row(queries, row), shrink, *out)
-
-            _each(answer, count, threads)
-            return nums, values
+            return self._search(queries, k, "pruned", shrink, threads)
 
         return approximate.measure(search, queries)
-
-    def _pays(self, terms: Ints, k: int) -> bool:
-        """Return whether pruning is expected to be faster than an exhaustive search.
-
-        Costs in nanoseconds, fitted on one machine; a wrong guess costs time, never a hit.
-        """
-        if self.weights == "float32":
-            return False
-        is_tail = self._postings.heads[terms] < 0
-        frequencies = self._frequencies[terms]
-        n = self.doc_count
-        exhaustive = 0.1 * n + 0.8 * int(frequencies.sum())
-        bounds = 0.02 * n + 0.00125 * n * int((~is_tail).sum()) + int(frequencies[is_tail].sum())
-        picking = 250 * len(terms) * max(8, k // 4)
-        return bounds + picking < exhaustive
 
     def score(self, queries: csr_matrix, doc_nums: Ints) -> Floats:
         """Return the score of each named document, float32 of the shape of ``doc_nums``.
@@ -360,6 +366,15 @@ def _row(matrix: csr_matrix, row: int) -> tuple[Ints, Floats]:
     return matrix.indices[span].astype(np.int32), matrix.data[span]
 
 
+def _compiled(matrix: csr_matrix) -> tuple[NDArray[np.int64], Ints, Floats]:
+    """Return the arrays of a matrix in the types that the kernels are compiled for."""
+    data = matrix.data if matrix.data.flags.writeable else matrix.data.copy()
+    indices = matrix.indices
+    if indices.dtype != np.int32 or not indices.flags.writeable:
+        indices = indices.astype(np.int32)
+    return matrix.indptr.astype(np.int64), indices, data
+
+
 def _checked(matrix: csr_matrix, width: int, what: str) -> csr_matrix:
     """Return the matrix as canonical CSR float32: sorted terms, no duplicate, no stored zero."""
     if matrix.shape[1] != width:
@@ -382,9 +397,14 @@ def _checked(matrix: csr_matrix, width: int, what: str) -> csr_matrix:
     return matrix
 
 
+def _workers(count: int, threads: int) -> int:
+    """Return how many threads share ``count`` jobs; 0 asks for one a core."""
+    return min(threads if threads > 0 else cpu_count() or 1, count)
+
+
 def _each(job: Callable[[int], None], count: int, threads: int) -> None:
     """Run the job for every row; the kernels release the interpreter lock."""
-    workers = min(threads if threads > 0 else cpu_count() or 1, count)
+    workers = _workers(count, threads)
     if workers <= 1:
         for row in range(count):
             job(row)
