@@ -1,21 +1,22 @@
 """The table of every fusion on the held-out queries of a collection, from an index.
 
-    python benchmarks/fusion_table.py scifact.idx PATH/scifact --train train --test test
-    python benchmarks/fusion_table.py cacm.idx PATH/cacm --test test
+    python benchmarks/fusion_table.py cacm.idx=PATH/cacm:test cranfield.idx=PATH/cranfield:test
+    python benchmarks/fusion_table.py scifact.idx=PATH/scifact:test --train train
 
-With ``--train`` the tuned rows are tuned there and measured on ``--test``; without it they are
-measured by repeated cross-validation on ``--test``.
+With ``--train`` the tuned rows are tuned there and measured on the split that is named; without it
+they are measured by repeated cross-validation.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 
-import hybrid
-from hybrid.corpus import SourceOptions, open_source
+from collections_given import add_arguments, branch_names, opened
+
 from hybrid.evaluate import judge
-from hybrid.experiment import judged_pool
+from hybrid.evaluate.significance import compare_paired
 from hybrid.pool import Pool
 from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import render
@@ -70,38 +71,53 @@ def report(
     in_sample, held_out = result.in_sample - branch, result.held_out - branch
     kept = f", {held_out / in_sample:.0%} of it" if in_sample > 0 else ""
     lines = "\n".join(f"    {line}" for line in result.lines())
-    return (
+    found = (
         f"{text}\n{lines}\n\nGain over the best branch: {in_sample:+.4f} in sample, "
         f"{held_out:+.4f} held out{kept}.\n"
+    )
+    return found if train is None else f"{found}{on_test(test, result, measure, seed)}\n"
+
+
+def on_test(test: tuple[Pool, Qrels], result: TuneResult, measure: str, seed: int) -> str:
+    """Return a line: what was tuned on the training split, on the test split."""
+    bench = Bench(judge(*test), measure)
+    best = result.baselines["branch"][0]
+    own = bench.values(result.tuned)
+    baselines = {"best training branch": best, "default": result.baselines["minmax"][0]}
+    parts = [
+        f"{each.mean:+.4f} [{each.low:+.4f}, {each.high:+.4f}], p {each.p_holm:.3g} against the "
+        f"{name} ({fusion}, {bench.values(fusion).mean():.4f})"
+        for (name, fusion), each in zip(
+            baselines.items(),
+            compare_paired(own, [bench.values(f) for f in baselines.values()], seed=seed),
+            strict=True,
+        )
+    ]
+    kept = (own - bench.values(best)).mean() / (result.in_sample - result.baselines["branch"][1])
+    return (
+        f"On the test queries {result.tuned} reaches {own.mean():.4f}: {'; '.join(parts)}. "
+        f"It keeps {kept:.0%} of the gain that it had in sample.\n"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("index")
-    parser.add_argument("source")
-    parser.add_argument("--test", default="test")
-    parser.add_argument("--train")
-    parser.add_argument("--measure", default="nDCG@10")
+    add_arguments(parser)
+    parser.add_argument("--train", help="the split to tune on, where there is one")
     parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    plan = Plan(trials=arguments.trials, repeats=2, curve=False)
-    source = open_source(arguments.source, options=SourceOptions(skip_bad=True))
-    with hybrid.open(arguments.index) as index:
-        splits = [arguments.test, *([arguments.train] if arguments.train else [])]
-        found = [judged_pool(index, source, split) for split in splits]
-    pairs = [(judged.pool, judged.qrels) for judged in found]
-    print(
-        report(
-            source.name,
-            pairs[0],
-            pairs[1] if arguments.train else None,
-            measure=arguments.measure,
-            plan=plan,
-            seed=arguments.seed,
-        )
-    )
+    plan = Plan(trials=arguments.trials, repeats=2, curve=False, per_query=True)
+    branches = branch_names(arguments.branches)
+    for text in arguments.collections:
+        collection = opened(text)
+        test = collection.judged(branches)
+        train = None
+        if arguments.train:
+            found = replace(collection, split=arguments.train).judged(branches)
+            train = (found.pool, found.qrels)
+        print(f"## {collection.name}\n")
+        options = {"measure": arguments.measure, "plan": plan, "seed": arguments.seed}
+        print(report(collection.name, (test.pool, test.qrels), train, **options))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid.corpus import Source
@@ -35,9 +35,10 @@ def judged_pool(
     split: str,
     *,
     depth: int = DEPTH,
+    branches: Sequence[str] | None = None,
     judging: Judging | None = None,
 ) -> JudgedPool:
-    """Return the pool over every branch for the judged queries of a split.
+    """Return the pool of some branches, by default all, for the judged queries of a split.
 
     Raises:
         CorpusError: the split has no judged query.
@@ -50,7 +51,7 @@ def judged_pool(
             f"{source.name} has no judged query in split {split!r}; its splits are "
             f"{', '.join(source.splits()) or 'none'}"
         )
-    pool = judging.pool(index.pool(queries, depth=depth))
+    pool = judging.pool(index.pool(queries, depth=depth, branches=branches))
     return JudgedPool(source.name, split, pool, qrels, queries)
 
 
@@ -61,6 +62,7 @@ def pseudo_pool(
     kind: Kind = "sentence",
     drop: float = 0.5,
     depth: int = DEPTH,
+    branches: Sequence[str] | None = None,
     seed: int = 0,
 ) -> JudgedPool:
     """Return the pool of known-item queries made from the documents of the index itself.
@@ -70,7 +72,7 @@ def pseudo_pool(
     """
     documents = (index.document(doc_id) for doc_id in index.contents.doc_ids)
     made = known_item_queries(documents, count, kind=kind, drop=drop, seed=seed)
-    pool = index.pool(made.queries, depth=depth)
+    pool = index.pool(made.queries, depth=depth, branches=branches)
     name = index.contents.source
     qrels = {query_id: dict(judged) for query_id, judged in made.qrels.items()}
     return JudgedPool(name, f"known-item {kind}", pool, qrels, made.queries, weak=True)

@@ -77,6 +77,7 @@ def made_domain(
     dense: float,
     queries: int = 150,
     documents: int = 150,
+    copies: bool = False,
     seed: int = 0,
 ) -> Domain:
     """Return a made domain whose branches see relevance through independent noise.
@@ -86,6 +87,7 @@ def made_domain(
         sparse, dense: how many standard deviations a relevant document is ahead in each branch;
             0 makes a branch pure noise.
         queries, documents: how many.
+        copies: whether the dense branch is the sparse one, scaled.
         seed: of the draw.
     """
     rng = np.random.default_rng(seed)
@@ -95,6 +97,8 @@ def made_domain(
         "sparse": np.maximum(relevant * sparse + rng.normal(size=relevant.shape) + 3, 0.01),
         "dense": np.tanh((relevant * dense + rng.normal(size=relevant.shape)) / 4),
     }
+    if copies:
+        scores["dense"] = scores["sparse"] / 16
     exact = {branch: matrix.astype(np.float32) for branch, matrix in scores.items()}
     hits = {}
     for branch, matrix in exact.items():

@@ -32,6 +32,7 @@ def run_study(
     seed: int,
     options: StudyOptions | None = None,
     progress: Callable[[int], None] | None = None,
+    weigh: bool = True,
 ) -> StudyOutcome:
     """Return what ``trials`` trials found, ``known`` fusions first, kept trials not repeated.
 
@@ -43,6 +44,7 @@ def run_study(
         seed: of the sampler.
         options: sampler, storage, pruning and time.
         progress: called with the number of newly finished trials.
+        weigh: whether to compute the importance of the parameters.
     """
     options = options or StudyOptions()
     start = time.monotonic()
@@ -63,7 +65,7 @@ def run_study(
             _ask(study, space, values, options.prune, seed)
         if progress is not None and number < trials:
             progress(1)
-    return _outcome(study, space)
+    return _outcome(study, space, weigh)
 
 
 def _distributions(space: Space) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def _ended(study: Any) -> list[Any]:
     return [trial for trial in trials if trial.state.is_finished()]
 
 
-def _outcome(study: Any, space: Space) -> StudyOutcome:
+def _outcome(study: Any, space: Space, weigh: bool) -> StudyOutcome:
     import optuna
 
     ended = _ended(study)
@@ -130,18 +132,22 @@ def _outcome(study: Any, space: Space) -> StudyOutcome:
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     pruned = sum(t.state == optuna.trial.TrialState.PRUNED for t in ended)
     fusion = space.suggest(optuna.trial.FixedTrial(best.params))
-    return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, _importance(study))
+    importance = _importance(study) if weigh else {}
+    return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, importance)
 
 
 def _importance(study: Any) -> Mapping[str, float]:
     import optuna
 
-    try:
-        found = optuna.importance.get_param_importances(
-            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-        )
-    except (ValueError, RuntimeError):
-        return {}
+    with warnings.catch_warnings():
+        # Where all trials are as good as each other it warns that all parameters are equal.
+        warnings.simplefilter("ignore")
+        try:
+            found = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+            )
+        except (ValueError, RuntimeError):
+            return {}
     return {name: float(share) for name, share in found.items()}
 
 

@@ -140,14 +140,18 @@ class Search:
         return COMBINERS[line.method](view.table.scores, view.table, ones, fusion)
 
     def choose(self, queries: Queries, *, seed: int | None = None) -> Choice:
-        """Return the fusion that ``queries`` (positions in the bench) speak for."""
+        """Return the fusion that ``queries`` (positions in the bench) speak for.
+
+        With a ``seed`` of its own it is one of many searches, and importance is not computed.
+        """
+        weigh = seed is None
         seed = self.seed if seed is None else seed
         found = list(self.space.baselines().values())
         found += self._on_lines(queries)
         found += self._on_simplex(queries)
         importance: Mapping[str, float] = {}
         if self.trials and self.space.sets():
-            outcome = self.by_optuna(queries, found, seed)
+            outcome = self.by_optuna(queries, found, seed, weigh=weigh)
             found.append(outcome.best)
             importance = outcome.importance
         elif self.progress is not None:
@@ -209,7 +213,9 @@ class Search:
         """Return the fusion at some weights of a line."""
         return weighted_fusion(line, weights, self.space)
 
-    def by_optuna(self, queries: Queries, known: list[Fusion], seed: int) -> StudyOutcome:
+    def by_optuna(
+        self, queries: Queries, known: list[Fusion], seed: int, *, weigh: bool = True
+    ) -> StudyOutcome:
         """Return what Optuna found on ``queries``, ``known`` fusions tried first."""
         from hybrid.tune.optuna_search import run_study
 
@@ -221,6 +227,7 @@ class Search:
             seed=seed,
             options=replace(self.study, name=self._study_name(queries, seed)),
             progress=self.progress,
+            weigh=weigh,
         )
 
     def _study_name(self, queries: Queries, seed: int) -> str:
