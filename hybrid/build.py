@@ -17,6 +17,7 @@ from hybrid.indexes.segment_writer import (
     write_segment,
 )
 from hybrid.indexes.store import NewGeneration, new_generation, refuse_existing
+from hybrid.query_encoders import BM25, GIVEN, load_encoder, model_record
 
 if TYPE_CHECKING:
     from hybrid.encoders import Shards
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 COSINE_MINIMUM = -1.0
 FIRST_SEGMENT = "000001"
-GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class BuildOptions:
         document_terms, query_terms: the most terms of a text that the learned sparse branch keeps;
             None for all that the model gives.
         min_weight: weights of that branch up to this are dropped.
+        sparse_revision, dense_revision: commit, tag or branch of a hub model.
+        query_prompt, document_prompt: text that the dense model sees before every query, every
+            document; None for the model's own.
         weights: how sparse weights are stored; ``uint8`` reports what rounding lost.
         vectors: ``flat`` is exact; ``ivf`` and ``hnsw`` are approximate.
         passages: how long texts are cut; a document is scored by its best passage. None encodes
@@ -54,6 +57,10 @@ class BuildOptions:
     document_terms: int | None = None
     query_terms: int | None = None
     min_weight: float = 0.0
+    sparse_revision: str | None = None
+    dense_revision: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
     weights: Literal["uint8", "float32"] = "uint8"
     vectors: Literal["flat", "ivf", "hnsw"] = "flat"
     passages: Passages | None = None
@@ -68,6 +75,8 @@ class BuildOptions:
             raise UsageError("terms are to be pruned, but there is no learned sparse branch")
         if self.sparse is None and self.dense is None and not self.bm25:
             raise UsageError("every branch is left out; keep one of sparse, dense and bm25")
+        if self.dense is None and (self.query_prompt, self.document_prompt) != (None, None):
+            raise UsageError("a prompt is given, but there is no dense model to use it")
         for name, given, accepted in (
             ("weights", self.weights, ("uint8", "float32")),
             ("vectors", self.vectors, ("flat", "ivf", "hnsw")),
@@ -165,26 +174,28 @@ def build_index(
 
 def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]]:
     """Return each branch's encoder, and the arguments that load it again for queries."""
-    from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
+    from hybrid.encoders import Bm25Parameters
 
-    settings: dict[str, Any] = {}
-    if options.max_length is not None:
-        settings["max_length"] = options.max_length
     loaded: dict[str, tuple[Encoder, dict[str, Any]]] = {}
-
-    def lasting(model: str) -> str:
-        """A folder is recorded by its full path, so that the index opens from anywhere."""
-        return str(Path(model).resolve()) if Path(model).is_dir() else model
-
     if options.bm25:
-        loaded["bm25"] = (Bm25Parameters(), {"model": "bm25"})
+        loaded["bm25"] = (Bm25Parameters(), {"model": BM25})
     if options.sparse is not None:
-        kept = {**settings, **_pruning(options)}
-        record = {"model": lasting(options.sparse), **kept}
-        loaded["sparse"] = (load_sparse(options.sparse, **kept), record)
+        record = model_record(
+            options.sparse,
+            max_length=options.max_length,
+            revision=options.sparse_revision,
+            **_pruning(options),
+        )
+        loaded["sparse"] = (load_encoder("sparse", record), record)
     if options.dense is not None:
-        record = {"model": lasting(options.dense), **settings}
-        loaded["dense"] = (load_dense(options.dense, **settings), record)
+        record = model_record(
+            options.dense,
+            max_length=options.max_length,
+            revision=options.dense_revision,
+            query_prompt=options.query_prompt,
+            document_prompt=options.document_prompt,
+        )
+        loaded["dense"] = (load_encoder("dense", record), record)
     return loaded
 
 
@@ -237,7 +248,7 @@ def _given(encoders: Mapping[str, Encoder]) -> dict[str, tuple[Encoder, dict[str
     from hybrid.encoders import Bm25Parameters
 
     return {
-        name: (encoder, {"model": "bm25" if isinstance(encoder, Bm25Parameters) else GIVEN})
+        name: (encoder, {"model": BM25 if isinstance(encoder, Bm25Parameters) else GIVEN})
         for name, encoder in encoders.items()
     }
 

@@ -41,6 +41,10 @@ class StorageError(HybridError):
     """A disk that is full, read-only or failing while an index is written; nothing was changed."""
 
 
+class TransferError(HybridError):
+    """A place that an index is copied to or from, and that refuses or cannot be reached."""
+
+
 class ModelError(HybridError):
     """A model that cannot be found, loaded or trusted."""
 

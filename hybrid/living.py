@@ -21,7 +21,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, UsageError
-from hybrid.indexes.change import ROWS_AT_ONCE, Change, StoredRows
+from hybrid.indexes.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.indexes.hybrid import HybridIndex
 from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
@@ -158,11 +158,15 @@ def compact_index(
             fitted = _fitted(change.index, refit or {})
             for name, encoder in fitted.items():
                 record = replace(change.index.record(name), fingerprint=encoder.fingerprint)
-                encoder.save(change.update_record(name, record))
+                change.update_record(name, record)
+                encoder.save(change.state_folder(name))
             change.merge(
                 list(change.segment_sizes),
                 rows=RefittedRows(change.index, fitted),
-                widths={name: len(encoder.vocabulary) for name, encoder in fitted.items()},
+                plans={
+                    name: sparse_plan(change.index.record(name), len(encoder.vocabulary))
+                    for name, encoder in fitted.items()
+                },
                 progress=progress,
             )
             change.commit()

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, cast, overload
+from typing import Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.corpus import Document
-from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
+from hybrid.encoders import SparseEncoder
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, cc, fuse, parse_fusion, rank, single
 from hybrid.indexes.hybrid import BranchRecord, HybridIndex
@@ -21,16 +21,14 @@ from hybrid.indexes.store import new_generation
 from hybrid.indexes.summary import IndexSummary, summarise
 from hybrid.living import ChangeReport, add_documents, compact_index, delete_documents
 from hybrid.pool import BranchHits, Pool, build_pool
+from hybrid.query_encoders import BM25, QueryEncoder, QueryEncoders
 from hybrid.query_text import named_queries, text_features
 from hybrid.run import Hit, Run
 
-BM25 = "bm25"
 DEFAULT_DOMAIN = "default"
 POOLED_DOMAIN = "pooled"
 DEPTH = 1000
 FIRST_HITS = 10
-
-QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
 
 
 def default_fusion(branches: Sequence[str]) -> Fusion:
@@ -56,8 +54,7 @@ class Index:
     ) -> None:
         self.directory = Path(directory)
         self._index = HybridIndex.open(self.directory)
-        self._given = dict(encoders or {})
-        self._encoders: dict[str, QueryEncoder] = {}
+        self._encoders = QueryEncoders(encoders)
 
     def __enter__(self) -> Index:
         return self
@@ -246,12 +243,7 @@ class Index:
         Raises:
             ModelMismatchError: it is not the one which built the branch; shows both.
         """
-        if name not in self._encoders:
-            record = self._index.record(name)
-            encoder = self._given.get(name) or self._load_encoder(name, record)
-            check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
-            self._encoders[name] = encoder
-        return self._encoders[name]
+        return self._encoders.get(self._index, name)
 
     def sparse_encoder(self, name: str) -> SparseEncoder:
         """Return the query encoder of a sparse branch.
@@ -295,8 +287,7 @@ class Index:
         """Go on with the generation that is current now."""
         self._index.close()
         self._index = HybridIndex.open(self.directory)
-        for name in self._bm25_branches():
-            self._encoders.pop(name, None)
+        self._encoders.forget(self._bm25_branches())
 
     def add(
         self, documents: Iterable[Document], *, progress: StartProgress = no_progress
@@ -372,29 +363,23 @@ class Index:
 
         return score
 
-    def _load_encoder(self, name: str, record: BranchRecord) -> QueryEncoder:
-        from hybrid.encoders import Bm25Encoder, load_dense, load_sparse
-
-        options = dict(record.encoder)
-        model = options.pop("model")
-        if model == BM25:
-            return Bm25Encoder.load(self._index.generation.folder(f"{name}/encoder"))
-        return (
-            load_sparse(model, **options)
-            if record.kind == "sparse"
-            else load_dense(model, **options)
-        )
-
     def _check_k(self, k: int) -> None:
         if not 1 <= k <= len(self):
             raise UsageError(f"k is {k}; give 1 to {len(self)}, the documents of this index")
 
 
-def open_index(directory: str | Path) -> Index:
+def open_index(
+    directory: str | Path, *, encoders: Mapping[str, QueryEncoder] | None = None
+) -> Index:
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
+
+    Args:
+        directory: what `hybrid build` wrote.
+        encoders: query encoders by branch, in place of those that the index names; each must have
+            the fingerprint that the index records.
 
     Raises:
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.
     """
-    return Index(directory)
+    return Index(directory, encoders=encoders)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,10 +59,74 @@ def test_verify_finds_a_flipped_byte_and_repair_goes_back(
     status, out, _ = hybrid_command("verify", tiny_copy, "--json")
     assert status == 1
     assert any(path.name in problem for problem in json.loads(out)["problems"])
-    status, _, err = hybrid_command("verify", tiny_copy, "--repair")
+    status, _, err = hybrid_command("verify", tiny_copy, "--repair", "--go-back")
     assert status == 0, err
+    assert "went back from 0" in err
     _, out, _ = hybrid_command("info", tiny_copy, "--json")
     assert json.loads(out)["documents"] == len(DOCUMENTS)
+
+
+def test_a_damaged_branch_is_encoded_again(
+    hybrid_command: Command, tiny_copy: Path, tmp_path: Path
+) -> None:
+    query = ("search", tiny_copy, "merge sorted lists", "-k", "3", "--json")
+    expected = hybrid_command(*query)[1]
+    path = next(tiny_copy.glob("generations/*/segments/000001/dense/vectors.npy"))
+    path.write_bytes(path.read_bytes()[:-1])
+    status, _, err = hybrid_command(*query)
+    assert status == 1
+    assert "hybrid verify --repair" in err
+    status, out, err = hybrid_command("verify", tiny_copy, "--repair")
+    assert status == 0, err
+    assert "encoded dense again from the stored documents" in err
+    assert "whole" in out
+    assert hybrid_command(*query)[1] == expected
+    both = ("rebuild", tiny_copy, "--branch", "sparse", "--branch", "bm25")
+    status, out, err = hybrid_command(*both)
+    assert status == 0, err
+    assert "branch bm25" in out
+    assert hybrid_command(*query)[1] == expected
+    status, _, err = hybrid_command(*both, "--model", "x")
+    assert status == 1
+    assert "--model is for one branch" in err
+
+
+def test_another_model_is_named_by_rebuild(
+    hybrid_command: Command, tiny_copy: Path, tiny_dense: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(tiny_dense, tmp_path / "model")
+    weights = next(model.rglob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-2] ^= 1
+    weights.write_bytes(data)
+    command = ("rebuild", tiny_copy, "--branch", "dense")
+    status, out, err = hybrid_command(*command, "--model", model)
+    assert status == 0, err
+    assert f"documents encoded by {model}" in out
+    status, _, err = hybrid_command("search", tiny_copy, "json", "--fusion", "dense", "-k", "1")
+    assert status == 0, err
+    data[-2] ^= 2
+    weights.write_bytes(data)
+    status, _, err = hybrid_command("search", tiny_copy, "json", "--fusion", "dense", "-k", "1")
+    assert status == 1
+    assert re.search(r"weights: '[0-9a-f]{64}' in the index, '[0-9a-f]{64}' now", err)
+    status, _, err = hybrid_command(*command)
+    assert status == 1
+    assert "hybrid rebuild --model" in err
+
+
+def test_pushed_and_pulled(hybrid_command: Command, tiny_index: Path, tmp_path: Path) -> None:
+    assert hybrid_command("push", tiny_index, f"file://{tmp_path}/far")[0] == 0
+    assert hybrid_command("pull", f"file://{tmp_path}/far", tmp_path / "near")[0] == 0
+    query = ("merge sorted lists", "-k", "3", "--json")
+    expected = hybrid_command("search", tiny_index, *query)[1]
+    assert hybrid_command("search", tmp_path / "near", *query)[1] == expected
+    status, _, err = hybrid_command("push", tiny_index, f"file://{tmp_path}/far")
+    assert status == 1
+    assert "holds an index already" in err
+    status, _, err = hybrid_command("pull", "nonsense://x", tmp_path / "x")
+    assert status == 1
+    assert "nonsense://x cannot be read" in err
 
 
 def test_snapshot_and_restore(hybrid_command: Command, tiny_index: Path, tmp_path: Path) -> None:

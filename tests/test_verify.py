@@ -1,19 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hybrid.build import build_index
-from hybrid.errors import CorruptIndexError, IndexFormatError, OutputExistsError
+from hybrid.errors import CorruptIndexError, IndexFormatError
 from hybrid.indexes.generation import open_generation
 from hybrid.indexes.store import generation_names, new_generation
-from hybrid.indexes.transfer import pull, push, restore, snapshot
 from hybrid.indexes.verify import repair_index, verify_index
 from hybrid.retrieve import Index
 from tests.made_encoders import HashDense, HashSparse
-from tests.test_living import ENCODERS, Memory, assert_same, document
+from tests.test_living import ENCODERS, Memory, document
 
 
 @pytest.fixture
@@ -36,13 +36,22 @@ def directory(index_dir: Path) -> Path:
 
 def rewrite(index_dir: Path, name: str, change: object) -> None:
     """Commit a generation with one array changed: every checksum is right, the contents are not."""
+
+    def changed(array: np.ndarray) -> np.ndarray:
+        change(array)  # type: ignore[operator]
+        return array
+
+    replaced(index_dir, name, changed)
+
+
+def replaced(index_dir: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Commit a generation with another array in place of one."""
     with new_generation(index_dir, create=False) as generation:
         assert generation.parent is not None
         generation.reuse(*(each for each in generation.parent.manifest.files if each != name))
         array = np.load(generation.parent.path(name))
-        change(array)  # type: ignore[operator]
         (generation.directory / name).parent.mkdir(parents=True, exist_ok=True)
-        np.save(generation.directory / name, array)
+        np.save(generation.directory / name, np.ascontiguousarray(change(array)))
         generation.commit(generation.parent.content)
 
 
@@ -87,6 +96,10 @@ def put(position: object, value: object) -> object:
     [
         ("segments/000001/dense/vectors.npy", put((3, 3), np.nan), "a vector is not finite"),
         ("segments/000001/sparse/order.npy", put(0, 1), "no permutation"),
+        ("segments/000001/sparse/place.npy", put(0, 2**30), "not the inverse of their order"),
+        ("segments/000001/sparse/place.npy", put(0, -1), "not the inverse of their order"),
+        ("segments/000001/sparse/head_starts.npy", put((0, 1), 0), "leaves its tile"),
+        ("segments/000001/sparse/head_starts.npy", put((0, 0), 1), "leaves its tile"),
         ("segments/000001/sparse/scales.npy", put(0, np.inf), "a scale is not a positive number"),
         ("segments/000001/sparse/spans.npy", put((5, 1), 2**40), "outside of their array"),
         ("segments/000001/sparse/spans.npy", put((5, 0), -1), "outside of their array"),
@@ -148,47 +161,35 @@ def test_repair_gives_up_where_nothing_is_whole(index_dir: Path) -> None:
         repair_index(index_dir)
 
 
-def test_a_snapshot_is_the_same_index_and_so_is_what_is_restored(
-    index_dir: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cuts", lambda array: np.zeros((len(array), 3), dtype=np.uint32)),
+        ("place", lambda array: array[:-1]),
+        ("order", lambda array: array.astype(np.int64)),
+        ("head_starts", lambda array: array[:, :-1]),
+        ("head_maxima", lambda array: array[:, :-1]),
+        ("spans", lambda array: array[:-1]),
+        ("heads", lambda array: array.astype(np.uint8)),
+        ("tail_codes", lambda array: np.zeros(len(array) + 1, dtype=np.uint8)),
+        ("frequencies", lambda array: array[:-1]),
+    ],
+)
+def test_a_sparse_array_of_another_shape_or_type_is_refused_at_opening(
+    index_dir: Path, name: str, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    snapshot(index_dir, tmp_path / "snapshot")
-    original = Index(index_dir, encoders=ENCODERS)
-    assert_same(Index(tmp_path / "snapshot", encoders=ENCODERS), original)
-    restore(tmp_path / "snapshot", tmp_path / "restored")
-    assert_same(Index(tmp_path / "restored", encoders=ENCODERS), original)
-    with pytest.raises(OutputExistsError):
-        snapshot(index_dir, tmp_path / "restored")
+    replaced(index_dir, f"segments/000001/sparse/{name}.npy", change)
+    with pytest.raises(CorruptIndexError, match=name):
+        Index(index_dir, encoders=ENCODERS).search("merge", k=1, fusion="sparse")
 
 
-def test_a_snapshot_of_a_damaged_index_leaves_nothing(index_dir: Path, tmp_path: Path) -> None:
-    path = directory(index_dir) / "numbering" / "places.npy"
-    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-    with pytest.raises(CorruptIndexError):
-        snapshot(index_dir, tmp_path / "snapshot")
-    assert [each.name for each in tmp_path.iterdir()] == ["idx"]
-
-
-@pytest.mark.parametrize("url", ["{}/far", "file://{}/far", "memory://far"])
-def test_pushed_and_pulled_it_is_the_same(index_dir: Path, tmp_path: Path, url: str) -> None:
-    pytest.importorskip("fsspec")
-    place = url.format(tmp_path) + index_dir.parent.name
-    push(index_dir, place)
-    with pytest.raises(OutputExistsError):
-        push(index_dir, place)
-    pull(place, tmp_path / "near")
-    original = Index(index_dir, encoders=ENCODERS)
-    assert_same(Index(tmp_path / "near", encoders=ENCODERS), original)
-
-
-def test_what_arrives_damaged_or_too_long_is_refused(index_dir: Path, tmp_path: Path) -> None:
-    pytest.importorskip("fsspec")
-    push(index_dir, str(tmp_path / "far"))
-    path = next((tmp_path / "far").rglob("ids.arrow"))
-    whole = path.read_bytes()
-    for data in (whole[:-1] + b"\xff", whole + b"x", whole[:-1]):
-        path.write_bytes(data)
-        with pytest.raises(CorruptIndexError):
-            pull(str(tmp_path / "far"), tmp_path / "near")
-        assert not list(tmp_path.glob("near*"))
-    with pytest.raises(IndexFormatError, match="no CURRENT"):
-        pull(str(tmp_path / "nowhere"), tmp_path / "near")
+@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"format": 1}', '{"format": 1, "nnz": "x"}'])
+def test_a_description_that_is_none_is_refused(index_dir: Path, text: str) -> None:
+    with new_generation(index_dir, create=False) as generation:
+        assert generation.parent is not None
+        name = "segments/000001/sparse/sparse.json"
+        generation.reuse(*(each for each in generation.parent.manifest.files if each != name))
+        (generation.directory / name).write_text(text)
+        generation.commit(generation.parent.content)
+    with pytest.raises(CorruptIndexError, match=r"sparse\.json"):
+        Index(index_dir, encoders=ENCODERS).search("merge", k=1, fusion="sparse")

@@ -13,6 +13,7 @@ from hybrid.cli import (
     runs,
     search,
     train,
+    transfer,
     tune,
 )
 from hybrid.cli.app import app, main
@@ -32,5 +33,6 @@ __all__ = [
     "runs",
     "search",
     "train",
+    "transfer",
     "tune",
 ]

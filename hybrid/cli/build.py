@@ -70,6 +70,18 @@ def build(
         int | None, typer.Option(help="terms of a query that it keeps; default: all")
     ] = None,
     min_weight: Annotated[float, typer.Option(help="weights up to this are dropped")] = 0.0,
+    sparse_revision: Annotated[
+        str | None, typer.Option(help="commit, tag or branch of a hub model")
+    ] = None,
+    dense_revision: Annotated[
+        str | None, typer.Option(help="commit, tag or branch of a hub model")
+    ] = None,
+    query_prompt: Annotated[
+        str | None, typer.Option(help="text before each query of the dense model, as 'query: '")
+    ] = None,
+    document_prompt: Annotated[
+        str | None, typer.Option(help="text before each document of the dense model")
+    ] = None,
     weights: Annotated[
         Weights, typer.Option(help="sparse weights; what uint8 loses is measured and printed")
     ] = Weights.uint8,
@@ -97,6 +109,10 @@ def build(
         document_terms=document_terms,
         query_terms=query_terms,
         min_weight=min_weight,
+        sparse_revision=sparse_revision,
+        dense_revision=dense_revision,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
         weights=weights.value,
         vectors=vectors.value,
         passages=passage_windows(passages, overlap),

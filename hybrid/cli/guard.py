@@ -1,4 +1,4 @@
-"""``hybrid verify``, ``snapshot`` and ``restore``: whether an index is whole, and copies of it."""
+"""``hybrid verify`` and ``rebuild``: whether an index is whole, and what makes it whole again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
+from hybrid.cli.progress import progress_bars
 
 
 @app.command(epilog=example("hybrid verify my.idx --deep"))
@@ -17,17 +18,27 @@ def verify(
         bool, typer.Option(help="compare the contents of the files with each other, too")
     ] = False,
     repair: Annotated[
-        bool, typer.Option(help="go back to the last whole generation where this one is damaged")
+        bool,
+        typer.Option(
+            help="encode damaged branches again from the stored documents; if more is damaged, "
+            "go back to the last whole generation"
+        ),
+    ] = False,
+    go_back: Annotated[
+        bool, typer.Option(help="with --repair: go back in any case, which is quicker")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Read every file of an index and say what is wrong with it."""
-    from hybrid.indexes.verify import repair_index, verify_index
+    from hybrid.indexes.verify import verify_index
+    from hybrid.rebuild import mend_index
 
     report = verify_index(index, deep=deep)
     if not report.is_whole and repair:
-        mended = repair_index(index, deep=deep)
-        err.print(f"went back from {mended.before or 'nothing'} to {mended.after}", markup=False)
+        with progress_bars(err) as start:
+            mended = mend_index(index, deep=deep, go_back=go_back, progress=start)
+        for line in mended.lines():
+            err.print(line, markup=False)
         report = verify_index(index, deep=deep)
     if as_json:
         print_json(report.to_dict())
@@ -40,25 +51,24 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog=example("hybrid snapshot my.idx backup.idx"))
-def snapshot(
+@app.command(epilog=example("hybrid rebuild my.idx --branch dense --model my-model/"))
+def rebuild(
     index: Annotated[Path, typer.Argument(help="index folder")],
-    target: Annotated[Path, typer.Argument(help="the copy, must not exist")],
+    branch: Annotated[list[str], typer.Option(help="a branch to encode again; may be repeated")],
+    model: Annotated[
+        str | None, typer.Option(help="another model for the one branch; default: its own")
+    ] = None,
 ) -> None:
-    """Copy the current generation, every file verified on the way; writers may go on."""
-    from hybrid.indexes.transfer import snapshot as copy
+    """Encode branches again from the stored documents: damaged ones, or one with another model."""
+    from hybrid.errors import UsageError
+    from hybrid.rebuild import rebuild_branches
 
-    copy(index, target)
-    out.print(f"{target}: a whole copy of {index}", markup=False)
-
-
-@app.command(epilog=example("hybrid restore backup.idx my.idx"))
-def restore(
-    copy: Annotated[Path, typer.Argument(help="a snapshot")],
-    target: Annotated[Path, typer.Argument(help="the index, must not exist")],
-) -> None:
-    """Make an index of a snapshot, every file verified on the way."""
-    from hybrid.indexes.transfer import restore as copy_back
-
-    copy_back(copy, target)
-    out.print(f"{target}: restored from {copy}", markup=False)
+    if model is not None and len(branch) != 1:
+        raise UsageError(
+            f"--model is for one branch, but {len(branch)} are named; rebuild it alone"
+        )
+    models = {} if model is None else {branch[0]: model}
+    with progress_bars(err) as start:
+        report = rebuild_branches(index, branch, models=models, progress=start)
+    for line in report.lines():
+        out.print(line, markup=False)

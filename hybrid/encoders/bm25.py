@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybrid.encoders.analysis import Analyser
+from hybrid.encoders.parts import open_npy
 from hybrid.encoders.protocol import Fingerprint, Progress
 from hybrid.errors import ModelError, UsageError
 
@@ -225,7 +226,7 @@ class Bm25Encoder:
         """
         try:
             state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
-            frequencies = np.load(directory / FREQUENCIES_FILE, allow_pickle=False)
+            frequencies = open_npy(directory / FREQUENCIES_FILE)
             if state["version"] != STATE_VERSION:
                 raise ValueError(f"state version {state['version']}, expected {STATE_VERSION}")
             pairs = zip(state["vocabulary"], frequencies.tolist(), strict=True)

@@ -84,7 +84,7 @@ def save_csr(directory: Path, matrix: csr_matrix) -> None:
 
 def open_csr(directory: Path, columns: int) -> csr_matrix:
     """Return the CSR matrix of :func:`save_csr`, memory-mapped and read-only."""
-    indptr, indices, data = (_map(directory / f"{name}.npy") for name in CSR_FILES)
+    indptr, indices, data = (open_npy(directory / f"{name}.npy") for name in CSR_FILES)
     matrix = csr_matrix((len(indptr) - 1, columns), dtype=np.float32)
     matrix.indptr, matrix.indices, matrix.data = indptr, indices, data
     return matrix
@@ -97,11 +97,14 @@ def save_vectors(directory: Path, vectors: NDArray[np.float32]) -> None:
 
 def open_vectors(directory: Path) -> NDArray[np.float32]:
     """Return the vectors of :func:`save_vectors`, memory-mapped and read-only."""
-    return _map(directory / "vectors.npy")
+    return open_npy(directory / "vectors.npy")
 
 
-def _map(path: Path) -> NDArray[Any]:
-    """Return a .npy file as a read-only memory map; an empty array cannot be mapped and is read."""
+def open_npy(path: Path) -> NDArray[Any]:
+    """Return a .npy file as a read-only memory map; an empty array cannot be mapped and is read.
+
+    A map cannot be longer than its file, so a header that lies about the shape reserves nothing.
+    """
     mapped = path.stat().st_size > NPY_HEADER
     array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     return array

@@ -112,21 +112,24 @@ class Change:
         names: Sequence[str],
         *,
         rows: Rows | None = None,
-        widths: Mapping[str, int] | None = None,
+        plans: Mapping[str, BranchPlan] | None = None,
         progress: StartProgress = no_progress,
-    ) -> None:
+    ) -> dict[str, dict[str, Any]]:
         """Write the live documents of some segments as one new segment in their place.
+
+        Returns what each branch measured.
 
         Args:
             names: the segments.
             rows: where the rows come from, by doc_num in the parent; default: as they are stored.
-            widths: sparse branches that ``rows`` encodes anew, with their vocabulary sizes.
+            plans: the branches that ``rows`` encodes anew.
             progress: shows how far it is.
         """
         merged = [self._segments.index(name) for name in names]
         self._numbering, doc_nums = self._numbering.merge(merged)
         self._segments = [name for name in self._segments if name not in set(names)]
-        self._write(rows or StoredRows(self.index), self._before[doc_nums], widths or {}, progress)
+        rows = rows or StoredRows(self.index)
+        return self._write(rows, self._before[doc_nums], plans or {}, progress)
 
     def append(
         self,
@@ -151,13 +154,17 @@ class Change:
         before = [insertion_point(present, doc_id) for doc_id in doc_ids]
         places = np.searchsorted(self._before, before)
         self._numbering = self._numbering.change([], places.tolist(), len(order))
-        folder = self._write(rows, order, {}, progress)
+        self._write(rows, order, {}, progress)
+        folder = self.generation.directory / SEGMENTS / self._segments[-1]
         new = DocumentStore.open(folder / DOCUMENTS).fields
         check_types(self.index.field_types, {name: each.type for name, each in new.items()})
 
-    def update_record(self, name: str, record: BranchRecord) -> Path:
-        """Give a branch another record; return the folder of its encoder's new state."""
+    def update_record(self, name: str, record: BranchRecord) -> None:
+        """Give a branch another record."""
         self._records[name] = record
+
+    def state_folder(self, name: str) -> Path:
+        """Return the folder of the new state of a branch's encoder."""
         folder = self.generation.directory / name / "encoder"
         folder.mkdir(parents=True)
         return folder
@@ -189,35 +196,41 @@ class Change:
         self,
         rows: Rows,
         order: NDArray[np.int64],
-        widths: Mapping[str, int],
+        plans: Mapping[str, BranchPlan],
         progress: StartProgress,
-    ) -> Path:
+    ) -> dict[str, dict[str, Any]]:
         self._last += 1
         name = f"{self._last:06d}"
         self._segments.append(name)
         folder = self.generation.directory / SEGMENTS / name
         table = rows.passages
         size = len(order) if table is None else int(table.counts[order].sum())
-        plans = {each: self._plan(each, size, widths.get(each)) for each in self._records}
-        write_segment(folder, rows, order, plans, progress=progress)
-        return folder
+        every = {each: plans.get(each) or self._plan(each, size) for each in self._records}
+        return write_segment(folder, rows, order, every, progress=progress)
 
-    def _plan(self, name: str, size: int, width: int | None) -> BranchPlan:
+    def _plan(self, name: str, size: int) -> BranchPlan:
         record = self._records[name]
         if record.kind == "dense":
-            vectors: Any = record.report.get("vectors", "flat")
             dimension = record.report.get("dimension")
-            return BranchPlan(
-                "dense",
-                dimension if isinstance(dimension, int) else self.index.dense(name).dimension,
-                vectors=vectors if size >= APPROXIMATE_FROM else "flat",
-            )
+            if not isinstance(dimension, int):
+                dimension = self.index.dense(name).dimension
+            return dense_plan(record, dimension, size)
         # Of the first segment only these two files: reading all to verify it would cost a scan.
         first = f"{SEGMENTS}/{next(iter(self.index.segments))}/{name}"
         stored = json.loads(self.index.generation.path(f"{first}/sparse.json").read_bytes())
         scales = open_array(self.index.generation.path(f"{first}/scales.npy"), np.float32, (None,))
         weights = stored["weights"]
-        if width is not None:
-            return BranchPlan("sparse", width, weights=weights)
         kept = np.array(scales) if weights == "uint8" else None
         return BranchPlan("sparse", len(scales), weights=weights, scales=kept)
+
+
+def dense_plan(record: BranchRecord, dimension: int, size: int) -> BranchPlan:
+    """Return how a dense segment of so many rows is written: a small one needs no graph."""
+    vectors: Any = record.report.get("vectors", "flat") if size >= APPROXIMATE_FROM else "flat"
+    return BranchPlan("dense", dimension, vectors=vectors)
+
+
+def sparse_plan(record: BranchRecord, width: int) -> BranchPlan:
+    """Return how a sparse branch that is encoded anew is written, with scales of its own."""
+    weights: Any = record.report.get("weights", "uint8")
+    return BranchPlan("sparse", width, weights=weights)

@@ -128,10 +128,11 @@ def verify_size(path: Path, entry: FileEntry) -> None:
         )
 
 
-def open_generation(index_dir: str | Path) -> Generation:
+def open_generation(index_dir: str | Path, *, check_sizes: bool = True) -> Generation:
     """Return the current generation: manifest verified, every file there with the right size.
 
-    Contents are verified by `Generation.path`, so opening reads no branch.
+    Contents are verified by `Generation.path`, so opening reads no branch. Without ``check_sizes``
+    so are presence and size, and what is whole of a damaged generation can still be read.
 
     Raises:
         IndexFormatError: no index there, or one of another format version.
@@ -141,7 +142,7 @@ def open_generation(index_dir: str | Path) -> Generation:
     name = read_current(index_dir)
     while True:
         try:
-            return open_named(index_dir, name)
+            return open_named(index_dir, name, check_sizes=check_sizes)
         except FileNotFoundError as error:
             # A writer may have removed it between our reading CURRENT and our holding it.
             previous, name = name, read_current(index_dir)
@@ -152,7 +153,7 @@ def open_generation(index_dir: str | Path) -> Generation:
                 ) from error
 
 
-def open_named(index_dir: Path, name: str) -> Generation:
+def open_named(index_dir: Path, name: str, *, check_sizes: bool = True) -> Generation:
     """Return the generation called ``name``, verified as by `open_generation`.
 
     Raises:
@@ -175,18 +176,18 @@ def open_named(index_dir: Path, name: str) -> Generation:
                 f"{path} is damaged: checksum {found}, expected {expected}. {_REMEDY}"
             )
         manifest = parse_manifest(data, path)
-        _verify_layout(directory, manifest)
+        _verify_layout(directory, manifest, check_sizes)
     except BaseException:
         os.close(descriptor)
         raise
     return Generation(index_dir, name, manifest, descriptor)
 
 
-def _verify_layout(directory: Path, manifest: Manifest) -> None:
+def _verify_layout(directory: Path, manifest: Manifest, check_sizes: bool) -> None:
     for folder in sorted({part for name in manifest.files for part in _parents(name)}):
         if (directory / folder).is_symlink():
             raise CorruptIndexError(f"{directory / folder} is a link. {_REMEDY}")
-    for name, entry in manifest.files.items():
+    for name, entry in manifest.files.items() if check_sizes else ():
         verify_size(directory / name, entry)
 
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError
+from hybrid.errors import UsageError
 from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Approximation
-from hybrid.indexes.arrays import open_array
-from hybrid.indexes.postings_build import FORMAT, Weights, write_index
+from hybrid.indexes.postings_build import Weights, write_index
+from hybrid.indexes.sparse_layout import open_sparse
 from hybrid.kernels import assembly, planner, rows, tiles, topk
 
 Floats = NDArray[np.float32]
@@ -87,6 +87,12 @@ class InvertedIndex:
     def weights(self) -> Weights:
         """How a weight is stored."""
         return "uint8" if self._postings.tail_codes.dtype == np.uint8 else "float32"
+
+    @property
+    def places(self) -> Ints:
+        """Where each doc_num stands in the internal order, int32 (doc_count,)."""
+        places: Ints = self._place
+        return places
 
     @property
     def postings(self) -> tiles.Postings:
@@ -176,23 +182,10 @@ class InvertedIndex:
         """Return the index stored in ``directory``, memory-mapped.
 
         Raises:
-            CorruptIndexError: a file is missing.
+            CorruptIndexError: a file is missing, or does not fit the others.
             IndexFormatError: the files are of another format version.
         """
-        names = (*tiles.Postings._fields, "place", "frequencies")
-        for name in ("sparse.json", *(f"{name}.npy" for name in names)):
-            if not (directory / name).is_file():
-                raise CorruptIndexError(
-                    f"The sparse index in {directory} lacks {name}. Build the index again."
-                )
-        described = json.loads((directory / "sparse.json").read_text())
-        if described["format"] != FORMAT:
-            raise IndexFormatError(
-                f"The sparse index in {directory} has format {described['format']}; this version "
-                f"reads format {FORMAT}. Build the index again."
-            )
-        arrays = {name: open_array(directory / f"{name}.npy") for name in names}
-        return InvertedIndex(arrays, described)
+        return InvertedIndex(*open_sparse(directory))
 
     def search(
         self,

@@ -62,6 +62,7 @@ class NewGeneration:
         self._home = home
         self._number = number
         self._workspace = workspace
+        self.used_workspace = False
         self._reused: set[str] = set()
         self.parent = parent
         self.name: str | None = None
@@ -71,7 +72,11 @@ class NewGeneration:
 
     @property
     def workspace(self) -> Path:
-        """A folder for finished shards: it outlives a crash, Ctrl-C or full disk, not a commit."""
+        """A folder for finished shards: it outlives a crash, Ctrl-C or full disk.
+
+        It goes when a generation that asked for it is committed, or its input turns out to be bad.
+        """
+        self.used_workspace = True
         self._workspace.mkdir(parents=True, exist_ok=True)
         return self._workspace
 
@@ -130,13 +135,14 @@ class NewGeneration:
 
 @contextlib.contextmanager
 def new_generation(
-    index_dir: str | Path, *, create: bool, keep: int = 1
+    index_dir: str | Path, *, create: bool, keep: int = 1, damaged: bool = False
 ) -> Iterator[NewGeneration]:
     """Give a generation to fill and commit; without a commit the index stays as it was.
 
     ``create`` makes a new index: it appears at ``index_dir`` in one step, when committed; until
     then everything lies in ``INDEX.building`` beside it. ``keep`` is how many earlier generations
-    stay for repair; those that a reader holds stay in any case.
+    stay for repair; those that a reader holds stay in any case. ``damaged`` opens a parent some of
+    whose files are missing or cut, to make a whole generation of the rest.
 
     Raises:
         OutputExistsError: ``create``, and ``index_dir`` exists.
@@ -149,7 +155,7 @@ def new_generation(
             with _create(index_dir) as generation:
                 yield generation
         else:
-            with _extend(index_dir, keep) as generation:
+            with _extend(index_dir, keep, damaged) as generation:
                 yield generation
 
 
@@ -201,23 +207,32 @@ def refuse_existing(index_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def _extend(index_dir: Path, keep: int) -> Iterator[NewGeneration]:
+def _extend(index_dir: Path, keep: int, damaged: bool) -> Iterator[NewGeneration]:
     read_current(index_dir)
     workspace = index_dir / "workspace"
-    with lock.writer_lock(index_dir / LOCK, str(index_dir)), open_generation(index_dir) as parent:
+    with (
+        lock.writer_lock(index_dir / LOCK, str(index_dir)),
+        open_generation(index_dir, check_sizes=not damaged) as parent,
+    ):
         _remove_leftovers(index_dir, parent.manifest.number)
         generation = NewGeneration(index_dir, parent.manifest.number + 1, parent, workspace)
         try:
             yield generation
             if generation.name is not None:
-                files.remove_tree(workspace)
+                _clear(generation, workspace)
                 parent.close()
                 remove_old(index_dir, keep)
         except HybridError:
-            files.remove_tree(workspace)
+            _clear(generation, workspace)
             raise
         finally:
             files.remove_tree(generation.directory)
+
+
+def _clear(generation: NewGeneration, workspace: Path) -> None:
+    """Remove the shards that this writer used; those of an interrupted one are not its own."""
+    if generation.used_workspace:
+        files.remove_tree(workspace)
 
 
 def _remove_leftovers(index_dir: Path, current_number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from hybrid.indexes.generation import (
     open_named,
     read_current,
 )
-from hybrid.indexes.hybrid import HybridIndex
+from hybrid.indexes.hybrid import SEGMENTS, HybridIndex
 from hybrid.indexes.lock import writer_lock
 from hybrid.indexes.sparse_check import check_postings
 from hybrid.indexes.store import LOCK, generation_names, remove_generation, write_current
@@ -38,6 +38,8 @@ class VerifyReport:
         bytes: bytes read.
         deep: whether contents were compared with each other, too.
         problems: one line each; none means that the index is whole.
+        branches: those in which a problem lies.
+        lost: whether a problem lies elsewhere, where nothing else in the index could mend it.
     """
 
     directory: Path
@@ -46,6 +48,21 @@ class VerifyReport:
     bytes: int = 0
     deep: bool = False
     problems: list[str] = field(default_factory=list)
+    branches: set[str] = field(default_factory=set)
+    lost: bool = False
+
+    def add(self, problem: str, branch: str | None = None) -> None:
+        """Note a problem of a branch, or of what no branch holds."""
+        self.problems.append(problem)
+        if branch is None:
+            self.lost = True
+        else:
+            self.branches.add(branch)
+
+    @property
+    def can_be_rebuilt(self) -> bool:
+        """Whether all that is damaged are branches, which the stored documents give again."""
+        return bool(self.branches) and not self.lost
 
     @property
     def is_whole(self) -> bool:
@@ -77,57 +94,88 @@ def verify_index(directory: str | Path, *, deep: bool = False) -> VerifyReport:
     """
     report = VerifyReport(Path(directory), deep=deep)
     try:
-        generation = open_generation(directory)
+        generation = open_generation(directory, check_sizes=False)
     except CorruptIndexError as error:
-        report.problems.append(str(error))
+        report.add(str(error))
         return report
     with generation:
         _verify_generation(generation, report)
     return report
 
 
+def refuse_unsound(generation: Generation) -> None:
+    """Do nothing if a generation that somebody else may have made can be searched safely.
+
+    Raises:
+        CorruptIndexError: it cannot; tells what was found first.
+    """
+    report = VerifyReport(generation.index_dir, deep=True)
+    _verify_generation(generation, report)
+    if report.problems:
+        raise CorruptIndexError(
+            f"{generation.index_dir} cannot be used: {report.problems[0]}"
+            f"{f' (and {len(report.problems) - 1} more)' if len(report.problems) > 1 else ''}"
+        )
+
+
 def _verify_generation(generation: Generation, report: VerifyReport) -> None:
     report.generation = generation.name
+    named = generation.content.get("branches")
     for name, entry in generation.manifest.files.items():
-        _note(report, lambda name=name: generation.path(name))  # type: ignore[misc]
+        with _noted(report, _branch_of(name, named if isinstance(named, dict) else {})):
+            generation.path(name)
         report.files += 1
         report.bytes += entry.size
     if report.deep and report.is_whole:
-        _note(report, lambda: _deep(HybridIndex(generation), report))
+        with _noted(report):
+            _deep(HybridIndex(generation), report)
 
 
-def _note(report: VerifyReport, check: Callable[[], object]) -> None:
+def _branch_of(name: str, branches: Mapping[str, object]) -> str | None:
+    """Return the branch that a file belongs to: segments/000001/<branch>/... or <branch>/..."""
+    parts = name.split("/")
+    part = parts[2] if parts[0] == SEGMENTS and len(parts) > 3 else parts[0]
+    return part if part in branches else None
+
+
+@contextlib.contextmanager
+def _noted(report: VerifyReport, branch: str | None = None) -> Iterator[None]:
     try:
-        check()
+        yield
     except HybridError as error:
-        report.problems.append(str(error))
+        report.add(str(error), branch)
 
 
 def _deep(index: HybridIndex, report: VerifyReport) -> None:
     previous = None
     for number, doc_id in enumerate(index.doc_ids):
         if previous is not None and doc_id >= previous:
-            report.problems.append(f"document {number}, {doc_id!r}, is not below {previous!r}")
+            report.add(f"document {number}, {doc_id!r}, is not below {previous!r}")
             break
         previous = doc_id
     for start in range(0, index.document_count, 1024):
         index.documents[start]  # a batch is fully validated when it is first touched
-    report.problems += _misplaced_passages(index)
-    for name, record in index.records.items():
-        if record.kind == "dense":
-            branch = index.dense(name)
-            for start in range(0, branch.doc_count, ROWS_AT_ONCE):
-                stop = min(start + ROWS_AT_ONCE, branch.doc_count)
-                vectors = branch.vectors(np.arange(start, stop, dtype=np.int32))
-                if not np.isfinite(vectors).all():
-                    report.problems.append(f"branch {name}: a vector is not finite")
-                    break
-        else:
-            for segment, part in index.sparse_parts(name).items():
-                report.problems += [
-                    f"branch {name}, segment {segment}: {problem}"
-                    for problem in check_postings(part)
-                ]
+    for problem in _misplaced_passages(index):
+        report.add(problem)
+    for name in index.branches:
+        with _noted(report, name):
+            for problem in branch_problems(index, name):
+                report.add(problem, name)
+
+
+def branch_problems(index: HybridIndex, name: str) -> Iterator[str]:
+    """Yield what is wrong inside a branch: all that its kernels rely on, and no more than that."""
+    if index.record(name).kind == "sparse":
+        for segment, part in index.sparse_parts(name).items():
+            for problem in check_postings(part):
+                yield f"branch {name}, segment {segment}: {problem}"
+        return
+    branch = index.dense(name)
+    for start in range(0, branch.doc_count, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, branch.doc_count)
+        if not np.isfinite(branch.vectors(np.arange(start, stop, dtype=np.int32))).all():
+            yield f"branch {name}: a vector is not finite"
+            return
 
 
 def _misplaced_passages(index: HybridIndex) -> Iterator[str]:

@@ -1,0 +1,78 @@
+"""The encoders of an opened index: given or loaded, and held against what built the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
+from hybrid.errors import UsageError
+
+if TYPE_CHECKING:
+    from hybrid.indexes.hybrid import BranchRecord, HybridIndex
+
+BM25 = "bm25"
+GIVEN = "given"
+QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
+
+
+class QueryEncoders:
+    """Encoders by branch, each loaded and checked when it is first asked for."""
+
+    def __init__(self, given: Mapping[str, QueryEncoder] | None = None) -> None:
+        self._given = dict(given or {})
+        self._checked: dict[str, QueryEncoder] = {}
+
+    def get(self, index: HybridIndex, name: str) -> QueryEncoder:
+        """Return the encoder of a branch.
+
+        Raises:
+            ModelMismatchError: it is not the one which built the branch; shows both.
+        """
+        if name not in self._checked:
+            record = index.record(name)
+            encoder = self._given.get(name) or self._load(index, name, record)
+            check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
+            self._checked[name] = encoder
+        return self._checked[name]
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Load these anew when they are asked for again."""
+        for name in names:
+            self._checked.pop(name, None)
+
+    def _load(self, index: HybridIndex, name: str, record: BranchRecord) -> QueryEncoder:
+        from hybrid.encoders import Bm25Encoder
+
+        if record.encoder["model"] == BM25:
+            return Bm25Encoder.load(index.generation.folder(f"{name}/encoder"))
+        return load_encoder(record.kind, record.encoder)
+
+
+def model_record(model: str, **options: Any) -> dict[str, Any]:
+    """Return what loads a model again: its name and the options that are not None.
+
+    A folder is recorded by its full path, so that the index opens from anywhere.
+    """
+    lasting = str(Path(model).resolve()) if Path(model).is_dir() else model
+    return {"model": lasting, **{key: each for key, each in options.items() if each is not None}}
+
+
+def load_encoder(kind: str, described: Mapping[str, Any]) -> QueryEncoder:
+    """Return the encoder that a branch record describes: a model name and its options.
+
+    Raises:
+        ModelError: it cannot be found or loaded.
+        UsageError: it was given as an object when the index was built, and has no name.
+    """
+    from hybrid.encoders import load_dense, load_sparse
+
+    options = dict(described)
+    model = options.pop("model")
+    if model == GIVEN:
+        raise UsageError(
+            "the encoder of this branch was given as an object when the index was built; give it "
+            "again: hybrid.open(directory, encoders={...})"
+        )
+    return load_sparse(model, **options) if kind == "sparse" else load_dense(model, **options)

@@ -1,0 +1,260 @@
+"""Rebuild: branches encoded again from the stored documents, as one commit.
+
+For a branch whose files are damaged, and for a branch that is to have another model. The other
+branches keep their rows, and all segments become one on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.build import measured
+from hybrid.errors import ModelMismatchError, UsageError
+from hybrid.indexes.change import Change, StoredRows, dense_plan, sparse_plan
+from hybrid.indexes.hybrid import BranchRecord, HybridIndex
+from hybrid.indexes.segment_writer import BranchPlan, StartProgress, no_progress
+from hybrid.indexes.store import new_generation
+from hybrid.indexes.verify import repair_index, verify_index
+from hybrid.query_encoders import BM25, GIVEN, load_encoder, model_record
+
+if TYPE_CHECKING:
+    from hybrid.encoders import Shards
+    from hybrid.encoders.encode import Encoder
+
+
+@dataclass(frozen=True)
+class RebuildReport:
+    """What a rebuild did.
+
+    Attributes:
+        branches: the branches that were encoded again, with their records.
+        document_count: documents in the index.
+        stale_domains: fusions that were tuned with a branch that has another model now.
+        alarms: what looks wrong about a rebuilt sparse branch.
+    """
+
+    branches: Mapping[str, BranchRecord]
+    document_count: int
+    stale_domains: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the report as lines of text."""
+        lines = [
+            f"branch {name}: {self.document_count:,} documents encoded by {record.encoder['model']}"
+            for name, record in self.branches.items()
+        ]
+        lines += [
+            f"domain {name!r} was tuned with another model; tune it again"
+            for name in self.stale_domains
+        ]
+        return lines + [f"alarm: {alarm}" for alarm in self.alarms]
+
+
+def rebuild_branches(
+    directory: str | Path,
+    branches: Iterable[str],
+    *,
+    models: Mapping[str, str] | None = None,
+    encoders: Mapping[str, Encoder] | None = None,
+    progress: StartProgress = no_progress,
+) -> RebuildReport:
+    """Encode some branches again from the stored documents and return what they are now.
+
+    Their files are not read, so they may be damaged or gone; all else must be whole. Interrupted,
+    it goes on from its last finished shard.
+
+    Args:
+        directory: the index.
+        branches: names of branches.
+        models: by branch, another model to encode with; default: the one that built the branch.
+        encoders: by branch, encoders as objects, where the index was built with such.
+        progress: shows how far it is.
+
+    Raises:
+        UsageError: no branch, one that is not there, or a model for one that is not named.
+        ModelMismatchError: the model is no longer what built the branch, and ``models`` does not
+            say that it may be another.
+        CorruptIndexError: something else is damaged; nothing was changed.
+        IndexLockedError: another writer is at work.
+        StorageError: the disk is full or failing; nothing was changed.
+    """
+    from hybrid.encoders import encode_corpus
+    from hybrid.encoders.survey import survey_branches
+
+    names = list(dict.fromkeys(branches))
+    models, encoders = models or {}, encoders or {}
+    if not names or not {*models, *encoders} <= set(names):
+        raise UsageError(
+            f"the branches to rebuild are {', '.join(names) or 'none'}; name at least one, and "
+            f"those that get a model: {', '.join(sorted({*models, *encoders})) or 'none'}"
+        )
+    with new_generation(directory, create=False, damaged=True) as generation:
+        change = Change(generation)
+        index = change.index
+        if not index.document_count:
+            raise UsageError(f"{directory} holds no documents to encode; add some first")
+        chosen = {name: _encoder(index, name, models, encoders) for name in names}
+        for name in index.branches:
+            if name not in names and index.generation.names(f"{name}/encoder"):
+                index.generation.folder(f"{name}/encoder")  # taken over, so it must be whole
+        shards = encode_corpus(
+            iter(index.documents),
+            generation.workspace,
+            {name: encoder for name, (encoder, _) in chosen.items()},
+            passages=index.window,
+            progress=progress("encoding", index.document_count),
+        )
+        for name in names:
+            _refuse_other_kind(index.record(name), shards.branches[name].kind, name)
+        surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in chosen.items()})
+        reports = change.merge(
+            list(change.segment_sizes),
+            rows=_RebuiltRows(index, shards),
+            plans={name: _plan(index.record(name), shards, name) for name in names},
+            progress=progress,
+        )
+        records = {}
+        for name in names:
+            before, report = index.record(name), reports[name]
+            records[name] = replace(
+                before,
+                encoder=chosen[name][1],
+                fingerprint=shards.branches[name].fingerprint,
+                report=measured(report, surveys.get(name))
+                if before.kind == "sparse"
+                else report | {"vectors": before.report.get("vectors", "flat")},
+            )
+        for name, record in records.items():
+            change.update_record(name, record)
+            if shards.branches[name].is_bm25:
+                shards.bm25(name).save(change.state_folder(name))
+        change.commit()
+    stale = tuple(index.domains) if models else ()
+    alarms = tuple(alarm for each in surveys.values() for alarm in each.alarms)
+    return RebuildReport(records, index.document_count, stale, alarms)
+
+
+@dataclass(frozen=True)
+class MendReport:
+    """What mending an index did.
+
+    Attributes:
+        rebuilt: the branches that were encoded again; empty if none was.
+        before, after: the generations that were current, if an earlier one had to be gone back to.
+    """
+
+    rebuilt: tuple[str, ...] = ()
+    before: str = ""
+    after: str = ""
+
+    def lines(self) -> list[str]:
+        """Return the report as lines of text."""
+        if self.rebuilt:
+            return [f"encoded {', '.join(self.rebuilt)} again from the stored documents"]
+        if self.after:
+            return [f"went back from {self.before or 'nothing'} to {self.after}"]
+        return ["nothing needed mending"]
+
+
+def mend_index(
+    directory: str | Path,
+    *,
+    deep: bool = False,
+    go_back: bool = False,
+    encoders: Mapping[str, Encoder] | None = None,
+    progress: StartProgress = no_progress,
+) -> MendReport:
+    """Make a damaged index whole and return what was done.
+
+    Where only branches are damaged, they are encoded again and no document is lost. Otherwise, or
+    with ``go_back``, the newest generation that is whole becomes current, and what was committed
+    after it is lost.
+
+    Raises:
+        CorruptIndexError: no generation is whole; nothing was changed.
+        ModelError: a model that is needed again cannot be loaded; nothing was changed.
+    """
+    report = verify_index(directory, deep=deep)
+    if report.is_whole:
+        return MendReport()
+    if report.can_be_rebuilt and not go_back:
+        damaged = sorted(report.branches)
+        given = {name: each for name, each in (encoders or {}).items() if name in damaged}
+        rebuild_branches(directory, damaged, encoders=given, progress=progress)
+        return MendReport(rebuilt=tuple(damaged))
+    repaired = repair_index(directory, deep=deep)
+    return MendReport(before=repaired.before, after=repaired.after)
+
+
+class _RebuiltRows(StoredRows):
+    """Stored rows, but for the branches of the shards, whose documents are in doc_num order."""
+
+    def __init__(self, index: HybridIndex, shards: Shards) -> None:
+        super().__init__(index)
+        self._shards = shards
+
+    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
+        """Yield the rows of a sparse branch, some thousand at a time."""
+        if branch in self._shards.branches:
+            return self._shards.ordered_sparse(branch, order)
+        return super().ordered_sparse(branch, order)
+
+    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of a dense branch, some thousand at a time."""
+        if branch in self._shards.branches:
+            return self._shards.ordered_dense(branch, order)
+        return super().ordered_dense(branch, order)
+
+
+def _encoder(
+    index: HybridIndex, name: str, models: Mapping[str, str], encoders: Mapping[str, Encoder]
+) -> tuple[Encoder, Mapping[str, Any]]:
+    """Return the encoder of a branch to rebuild, and what its record says of it."""
+    from hybrid.encoders import Bm25Parameters, check_fingerprint
+
+    record = index.record(name)
+    if record.encoder["model"] == BM25:
+        if name in models:
+            raise UsageError(f"branch {name!r} is BM25, which has no model; leave the model out")
+        known = Bm25Parameters.__dataclass_fields__
+        kept: dict[str, Any] = {k: v for k, v in record.fingerprint.items() if k in known}
+        return Bm25Parameters(**kept), record.encoder
+    if name in encoders:
+        return encoders[name], {"model": GIVEN}
+    if name in models:
+        # The options of the old model, but for the revision, which is of the old model alone.
+        options = {k: v for k, v in record.encoder.items() if k not in ("model", "revision")}
+        described: Mapping[str, Any] = model_record(models[name], **options)
+        return load_encoder(record.kind, described), described
+    encoder = load_encoder(record.kind, record.encoder)
+    try:
+        check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
+    except ModelMismatchError as error:
+        raise ModelMismatchError(
+            f"{error}. To go over to another model, name it (hybrid rebuild --model)"
+        ) from error
+    return encoder, record.encoder
+
+
+def _refuse_other_kind(record: BranchRecord, kind: str, name: str) -> None:
+    if kind != record.kind:
+        raise UsageError(
+            f"branch {name!r} is {record.kind}, but its encoder gives {kind} rows; give an encoder "
+            f"of the kind that the branch has"
+        )
+
+
+def _plan(record: BranchRecord, shards: Shards, name: str) -> BranchPlan:
+    width = shards.branches[name].width
+    rows = shards.document_count if shards.passages is None else len(shards.passages)
+    return (
+        sparse_plan(record, width) if record.kind == "sparse" else dense_plan(record, width, rows)
+    )

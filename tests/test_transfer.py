@@ -1,0 +1,220 @@
+"""Copies of an index: to folders, to any fsspec place, to a hub repository; what may arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import fsspec
+import huggingface_hub
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from hybrid.errors import (
+    CorruptIndexError,
+    IndexFormatError,
+    MissingPackageError,
+    OutputExistsError,
+    TransferError,
+    UsageError,
+)
+from hybrid.indexes import hub
+from hybrid.indexes.transfer import pull, push, restore, snapshot
+from hybrid.retrieve import Index
+from tests.test_living import ENCODERS, assert_same
+from tests.test_verify import directory, index_dir, put, rewrite
+
+__all__ = ["index_dir"]
+
+
+def same(one: Path, other: Path) -> None:
+    assert_same(Index(one, encoders=ENCODERS), Index(other, encoders=ENCODERS))
+
+
+def test_a_snapshot_is_the_same_index_and_so_is_what_is_restored(
+    index_dir: Path, tmp_path: Path
+) -> None:
+    snapshot(index_dir, tmp_path / "snapshot")
+    same(tmp_path / "snapshot", index_dir)
+    restore(tmp_path / "snapshot", tmp_path / "restored")
+    same(tmp_path / "restored", index_dir)
+    with pytest.raises(OutputExistsError):
+        snapshot(index_dir, tmp_path / "restored")
+
+
+def test_a_snapshot_of_a_damaged_index_leaves_nothing(index_dir: Path, tmp_path: Path) -> None:
+    path = directory(index_dir) / "numbering" / "places.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(CorruptIndexError):
+        snapshot(index_dir, tmp_path / "snapshot")
+    assert [each.name for each in tmp_path.iterdir()] == ["idx"]
+
+
+@pytest.mark.parametrize("url", ["{}/far", "file://{}/far", "memory://far"])
+def test_pushed_and_pulled_it_is_the_same(index_dir: Path, tmp_path: Path, url: str) -> None:
+    place = url.format(tmp_path) + index_dir.parent.name
+    push(index_dir, place)
+    with pytest.raises(OutputExistsError):
+        push(index_dir, place)
+    pull(place, tmp_path / "near")
+    same(tmp_path / "near", index_dir)
+
+
+def test_what_arrives_damaged_or_too_long_is_refused(index_dir: Path, tmp_path: Path) -> None:
+    push(index_dir, str(tmp_path / "far"))
+    path = next((tmp_path / "far").rglob("ids.arrow"))
+    whole = path.read_bytes()
+    for data in (whole[:-1] + b"\xff", whole + b"x", whole[:-1]):
+        path.write_bytes(data)
+        with pytest.raises(CorruptIndexError):
+            pull(str(tmp_path / "far"), tmp_path / "near")
+        assert not list(tmp_path.glob("near*"))
+    with pytest.raises(IndexFormatError, match="no CURRENT"):
+        pull(str(tmp_path / "nowhere"), tmp_path / "near")
+
+
+UNSOUND = [
+    ("segments/000001/sparse/place.npy", put(0, 2**30), "not the inverse"),
+    ("segments/000001/sparse/spans.npy", put((5, 1), 2**40), "outside of their array"),
+    ("segments/000001/dense/vectors.npy", put((3, 3), np.inf), "not finite"),
+    ("numbering/places.npy", put(0, 5000), "numbering does not fit"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "problem"), UNSOUND)
+@pytest.mark.parametrize("fetch", [pull, restore])
+def test_what_has_right_checksums_and_hostile_contents_is_refused(
+    index_dir: Path, tmp_path: Path, name: str, change: object, problem: str, fetch: Any
+) -> None:
+    rewrite(index_dir, name, change)
+    snapshot(index_dir, tmp_path / "copy")
+    with pytest.raises(CorruptIndexError, match=problem):
+        fetch(str(tmp_path / "copy"), tmp_path / "near")
+    assert not list(tmp_path.glob("near*"))
+
+
+def test_a_place_that_cannot_be_reached_is_named(index_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="nonsense://x cannot be read or written"):
+        push(index_dir, "nonsense://x")
+    with pytest.raises(TransferError, match="nonsense://x"):
+        pull("nonsense://x", tmp_path / "near")
+    (tmp_path / "plain").write_text("a file")
+    with pytest.raises(TransferError, match="plain"):
+        push(index_dir, str(tmp_path / "plain"))
+    assert not list(tmp_path.glob("near*"))
+
+
+def test_a_kind_of_place_whose_package_is_missing_is_said(
+    index_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(url: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(MissingPackageError, match="Install s3fs"):
+        push(index_dir, "s3://bucket/name")
+
+
+# Hub repositories
+
+
+class FakeFiles(MemoryFileSystem):
+    """The files of every commit of every repository, as ``owner/name@commit/path``."""
+
+    protocol = "hf"
+    store: dict[str, Any] = {}  # noqa: RUF012
+    pseudo_dirs = [""]  # noqa: RUF012
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.removeprefix("hf://").strip("/")
+
+
+class FakeHub:
+    """What the hub's API does with one repository a name, commit by commit."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[tuple[str, str], list[dict[str, bytes]]] = {}
+        self.created: list[dict[str, Any]] = []
+
+    def create_repo(self, repo_id: str, **options: Any) -> None:
+        self.created.append({"repo_id": repo_id, **options})
+        self.repositories.setdefault((options["repo_type"], repo_id), [{}])
+
+    def file_exists(self, repo_id: str, filename: str, *, repo_type: str, revision: Any) -> bool:
+        return filename in self.repositories[repo_type, repo_id][-1]
+
+    def create_commit(
+        self, repo_id: str, operations: Any, *, commit_message: str, repo_type: str, revision: Any
+    ) -> None:
+        commits = self.repositories[repo_type, repo_id]
+        files = dict(commits[-1])
+        for each in operations:
+            part = each.path_or_fileobj
+            files[each.path_in_repo] = part if isinstance(part, bytes) else Path(part).read_bytes()
+        commits.append(files)
+        kind = "datasets/" if repo_type == "dataset" else ""
+        for name, data in files.items():
+            FakeFiles().pipe_file(f"hf://{kind}{repo_id}@{len(commits) - 1:040}/{name}", data)
+
+    def repo_info(self, repo_id: str, *, repo_type: str, revision: str | None) -> Any:
+        if (repo_type, repo_id) not in self.repositories:
+            raise OSError(f"404: no repository {repo_id}")
+        last = len(self.repositories[repo_type, repo_id]) - 1
+        return SimpleNamespace(sha=f"{last if revision is None else int(revision):040}")
+
+
+@pytest.fixture
+def fake_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    api = FakeHub()
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    real = fsspec.get_filesystem_class("hf")
+    fsspec.register_implementation("hf", FakeFiles, clobber=True)
+    FakeFiles.store.clear()
+    yield api
+    fsspec.register_implementation("hf", real, clobber=True)
+
+
+@pytest.mark.parametrize("url", ["hf://me/index", "hf://datasets/me/index", "hf://me/index/a/b"])
+def test_a_hub_repository_gets_one_commit_and_gives_it_back(
+    index_dir: Path, tmp_path: Path, fake_hub: FakeHub, url: str
+) -> None:
+    push(index_dir, url)
+    kind = "dataset" if "datasets" in url else "model"
+    made = {"repo_id": "me/index", "repo_type": kind, "private": True, "exist_ok": True}
+    assert fake_hub.created == [made]
+    assert len(fake_hub.repositories[kind, "me/index"]) == 2
+    with pytest.raises(OutputExistsError, match="holds an index"):
+        push(index_dir, url)
+    pull(url, tmp_path / "near")
+    same(tmp_path / "near", index_dir)
+
+
+def test_a_revision_of_a_hub_repository_stays_what_it_was(
+    index_dir: Path, tmp_path: Path, fake_hub: FakeHub
+) -> None:
+    push(index_dir, "hf://me/index")
+    fake_hub.repositories["model", "me/index"].append({})
+    pull("hf://me/index@1", tmp_path / "near")
+    same(tmp_path / "near", index_dir)
+    with pytest.raises(IndexFormatError, match="no CURRENT"):
+        pull("hf://me/index", tmp_path / "now")
+    with pytest.raises(TransferError, match="404"):
+        pull("hf://me/other", tmp_path / "other")
+    assert not list(tmp_path.glob("other*"))
+
+
+@pytest.mark.parametrize(
+    "url", ["hf://index", "hf://me/index/../x", "hf://me/index@", "hf://a/b c"]
+)
+def test_what_is_no_hub_repository_is_said(index_dir: Path, url: str) -> None:
+    with pytest.raises(UsageError, match="no hub repository"):
+        push(index_dir, url)
+
+
+def test_a_pinned_url_names_the_commit(fake_hub: FakeHub) -> None:
+    fake_hub.create_repo("me/index", repo_type="dataset")
+    assert hub.pinned("hf://datasets/me/index@0/a") == f"hf://datasets/me/index@{0:040}/a"
