@@ -31,8 +31,7 @@ HELD_OUT = 200
 CANDIDATES: dict[str, dict[str, object]] = {
     "ranking": {"recipe": "splade-max", "learning_rate": 1e-4},
     "ranking, slow": {"recipe": "splade-max", "learning_rate": 3e-5},
-    "distilled": {"recipe": "ensemble-distil", "learning_rate": 1e-4, "temperature": 2.5},
-    "distilled, slow": {"recipe": "ensemble-distil", "learning_rate": 3e-5, "temperature": 2.5},
+    "distilled": {"recipe": "ensemble-distil", "learning_rate": 1e-4},
 }
 SYSTEMS = (
     ("sparse",),
@@ -124,7 +123,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--index", type=Path, help="an index of the collection, else it is built")
     parser.add_argument("--model", default="builtin:splade")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=128)
     arguments = parser.parse_args()
@@ -137,6 +136,9 @@ def main() -> None:
         "batch_size": arguments.batch_size,
         "max_length": arguments.max_length,
         "negatives": 3,
+        "temperature": 2.5,
+        "document_weight": 1e-3,
+        "query_weight": 1e-3,
         "checkpoint_steps": arguments.steps,
     }
     model = fine_tune(arguments.collection, before, work, arguments.model, changes)
