@@ -107,3 +107,17 @@ def test_the_small_collection_keeps_queries_whose_best_document_is_inside(tmp_pa
     assert qrels
     assert all(set(judged) <= documents for judged in qrels.values())
     assert {query.query_id for query in source.queries("test")} == set(qrels)
+
+
+def test_tradeoffs_draw_a_panel_a_cost() -> None:
+    costs = {"FLOPS": [3.0, 1.0, 2.0], "MB": [30.0, 10.0, 20.0]}
+    figure = plots.tradeoffs(costs, [0.5, 0.3, 0.4], ["a", "b", "c"], measure="nDCG@10")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["FLOPS", "MB"]
+    (line,) = figure.axes[0].lines
+    assert line.get_xdata().tolist() == [1, 2, 3]
+    assert line.get_ydata().tolist() == [0.3, 0.4, 0.5]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["a", "b", "c"]
+    with pytest.raises(UsageError, match="at least one cost"):
+        plots.tradeoffs({}, [], [], measure="nDCG@10")
+    with pytest.raises(UsageError, match="one value"):
+        plots.tradeoffs({"MB": [1.0]}, [0.1, 0.2], ["a", "b"], measure="nDCG@10")

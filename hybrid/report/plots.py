@@ -128,3 +128,42 @@ def query_scatter(
     axes.set_xlabel(f"{measure}, {labels[0]} ({(x > y).sum()} queries better)")
     axes.set_ylabel(f"{measure}, {labels[1]} ({(y > x).sum()} queries better)")
     return figure
+
+
+def tradeoffs(
+    costs: Mapping[str, Sequence[float]],
+    effect: Sequence[float],
+    labels: Sequence[str],
+    *,
+    measure: str,
+) -> Any:
+    """Return a figure of effectiveness against costs: a panel a cost, a point a system.
+
+    Args:
+        costs: axis label to one value a system.
+        effect: one value a system.
+        labels: of the systems.
+        measure: what ``effect`` is.
+
+    Raises:
+        UsageError: no costs, or rows of other lengths.
+    """
+    lengths = {len(effect), len(labels), *map(len, costs.values())}
+    if not costs or len(lengths) > 1:
+        raise UsageError(
+            f"{len(effect)} effects, {len(labels)} labels and costs of lengths "
+            f"{[len(values) for values in costs.values()]}; give at least one cost, and one value "
+            "for each system"
+        )
+    figures = require("matplotlib.figure", extra="report", purpose="a plot")
+    figure = figures.Figure(figsize=(3.4 * len(costs), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for axes, (name, values) in zip(panels, costs.items(), strict=True):
+        order = np.argsort(values)
+        axes.plot(np.array(values)[order], np.array(effect)[order], "o-")
+        for x, y, label in zip(values, effect, labels, strict=True):
+            axes.annotate(label, (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel(name)
+    panels[0].set_ylabel(measure)
+    return figure
