@@ -197,6 +197,7 @@ def _trainer(
         use_cpu=config.device == "cpu",
     )
     model.model_card_data.generate_widget_examples = False
+    model.model_card_data.widget = [{}]  # no examples are computed where there are some
     trainer = SparseEncoderTrainer(
         model=model,
         args=arguments,
