@@ -33,7 +33,7 @@ def measure(spec: str, split: str, work: Path, model: str) -> tuple[object, ...]
     found, vectors = {}, {}
     for precision in PRECISIONS:
         encoder = load_dense(model, precision=precision)
-        folder = work / f"{source.name}-{precision}"
+        folder = work / f"{Path(source.name).name}-{precision}"
         shards = encode_corpus(source.documents(), folder, {"dense": encoder})
         rows = [shards.dense("dense", shard) for shard in range(len(shards.counts))]
         vectors[precision] = np.concatenate(rows)
@@ -47,7 +47,7 @@ def measure(spec: str, split: str, work: Path, model: str) -> tuple[object, ...]
         found[precision] = evaluate(Run.from_dict(ranked), qrels)
     gap = compare(found).difference["bfloat16"]
     return (
-        source.name,
+        Path(source.name).name,
         len(asked),
         *(found[precision]["nDCG@10"] for precision in PRECISIONS),
         f"{gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]",

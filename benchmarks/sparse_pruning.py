@@ -169,7 +169,7 @@ def main() -> None:
     source = open_source(arguments.collection)
     rows = measure(source, arguments.split, arguments.work, arguments.model, arguments.repeats)
     load = f"load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    title = f"{arguments.model} on {source.name}, {arguments.split}; {load}"
+    title = f"{arguments.model} on {Path(source.name).name}, {arguments.split}; {load}"
     if arguments.json is not None:
         arguments.json.write_text(json.dumps({"title": title, "rows": rows}, indent=1))
     sys.stdout.write(table(title, rows))
