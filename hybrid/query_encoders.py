@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -55,7 +56,7 @@ def model_record(model: str, **options: Any) -> dict[str, Any]:
 
     A folder is recorded by its full path, so that the index opens from anywhere.
     """
-    lasting = str(Path(model).resolve()) if Path(model).is_dir() else model
+    lasting = str(Path(model).resolve()) if os.path.isdir(model) else model
     return {"model": lasting, **{key: each for key, each in options.items() if each is not None}}
 
 

@@ -161,7 +161,28 @@ def test_export_writes_integer_weights(
     [
         (("build", "no-such-dataset", "-o", "{tmp}/x"), "no-such-dataset"),
         (("build", "{tmp}/none.jsonl", "-o", "{tmp}/x"), "does not exist"),
+        (
+            ("build", "{beir}", "-o", "{index}/CURRENT/x", "--sparse", "none", "--dense", "none"),
+            "the path cannot be used",
+        ),
+        (
+            ("build", "{beir}", "-o", "{tmp}/" + "x" * 300, "--sparse", "none", "--dense", "none"),
+            "the path cannot be used",
+        ),
+        (("build", "x" * 5000, "-o", "{tmp}/x"), "is neither a file"),
+        (("build", "{beir}", "-o", "{tmp}/x", "--dense", "x" * 5000), "is neither a folder"),
+        (("build", "{beir}", "-o", "{tmp}/x", "--overlap", "3"), "--passages"),
+        (("build", "{beir}", "-o", "{tmp}/x", "--passages", "3", "--overlap", "3"), "0 to 2"),
+        (
+            ("build", "{beir}", "-o", "{tmp}/x", "--dense", "none", "--query-prompt", "q: "),
+            "no dense model",
+        ),
+        (("snapshot", "{index}", "{index}/CURRENT/x"), "the path cannot be used"),
+        (("search", "{index}/CURRENT/x", "query"), "does not exist"),
+        (("search", "x" * 5000, "query"), "cannot be read"),
         (("search", "{tmp}/none", "query"), "does not exist"),
+        (("evaluate", "{index}", "{beir}", "--filter", "year >="), "year"),
+        (("rebuild", "{index}", "--branch", "none"), "no branch 'none'"),
         (("search", "{index}", ""), "is empty"),
         (("search", "{index}", "json", "-k", "0"), "k is 0"),
         (("search", "{index}", "json", "-k", "99"), "k is 99"),

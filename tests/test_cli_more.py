@@ -267,3 +267,44 @@ def test_search_filters_by_a_field(hybrid_command: Command, tmp_path: Path) -> N
     status, _, err = hybrid_command(*command, "--filter", "year >=")
     assert status == 1
     assert "year" in err
+
+
+def test_passages_and_typed_fields_from_build_to_evaluate(
+    hybrid_command: Command, tmp_path: Path
+) -> None:
+    long = "queue " * 9 + "merge sorted lists " + "heap " * 9
+    lines = [f"d{year},{long if year == 2020 else 'merge'},{year}" for year in (2019, 2020, 2021)]
+    source = tmp_path / "corpus.csv"
+    source.write_text("id,text,year\n" + "\n".join(lines) + "\nbad,x,soon\n")
+    options = ("--sparse", "none", "--dense", "none", "--fields", "year:int")
+    index = tmp_path / "index"
+    status, out, err = hybrid_command(
+        "build", source, "-o", index, *options, "--passages", "4", "--overlap", "1", "--skip-bad"
+    )
+    assert status == 0, err
+    assert "3 documents in 9 passages" in out
+    assert f"skipped 1 unusable field ({source}, line 5)" in err
+    _, out, _ = hybrid_command("info", index)
+    assert "cut into passages of 4 words, 1 of them shared with the next" in out
+    command = ("search", index, "merge sorted lists", "--json", "--filter")
+    _, out, _ = hybrid_command(*command, "year >= 2020")
+    assert [hit["doc_id"] for hit in json.loads(out)["hits"]] == ["d2020", "d2021"]
+    _, out, _ = hybrid_command("explain", index, "sorted lists", "d2020")
+    assert ", by passage 4" in out
+    (tmp_path / "queries.tsv").write_text("q\tmerge\n")
+    (tmp_path / "qrels").write_text("q 0 d2020 1\n")
+    command = (
+        "evaluate", index, source, "--queries", tmp_path / "queries.tsv",
+        "--qrels", tmp_path / "qrels", "--measures", "RR@10", "--json",
+    )  # fmt: skip
+    _, out, _ = hybrid_command(*command)
+    assert json.loads(out)["systems"]["bm25"]["RR@10"] == pytest.approx(1 / 3)
+    _, out, _ = hybrid_command(*command, "--filter", "year == 2020")
+    assert json.loads(out)["systems"]["bm25"]["RR@10"] == 1
+    source.write_text(f"id,text,year\nnew,{long},2022\nworse,x,soon\n")
+    status, out, err = hybrid_command("add", index, source, "--fields", "year:int", "--skip-bad")
+    assert status == 0, err
+    assert "1 added" in out
+    assert "line 3" in err
+    _, out, _ = hybrid_command("delete", index, "new")
+    assert "3 documents" in out

@@ -115,6 +115,19 @@ def test_chosen_fields(register: Any) -> None:
     assert list(source.queries("test")) == [Query("2", "about ordering")]
 
 
+def test_fields_are_stored_with_or_without_chosen_columns(register: Any) -> None:
+    tiny(register)
+    for options in (
+        SourceOptions(fields=("title",)),
+        SourceOptions(text_column="text", fields=("title",)),
+    ):
+        found = list(open_source("hybrid-tiny", options=options).documents())
+        assert [each.fields for each in found] == [{"title": "heapq"}, {"title": ""}]
+    source = open_source("hybrid-tiny", options=SourceOptions(fields=("year",)))
+    with pytest.raises(CorpusError, match=r"no 'year' to store as a field; they have doc_id"):
+        list(source.documents())
+
+
 def test_a_bad_document_names_the_data_set_and_its_place(register: Any) -> None:
     register("hybrid-bad", Docs([TitledDoc("a", "x", ""), TitledDoc("a", "y", "")]))
     with pytest.raises(CorpusError, match="hybrid-bad, document 2: duplicate id"):

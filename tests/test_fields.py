@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from hybrid.build import build_index
 from hybrid.corpus import Document, SourceOptions, open_source
+from hybrid.corpus.fields import field_value
 from hybrid.corpus.records import FieldValue
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
@@ -166,3 +168,68 @@ def test_fields_are_read_from_files(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "c.parquet")
     source = open_source(tmp_path / "c.parquet", options=SourceOptions(fields=("day",)))
     assert [each.fields for each in source.documents()] == [{"day": "2020-01-02"}]
+
+
+def test_texts_of_a_table_are_read_as_the_type_that_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("id,text,year,price,new,code\na,x, 2020 ,1.5e1,TRUE,007\nb,y,,,0,8\n")
+    fields = ("year:int", "price:float", "new:bool", "code")
+    source = open_source(path, options=SourceOptions(fields=fields))
+    assert [each.fields for each in source.documents()] == [
+        {"year": 2020, "price": 15.0, "new": True, "code": "007"},
+        {"new": False, "code": "8"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        ("12", "int", 12), ("-1.0", "int", -1), (True, "bool", True), (3, "float", 3.0),
+        (2.5, "str", "2.5"), (" ", "float", None), (None, "int", None), ("x", "", "x"),
+    ],
+)  # fmt: skip
+def test_values_by_type(value: Any, kind: str, expected: object) -> None:
+    found = field_value(value, kind)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        ("2020-01", "int", "whole number"), ("1.5", "int", "whole"), (str(2**63), "int", "64 bits"),
+        ("nan", "float", "a number"), ("1e999", "float", "a number"), ("yes", "bool", "true, f"),
+        (True, "int", "whole number"),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_are_refused(
+    tmp_path: Path, value: Any, kind: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        field_value(value, kind)
+    path = tmp_path / "c.jsonl"
+    path.write_text(json.dumps({"id": "a", "text": "x", "n": value}) + "\n")
+    source = open_source(path, options=SourceOptions(fields=(f"n:{kind}",)))
+    with pytest.raises(CorpusError, match=rf"line 1: unusable field: 'n' of 'a' is .*{said}"):
+        list(source.documents())
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    (tmp_path / "c.csv").write_text("id,text,year\na,x,2020\n")
+    (tmp_path / "n.tsv").write_text("a\tx\t2020\n")
+    pq.write_table(pa.table({"id": ["a"], "text": ["x"]}), tmp_path / "c.parquet")
+    numbered = {"id_column": "1", "text_column": "2"}
+    for name, columns, field in (
+        ("c.csv", {}, "yaer"),
+        ("n.tsv", numbered, "4"),
+        ("c.parquet", {}, "y"),
+    ):
+        options = SourceOptions(fields=(f"{field}:int",), **columns)
+        with pytest.raises(CorpusError, match=f"no column '{field}' to store as a field"):
+            list(open_source(tmp_path / name, options=options).documents())
+    options = SourceOptions(fields=("3:int",), **numbered)
+    found = list(open_source(tmp_path / "n.tsv", options=options).documents())
+    assert found[0].fields == {"3": 2020}
+    with pytest.raises(UsageError, match="stdlib has no field 'year'"):
+        list(open_source("stdlib", options=SourceOptions(fields=("year",))).documents())

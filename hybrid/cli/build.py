@@ -17,8 +17,9 @@ from hybrid.cli.sources import (
     SkipBad,
     TextColumn,
     TitleColumn,
-    field_names,
+    document_source,
     passage_windows,
+    print_skipped,
 )
 
 
@@ -99,7 +100,6 @@ def build(
     A build that was interrupted goes on from its last finished shard when it is run again.
     """
     from hybrid.build import BuildOptions, build_index
-    from hybrid.corpus import SourceOptions, open_source
 
     options = BuildOptions(
         sparse=None if sparse == "none" else sparse,
@@ -117,17 +117,18 @@ def build(
         vectors=vectors.value,
         passages=passage_windows(passages, overlap),
     )
-    columns = SourceOptions(
+    opened = document_source(
+        source,
         id_column=id_column,
         text_column=text_column,
         title_column=title_column,
-        fields=field_names(fields),
+        fields=fields,
         encoding=encoding,
         skip_bad=skip_bad,
     )
-    opened = open_source(source, options=columns)
     with progress_bars(err) as start:
         report = build_index(opened, output, options, progress=start)
+    print_skipped(opened.skipped, err)
     for line in report.lines():
         out.print(line, markup=False)
     print_alarms(report.alarms)

@@ -16,7 +16,8 @@ from hybrid.cli.sources import (
     SkipBad,
     TextColumn,
     TitleColumn,
-    field_names,
+    document_source,
+    print_skipped,
 )
 
 if TYPE_CHECKING:
@@ -38,21 +39,21 @@ def add(
     skip_bad: SkipBad = False,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
-    from hybrid.corpus import SourceOptions, open_source
     from hybrid.retrieve import open_index
 
-    columns = SourceOptions(
+    opened_source = document_source(
+        source,
         id_column=id_column,
         text_column=text_column,
         title_column=title_column,
-        fields=field_names(fields),
+        fields=fields,
         encoding=encoding,
         skip_bad=skip_bad,
     )
-    documents = open_source(source, options=columns).documents()
     with open_index(index) as opened, progress_bars(err) as start:
         change = opened.update if update else opened.add
-        report = change(documents, progress=start)
+        report = change(opened_source.documents(), progress=start)
+    print_skipped(opened_source.skipped, err)
     _print(index, report)
 
 

@@ -11,12 +11,14 @@ from hybrid.cli.app import app, err, example, print_json
 from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
 from hybrid.cli.sources import (
     Encoding,
+    Filter,
     QrelsFile,
     Queries,
     QueryIdColumn,
     QueryTextColumn,
     SkipBad,
     judged_source,
+    print_skipped,
 )
 from hybrid.cli.tables import Form, print_tables
 
@@ -34,6 +36,7 @@ def evaluate(
     ] = None,
     domain: Annotated[str | None, typer.Option(help="whose tuned fusion to evaluate")] = None,
     depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
+    where: Filter = None,
     run: Annotated[
         Path | None, typer.Option(help="write the run of the last system as a TREC file")
     ] = None,
@@ -110,6 +113,7 @@ def evaluate(
             domain=domain,
             depth=depth,
             judging=Judging(drop_own, judged_only, gains),
+            filter=where,
         )
         printed = [tables.systems_table(result)]
         data: dict[str, Any] = result.to_dict()
@@ -131,6 +135,7 @@ def evaluate(
             stages = stage_latencies(opened, texts, last.fusion, count=latency)
             printed.append(tables.latency_table(stages, min(latency, len(texts))))
             data["latency"] = [stage.to_dict() for stage in stages]
+    print_skipped(opened_source.skipped_queries, err)
     if run is not None:
         result.systems[-1].run.write_trec(run)
     if per_query is not None:

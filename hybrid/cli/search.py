@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, example, out, print_json
+from hybrid.cli.sources import Filter
 
 SNIPPET = 160
 
@@ -24,10 +25,7 @@ def search(
         str | None, typer.Option(help="use the fusion that was tuned for this domain")
     ] = None,
     depth: Annotated[int | None, typer.Option(help="how deep each branch searches")] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--filter", help="only documents whose fields match: 'year >= 2020'"),
-    ] = None,
+    where: Filter = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Search an index with one query."""

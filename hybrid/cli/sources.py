@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+from rich.console import Console
 
-from hybrid.corpus import Passages, Source, SourceOptions, open_source
+from hybrid.corpus import Passages, Skipped, Source, SourceOptions, open_source
 from hybrid.errors import UsageError
 
 IdColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the document id")]
@@ -15,7 +16,15 @@ TextColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the t
 TitleColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the title")]
 Encoding: TypeAlias = Annotated[str, typer.Option(help="encoding of text files")]
 Fields: TypeAlias = Annotated[
-    str, typer.Option(help="columns to store for filters, with commas: year,lang")
+    str,
+    typer.Option(
+        help="columns to store for filters, with commas, maybe with a type (int, float, bool, str) "
+        "for texts that hold one: year:int,lang"
+    ),
+]
+Filter: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--filter", help="only documents whose fields match: 'year >= 2020'"),
 ]
 SkipBad: TypeAlias = Annotated[
     bool, typer.Option("--skip-bad", help="leave out broken records, count and report them")
@@ -37,6 +46,34 @@ def field_names(text: str) -> tuple[str, ...]:
     ('year', 'lang')
     """
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def document_source(
+    spec: str,
+    *,
+    id_column: str | None,
+    text_column: str | None,
+    title_column: str | None,
+    fields: str,
+    encoding: str,
+    skip_bad: bool,
+) -> Source:
+    """Return the source of documents that ``build`` and ``add`` read."""
+    options = SourceOptions(
+        id_column=id_column,
+        text_column=text_column,
+        title_column=title_column,
+        fields=field_names(fields),
+        encoding=encoding,
+        skip_bad=skip_bad,
+    )
+    return open_source(spec, options=options)
+
+
+def print_skipped(skipped: Skipped, console: Console) -> None:
+    """Say how many records were left out, why, and where the first few of each kind stand."""
+    if skipped.total:
+        console.print(f"skipped {skipped}", markup=False, soft_wrap=True)
 
 
 def passage_windows(size: int | None, overlap: int | None) -> Passages | None:

@@ -6,6 +6,7 @@ or the bundled collection ``stdlib``.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hybrid.corpus.bundled import StdlibSource
@@ -32,10 +33,10 @@ def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> So
     if spec == "stdlib":
         return StdlibSource(options)
     path = Path(spec)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that is too long
         return BeirSource(path, options)
     kind = table_suffix(path)
-    if path.is_file():
+    if os.path.isfile(path):
         if kind is None:
             raise CorpusError(
                 f"{spec}: unknown kind of file, expected a name ending in {', '.join(SUFFIXES)} "

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hybrid.corpus.checks import Columns, Door, Row
 from hybrid.corpus.files import judged_queries, unknown_split
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
+from hybrid.errors import UsageError
 from hybrid.qrels import Qrels
 
 
@@ -24,6 +25,11 @@ class StdlibSource:
         """Yield one document for each documented object; see Source."""
         from hybrid.collections import stdlib
 
+        if self._options.fields:
+            raise UsageError(
+                f"stdlib has no field {self._options.fields[0]!r}; its documents have an id, a "
+                "title and a text"
+            )
         self.skipped.clear()
         found = (
             Row(f"stdlib, {doc_id}", {"id": doc_id, "title": title, "text": text})

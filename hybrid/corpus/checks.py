@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeVar
 
+from hybrid.corpus.fields import field_value
 from hybrid.corpus.records import Document, FieldValue, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError
 
@@ -56,7 +57,7 @@ class Columns:
     text: tuple[str, ...]
     chosen: tuple[str, ...] = ()
     title_chosen: bool = False
-    fields: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_documents(cls, options: SourceOptions) -> Columns:
@@ -68,7 +69,7 @@ class Columns:
             (options.text_column,) if options.text_column else TEXT_NAMES,
             tuple(name for name in chosen if name),
             bool(options.title_column),
-            tuple(options.fields),
+            options.typed_fields,
         )
 
     @classmethod
@@ -156,23 +157,29 @@ def _document(row: Row, columns: Columns, seen: set[str]) -> Document:
 
 
 def _metadata(
-    fields: Mapping[str, object], names: tuple[str, ...], doc_id: str
+    fields: Mapping[str, object], types: Mapping[str, str], doc_id: str
 ) -> dict[str, FieldValue]:
     """Return the chosen fields that have a value; dates and times become ISO texts, which sort."""
     found: dict[str, FieldValue] = {}
-    for name in names:
+    for name, kind in types.items():
         value = fields.get(name)
         if isinstance(value, date):
             value = value.isoformat()
         if isinstance(value, str):
             _check_characters(name, value)
-        if isinstance(value, str | int | float):
-            found[name] = value
-        elif value is not None:
+        if value is not None and not isinstance(value, str | int | float):
             raise RefusedError(
                 "unusable field",
                 f"{name!r} of {doc_id!r} is {shown(value)}, expected a text, a number or a boolean",
             )
+        try:
+            typed = field_value(value, kind)
+        except ValueError as error:
+            raise RefusedError(
+                "unusable field", f"{name!r} of {doc_id!r} is {shown(value)}, expected {error}"
+            ) from error
+        if typed is not None:
+            found[name] = typed
     return found
 
 

@@ -120,16 +120,26 @@ class IrDatasetsSource:
     ) -> Iterator[Row]:
         for number, record in enumerate(self._guarded(records), start=1):
             fields = record._asdict()
+            if number == 1:
+                self._refuse_unknown_fields(columns, list(fields))
             if not columns.chosen:
                 text = fields.get("text")
                 fields = {
                     columns.id[0]: fields[id_field],
                     "title": fields.get("title") if isinstance(text, str) else None,
                     "text": text if isinstance(text, str) else record.default_text(),
-                }
+                } | {name: fields.get(name) for name in columns.fields}
             else:
                 fields.setdefault(columns.id[0], fields[id_field])
             yield Row(f"{self.name}, {what} {number}", fields)
+
+    def _refuse_unknown_fields(self, columns: Columns, present: list[str]) -> None:
+        missing = [name for name in columns.fields if name not in present]
+        if missing:
+            raise CorpusError(
+                f"documents of the ir-datasets id {self.name!r} have no {missing[0]!r} to store as "
+                f"a field; they have {', '.join(present)}"
+            )
 
     def _guarded(self, records: Callable[[], Iterable[T]]) -> Iterator[T]:
         """Yield what ``records()`` yields; its failures come as a CorpusError that says how."""

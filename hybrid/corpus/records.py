@@ -13,6 +13,7 @@ from hybrid.errors import UsageError
 from hybrid.qrels import Qrels
 
 EXAMPLES_KEPT = 3
+FIELD_TYPES = ("int", "float", "bool", "str")
 FieldValue: TypeAlias = "str | int | float | bool | None"
 
 
@@ -104,7 +105,8 @@ class SourceOptions:
         query_id_column, query_text_column: columns of the queries.
         qrels: file with the judgments of a single-file corpus (TREC or BEIR form).
         split: the name that ``qrels`` goes by.
-        fields: columns to store with the documents, for filters.
+        fields: columns to store with the documents, for filters; ``year:int`` reads a text as a
+            number (also ``float``, ``bool`` and ``str``).
         skip_bad: leave out bad records and count them, instead of an error at the first one.
         delimiter: the column separator of TSV and CSV files (default: tab, comma).
         encoding: the encoding of text files.
@@ -136,6 +138,21 @@ class SourceOptions:
                 f"delimiter {self.delimiter!r} must be one character other than a quote, a space "
                 "or a newline"
             )
+
+    @property
+    def typed_fields(self) -> dict[str, str]:
+        """Return the type that each field is read as, "" for that which it has.
+
+        >>> SourceOptions(fields=("year:int", "lang")).typed_fields
+        {'year': 'int', 'lang': ''}
+        """
+        found = {}
+        for each in self.fields:
+            name, colon, kind = each.rpartition(":")
+            if not colon or kind not in FIELD_TYPES:
+                name, kind = each, ""
+            found[name] = kind
+        return found
 
     def _check_encoding(self) -> None:
         try:

@@ -132,6 +132,7 @@ def _table_rows(
     if names is None:
         names = _numbered(path, columns, first[1])
         lines = chain((first,), lines)
+    _refuse_unknown_fields(path, columns, names)
     for number, cells in lines:
         place = f"{path}, line {number}"
         if len(cells) != len(names):
@@ -158,6 +159,15 @@ def _header(path: Path, columns: Columns, cells: Sequence[str]) -> list[str] | N
         f"{', '.join(map(shown, names[:8]))}. Name the columns of id and text, or for a file "
         "without a header give their numbers, from 1"
     )
+
+
+def _refuse_unknown_fields(path: Path, columns: Columns, present: Sequence[str]) -> None:
+    missing = [name for name in columns.fields if name not in present]
+    if missing:
+        raise CorpusError(
+            f"{path}: no column {', '.join(map(repr, missing))} to store as a field, found "
+            f"{', '.join(map(shown, present[:20]))}; name columns that are there"
+        )
 
 
 def _numbered(path: Path, columns: Columns, cells: Sequence[str]) -> list[str]:
@@ -208,6 +218,7 @@ def _parquet_columns(path: Path, columns: Columns, present: Sequence[str]) -> li
                 f"{path}: no column {' or '.join(map(repr, wanted))}, found "
                 f"{', '.join(map(repr, present))}; name the columns of id and text"
             )
+    _refuse_unknown_fields(path, columns, present)
     used = (*columns.id, *columns.title, *columns.text, *columns.fields)
     return [name for name in dict.fromkeys(used) if name in present]
 

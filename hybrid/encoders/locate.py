@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +49,10 @@ def locate(spec: str, revision: str | None = None) -> ModelFolder:
         ModelError: no such folder, no such hub model, or no network and nothing cached.
     """
     path = Path(spec).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that is too long
         _refuse_revision(spec, revision)
         return _described(spec, path, None)
-    if spec.startswith((".", "/", "~")) or spec.count("/") > 1 or path.exists():
+    if spec.startswith((".", "/", "~")) or spec.count("/") > 1 or os.path.exists(path):
         raise ModelError(
             f"model {spec!r} is not a folder; expected a folder that sentence-transformers saved, "
             "a hub id such as naver/splade-v3, or a built-in model such as builtin:minilm"

@@ -37,6 +37,7 @@ def judged_pool(
     depth: int = DEPTH,
     branches: Sequence[str] | None = None,
     judging: Judging | None = None,
+    filter: str | None = None,
 ) -> JudgedPool:
     """Return the pool of some branches, by default all, for the judged queries of a split.
 
@@ -51,7 +52,7 @@ def judged_pool(
             f"{source.name} has no judged query in split {split!r}; its splits are "
             f"{', '.join(source.splits()) or 'none'}"
         )
-    pool = judging.pool(index.pool(queries, depth=depth, branches=branches))
+    pool = judging.pool(index.pool(queries, depth=depth, branches=branches, filter=filter))
     return JudgedPool(source.name, split, pool, qrels, queries)
 
 

@@ -150,6 +150,7 @@ def evaluate_systems(
     domain: str | None = None,
     depth: int = DEPTH,
     judging: Judging | None = None,
+    filter: str | None = None,
 ) -> SystemsReport:
     """Return the measures of each branch, of RRF, of the tuned fusion, and of ``fusions``.
 
@@ -167,7 +168,7 @@ def evaluate_systems(
         systems.pop(str(parsed), None)
         systems[str(parsed)] = parsed
     judging = judging or Judging()
-    judged = judged_pool(index, source, split, depth=depth, judging=judging)
+    judged = judged_pool(index, source, split, depth=depth, judging=judging, filter=filter)
 
     def measured(name: str, fusion: Fusion) -> System:
         run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)

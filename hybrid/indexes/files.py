@@ -20,6 +20,7 @@ from hybrid.errors import StorageError
 BLOCK = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FAILING = {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_SUCH_PATH = {errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -122,6 +123,11 @@ def storage_error(error: OSError, doing: str) -> StorageError | None:
         return StorageError(
             f"the disk is full ({error}) while {doing}; nothing was changed. Free some space and "
             "try again"
+        )
+    if error.errno in _NO_SUCH_PATH:
+        return StorageError(
+            f"the path cannot be used ({error}) while {doing}; nothing was changed. Give a path "
+            "whose names are of usual length and whose parents are folders"
         )
     if error.errno in _FAILING:
         return StorageError(
