@@ -33,7 +33,7 @@ def test_the_object_has_the_promised_keys_and_the_same_bytes_again(
         assert 0 < each["p"] <= each["p_holm"] <= 1
     assert found["label_budget"]["queries"] == found["queries"]
     assert found["labels"] == "judged"
-    assert found["importance"]
+    assert set(found["importance"]) <= {"branches", "method", "norm", "k", "depth"}
     assert hybrid_command(*fixed)[1] == out
     with hybrid.open(tiny_copy) as index:
         assert index.domains == {}
@@ -86,8 +86,9 @@ def test_no_labels_is_marked_as_weak(hybrid_command: Command, tiny_copy: Path) -
     status, out, err = hybrid_command(*fixed)
     assert status == 0, err
     assert out.startswith("WEAK LABELS")
-    found = json.loads(hybrid_command(*fixed, "--json")[1])
-    assert (found["labels"], found["queries"]) == ("weak", 8)
+    assert "not stored, for its labels are weak" in out
+    found = json.loads(hybrid_command(*fixed, "--json", "--store")[1])
+    assert (found["labels"], found["queries"], found["stored"]) == ("weak", 8, True)
     with hybrid.open(tiny_copy) as index:
         assert index.contents.domains["default"]["report"]["labels"] == "weak"
 

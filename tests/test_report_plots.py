@@ -5,7 +5,7 @@ import io
 import pytest
 
 from hybrid.errors import UsageError
-from hybrid.evaluate import evaluate, judge
+from hybrid.evaluate import compare_runs, evaluate, judge
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.report.fusions import every_fusion, fusion_table
 from hybrid.report.samples import made_domain, small_collection
@@ -44,7 +44,8 @@ def test_alpha_curves_mark_the_exact_best(domain) -> None:
     assert made.bench.values(
         Fusion.parse(f"cc(alpha={alpha}, norm=minmax)")
     ).mean() == pytest.approx(top)
-    assert "0 is sparse alone, 1 is dense alone" in axes.get_xlabel()
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert (ticks[0], ticks[-1]) == ("0\nsparse alone", "1\ndense alone")
     assert "<svg" in text(figure)
     three = random_pool(1, names=("bm25", "sparse", "dense"))
     bench = Bench(judge(three, random_qrels(three)), "nDCG@10")
@@ -61,6 +62,18 @@ def test_learning_curve_and_differences_draw_the_result(domain) -> None:
     bare = tune(domain.pool, domain.qrels, plan=QUICK)
     with pytest.raises(UsageError, match="no learning curve"):
         plots.learning_curve(bare.label_budget, bare.baselines)
+
+
+def test_forest_of_a_comparison_marks_what_leaves_out_zero(domain) -> None:
+    runs = {t: rank(domain.pool, fuse(domain.pool, Fusion.parse(t)), 50) for t in ("dense", "rrf")}
+    runs["sparse"] = rank(domain.pool, fuse(domain.pool, Fusion.parse("sparse")), 50)
+    (comparison,) = compare_runs(runs, domain.qrels)
+    axes = plots.comparison_forest(comparison).axes[0]
+    ordered = sorted(comparison.difference.values(), key=lambda each: each.mean)
+    for row, each in enumerate(ordered):
+        assert axes.lines[2 * row].get_xdata().tolist() == [each.low, each.high]
+        coloured = axes.lines[2 * row].get_color() != plots.GREY
+        assert coloured == (each.low > 0 or each.high < 0)
 
 
 def test_transfer_matrix_shows_every_value(domain) -> None:

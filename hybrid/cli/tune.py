@@ -98,7 +98,12 @@ def tune(
     ] = None,
     depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of folds and sampler")] = 0,
-    store: Annotated[bool, typer.Option(help="store the fusion in the index")] = True,
+    store: Annotated[
+        bool | None,
+        typer.Option(
+            "--store/--no-store", help="store the fusion in the index; default: unless it is weak"
+        ),
+    ] = None,
     drop_own: DropOwn = False,
     gains: Gains = "",
     queries: Queries = None,
@@ -147,6 +152,7 @@ def tune(
         query_text_column=query_text_column,
     )
     judging = Judging(drop_own, gains=gains)
+    store = not no_labels if store is None else store
     with ExitStack() as stack:
         opened = stack.enter_context(open_index(index))
         if len(given) < 2:
@@ -219,6 +225,8 @@ def _finish(index: Index, name: str, result: TuneResult, *, store: bool, as_json
         out.print(line, markup=False)
     if store:
         out.print(f"stored under the domain {name!r}; search uses it", markup=False)
+    elif result.weak:
+        out.print("not stored, for its labels are weak; --store stores it all the same")
 
 
 @contextmanager

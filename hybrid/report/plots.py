@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.errors import UsageError, require
-from hybrid.evaluate import Evaluation
+from hybrid.evaluate import Comparison, Difference, Evaluation
 from hybrid.fusion import Fusion
 from hybrid.tune.budget import LabelBudget
 from hybrid.tune.domains import DomainsResult
@@ -16,15 +16,37 @@ from hybrid.tune.result import NAMES, TuneResult
 from hybrid.tune.search import Search
 from hybrid.tune.space import Line
 
-SIZE = (7.0, 4.0)
+SIZE = (7.5, 4.2)
+COLOURS = ("#0b6e99", "#d1495b", "#edae49", "#3f8f5f", "#6a4c93", "#8d6e63")
+GREY = "0.55"
+STYLE = {
+    "font.size": 11,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "0.4",
+    "axes.labelcolor": "0.25",
+    "xtick.color": "0.25",
+    "ytick.color": "0.25",
+    "figure.dpi": 110,
+}
 
 
-def _figure(width: float = SIZE[0], height: float = SIZE[1]) -> tuple[Any, Any]:
+def _figure(
+    title: str, width: float = SIZE[0], height: float = SIZE[1], *, grid: str = "y"
+) -> tuple[Any, Any]:
     # The object interface: pyplot would keep every figure of the process.
     figures = require("matplotlib.figure", extra="report", purpose="a plot")
-    figure = figures.Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
+    matplotlib = require("matplotlib", extra="report", purpose="a plot")
+    with matplotlib.rc_context(STYLE):
+        figure = figures.Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(title, pad=12)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.set_prop_cycle(color=COLOURS)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis=grid, color="0.9", linewidth=0.8)
     return figure, axes
 
 
@@ -38,7 +60,8 @@ def alpha_curves(searches: Mapping[str, Search], *, norm: str = "minmax") -> Any
     Raises:
         UsageError: other than two branches.
     """
-    figure, axes = _figure()
+    measure = next(iter(searches.values())).bench.measure
+    figure, axes = _figure(f"{measure} at every weight, and the exact best")
     branches: tuple[str, ...] = ()
     for label, search in searches.items():
         branches = search.space.branches
@@ -46,13 +69,27 @@ def alpha_curves(searches: Mapping[str, Search], *, norm: str = "minmax") -> Any
             raise UsageError(f"a curve over alpha needs two branches, not {len(branches)}")
         curve = search.curve(Line("cc", norm, (), branches))
         edges, values = curve.mean()
-        (drawn,) = axes.step(edges, [*values, values[-1]], where="post", label=label)
+        (drawn,) = axes.step(edges, [*values, values[-1]], where="post", linewidth=2)
         alpha, top = curve.best()
-        axes.plot([alpha], [top], "o", color=drawn.get_color())
-        axes.annotate(f"{alpha:.2f}: {top:.3f}", (alpha, top), (0, 6), textcoords="offset points")
-        axes.set_ylabel(search.bench.measure)
-    axes.set_xlabel(f"alpha: 0 is {branches[0]} alone, 1 is {branches[-1]} alone")
-    axes.legend(frameon=False)
+        colour = drawn.get_color()
+        axes.plot([alpha], [top], "o", color=colour, markersize=9, markeredgecolor="white")
+        axes.annotate(
+            f"{label}: {top:.3f} at {alpha:.2f}",
+            (alpha, top),
+            (0, 9),
+            textcoords="offset points",
+            ha="center",
+            color=colour,
+            fontweight="bold",
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+        )
+    axes.margins(y=0.12)
+    axes.set_xlim(0, 1)
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    ends: dict[float, str] = {0: f"0\n{branches[0]} alone", 1: f"1\n{branches[-1]} alone"}
+    axes.set_xticks(ticks, [ends.get(tick, f"{tick:g}") for tick in ticks])
+    axes.set_xlabel("alpha, the weight of the last branch")
+    axes.set_ylabel(f"mean {measure}")
     return figure
 
 
@@ -64,69 +101,141 @@ def learning_curve(budget: LabelBudget, baselines: Mapping[str, tuple[Fusion, fl
     """
     if not budget.curve:
         raise UsageError("this result has no learning curve: 20 judged queries or more make one")
-    figure, axes = _figure()
+    figure, axes = _figure("What more judged queries would bring")
     sizes = [point.queries for point in budget.curve]
-    axes.plot(sizes, [point.held_out for point in budget.curve], "o-", label="tuned, held out")
     low, high = [p.low for p in budget.curve], [p.high for p in budget.curve]
-    axes.fill_between(sizes, low, high, alpha=0.2, label="middle 80 % of draws")
-    for number, (name, (_, mean)) in enumerate(baselines.items(), start=1):
-        axes.axhline(mean, linestyle="--", color=f"C{number}", label=NAMES.get(name, name))
+    axes.fill_between(sizes, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
+    axes.plot(sizes, [p.held_out for p in budget.curve], "o-", color=COLOURS[0], linewidth=2)
+    axes.annotate(
+        "tuned, held out\n(band: middle 80 % of draws)",
+        (sizes[0], budget.curve[0].held_out),
+        (8, -6),
+        textcoords="offset points",
+        va="top",
+        color=COLOURS[0],
+        fontweight="bold",
+    )
+    ordered = sorted(baselines.items(), key=lambda item: -item[1][1])
+    for number, (name, (_, mean)) in enumerate(ordered, start=1):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.axhline(mean, linestyle="--", linewidth=1.5, color=colour)
+        # The first above its line, the others below: two that are close do not collide.
+        axes.annotate(
+            f"{NAMES.get(name, name)} {mean:.3f}",
+            (1, mean),
+            (-4, 3 if number == 1 else -3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va="bottom" if number == 1 else "top",
+            color=colour,
+        )
     axes.set_xscale("log")
+    axes.set_xlim(sizes[0] * 0.9, sizes[-1] * (1.9 if len(sizes) > 1 else 3))
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
-    axes.set_xlabel("judged queries")
-    axes.legend(frameon=False)
+    axes.margins(y=0.15)
+    axes.set_xlabel("judged queries tuned on")
+    axes.set_ylabel("mean on all other queries")
     return figure
 
 
 def differences(result: TuneResult) -> Any:
     """Return a figure of the held-out difference from each baseline with its interval."""
-    figure, axes = _figure(height=2.4)
-    names = list(result.difference)
-    for row, name in enumerate(names):
-        found = result.difference[name]
-        axes.plot([found.low, found.high], [row, row], color="C0")
-        axes.plot([found.mean], [row], "o", color="C0")
-    axes.axvline(0, color="0.6", linewidth=1)
-    axes.set_yticks(range(len(names)), [f"against {NAMES.get(name, name)}" for name in names])
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.set_xlabel(f"difference in {result.measure} on held-out queries, 95 % interval")
+    title = f"Tuned minus baseline, {result.queries} queries held out"
+    labels = [f"{NAMES.get(n, n)} ({result.baselines[n][1]:.3f})" for n in result.difference]
+    axis = f"difference in {result.measure}, 95 % interval"
+    return _forest(title, labels, list(result.difference.values()), axis)
+
+
+def comparison_forest(comparison: Comparison) -> Any:
+    """Return a figure of each system's difference from the baseline with its interval."""
+    ordered = sorted(comparison.difference.items(), key=lambda item: item[1].mean)
+    title = f"Against {comparison.baseline}, {comparison.queries} queries"
+    labels = [f"{name} ({comparison.means[name]:.3f})" for name, _ in ordered]
+    axis = f"difference in {comparison.measure}, 95 % interval"
+    return _forest(title, labels, [found for _, found in ordered], axis)
+
+
+def _forest(title: str, labels: list[str], found: list[Difference], axis: str) -> Any:
+    """Return intervals, one a row; those that leave out 0 in colour."""
+    figure, axes = _figure(title, height=1.3 + 0.45 * len(labels), grid="x")
+    for row, each in enumerate(found):
+        better, worse = each.low > 0, each.high < 0
+        colour = COLOURS[3] if better else COLOURS[1] if worse else GREY
+        axes.plot([each.low, each.high], [row, row], color=colour, linewidth=3, alpha=0.6)
+        axes.plot([each.mean], [row], "o", color=colour, markersize=9, markeredgecolor="white")
+        axes.annotate(
+            f"{each.mean:+.3f}, p {each.p_holm:.2g}",
+            (1.01, row),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=colour,
+        )
+    axes.axvline(0, color="0.3", linewidth=1)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(-0.6, len(labels) - 0.4)
+    axes.set_xlabel(axis)
     return figure
 
 
 def transfer_matrix(result: DomainsResult) -> Any:
     """Return a figure of what a fusion tuned on a row's domain reaches on a column's."""
-    figure, axes = _figure(height=4.5)
+    rows, columns = len(result.rows), len(result.columns)
+    figure, axes = _figure(
+        "Carried to another domain", 3.2 + 1.25 * columns, 1.6 + 0.62 * rows, grid=""
+    )
     # Colour within a column: domains differ in level, and only the choice of fusion is at issue.
-    gain = result.transfer - result.transfer.max(axis=0)
-    axes.imshow(gain, cmap="viridis", aspect="auto")
-    middle = (gain.min() + gain.max()) / 2
+    loss = result.transfer - result.transfer.max(axis=0)
+    floor = min(float(loss.min()), -1e-9)
+    shown = axes.imshow(loss, cmap="YlGnBu", aspect="auto", vmin=floor, vmax=-floor * 0.25)
     for (row, column), value in np.ndenumerate(result.transfer):
-        shade = "black" if gain[row, column] > middle else "white"
-        axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=shade)
-    axes.set_xticks(range(len(result.columns)), result.columns)
-    axes.set_yticks(range(len(result.rows)), result.rows)
+        shade = "white" if loss[row, column] > floor * 0.35 else "0.15"
+        weight = "bold" if row == column else "normal"
+        axes.text(
+            column, row, f"{value:.3f}", ha="center", va="center", color=shade, fontweight=weight
+        )
+    axes.set_xticks(range(columns), result.columns)
+    axes.set_yticks(range(rows), [f"{name}" for name in result.rows])
+    axes.axhline(columns - 0.5, color="white", linewidth=4)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     axes.set_xlabel("measured on")
     axes.set_ylabel("tuned on")
+    bar = figure.colorbar(shown, ax=axes, boundaries=np.linspace(floor, 0, 64), ticks=[floor, 0])
+    bar.ax.set_yticklabels([f"{floor:.2f}", "best of\ncolumn"])
+    bar.outline.set_visible(False)
     return figure
 
 
 def query_scatter(
     first: Evaluation, second: Evaluation, measure: str, labels: Sequence[str]
 ) -> Any:
-    """Return a figure of one system against another, a point a query.
+    """Return a figure of one system against another, a dot for queries of the same two values.
 
     Raises:
         UsageError: the systems were evaluated on other queries.
     """
     if first.query_ids != second.query_ids:
         raise UsageError("the systems were evaluated on other queries; use the same judgments")
-    figure, axes = _figure(width=4.5, height=4.5)
     x, y = first.per_query(measure), second.per_query(measure)
+    ties = int((x == y).sum())
+    figure, axes = _figure(f"Query by query, {measure} ({ties} ties)", 5.6, 5.6, grid="both")
+    axes.fill_between([0, 1], [0, 1], [1, 1], color=COLOURS[0], alpha=0.06, linewidth=0)
+    axes.fill_between([0, 1], [0, 0], [0, 1], color=COLOURS[1], alpha=0.06, linewidth=0)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axes.scatter(x, y, s=18, alpha=0.5)
-    axes.set_xlabel(f"{measure}, {labels[0]} ({(x > y).sum()} queries better)")
-    axes.set_ylabel(f"{measure}, {labels[1]} ({(y > x).sum()} queries better)")
+    points, counts = np.unique(np.round(np.stack([x, y], axis=1), 3), axis=0, return_counts=True)
+    lead = np.sign(points[:, 1] - points[:, 0])
+    colours = np.array([COLOURS[1], GREY, COLOURS[0]])[lead.astype(int) + 1]
+    axes.scatter(*points.T, s=38 * counts, c=colours, alpha=0.75, edgecolors="white")
+    axes.set_xlim(-0.04, 1.04)
+    axes.set_ylim(-0.04, 1.04)
+    axes.set_aspect("equal")
+    bold = {"fontweight": "bold"}
+    axes.set_xlabel(f"{labels[0]} ({(x > y).sum()} queries better)", color=COLOURS[1], **bold)
+    axes.set_ylabel(f"{labels[1]} ({(y > x).sum()} queries better)", color=COLOURS[0], **bold)
     return figure
 
 

@@ -65,7 +65,7 @@ def run_study(
             _ask(study, space, values, options.prune, seed)
         if progress is not None and number < trials:
             progress(1)
-    return _outcome(study, space, weigh)
+    return _outcome(study, space, _importance(study, len(known)) if weigh else {})
 
 
 def _distributions(space: Space) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _ended(study: Any) -> list[Any]:
     return [trial for trial in trials if trial.state.is_finished()]
 
 
-def _outcome(study: Any, space: Space, weigh: bool) -> StudyOutcome:
+def _outcome(study: Any, space: Space, importance: Mapping[str, float]) -> StudyOutcome:
     import optuna
 
     ended = _ended(study)
@@ -132,48 +132,56 @@ def _outcome(study: Any, space: Space, weigh: bool) -> StudyOutcome:
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     pruned = sum(t.state == optuna.trial.TrialState.PRUNED for t in ended)
     fusion = space.suggest(optuna.trial.FixedTrial(best.params))
-    importance = _importance(study) if weigh else {}
     return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, importance)
 
 
-def _importance(study: Any) -> Mapping[str, float]:
+def _importance(study: Any, known: int) -> Mapping[str, float]:
+    """Return each parameter's share over the proposed trials.
+
+    Known fusions are left out: what they do not read stands at one value in all of them.
+    """
     import optuna
 
+    proposed = _new_study()
+    proposed.add_trials(_ended(study)[known:])
     with warnings.catch_warnings():
         # Where all trials are as good as each other it warns that all parameters are equal.
         warnings.simplefilter("ignore")
         try:
             found = optuna.importance.get_param_importances(
-                study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+                proposed, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
             )
         except (ValueError, RuntimeError):
             return {}
     return {name: float(share) for name, share in found.items()}
 
 
-def _open_study(options: StudyOptions) -> Any:
-    """Return the study of this name, which maximises, opened without a line in the log."""
+def _new_study(**options: Any) -> Any:
+    """Return a study that maximises, created without a line in the log."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(
-            direction="maximize",
-            storage=_storage(options),
-            study_name=options.name or None,
-            load_if_exists=True,
-            pruner=_wilcoxon() if options.prune else None,
+        return optuna.create_study(direction="maximize", **options)
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _open_study(options: StudyOptions) -> Any:
+    """Return the study of this name, new or from the storage."""
+    pruner = _wilcoxon() if options.prune else None
+    if options.storage is None:
+        return _new_study(pruner=pruner)
+    try:
+        return _new_study(
+            storage=_storage(options), study_name=options.name, load_if_exists=True, pruner=pruner
         )
     except Exception as error:
-        if options.storage is None:
-            raise
         raise UsageError(
             f"{options.storage} cannot be read as a storage of trials ({error}); give a new file, "
             "or one that a search wrote"
         ) from error
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _wilcoxon() -> Any:
