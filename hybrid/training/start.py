@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hybrid.encoders.from_dense import MASKED_BIAS, meaningless_terms
 from hybrid.encoders.loading import (
     gives_term_weights,
     load_with_own_modules,
@@ -26,7 +27,8 @@ HEAD_RATES = {
 def starting_model(config: TrainConfig) -> Any:
     """Return the sentence-transformers SparseEncoder that ``config`` starts from.
 
-    A model that is a SPLADE keeps its head. A plain masked language model gets a SPLADE pooling.
+    A model that is a SPLADE keeps its head. A plain masked language model gets a SPLADE pooling,
+    and special tokens and punctuation can never be its terms.
     The recipe ``doc-only`` puts a learned weight per token before it, starting at 1; ``efficient``
     a second encoder.
 
@@ -77,6 +79,7 @@ def _encoder(spec: str, config: TrainConfig) -> Any:
                 model = load_with_own_modules("SparseEncoder", folder.path, device=config.device)
             else:
                 transformer = Transformer(str(folder.path), transformer_task="fill-mask")
+                _mask_terms(transformer)
                 pooling = SpladePooling(config.pooling)
                 model = SparseEncoder(modules=[transformer, pooling], device=config.device)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
@@ -94,3 +97,16 @@ def _static(model: Any) -> Any:
 
     size = model.encode_document("length").shape[-1]
     return SparseStaticEmbedding(model.tokenizer, weight=torch.ones(size), frozen=False)
+
+
+def _mask_terms(transformer: Any) -> None:
+    """Keep special tokens, unused ones and punctuation out of what a new head gives."""
+    import torch
+
+    tokenizer = transformer.tokenizer
+    decoder = transformer.model.get_output_embeddings()
+    if getattr(decoder, "bias", None) is None:
+        return
+    masked = {*tokenizer.all_special_ids, *meaningless_terms(tokenizer.get_vocab())}
+    with torch.no_grad():
+        decoder.bias[sorted(term for term in masked if term < len(decoder.bias))] = MASKED_BIAS
