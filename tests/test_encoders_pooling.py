@@ -10,6 +10,7 @@ import pytest
 
 from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.mlm import MlmRoute, mlm_route
+from hybrid.encoders.pooling import LargestLogits
 from hybrid.errors import UsageError
 
 TEXTS = ["merge sorted lists", "heap", "open a file path and read json in a thread", "seed ?"]
@@ -54,6 +55,22 @@ def test_screening_finds_the_same_terms_as_float32(tiny_sparse: Path) -> None:
         exact = MlmRoute(*modules, screen=False)(features)
         screened = MlmRoute(*modules, screen=True)(features)
     assert torch.equal(exact > 0, screened > 0)
+
+
+def test_screening_takes_the_states_of_bfloat16_products() -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    weight, states = (
+        torch.randn(50, 8, generator=generator),
+        torch.randn(2, 3, 8, generator=generator),
+    )
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    pool = LargestLogits(weight, torch.zeros(50), screen=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = pool(states.bfloat16(), mask)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, pool(states, mask), atol=0.1, rtol=0.02)
 
 
 def test_terms_that_can_never_be_active_are_left_out(tiny_sparse: Path) -> None:

@@ -70,7 +70,7 @@ class LargestLogits:
         rough = _maxima(hidden.bfloat16(), self._low).float()
         margin = BFLOAT16_STEP * (self._low_norms * lengths + rough.abs()) + 1e-4
         candidates = rough + self._bias[self.rows] + margin > 0
-        pooled = hidden.new_zeros(len(hidden), len(self._weight))
+        pooled = self._weight.new_zeros(len(hidden), len(self._weight))
         for row in range(len(hidden)):
             terms = self.rows[candidates[row]]
             exact = torch.mm(hidden[row, mask[row]], self._weight[terms].T).amax(dim=0)

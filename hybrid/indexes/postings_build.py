@@ -2,7 +2,8 @@
 
 Four passes over temporary files, each sequential: spool the rows (and learn each term's largest
 weight), quantise and deal them out to ranges of 65,536 places, sort each range by term, merge the
-ranges term by term. What stays in memory is a few bytes a document and one range at a time.
+ranges term by term. What stays in memory is some 50 bytes a document, whatever its length, and
+one range a thread.
 """
 
 from __future__ import annotations
@@ -11,76 +12,24 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.indexes import reorder
 from hybrid.indexes.postings_merge import in_order, merge
-from hybrid.kernels import assembly, clustering
+from hybrid.indexes.postings_spool import PIECE, Spool, clustered_order, pieces, spooled
+from hybrid.kernels import assembly
 from hybrid.kernels.tiles import RANGE, TILE
 
 FORMAT = 1
-CHUNK = 50_000
 HEAD_POSTINGS = 8  # a term with fewer is never a head
 Weights = Literal["uint8", "float32"]
-
-
-@dataclass
-class Spool:
-    """Rows on disk in doc_num order, and what was learned while they were written."""
-
-    folder: Path
-    vocabulary_size: int
-    term_type: np.dtype[Any]
-    largest: NDArray[np.float32]
-    lengths: list[NDArray[np.int32]] = field(default_factory=lambda: [np.empty(0, np.int32)])
-    sketches: list[Future[tuple[NDArray[Any], NDArray[np.uint8]]]] = field(default_factory=list)
-
-
-def spooled(
-    parts: Iterable[csr_matrix],
-    folder: Path,
-    vocabulary_size: int,
-    pool: ThreadPoolExecutor | None,
-    progress: Callable[[int], None] | None,
-) -> Spool:
-    """Return the spool of canonical CSR parts; a pool makes sketches beside the writing."""
-    term_type = np.dtype(np.uint16 if vocabulary_size <= 65536 else np.int32)
-    spool = Spool(folder, vocabulary_size, term_type, np.zeros(vocabulary_size, dtype=np.float32))
-    with (folder / "terms").open("wb") as terms_file, (folder / "weights").open("wb") as file:
-        for part in parts:
-            terms = part.indices.astype(term_type)
-            assembly.observe(terms, part.data, spool.largest)
-            terms_file.write(terms.data)
-            file.write(part.data.data)
-            spool.lengths.append(np.diff(part.indptr).astype(np.int32))
-            if pool is not None:
-                indptr = part.indptr.astype(np.int64)
-                spool.sketches.append(pool.submit(_sketch, indptr, terms, part.data))
-                pending = [job for job in spool.sketches if not job.done()]
-                if len(pending) > 2:
-                    pending[0].result()
-            if progress is not None:
-                progress(part.shape[0])
-    return spool
-
-
-def _sketch(
-    indptr: NDArray[np.int64], terms: NDArray[Any], weights: NDArray[np.float32]
-) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    shape = (len(indptr) - 1, reorder.WIDTH)
-    out_terms = np.empty(shape, dtype=terms.dtype)
-    out_weights = np.empty(shape, dtype=np.uint8)
-    clustering.sketch(indptr, terms, weights, out_terms, out_weights)
-    return out_terms, out_weights
 
 
 def _deal(
@@ -99,8 +48,8 @@ def _deal(
         (spool.folder / "terms").open("rb") as terms_in,
         (spool.folder / "weights").open("rb") as w,
     ):
-        for first in range(0, len(lengths), CHUNK):
-            rows = lengths[first : first + CHUNK]
+        for first, last in pieces(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), PIECE):
+            rows = lengths[first:last]
             total = int(rows.sum(dtype=np.int64))
             terms = np.fromfile(terms_in, dtype=spool.term_type, count=total)
             values = np.fromfile(w, dtype=np.float32, count=total)
@@ -108,7 +57,7 @@ def _deal(
             if code_type == np.uint8:
                 codes = np.empty(total, dtype=np.uint8)
                 assembly.quantise(terms, values, scales, codes, loss)
-            places = place[first : first + CHUNK]
+            places = place[first:last]
             owner = places // RANGE
             by_owner = np.argsort(owner, kind="stable")
             bounds = np.searchsorted(owner[by_owner], np.arange(ranges + 1))
@@ -136,19 +85,23 @@ def _sort_range(
     """Write one range sorted by term; return each term's postings and tiles in it."""
     path = spool.folder / f"range{part}"
     code_type = np.dtype(weights)
-    types = (np.int32, np.int32, spool.term_type, code_type)
-    pieces: list[list[NDArray[Any]]] = [[np.empty(0, dtype=kind)] for kind in types]
-    size = path.stat().st_size
     with path.open("rb") as file:
-        while file.tell() < size:
-            count, total = np.fromfile(file, dtype=np.int64, count=2)
-            pieces[0].append(np.fromfile(file, dtype=np.int32, count=count))
-            pieces[1].append(np.fromfile(file, dtype=np.int32, count=count))
-            pieces[2].append(np.fromfile(file, dtype=spool.term_type, count=total))
-            pieces[3].append(np.fromfile(file, dtype=code_type, count=total))
+        documents, postings = _totals(file, path.stat().st_size, spool.term_type, code_type)
+        places, lengths = (np.empty(documents, dtype=np.int32) for _ in range(2))
+        terms = np.empty(postings, dtype=spool.term_type)
+        codes = np.empty(postings, dtype=code_type)
+        row = at = 0
+        while row < documents:
+            count, total = np.fromfile(file, dtype=np.int64, count=2).tolist()
+            for array, begin, size in (
+                (places, row, count),
+                (lengths, row, count),
+                (terms, at, total),
+                (codes, at, total),
+            ):
+                array[begin : begin + size] = np.fromfile(file, dtype=array.dtype, count=size)
+            row, at = row + count, at + total
     path.unlink()
-    places, lengths, terms, codes = (np.concatenate(piece) for piece in pieces)
-    del pieces
     counts = np.zeros(spool.vocabulary_size, dtype=np.int64)
     tiles = np.zeros(spool.vocabulary_size, dtype=np.int64)
     by_place = np.argsort(places)
@@ -163,6 +116,20 @@ def _sort_range(
     (spool.folder / f"places{part}").write_bytes(out_places[:total].data)
     (spool.folder / f"codes{part}").write_bytes(codes[:total].data)
     return counts.astype(np.uint32), tiles
+
+
+def _totals(
+    file: BinaryIO, size: int, term_type: np.dtype[Any], code_type: np.dtype[Any]
+) -> tuple[int, int]:
+    """Return the documents and postings of a range's file, from the headers in it."""
+    documents = postings = 0
+    while file.tell() < size:
+        count, total = np.fromfile(file, dtype=np.int64, count=2).tolist()
+        file.seek(8 * count + (term_type.itemsize + code_type.itemsize) * total, os.SEEK_CUR)
+        documents += count
+        postings += total
+    file.seek(0)
+    return documents, postings
 
 
 def fitting_scales(largest: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -207,16 +174,8 @@ def write_index(
         reordered = cluster(doc_count)
         order_start = time.perf_counter()
         order = np.arange(doc_count, dtype=np.int32)
-        if reordered:
-            made = [job.result() for job in spool.sketches]
-            spool.sketches.clear()
-            sketch_terms = np.concatenate([terms for terms, _ in made])
-            sketch_weights = np.concatenate([values for _, values in made])
-            del made
-            order = reorder.order(
-                sketch_terms, sketch_weights, vocabulary_size, seed=seed, threads=workers
-            )
-            del sketch_terms, sketch_weights
+        if reordered and doc_count:
+            order = clustered_order(spool, doc_count, seed, workers)
         order_seconds = time.perf_counter() - order_start
         place = np.empty(doc_count, dtype=np.int32)
         place[order] = np.arange(doc_count, dtype=np.int32)

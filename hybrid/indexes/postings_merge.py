@@ -17,7 +17,7 @@ from hybrid.indexes.npyfile import NpyWriter
 from hybrid.kernels import assembly
 from hybrid.kernels.tiles import BLOCK, TILE
 
-GROUP = 4_000_000
+GROUP = 2_000_000
 T = TypeVar("T")
 
 
