@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -165,13 +166,31 @@ def documents(count: int, seed: int = 0) -> Iterator[csr_matrix]:
 
 
 def queries(kind: str, count: int, seed: int = 0) -> csr_matrix:
-    """Return ``symmetric`` (about 29 terms) or ``inference-free`` (about 6 terms) queries."""
+    """Return queries of a kind.
+
+    ``symmetric`` have about 27 terms, ``inference-free`` about 6; ``terms-N`` are symmetric ones of
+    the N heaviest terms each.
+    """
     made = world(seed)
     if kind == "symmetric":
         return _matrix(made, 1, count, 31, 0.7)
+    if kind.startswith("terms-"):
+        wanted = int(kind.removeprefix("terms-"))
+        return _heaviest(_matrix(made, 3, count, 4 * wanted + 8, 0.7), wanted)
+    if kind != "inference-free":
+        raise ValueError(f"kind {kind!r}; expected symmetric, inference-free or terms-N")
     matrix = _matrix(made, 2, count, 7, 0.8)
     sample = next(documents(SHARD, seed))
     frequency = np.bincount(sample.indices, minlength=VOCABULARY)
     idf = np.log1p((SHARD - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
     matrix.data = idf[matrix.indices]
+    return matrix
+
+
+def _heaviest(matrix: csr_matrix, wanted: int) -> csr_matrix:
+    """Return the rows cut to their heaviest terms."""
+    for begin, end in pairwise(matrix.indptr):
+        row = matrix.data[begin:end]
+        row[np.argsort(-row, kind="stable")[wanted:]] = 0
+    matrix.eliminate_zeros()
     return matrix

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix, load_npz
+from scipy.sparse import csc_matrix, csr_matrix, load_npz, save_npz, vstack
 
 
 def directory_bytes(folder: Path) -> int:
@@ -32,6 +32,7 @@ class Engine:
 
     package = ""
     variant = ""
+    rounds = "no"  # how it rounds the weights of documents
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
         """Index the documents; return the index's size in bytes."""
@@ -44,13 +45,14 @@ class Engine:
         """Return the document numbers, best first."""
         raise NotImplementedError
 
-    def stored(self) -> tuple[csc_matrix, float]:
-        """Return the weights as stored, and the step that queries are rounded to (0: none)."""
-        return self.columns, 0.0
+    def stored(self, terms: np.ndarray) -> csc_matrix:
+        """Return the weights of some terms as stored, (documents, terms)."""
+        return self.columns[:, terms]
 
 
 class Ours(Engine):
     package = "hybrid-retrieval"
+    rounds = "8 bits, a scale for each term"
     options: ClassVar[dict[str, object]] = {}
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
@@ -79,9 +81,10 @@ class Ours(Engine):
         nums, _ = self.index.search(self.rows[kind][row], k, threads=1, path=path)
         return nums[0]
 
-    def stored(self) -> tuple[csc_matrix, float]:
+    def stored(self, terms: np.ndarray) -> csc_matrix:
         every = np.arange(self.index.doc_count, dtype=np.int32)
-        return self.index.documents(every).tocsc(), 0.0
+        pieces = np.array_split(every, -(-len(every) // 100_000))
+        return vstack([self.index.documents(piece)[:, terms] for piece in pieces], format="csc")
 
 
 class OursUnordered(Ours):
@@ -89,6 +92,7 @@ class OursUnordered(Ours):
 
 
 class OursFloat(Ours):
+    rounds = "no"
     options: ClassVar[dict[str, object]] = {"weights": "float32"}
 
 
@@ -175,6 +179,7 @@ class Pisa(Engine):
     """PISA over 8-bit weights with one scale, block_simdbp; query weights are small integers."""
 
     package = "pyterrier_pisa"
+    rounds = "8 bits, one scale; query weights to whole numbers"
     query_step = 1 / 20
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
@@ -192,7 +197,8 @@ class Pisa(Engine):
         loader.exec_module(self.pisa)
         columns = documents.tocsc()
         self.step = float(columns.data.max()) / 255
-        columns.data = np.maximum(np.rint(columns.data / np.float32(self.step)), 1)
+        codes = np.maximum(np.rint(columns.data / np.float32(self.step)), 1)
+        columns.data = codes.astype(np.uint8)
         self.columns = columns
         n = documents.shape[0]
         used = np.flatnonzero(np.diff(columns.indptr))
@@ -204,7 +210,7 @@ class Pisa(Engine):
                 size = np.array([span.stop - span.start], dtype=np.uint32).tobytes()
                 docs.write(size + columns.indices[span].astype(np.uint32).tobytes())
                 freqs.write(size + columns.data[span].astype(np.uint32).tobytes())
-        sizes = np.asarray(columns.sum(axis=1)).ravel().astype(np.uint32)
+        sizes = np.bincount(columns.indices, weights=columns.data, minlength=n).astype(np.uint32)
         (folder / "inv.sizes").write_bytes(
             np.array([n], dtype=np.uint32).tobytes() + sizes.tobytes()
         )
@@ -245,34 +251,37 @@ class Pisa(Engine):
         )
         return found[:size].astype(np.int64)
 
-    def stored(self) -> tuple[csc_matrix, float]:
-        return self.columns, self.query_step
+    def stored(self, terms: np.ndarray) -> csc_matrix:
+        return self.columns[:, terms].astype(np.float32)
 
 
 class Seismic(Engine):
-    """Seismic with its default index; a variant is ``query_cut:heap_factor``."""
+    """Seismic's index of numbered components; a variant is ``query_cut:heap_factor``.
+
+    Built with its defaults, but for ``SEISMIC_BUILD`` (such as ``n_postings=2000``). Documents go
+    in by its binary format and terms are numbers, so that no time is spent on strings.
+    """
 
     package = "pyseismic-lsr"
+    rounds = "16-bit floats"
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
-        from seismic import SeismicDataset, SeismicIndex, get_seismic_string
+        from seismic import SeismicIndexRaw
 
-        names = [str(term) for term in range(documents.shape[1])]
-        self.names = np.array(names, dtype=get_seismic_string())
-        dataset = SeismicDataset()
-        weights = documents.data.astype(np.float32)
-        for row in range(documents.shape[0]):
-            span = slice(documents.indptr[row], documents.indptr[row + 1])
-            dataset.add_document(str(row), self.names[documents.indices[span]], weights[span])
+        path = folder / "documents.bin"
+        write_inner_format(documents, path)
+        pairs = [pair.split("=") for pair in os.environ.get("SEISMIC_BUILD", "").split(",") if pair]
+        options = {name: float(value) if "." in value else int(value) for name, value in pairs}
         began = time.perf_counter()
-        self.index = SeismicIndex.build_from_dataset(dataset, num_threads=2)
+        self.index = SeismicIndexRaw.build(str(path), **options)
         self.build_s = time.perf_counter() - began
+        path.unlink()
         self.index.save(str(folder / "seismic"))
         return directory_bytes(folder)
 
     def prepare(self, kind: str, queries: csr_matrix) -> None:
         rows = [
-            (self.names[queries.indices[a:b]], queries.data[a:b].astype(np.float32))
+            (queries.indices[a:b].astype(np.int32), queries.data[a:b].astype(np.float32))
             for a, b in pairwise(queries.indptr)
         ]
         self.rows = {**getattr(self, "rows", {}), kind: rows}
@@ -280,21 +289,33 @@ class Seismic(Engine):
     def search(self, kind: str, row: int, k: int) -> np.ndarray:
         terms, weights = self.rows[kind][row]
         cut, factor = (self.variant or "10:0.9").split(":")
-        hits = self.index.search(
-            query_id="0",
-            query_components=terms,
-            query_values=weights,
-            k=k,
-            query_cut=int(cut),
-            heap_factor=float(factor),
-        )
-        return np.array([int(hit[2]) for hit in hits], dtype=np.int64)
+        hits = self.index.search(terms, weights, k, int(cut), float(factor), 0, True)
+        return np.array([number for _, number in hits], dtype=np.int64)
+
+
+def write_inner_format(documents: csr_matrix, path: Path) -> None:
+    """Write Seismic's binary format: the count; for each row its length, terms and weights."""
+    with path.open("wb") as file:
+        file.write(np.uint32(documents.shape[0]).tobytes())
+        for first in range(0, documents.shape[0], 50_000):
+            part = documents[first : first + 50_000]
+            lengths = np.diff(part.indptr).astype(np.int64)
+            count = len(lengths)
+            row = np.repeat(np.arange(count), lengths)
+            words = np.empty(count + 2 * part.nnz, dtype=np.uint32)
+            starts = np.arange(count) + 2 * part.indptr[:-1].astype(np.int64)
+            words[starts] = lengths
+            at = starts[row] + 1 + np.arange(part.nnz) - part.indptr[row]
+            words[at] = part.indices
+            words[at + lengths[row]] = part.data.view(np.uint32)
+            file.write(words.data)
 
 
 class FaissDense(Engine):
     """The dense branch: an exact search over as many random 384-dimensional vectors."""
 
     package = "faiss-cpu"
+    rounds = "other vectors"
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
         import faiss
@@ -312,6 +333,28 @@ class FaissDense(Engine):
         return self.index.search(query, k)[1][0]
 
 
+class OursDense(FaissDense):
+    """The dense branch as this library searches it, over the same vectors."""
+
+    package = "hybrid-retrieval"
+
+    def build(self, documents: csr_matrix, folder: Path) -> int:
+        from hybrid.indexes.vector import VectorIndex
+
+        rng = np.random.default_rng(0)
+        sizes = (
+            min(50_000, documents.shape[0] - at) for at in range(0, documents.shape[0], 50_000)
+        )
+        parts = (rng.standard_normal((size, 384), dtype=np.float32) for size in sizes)
+        VectorIndex.build(parts, folder, dimension=384)
+        self.index = VectorIndex.open(folder)
+        return directory_bytes(folder)
+
+    def search(self, kind: str, row: int, k: int) -> np.ndarray:
+        query = np.random.default_rng(row).standard_normal((1, 384), dtype=np.float32)
+        return self.index.search(query, k, threads=1)[0][0]
+
+
 ENGINES: dict[str, type[Engine]] = {
     "ours": Ours,
     "ours-unordered": OursUnordered,
@@ -322,7 +365,17 @@ ENGINES: dict[str, type[Engine]] = {
     "pisa": Pisa,
     "seismic": Seismic,
     "faiss-dense": FaissDense,
+    "ours-dense": OursDense,
 }
+
+
+def release(package: str) -> str:
+    """Return the version of a package; ours says its own, installed or not."""
+    if package == "hybrid-retrieval":
+        import hybrid
+
+        return hybrid.__version__
+    return version(package)
 
 
 def peak_mb() -> float:
@@ -354,13 +407,10 @@ def main() -> None:
         del documents
         for path in sorted(data.glob("queries-*.npz")):
             engine.prepare(path.stem.removeprefix("queries-"), load_npz(path).tocsr())
-        try:
-            release = version(engine.package)
-        except ImportError:
-            release = "source"
         reply(
             {
-                "version": release,
+                "version": release(engine.package),
+                "rounds": engine.rounds,
                 "build_s": getattr(engine, "build_s", elapsed),
                 "index_mb": size / 1e6,
             }
@@ -377,9 +427,8 @@ def main() -> None:
                     found.append(nums.tolist() if order["keep"] else None)
                 reply({"times": times, "found": found, "peak_rss_mb": peak_mb()})
             elif order["do"] == "stored":
-                columns, _ = engine.stored()
-                for part in ("data", "indices", "indptr"):
-                    np.save(data / f"stored-{name}-{part}.npy", getattr(columns, part))
+                columns = engine.stored(np.array(order["terms"], dtype=np.int64))
+                save_npz(data / f"stored-{name}.npz", columns, compressed=False)
                 reply({"steps": getattr(engine, "steps", {})})
             else:
                 break
