@@ -109,7 +109,8 @@ def _sort_range(
     sorted_terms = np.empty_like(terms)
     sorted_codes = np.empty_like(codes)
     assembly.gather(begins, by_place, terms, codes, sorted_terms, sorted_codes)
-    out_places = np.empty(len(terms), dtype=np.uint16)
+    del terms
+    out_places = np.empty(len(sorted_terms), dtype=np.uint16)
     total = assembly.by_term(
         lengths[by_place], sorted_terms, sorted_codes, counts, tiles, out_places, codes
     )
