@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import select
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ Found = list[list[int]]
 class Worker:
     """A process with one engine, asked in lines of JSON."""
 
-    def __init__(self, name: str, python: str, data: Path) -> None:
+    def __init__(self, name: str, python: str, data: Path, limit: float) -> None:
         self.name = name
         root = Path(__file__).resolve().parent
         one = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2", "RAYON_NUM_THREADS": "2"}
@@ -55,6 +56,9 @@ class Worker:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
+        if not select.select([self.process.stdout], [], [], limit)[0]:
+            self.process.kill()
+            raise RuntimeError(f"not built in {limit:.0f} s")
         self.facts = self.read()
 
     def read(self) -> dict:
@@ -115,7 +119,7 @@ def started(args: argparse.Namespace, data: Path) -> dict[str, Worker]:
         began = time.perf_counter()
         python = sys.executable if name.startswith("ours") else args.peers
         try:
-            workers[name] = Worker(name, pythons.get(name, python), data)
+            workers[name] = Worker(name, pythons.get(name, python), data, args.build_limit)
         except RuntimeError as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
             continue
@@ -294,6 +298,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default=sys.executable, help="Python that has the peers")
     parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH")
     parser.add_argument("--sweeps", type=int, default=3, help="timed passes over the queries")
+    parser.add_argument("--build-limit", type=float, default=600, help="seconds for one engine")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-check", action="store_true", help="leave `exact` empty")
     parser.add_argument("--folder", type=Path, help="where temporary files go")
