@@ -150,7 +150,7 @@ def new_generation(
         StorageError: the disk is full or failing; nothing was changed.
     """
     index_dir = Path(index_dir)
-    with _storage_errors(f"writing the index {index_dir}"):
+    with storage_errors(f"writing the index {index_dir}"):
         if create:
             with _create(index_dir) as generation:
                 yield generation
@@ -273,7 +273,8 @@ def remove_generation(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def _storage_errors(doing: str) -> Iterator[None]:
+def storage_errors(doing: str) -> Iterator[None]:
+    """Turn what a full or failing disk raises in the block into a StorageError."""
     try:
         yield
     except OSError as error:

@@ -22,7 +22,13 @@ from hybrid.indexes.generation import (
 from hybrid.indexes.hybrid import SEGMENTS, HybridIndex
 from hybrid.indexes.lock import writer_lock
 from hybrid.indexes.sparse_check import check_postings
-from hybrid.indexes.store import LOCK, generation_names, remove_generation, write_current
+from hybrid.indexes.store import (
+    LOCK,
+    generation_names,
+    remove_generation,
+    storage_errors,
+    write_current,
+)
 
 ROWS_AT_ONCE = 8192
 
@@ -212,6 +218,7 @@ def repair_index(directory: str | Path, *, deep: bool = False) -> RepairReport:
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: no generation is whole; nothing was changed.
         IndexLockedError: a writer is at work.
+        StorageError: the disk is full or failing; the index is as it was.
     """
     directory = Path(directory)
     before = ""
@@ -220,7 +227,8 @@ def repair_index(directory: str | Path, *, deep: bool = False) -> RepairReport:
             before = read_current(directory)
     if not (directory / GENERATIONS).is_dir():
         raise IndexFormatError(f"{directory} holds no generations; give the folder of an index")
-    with writer_lock(directory / LOCK, str(directory)):
+    repairing = storage_errors(f"repairing the index {directory}")
+    with repairing, writer_lock(directory / LOCK, str(directory)):
         damaged: list[str] = []
         for name in generation_names(directory):
             if _is_whole(directory, name, deep):

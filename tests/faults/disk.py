@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 Kind = Literal["kill", "enospc", "eio"]
 CHANGES = ("fsync", "rename", "replace", "link", "unlink", "remove", "rmdir", "mkdir")
-CHANGES += ("ftruncate", "pwrite")
+CHANGES += ("ftruncate", "pwrite", "sendfile")
 
 
 class Disk:
@@ -101,7 +101,8 @@ class Disk:
             directory = named.get("dir_fd", named.get("src_dir_fd"))
             if self.inside(path, directory):
                 other = self.name(args[0]) if name in ("rename", "replace", "link") else ""
-                self.meet(name, self.name(path, directory), other)
+                operation = "write" if name == "sendfile" else name
+                self.meet(operation, self.name(path, directory), other)
             return real(path, *args, **named)
 
         return call

@@ -12,9 +12,13 @@ from pathlib import Path
 
 from hybrid.build import build_index
 from hybrid.encoders import Bm25Parameters
-from hybrid.errors import HybridError
+from hybrid.errors import CorruptIndexError, HybridError
 from hybrid.fusion import parse_fusion
 from hybrid.indexes.files import checksum
+from hybrid.indexes.generation import open_generation
+from hybrid.indexes.transfer import restore, snapshot
+from hybrid.indexes.verify import repair_index
+from hybrid.living import MAX_SEGMENTS
 from hybrid.retrieve import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import QUERIES, Memory, document
@@ -28,7 +32,17 @@ def build(directory: Path) -> None:
 
 
 def add(directory: Path) -> None:
+    opened(directory).add([document(14), document(15)])
+
+
+def update(directory: Path) -> None:
     opened(directory).update(document(number, 1) for number in (3, 12, 13))
+
+
+def fill(directory: Path) -> None:
+    """Bring the index to as many segments as it may have."""
+    for number in range(16, 15 + MAX_SEGMENTS):
+        opened(directory).add([document(number)])
 
 
 def delete(directory: Path) -> None:
@@ -41,6 +55,31 @@ def compact(directory: Path) -> None:
 
 def tune(directory: Path) -> None:
     opened(directory).store_domain("python", parse_fusion("rrf(k=7)"))
+
+
+def copy(directory: Path) -> None:
+    snapshot(directory, directory.with_name(COPY))
+
+
+def keep(directory: Path) -> None:
+    snapshot(directory, directory.with_name("kept"))
+
+
+def bring_back(directory: Path) -> None:
+    restore(directory.with_name("kept"), directory.with_name(COPY))
+
+
+def damage(directory: Path) -> None:
+    """Flip a bit of the current generation that the one before it does not share."""
+    with open_generation(directory) as generation:
+        path = generation.directory / "numbering" / "places.npy"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def repair(directory: Path) -> None:
+    repair_index(directory)
 
 
 def opened(directory: Path) -> Index:
@@ -59,14 +98,24 @@ class Scenario:
 SCENARIOS = [
     Scenario("build", (), build),
     Scenario("add", (build,), add),
-    Scenario("delete", (build, add), delete),
-    Scenario("compact", (build, add, delete), compact),
-    Scenario("tune", (build, add), tune),
+    Scenario("update", (build,), update),
+    Scenario("merge", (build, fill), update),
+    Scenario("delete", (build, update), delete),
+    Scenario("compact", (build, update, delete), compact),
+    Scenario("tune", (build, update), tune),
+    Scenario("snapshot", (build, update), copy),
+    Scenario("restore", (build, update, keep), bring_back),
+    Scenario("repair", (build, update, damage), repair),
 ]
+COPY = "copy"
 
 
 def state(directory: Path) -> str:
-    """Return a digest of all that can be asked of an index; ``absent`` if there is none."""
+    """Return a digest of all that can be asked of an index; ``absent`` if there is none.
+
+    Raises:
+        IndexFormatError: it is damaged.
+    """
     if not os.path.lexists(directory):
         return "absent"
     with opened(directory) as index:
@@ -78,7 +127,16 @@ def state(directory: Path) -> str:
     return checksum(b"|".join(parts))
 
 
-def prepared(scenario: Scenario, folder: Path) -> tuple[Path, str, str]:
+def states(directory: Path) -> tuple[str, str]:
+    """Return the state of an index, ``damaged`` if it is, and that of the copy beside it."""
+    try:
+        found = state(directory)
+    except CorruptIndexError:
+        found = "damaged"
+    return found, state(directory.with_name(COPY))
+
+
+def prepared(scenario: Scenario, folder: Path) -> tuple[Path, tuple[str, str], tuple[str, str]]:
     """Return an index before the operation, and the states before and after it."""
     base, done = folder / "base" / "idx", folder / "done" / "idx"
     for index in (base, done):
@@ -86,7 +144,7 @@ def prepared(scenario: Scenario, folder: Path) -> tuple[Path, str, str]:
         for step in scenario.before:
             step(index)
     scenario.run(done)
-    return base, state(base), state(done)
+    return base, states(base), states(done)
 
 
 def copied(base: Path, target: Path) -> None:

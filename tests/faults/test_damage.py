@@ -62,8 +62,9 @@ def test_damage_is_detected_or_harmless(
     tmp_path: Path, record_property: pytest.RecordProperty
 ) -> None:
     scenario = next(each for each in SCENARIOS if each.name == "tune")
-    _, _, whole = prepared(scenario, tmp_path)
+    prepared(scenario, tmp_path)
     index = tmp_path / "done" / "idx"
+    whole = state(index)
     files = {path: path.read_bytes() for path in sorted(index.rglob("*")) if path.is_file()}
     stamps = {path: path.stat().st_mtime_ns for path in files}
     with open_generation(index) as generation:

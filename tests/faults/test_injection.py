@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disk import Disk, Kind, cut_power
-from tests.faults.scenarios import SCENARIOS, Scenario, copied, forked, prepared, state
+from tests.faults.scenarios import SCENARIOS, Scenario, copied, forked, prepared, states
 from tests.faults.size import sized
 
 pytestmark = pytest.mark.faults
@@ -63,7 +63,7 @@ def test_the_index_is_the_old_or_the_new(
             assert answer.startswith(("done", "StorageError: the disk ")), where
         if kind == "power" and disk.journal is not None:
             cut_power(disk.journal, lambda size: chance.randrange(size + 1))
-        found = state(root / "idx")
+        found = states(root / "idx")
         assert found in (before, after), where
         if answer == "done":
             assert found == after, where
@@ -71,7 +71,7 @@ def test_the_index_is_the_old_or_the_new(
         # Whoever comes next finds nothing in the way, and completes the work.
         if found == before:
             scenario.run(root / "idx")
-            assert state(root / "idx") == after, where
+            assert states(root / "idx") == after, where
         leftovers = [path.name for path in root.rglob("*") if "unfinished" in path.name]
         assert leftovers == [], where
     record_property("points", len(points(total)))
