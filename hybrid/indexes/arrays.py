@@ -100,6 +100,8 @@ def open_array(
     if size != match.end() + prod(found) * stored.itemsize:
         raise CorruptIndexError(f"{path} has {size} bytes, not those of an array {found}")
     if size == match.end():
-        return np.empty(found, dtype=stored)
+        empty = np.empty(found, dtype=stored)
+        empty.flags.writeable = False  # as the others are: kernels are compiled for the one type
+        return empty
     # A plain array over the map: NumPy's memmap subclass costs time at every slice.
     return np.memmap(path, stored, "r", match.end(), found).view(np.ndarray)

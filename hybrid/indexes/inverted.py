@@ -100,6 +100,11 @@ class InvertedIndex:
         return self._postings
 
     @property
+    def frequencies(self) -> Ints:
+        """In how many documents each term is, int32 (vocabulary_size,)."""
+        return self._frequencies
+
+    @property
     def scales(self) -> Floats:
         """What one step of a code weighs, float32 (vocabulary_size,)."""
         return self._postings.scales
@@ -247,11 +252,7 @@ class InvertedIndex:
                 values,
             )
 
-        workers = _workers(count, threads)
-        # Slices short enough to keep every core busy to the end, and few calls for many queries.
-        size = count if workers == 1 else max(1, min(16, count // (4 * workers)))
-        firsts = range(0, count, max(size, 1))
-        _each(lambda i: answer(firsts[i], min(firsts[i] + size, count)), len(firsts), workers)
+        _in_slices(answer, count, threads)
         return nums, values
 
     def _search_subset(
@@ -393,6 +394,17 @@ def _checked(matrix: csr_matrix, width: int, what: str) -> csr_matrix:
 def _workers(count: int, threads: int) -> int:
     """Return how many threads share ``count`` jobs; 0 asks for one a core."""
     return min(threads if threads > 0 else cpu_count() or 1, count)
+
+
+def _in_slices(job: Callable[[int, int], None], count: int, threads: int) -> None:
+    """Run the job for all rows, from a first to before a last one at a time.
+
+    Slices are short enough to keep every core busy to the end, and calls few for many queries.
+    """
+    workers = _workers(count, threads)
+    size = count if workers == 1 else max(1, min(16, count // (4 * workers)))
+    firsts = range(0, count, max(size, 1))
+    _each(lambda i: job(firsts[i], min(firsts[i] + size, count)), len(firsts), workers)
 
 
 def _each(job: Callable[[int], None], count: int, threads: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from os import cpu_count
 from typing import Any, overload
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from hybrid.corpus import Document
-from hybrid.errors import UsageError
+from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
-from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.inverted import InvertedIndex, _checked, _compiled, _in_slices
 from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.vector import VectorIndex
+from hybrid.kernels import segments as kernel
+from hybrid.kernels.tiles import Postings
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -123,6 +126,50 @@ class SegmentedSparse(SegmentedBranch):
     """A sparse branch over all segments."""
 
     parts: Sequence[InvertedIndex]
+
+    def search(
+        self, queries: Any, k: int, *, threads: int = 0, subset: Ints | None = None
+    ) -> tuple[Ints, Floats]:
+        """Return what one index of the live documents would: see the branch of one segment.
+
+        All segments are searched in one call, with one threshold; a subset is scored segment by
+        segment.
+        """
+        if subset is not None:
+            return super().search(queries, k, threads=threads, subset=subset)
+        if k < 1:
+            raise UsageError(f"k is {k}; it must be at least 1")
+        queries = _checked(queries, self.vocabulary_size, "query")
+        rows = _compiled(queries)
+        count = queries.shape[0]
+        nums = np.empty((count, k), dtype=np.int32)
+        scores = np.empty((count, k), dtype=np.float32)
+        postings, table, frequencies = self._joined
+        codes = postings[0].tail_codes
+        depth = min(k, self.doc_count)
+
+        def answer(first: int, last: int) -> None:
+            kernel.answer(table, codes, frequencies, *rows, first, last, depth, nums, scores)
+
+        _in_slices(answer, count, threads)
+        return nums, scores
+
+    @cached_property
+    def _joined(self) -> tuple[list[Postings], kernel.Table, Ints]:
+        """The postings of all segments by number of the whole index, the largest segment first."""
+        largest_first = sorted(
+            range(len(self.parts)), key=lambda segment: -self.parts[segment].doc_count
+        )
+        if len({(part.vocabulary_size, part.weights) for part in self.parts}) > 1:
+            raise CorruptIndexError(
+                "segments of one branch have different vocabularies or weights; build it again"
+            )
+        joined = []
+        for segment in largest_first:
+            postings = self.parts[segment].postings
+            numbers = self.numbering.doc_nums(segment)[postings.order]
+            joined.append(postings._replace(order=np.ascontiguousarray(numbers)))
+        return joined, kernel.table_of(joined), self.parts[largest_first[0]].frequencies
 
     @property
     def vocabulary_size(self) -> int:

@@ -102,7 +102,8 @@ def offer(
 ) -> None:
     """Add the hits of ``bits[start:end]`` that may be among the k best to ``keys``.
 
-    Score ``bits[start + i]`` is that of ``doc_nums[first + i]``. ``state`` holds the number of keys
+    Score ``bits[start + i]`` is that of ``doc_nums[first + i]``; a number below 0 is that of a
+    deleted document. ``state`` holds the number of keys
     and the bits that a score must reach; ``keys`` has room for more than k + 64.
     """
     size = state[0]
@@ -115,8 +116,10 @@ def offer(
             while mask != np.uint64(0):
                 position = chunk + np.int64(trailing_zeros(mask))
                 mask &= mask - np.uint64(1)
-                keys[size] = pack(bits[position], doc_nums[first + position - start])
-                size += 1
+                doc_num = doc_nums[first + position - start]
+                if doc_num >= 0:
+                    keys[size] = pack(bits[position], doc_num)
+                    size += 1
             if size > len(keys) - 64:
                 size = keep_best(keys, size, k)
                 floor = max(floor, lowest_bits(keys, size))

@@ -14,6 +14,13 @@ MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search in the calling thread: starting threads takes most of the time of a tiny search."""
+    for module in ("inverted", "segments", "scan"):
+        monkeypatch.setattr(f"hybrid.indexes.{module}.cpu_count", lambda: 1)
+
+
+@pytest.fixture
 def tmp_path() -> Iterator[Path]:
     parent = MEMORY if os.access(MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="hybrid-faults-", dir=parent))

@@ -13,7 +13,7 @@ from hybrid.indexes.generation import open_generation
 from tests.faults.scenarios import SCENARIOS, prepared, state
 from tests.faults.size import sized
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("one_thread")]
 TRIALS = sized(400, 6000, 12000)
 
 

@@ -11,7 +11,7 @@ from tests.faults.disk import Disk, Kind, cut_power
 from tests.faults.scenarios import SCENARIOS, Scenario, copied, forked, prepared, states
 from tests.faults.size import sized
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("one_thread")]
 SEED = 20
 
 

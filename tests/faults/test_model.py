@@ -26,7 +26,7 @@ from tests.faults.scenarios import ENCODERS, forked
 from tests.faults.size import sized
 from tests.test_living import Memory, assert_same, document
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("one_thread")]
 NUMBERS = st.sets(st.integers(0, 14), min_size=1, max_size=4)
 VERSIONS = st.integers(0, 3)
 
