@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering, insertion_point
 from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
 from hybrid.indexes.vector import VectorIndex
+from hybrid.kernels import segments as kernel
+from hybrid.kernels.segments import BOUNDED_FROM
+from hybrid.kernels.tiles import TILE
 
 WIDTH, DIMENSION = 7, 3
 Vectors = dict[str, tuple[list[int], list[int]]]
@@ -202,3 +206,98 @@ def test_a_numbering_that_does_not_fit_is_refused(
     Numbering(ints(segments), ints(places), (2, 1)).save(tmp_path)
     with pytest.raises(CorruptIndexError, match="does not fit"):
         Numbering.open(tmp_path, (2, 1), 3)
+
+
+@pytest.mark.parametrize("weights", ["uint8", "float32"])
+def test_one_threshold_over_large_and_small_segments(
+    tmp_path: Path, weights: Literal["uint8", "float32"]
+) -> None:
+    """A segment large enough for bounds, small ones, many ties, deletions, more hits than k."""
+    width = 40
+    rng = np.random.default_rng(3)
+    sizes = [BOUNDED_FROM * TILE + 100, 0, 1, 300, 2000]
+    count = sum(sizes)
+    mask = rng.random((count, width)) < 0.1
+    rows = csr_matrix(np.where(mask, rng.integers(1, 4, (count, width)), 0).astype(np.float32))
+    owner = rng.permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.int32)
+    parts, places, scales = [], np.empty(count, dtype=np.int32), None
+    for number, size in enumerate(sizes):
+        places[owner == number] = np.arange(size, dtype=np.int32)
+        part = tmp_path / str(number)
+        part.mkdir()
+        InvertedIndex.build(
+            [rows[owner == number]], part, vocabulary_size=width, weights=weights, scales=scales
+        )
+        parts.append(InvertedIndex.open(part))
+        scales = np.array(parts[0].scales) if weights == "uint8" else None
+    live = np.flatnonzero(rng.random(count) < 0.9)
+    numbering = Numbering(owner[live], places[live], sizes)
+    many = SegmentedSparse(parts, numbering)
+    (tmp_path / "fresh").mkdir()
+    InvertedIndex.build(
+        [rows[live]], tmp_path / "fresh", vocabulary_size=width, weights=weights, scales=scales
+    )
+    fresh = InvertedIndex.open(tmp_path / "fresh")
+
+    dense = rng.random((6, width)) * (rng.random((6, width)) < 0.2)
+    dense[0] = 0
+    dense[1:3] = np.eye(width)[:2]
+    queries = csr_matrix(dense.astype(np.float32))
+    for k in (1, 10, 500, count + 1):
+        for threads in (1, 2):
+            same(many.search(queries, k, threads=threads), fresh.search(queries, k))
+
+
+def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    table, parts = [], []
+    for number, size in enumerate((BOUNDED_FROM * TILE, BOUNDED_FROM * TILE + 1, 50)):
+        part = tmp_path / str(number)
+        part.mkdir()
+        mask = rng.random((size, 30)) < 0.1
+        rows = csr_matrix((mask * rng.integers(1, 4, (size, 30))).astype(np.float32))
+        # Scales of their own: a code weighs something else in each segment.
+        rows.data *= np.float32(number + 1)
+        InvertedIndex.build([rows], part, vocabulary_size=30, order="cluster")
+        parts.append(InvertedIndex.open(part))
+        first = sum(len(each.order) for each in table)
+        table.append(parts[-1].postings._replace(order=parts[-1].postings.order + np.int32(first)))
+    joined = kernel.table_of(table)
+    assert joined.same_scales.tolist() == [True, False, False]
+    terms = np.array([1, 5, 8], dtype=np.int32)
+    weights = np.array([0.5, 1.0, 2.0], dtype=np.float32)
+    for k in (1, 7, 300, 20_000):
+        found = []
+        for pruned in (False, True):
+            nums, bits = np.full(k, -1, np.int32), np.zeros(k, np.int32)
+            codes = table[0].tail_codes
+            size = kernel.search(joined, codes, terms, weights, pruned, nums, bits)
+            found.append((size, nums[:size], bits[:size].view(np.float32)))
+        assert found[0][0] == found[1][0]
+        np.testing.assert_array_equal(found[0][1], found[1][1])
+        np.testing.assert_array_equal(found[0][2], found[1][2])
+        # Each score is that of its segment, and they descend.
+        query = csr_matrix((weights, terms, [0, 3]), shape=(1, 30))
+        starts = np.cumsum([0, *(part.doc_count for part in parts)])
+        best = []
+        for part, start in zip(parts, starts, strict=False):
+            nums, scores = part.search(query, min(k, part.doc_count))
+            best += [(-s, n + start) for n, s in zip(nums[0], scores[0], strict=True) if n >= 0]
+        expected = sorted(best)[:k]
+        assert found[0][1].tolist() == [num for _, num in expected]
+        assert found[0][2].tolist() == [-score for score, _ in expected]
+
+
+def test_segments_of_different_vocabularies_are_refused(tmp_path: Path) -> None:
+    parts = []
+    for width in (3, 4):
+        (tmp_path / str(width)).mkdir()
+        rows = csr_matrix(np.ones((2, width), dtype=np.float32))
+        InvertedIndex.build([rows], tmp_path / str(width), vocabulary_size=width)
+        parts.append(InvertedIndex.open(tmp_path / str(width)))
+    numbering = Numbering(
+        np.repeat(np.arange(2, dtype=np.int32), 2), np.int32([0, 1, 0, 1]), (2, 2)
+    )
+    many = SegmentedSparse(parts, numbering)
+    with pytest.raises(CorruptIndexError, match="different vocabularies"):
+        many.search(csr_matrix(np.ones((1, 3), dtype=np.float32)), 1)
