@@ -19,7 +19,7 @@ from hybrid.indexes.numbering import Numbering, insertion_point
 from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels import segments as kernel
-from hybrid.kernels.segments import BOUNDED_FROM
+from hybrid.kernels.segments import LARGE
 from hybrid.kernels.tiles import TILE
 
 WIDTH, DIMENSION = 7, 3
@@ -215,7 +215,7 @@ def test_one_threshold_over_large_and_small_segments(
     """A segment large enough for bounds, small ones, many ties, deletions, more hits than k."""
     width = 40
     rng = np.random.default_rng(3)
-    sizes = [BOUNDED_FROM * TILE + 100, 0, 1, 300, 2000]
+    sizes = [LARGE * TILE + 100, 0, 1, 300, 2000]
     count = sum(sizes)
     mask = rng.random((count, width)) < 0.1
     rows = csr_matrix(np.where(mask, rng.integers(1, 4, (count, width)), 0).astype(np.float32))
@@ -251,7 +251,7 @@ def test_one_threshold_over_large_and_small_segments(
 def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     table, parts = [], []
-    for number, size in enumerate((BOUNDED_FROM * TILE, BOUNDED_FROM * TILE + 1, 50)):
+    for number, size in enumerate((LARGE * TILE, LARGE * TILE + 1, 50)):
         part = tmp_path / str(number)
         part.mkdir()
         mask = rng.random((size, 30)) < 0.1

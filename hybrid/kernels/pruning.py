@@ -169,21 +169,20 @@ def sweep(
 
 
 @njit(cache=True, nogil=True)
-def search(
+def collect(
     postings: Postings,
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],
     shrink: float,
-    out_nums: NDArray[np.int32],
-    out_bits: NDArray[np.int32],
-) -> int:
-    """Fill (k,) with the best hits; return how many there are.
+    k: int,
+    keys: NDArray[np.uint64],
+    state: NDArray[np.int64],
+) -> None:
+    """Offer all hits that may be among the k best to ``keys``; see `topk.offer`.
 
-    With ``shrink`` 1 the result is that of an exhaustive search. Under 1 every bound is multiplied
-    by it: tiles are skipped that could, but probably do not, hold a hit.
+    What ``keys`` and ``state`` hold already, of other postings, raises the floor from the start.
     """
     n = len(postings.order)
-    k = len(out_nums)
     tile_count = (n + TILE - 1) // TILE
     block_bounds = np.empty(tile_count * (TILE // BLOCK), dtype=np.float32)
     bound(postings, terms, weights, block_bounds)
@@ -192,7 +191,7 @@ def search(
     tile_bounds = np.empty(tile_count, dtype=np.float32)
     highest = bound_tiles(block_bounds, slack, tile_bounds)
     if highest == 0:
-        return 0
+        return
     counts = np.zeros(BUCKETS + 1, dtype=np.int64)
     to_bucket = np.float32(BUCKETS - 1) / highest
     for tile in range(tile_count):
@@ -201,9 +200,7 @@ def search(
     table = lookups(postings, terms, weights)
     scores = np.empty(BATCH * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    keys = np.empty(min(2 * k, n) + 192, dtype=np.uint64)
-    state = np.array([0, 1], dtype=np.int64)
-    floor_bits = np.ones(1, dtype=np.int32)
+    floor_bits = np.full(1, state[1], dtype=np.int32)
     floor = floor_bits.view(np.float32)
     batch = np.empty(BATCH, dtype=np.int32)
     lowest = BUCKETS
@@ -245,4 +242,24 @@ def search(
         if left * SWEEP_SHARE > tile_count:
             sweep(postings, terms, weights, table, tile_bounds, k, keys, state)
             break
+
+
+@njit(cache=True, nogil=True)
+def search(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    shrink: float,
+    out_nums: NDArray[np.int32],
+    out_bits: NDArray[np.int32],
+) -> int:
+    """Fill (k,) with the best hits; return how many there are.
+
+    With ``shrink`` 1 the result is that of an exhaustive search. Under 1 every bound is multiplied
+    by it: tiles are skipped that could, but probably do not, hold a hit.
+    """
+    k = len(out_nums)
+    keys = np.empty(min(2 * k, len(postings.order)) + 192, dtype=np.uint64)
+    state = np.array([0, 1], dtype=np.int64)
+    collect(postings, terms, weights, shrink, k, keys, state)
     return topk.ranking(keys, state[0], out_nums, out_bits)

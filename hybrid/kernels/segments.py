@@ -1,9 +1,8 @@
 """One search over the postings of many segments, with one threshold for all of them.
 
-The tiles of all segments take part as if they were those of one index: the best bounds are scored
-first, wherever they lie, and a tile is left out as soon as k better hits are known from any
-segment. The arrays of a segment reach the kernel by address, so that one call serves any number of
-segments at the cost of one, and one compiled kernel serves all of them.
+The largest segment comes first; what it finds is the floor that hits of the others must reach, and
+that bounds must reach where a segment is pruned. The arrays of a segment reach the kernel by
+address, so that one call serves any number of segments and one compiled kernel all of them.
 """
 
 # mypy: disable-error-code="no-any-return,no-untyped-call"
@@ -17,14 +16,12 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from hybrid.kernels import planner, topk
-from hybrid.kernels.pruning import BATCH, BUCKETS, bound, bound_tiles, sweep
-from hybrid.kernels.tiles import BLOCK, RANGE, SWEEP_SHARE, TILE, Postings, add_tiles, lookups
+from hybrid.kernels import planner, pruning, topk
+from hybrid.kernels import tiles as exhaustive
+from hybrid.kernels.tiles import TILE, Postings, lookups
 
-BOUNDED_FROM = 64  # tiles from which on bounds save more than they cost
-TOUCHED_TO = RANGE // TILE
+LARGE = 64  # tiles from which on a segment may be pruned, and is too much to touch beforehand
 LINE = 32  # 16-bit entries in a cache line
-UNKNOWN = np.float32(np.inf)
 
 
 class Table(NamedTuple):
@@ -86,144 +83,7 @@ def postings_of(table: Table, segment: int, codes: NDArray[np.generic]) -> Posti
 
 
 @njit(cache=True, nogil=True)
-def lookup_of(
-    table: Table,
-    segment: int,
-    postings: Postings,
-    shared: NDArray[np.float32],
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Return what each code of a segment adds to a score; ``shared`` is that of the first."""
-    if table.same_scales[segment]:
-        return shared
-    return lookups(postings, terms, weights)
-
-
-@njit(cache=True, nogil=True)
-def bound_all(
-    table: Table,
-    codes: NDArray[np.generic],
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    tile_bounds: NDArray[np.float32],
-) -> np.float32:
-    """Fill the bounds of the tiles of all segments worth it; return the largest of them."""
-    tiles = table.tiles
-    # A float32 sum of m products is within m + 1 roundings of the true one, on both sides.
-    slack = np.float32(1 + (len(terms) + 4) * 2.0**-22)
-    most = np.max(tiles[1:] - tiles[:-1])
-    block_bounds = np.empty(most * (TILE // BLOCK), dtype=np.float32)
-    highest = np.float32(0)
-    for segment in range(len(tiles) - 1):
-        first = tiles[segment]
-        last = tiles[segment + 1]
-        if last - first >= BOUNDED_FROM:
-            blocks = block_bounds[: (last - first) * (TILE // BLOCK)]
-            bound(postings_of(table, segment, codes), terms, weights, blocks)
-            highest = max(highest, bound_tiles(blocks, slack, tile_bounds[first:last]))
-    return highest
-
-
-@njit(cache=True, nogil=True)
-def pick(
-    postings: Postings,
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    lookup: NDArray[np.float32],
-    tile_bounds: NDArray[np.float32],
-    edge: np.float32,
-    scores: NDArray[np.float32],
-    k: int,
-    keys: NDArray[np.uint64],
-    state: NDArray[np.int64],
-) -> None:
-    """Offer the hits of a segment's tiles whose bounds reach ``edge``, and mark them as done."""
-    bits = scores.view(np.int32)
-    n = len(postings.order)
-    batch = np.empty(BATCH, dtype=np.int32)
-    size = 0
-    for tile in range(len(tile_bounds) + 1):
-        if tile < len(tile_bounds):
-            if tile_bounds[tile] < edge:
-                continue
-            tile_bounds[tile] = -1
-            batch[size] = tile
-            size += 1
-            if size < BATCH:
-                continue
-        if size == 0:
-            continue
-        add_tiles(postings, terms, weights, lookup, batch[:size], scores)
-        for slot in range(size):
-            first = batch[slot] * TILE
-            end = slot * TILE + min(TILE, n - first)
-            topk.offer(bits, slot * TILE, end, postings.order, first, k, keys, state)
-        size = 0
-
-
-@njit(cache=True, nogil=True)
-def pick_best(
-    table: Table,
-    codes: NDArray[np.generic],
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    shared: NDArray[np.float32],
-    tile_bounds: NDArray[np.float32],
-    k: int,
-    keys: NDArray[np.uint64],
-    state: NDArray[np.int64],
-) -> None:
-    """Offer the hits of bounded tiles in rounds, those with the highest bounds first.
-
-    It ends when no such tile can hold a hit, or so many that sweeping is cheaper.
-    """
-    tiles = table.tiles
-    highest = bound_all(table, codes, terms, weights, tile_bounds)
-    if highest == 0:
-        return
-    counts = np.zeros(BUCKETS + 1, dtype=np.int64)
-    to_bucket = np.float32(BUCKETS - 1) / highest
-    bounded = 0
-    for each in tile_bounds:
-        if each != UNKNOWN:
-            bounded += 1
-            counts[np.int64(each * to_bucket)] += 1
-    scores = np.empty(BATCH * TILE, dtype=np.float32)
-    floor_bits = np.ones(1, dtype=np.int32)
-    floor = floor_bits.view(np.float32)
-    lowest = BUCKETS
-    quota = max(8, 8 * k // TILE)
-    while True:
-        taken = 0
-        while lowest > 0 and taken < quota:
-            lowest -= 1
-            taken += counts[lowest]
-        quota *= 3
-        edge = max(np.float32(lowest), np.float32(1e-30)) / to_bucket
-        edge = max(edge, floor[0]) if lowest > 0 else floor[0]
-        for segment in range(len(tiles) - 1):
-            own = tile_bounds[tiles[segment] : tiles[segment + 1]]
-            if len(own) >= BOUNDED_FROM:
-                postings = postings_of(table, segment, codes)
-                lookup = lookup_of(table, segment, postings, shared, terms, weights)
-                pick(postings, terms, weights, lookup, own, edge, scores, k, keys, state)
-        topk.tighten(k, keys, state)
-        floor_bits[0] = state[1]
-        left = 0
-        for each in tile_bounds:
-            left += each >= floor[0] and each != UNKNOWN
-        if left == 0 or left * SWEEP_SHARE > bounded:
-            return
-
-
-@njit(cache=True, nogil=True)
-def touch(
-    table: Table,
-    codes: NDArray[np.generic],
-    terms: NDArray[np.int32],
-    tile_bounds: NDArray[np.float32],
-) -> np.int64:
+def touch(table: Table, codes: NDArray[np.generic], terms: NDArray[np.int32]) -> np.int64:
     """Read a byte of every cache line that sweeping small segments will need; the sum is nothing.
 
     Scoring stops at every short list until its first lines arrive. Here no read waits for another:
@@ -233,8 +93,7 @@ def touch(
     lists = np.empty(((len(tiles) - 1) * len(terms), 4), dtype=np.int64)
     size = 0
     for segment in range(len(tiles) - 1):
-        count = tiles[segment + 1] - tiles[segment]
-        if count == 0 or count > TOUCHED_TO or tile_bounds[tiles[segment]] != UNKNOWN:
+        if tiles[segment + 1] - tiles[segment] >= LARGE:
             continue
         postings = postings_of(table, segment, codes)
         for term in terms:
@@ -275,29 +134,28 @@ def search(
 ) -> int:
     """Fill (k,) with the best hits of all segments; return how many there are.
 
-    ``pruned`` or not changes no bit of the result. ``terms`` ascend, ``weights`` are above zero.
+    ``pruned`` prunes the large segments, which changes no bit of the result. ``terms`` ascend,
+    ``weights`` are above zero.
     """
     tiles = table.tiles
-    total = tiles[-1]
     k = len(out_nums)
-    keys = np.empty(min(2 * k, total * TILE) + 192, dtype=np.uint64)
+    keys = np.empty(min(2 * k, tiles[-1] * TILE) + 192, dtype=np.uint64)
     state = np.array([0, 1], dtype=np.int64)
-    tile_bounds = np.full(total, UNKNOWN)
-    floor_bits = np.ones(1, dtype=np.int32)
-    floor = floor_bits.view(np.float32)
     shared = lookups(postings_of(table, 0, codes), terms, weights)
-    if pruned:
-        pick_best(table, codes, terms, weights, shared, tile_bounds, k, keys, state)
-    if touch(table, codes, terms, tile_bounds) == -1:  # never: it keeps the reads in the program
+    if touch(table, codes, terms) == -1:  # never: it keeps the reads in the program
         return 0
     for segment in range(len(tiles) - 1):
-        floor_bits[0] = state[1]
-        own = tile_bounds[tiles[segment] : tiles[segment + 1]]
-        if len(own) == 0 or np.max(own) < floor[0]:
-            continue
         postings = postings_of(table, segment, codes)
-        lookup = lookup_of(table, segment, postings, shared, terms, weights)
-        sweep(postings, terms, weights, lookup, own, k, keys, state)
+        if pruned and tiles[segment + 1] - tiles[segment] >= LARGE:
+            pruning.collect(postings, terms, weights, 1.0, k, keys, state)
+        else:
+            lookup = shared
+            if not table.same_scales[segment]:
+                lookup = lookups(postings, terms, weights)
+            exhaustive.collect(postings, terms, weights, lookup, k, keys, state)
+        # Choosing the k best costs more than a few hits too many.
+        if state[1] == 1 or state[0] >= k + (k >> 2) + 16:
+            topk.tighten(k, keys, state)
     return topk.ranking(keys, state[0], out_nums, out_bits)
 
 

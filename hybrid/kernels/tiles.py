@@ -259,24 +259,19 @@ def add_tiles(
 
 
 @njit(cache=True, nogil=True)
-def search(
+def collect(
     postings: Postings,
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],
-    out_nums: NDArray[np.int32],
-    out_bits: NDArray[np.int32],
-) -> int:
-    """Fill (k,) with the best hits of an exhaustive search; return how many there are.
-
-    ``terms`` ascend, ``weights`` are above zero; ``out_bits`` receives the bits of the scores.
-    """
+    table: NDArray[np.float32],
+    k: int,
+    keys: NDArray[np.uint64],
+    state: NDArray[np.int64],
+) -> None:
+    """Offer the hits of every document to ``keys``; see `topk.offer`."""
     n = len(postings.order)
-    k = len(out_nums)
-    table = lookups(postings, terms, weights)
     scores = np.empty(WINDOW * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    keys = np.empty(min(2 * k, n) + 192, dtype=np.uint64)
-    state = np.array([0, 1], dtype=np.int64)
     cursors = np.empty(len(terms), dtype=np.int64)
     ends = np.empty(len(terms), dtype=np.int64)
     tile_count = (n + TILE - 1) // TILE
@@ -290,6 +285,25 @@ def search(
             add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
             size = min(n, last * TILE) - first * TILE
             topk.offer(bits, 0, size, postings.order, first * TILE, k, keys, state)
+
+
+@njit(cache=True, nogil=True)
+def search(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    out_nums: NDArray[np.int32],
+    out_bits: NDArray[np.int32],
+) -> int:
+    """Fill (k,) with the best hits of an exhaustive search; return how many there are.
+
+    ``terms`` ascend, ``weights`` are above zero; ``out_bits`` receives the bits of the scores.
+    """
+    k = len(out_nums)
+    keys = np.empty(min(2 * k, len(postings.order)) + 192, dtype=np.uint64)
+    state = np.array([0, 1], dtype=np.int64)
+    table = lookups(postings, terms, weights)
+    collect(postings, terms, weights, table, k, keys, state)
     return topk.ranking(keys, state[0], out_nums, out_bits)
 
 
