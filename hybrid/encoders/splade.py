@@ -57,12 +57,20 @@ class SpladeEncoder:
             "max_active_dims": self.model.max_active_dims,
             "document_terms": _attribute(self.model, "document_terms"),
             "query_terms": _attribute(self.model, "query_terms"),
-            "kept_document_terms": self.options.document_terms,
-            "kept_query_terms": self.options.query_terms,
-            "min_weight": self.options.min_weight or None,
             "vocabulary_size": len(self.vocabulary),
             "precision": self.options.precision,
+            **self._pruned(),
         }
+
+    def _pruned(self) -> Fingerprint:
+        """Return what is pruned, nothing where all is kept."""
+        options = self.options
+        asked = {
+            "kept_document_terms": options.document_terms,
+            "kept_query_terms": options.query_terms,
+            "min_weight": options.min_weight,
+        }
+        return {name: value for name, value in asked.items() if value}
 
     def encode_documents(
         self, texts: Sequence[str], progress: Progress | None = None
