@@ -41,6 +41,10 @@ class StorageError(HybridError):
     """A disk that is full, read-only or failing while an index is written; nothing was changed."""
 
 
+class MemoryLimitError(HybridError):
+    """Work that needs more memory than it was allowed; what was finished is kept."""
+
+
 class TransferError(HybridError):
     """A place that an index is copied to or from, and that refuses or cannot be reached."""
 

@@ -91,6 +91,10 @@ def build(
         int | None,
         typer.Option(help="cut texts into windows of so many words; the best one scores the text"),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="what the process may hold, Python and models included, such as 4GB"),
+    ] = None,
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
     ] = None,
@@ -100,6 +104,7 @@ def build(
     A build that was interrupted goes on from its last finished shard when it is run again.
     """
     from hybrid.build import BuildOptions, build_index
+    from hybrid.memory import parse_size
 
     options = BuildOptions(
         sparse=None if sparse == "none" else sparse,
@@ -116,6 +121,7 @@ def build(
         weights=weights.value,
         vectors=vectors.value,
         passages=passage_windows(passages, overlap),
+        memory=None if memory is None else parse_size(memory),
     )
     opened = document_source(
         source,

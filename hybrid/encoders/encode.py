@@ -39,6 +39,7 @@ from hybrid.encoders.shared import SharedPass, find_shared_pass
 from hybrid.errors import CorpusError, UsageError
 
 SHARD_SIZE = 1024
+SHARD_CHARACTERS = 1 << 26
 TERMS_FILE = "terms.json"
 RESERVED = frozenset({"documents"})
 
@@ -51,6 +52,7 @@ def encode_corpus(
     encoders: Mapping[str, Encoder],
     *,
     shard_size: int = SHARD_SIZE,
+    shard_characters: int = SHARD_CHARACTERS,
     passages: Passages | None = None,
     progress: Progress | None = None,
 ) -> Shards:
@@ -61,6 +63,7 @@ def encode_corpus(
         workdir: made if absent; nothing else belongs in it.
         encoders: by branch name; ``Bm25Parameters`` for a BM25 that is fitted to this corpus.
         shard_size: rows in a shard. Another size encodes everything again.
+        shard_characters: a shard of so much text is full before it has its rows.
         passages: how documents are cut into rows; None makes each one row.
         progress: called with the number of newly finished documents; a document that is done in
             one of two branches counts half.
@@ -83,7 +86,7 @@ def encode_corpus(
     counts: list[int] = []
     rows_in: list[int] = []
     digests: list[str] = []
-    for shard, chunk in enumerate(_chunks(documents, shard_size, passages)):
+    for shard, chunk in enumerate(_chunks(documents, shard_size, shard_characters, passages)):
         texts = chunk.texts
         digest = _digest(texts)
         finished = _Finished(progress, len(chunk.documents), len(texts) * len(encoders))
@@ -191,9 +194,9 @@ class _Chunk:
 
 
 def _chunks(
-    documents: Iterable[Document], size: int, passages: Passages | None
+    documents: Iterable[Document], size: int, characters: int, passages: Passages | None
 ) -> Iterator[_Chunk]:
-    chunk = _Chunk()
+    chunk, held = _Chunk(), 0
     for number, document in enumerate(documents):
         spans = [(0, 0)] if passages is None else passages.spans(document.text)
         for start, stop in spans:
@@ -204,9 +207,10 @@ def _chunks(
             else:
                 chunk.texts.append(passage_text(document, start, stop))
                 chunk.spans.append((number, start, stop))
-            if len(chunk.texts) == size:
+            held += len(chunk.texts[-1])
+            if len(chunk.texts) == size or held >= characters:
                 yield chunk
-                chunk = _Chunk()
+                chunk, held = _Chunk(), 0
     if chunk.texts:
         yield chunk
 

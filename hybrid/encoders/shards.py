@@ -29,6 +29,8 @@ STATE_FILE = "shards.json"
 DOCUMENTS_FILE = "documents.arrow"
 PASSAGES_FILE = "passages.npy"
 ROWS_AT_ONCE = 8192
+COPIES = 4
+"""How often a row may be held while it is read: as stored, gathered, in order, as an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,14 @@ def part_path(directory: Path, shard: int, part: str) -> Path:
 class Shards:
     """The finished result of :func:`~hybrid.encoders.encode.encode_corpus`.
 
+    ``piece_bytes`` bounds what reading in order holds at once; None is 8,192 rows.
+
     Raises:
         UsageError: the folder has no finished shards.
     """
 
     def __init__(self, directory: Path) -> None:
+        self.piece_bytes: int | None = None
         path = directory / STATE_FILE
         if not path.is_file():
             raise UsageError(
@@ -76,7 +81,8 @@ class Shards:
             name: Branch(name, **branch) for name, branch in state["branches"].items()
         }
         self._starts = starts(np.array(self.counts))
-        self._row_starts = starts(np.array(state["rows"]))
+        self.row_counts: tuple[int, ...] = tuple(state["rows"])
+        self._row_starts = starts(np.array(self.row_counts))
 
     @property
     def document_count(self) -> int:
@@ -100,18 +106,19 @@ class Shards:
         """Return the encoder that was fitted to this collection."""
         return Bm25Encoder.load(self.directory / f"{branch}.state")
 
-    def documents(self, shard: int) -> list[Document]:
-        """Return the documents of one shard, in the order of the corpus."""
+    def documents(self, shard: int, rows: NDArray[np.int64] | None = None) -> list[Document]:
+        """Return the documents of one shard, all in the order of the corpus, or some."""
         import pyarrow as pa
 
         path = part_path(self.directory, shard, "documents") / DOCUMENTS_FILE
         with pa.memory_map(str(path)) as source:
-            columns = pa.ipc.open_file(source).read_all().to_pydict()
+            table = pa.ipc.open_file(source).read_all()
+            columns = (table if rows is None else table.take(rows)).to_pydict()
         names = ("doc_id", "text", "title", "fields")
-        rows = zip(*(columns[name] for name in names), strict=True)
+        found = zip(*(columns[name] for name in names), strict=True)
         return [
             Document(doc_id, text, title, json.loads(fields))
-            for doc_id, text, title, fields in rows
+            for doc_id, text, title, fields in found
         ]
 
     def sparse(self, branch: str, shard: int) -> csr_matrix:
@@ -153,25 +160,26 @@ class Shards:
         return np.array(order, dtype=np.int64)
 
     def ordered_documents(
-        self, order: NDArray[np.int64], size: int = ROWS_AT_ONCE
+        self, order: NDArray[np.int64], size: int | None = None
     ) -> Iterator[Document]:
         """Yield the documents in ``order`` (corpus positions, as from :meth:`order`)."""
-        for rows in _pieces(order, size):
+        for rows in _pieces(order, size or self._rows_at_once("documents", self.counts)):
             found: list[Document | None] = [None] * len(rows)
             for shard, places, inside in _by_shard(self._starts, rows):
-                documents = self.documents(shard)
-                for place, row in zip(places.tolist(), inside.tolist(), strict=True):
-                    found[place] = documents[row]
+                documents = self.documents(shard, inside)
+                for place, document in zip(places.tolist(), documents, strict=True):
+                    found[place] = document
             yield from (document for document in found if document is not None)
 
     def ordered_sparse(
-        self, branch: str, order: NDArray[np.int64], size: int = ROWS_AT_ONCE
+        self, branch: str, order: NDArray[np.int64], size: int | None = None
     ) -> Iterator[csr_matrix]:
         """Yield the rows of a sparse branch, ``size`` at a time.
 
         Positions are of documents, or of passages where there are any.
         """
-        for rows in _pieces(order, size):
+        part = self._part(self._branch(branch, "sparse"))
+        for rows in _pieces(order, size or self._rows_at_once(part, self.row_counts)):
             parts, places = [], []
             for shard, place, inside in _by_shard(self._row_starts, rows):
                 parts.append(self.sparse(branch, shard)[inside])
@@ -179,11 +187,11 @@ class Shards:
             yield vstack(parts, format="csr")[np.argsort(np.concatenate(places))]
 
     def ordered_dense(
-        self, branch: str, order: NDArray[np.int64], size: int = ROWS_AT_ONCE
+        self, branch: str, order: NDArray[np.int64], size: int | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the vectors of a dense branch, ``size`` at a time; positions as for sparse."""
         width = self._branch(branch, "dense").width
-        for rows in _pieces(order, size):
+        for rows in _pieces(order, size or self._rows_at_once(branch, self.row_counts)):
             vectors = np.empty((len(rows), width), dtype=np.float32)
             for shard, places, inside in _by_shard(self._row_starts, rows):
                 vectors[places] = self.dense(branch, shard)[inside]
@@ -195,6 +203,17 @@ class Shards:
             known = ", ".join(f"{b.name} ({b.kind})" for b in self.branches.values())
             raise UsageError(f"no {kind} branch {name!r}; the encoded branches are {known}")
         return branch
+
+    def _rows_at_once(self, part: str, counts: tuple[int, ...]) -> int:
+        """Return how many rows to read at once, by the shard whose rows are the largest."""
+        if self.piece_bytes is None:
+            return ROWS_AT_ONCE
+        largest = 1.0
+        for shard, count in enumerate(counts):
+            folder = part_path(self.directory, shard, part)
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            largest = max(largest, size / max(1, count))
+        return int(min(ROWS_AT_ONCE, max(1, self.piece_bytes // (COPIES * largest))))
 
     def _part(self, branch: Branch) -> str:
         return f"{branch.name}.impacts" if branch.is_bm25 else branch.name
