@@ -1,274 +1,275 @@
 """Train builtin:splade and builtin:splade-doc from all-MiniLM-L6-v2 and pairs of texts.
 
-    python pipelines/train_builtin.py PAIRS WORK
+    python pipelines/train_builtin.py PAIRS WORK [--prepare]
 
-PAIRS holds NAME.jsonl.gz with {"query", "positive"} a line, as named in train_builtin.json; WORK is
-made. It takes about two hours on two cores: the frozen layers run once over every text, then the
-head alone is trained on the stored states (a stage with "layers": 1 trains the last layer with it).
-The teacher is the sum of BM25 over wordpieces and MiniLM's cosine, which is better than either.
-Every tenth document is held out, and all choices were made by ranking these; no evaluation
-collection is read.
+PAIRS holds NAME.jsonl.gz with {"query", "positive"} a line, as named in train_builtin.json. WORK is
+made; it gets the log and at the end the folder ``release``, whose two files are what the package
+ships. Called again after an interruption, it goes on where it was.
+
+The frozen layers run once over every text, then the head alone is trained on the stored states
+(with "layers": 1 the last layer too). The teacher is the sum of BM25 over wordpieces and MiniLM's
+cosine, which is better than either. Every tenth document is held out, and all choices are made by
+ranking these; no evaluation collection is read.
 """
 
 from __future__ import annotations
 
-import gzip
+import argparse
+import hashlib
 import json
-import random
-import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sentence_transformers import (
-    SparseEncoder,
-    SparseEncoderTrainer,
-    SparseEncoderTrainingArguments,
-)
-from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import (
-    SpladeRegularizerWeightSchedulerCallback,
-)
-from sentence_transformers.sparse_encoder.losses import (
-    SparseDistillKLDivLoss,
-    SparseMultipleNegativesRankingLoss,
-)
-from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from hybrid.encoders.from_dense import MASKED_BIAS, meaningless_terms
+from hybrid.encoders.builtin import MINILM_SHA256
+from hybrid.encoders.from_dense import DOCUMENT_TERMS, MAX_LENGTH, QUERY_TERMS
 from hybrid.encoders.models import model_folder
-from hybrid.training.losses import BothQueriesLoss, WeightedSum
+from hybrid.encoders.pooling import multiplies_bfloat16
+from hybrid.training.head import Stage, shift_bias, starting_point, train_stage
+from hybrid.training.held_out import HeldOut
+from hybrid.training.pairs import Drawn, Source, documents_of, draw_pairs
 from hybrid.training.prepare import Texts, prepare
-from hybrid.training.states import CandidateHead, StateStore, StoredStates
+from hybrid.training.states import Trained
+from hybrid.training.teaching import Weights, idf, teach
 
-CONFIG = Path(__file__).with_suffix(".json")
-
-
-@dataclass
-class Mined:
-    """Queries and documents with their teacher: BM25 impacts and MiniLM's vectors."""
-
-    queries: Texts
-    documents: Texts
-    positive: NDArray[np.int64]
-    impacts: csr_matrix
-    counts: csr_matrix
-    idf: NDArray[np.float32]
-    negatives: NDArray[np.int64]
-    rank: NDArray[np.int64]
-    weights: dict[str, float]
-
-    def score(self, queries: NDArray[np.int64], documents: NDArray[np.int64]) -> Any:
-        """Return the teacher's score of every (query, document) pair."""
-        dense = (self.queries.vectors[queries] * self.documents.vectors[documents]).sum(axis=1)
-        lexical = self.counts[queries].multiply(self.impacts[documents]).sum(axis=1)
-        return self.weights["dense"] * dense + self.weights["bm25"] * np.asarray(lexical).ravel()
+PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy")
+JUDGED = ("splade", "splade + dense", "splade-doc", "splade-doc + dense")
+"""What a choice is made by: the mean over these of the mean over the sources."""
+CONFIGURED = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def read_pairs(folder: Path, config: dict[str, Any]) -> tuple[list[str], list[str], Any]:
-    """Return queries, distinct documents, and the document of each query."""
-    drawn, rows = random.Random(config["pair_seed"]), []
-    for name, count in config["pairs"].items():
-        with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-            pairs = [json.loads(line) for line in lines]
-        drawn.shuffle(pairs)
-        good = [row for row in pairs if row["query"].strip() and len(row["positive"]) >= 40]
-        rows += [(row["query"], row["positive"]) for row in good[:count]]
-    drawn.shuffle(rows)
-    documents = {text: place for place, text in enumerate(dict.fromkeys(p for _, p in rows))}
-    return [q for q, _ in rows], list(documents), np.array([documents[p] for _, p in rows])
+@dataclass(frozen=True)
+class Backbone:
+    """The dense encoder that is trained from."""
+
+    bert: Any
+    tokenizer: Any
 
 
-def mine(queries: Texts, documents: Texts, positive: Any, config: dict[str, Any]) -> Mined:
-    """Return the examples with hard negatives: what the teacher ranks highest."""
-    teacher = config["teacher"]
-    counts, lengths = documents.counts, np.asarray(documents.counts.sum(axis=1)).ravel()
-    size, frequency = counts.shape[0], np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = np.log1p((size - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
-    norm = teacher["k1"] * (1 - teacher["b"] + teacher["b"] * lengths / lengths.mean())
-    impacts = counts.copy()
-    tf = counts.data
-    impacts.data = (idf[counts.indices] * tf / (tf + norm.repeat(np.diff(counts.indptr)))).astype(
-        np.float32
-    )
-    asked = queries.counts.copy()
-    asked.data = np.minimum(asked.data, 2)
-    negatives = np.zeros((len(positive), config["mined"]), dtype=np.int64)
-    rank = np.zeros(len(positive), dtype=np.int64)
-    for start in range(0, len(positive), 512):
-        part = slice(start, start + 512)
-        scores = (asked[part] @ impacts.T).toarray() * teacher["bm25"]
-        scores += queries.vectors[part] @ documents.vectors.T * teacher["dense"]
-        own = positive[part]
-        rows = np.arange(len(own))
-        rank[part] = (scores > scores[rows, own][:, None]).sum(axis=1) + 1
-        scores[rows, own] = -np.inf
-        best = np.argpartition(-scores, config["mined"], axis=1)[:, : config["mined"]]
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
-        negatives[part] = np.take_along_axis(best, order, axis=1)
-    return Mined(
-        queries, documents, positive, impacts, asked, idf, negatives, rank, config["teacher"]
-    )
-
-
-def starting_head(bert: Any, tokenizer: Any, idf: Any, start: dict[str, Any]) -> Any:
-    """Return the head before training, and the weights of inference-free queries: both from idf."""
-    embeddings = bert.get_input_embeddings().weight.detach()
-    head = CandidateHead(embeddings.shape[1], embeddings.shape[0])
-    meaning = torch.ones(len(embeddings), dtype=torch.bool)
-    meaning[meaningless_terms(tokenizer.get_vocab())] = False
-    rare = torch.from_numpy(idf)
-    with torch.no_grad():
-        head.decoder.copy_(embeddings)
-        head.scale.fill_(start["scale"])
-        head.bias.copy_(torch.where(meaning, start["bias"], MASKED_BIAS))
-        head.literal.copy_(start["literal"][0] + start["literal"][1] * rare)
-        head.repeat.fill_(start["repeat"])
-        free = torch.nn.functional.softplus(start["static"][0] + start["static"][1] * rare)
-    return head, torch.where(meaning, free, 0.0)
-
-
-def dataset(mined: Mined, stage: dict[str, Any], train: Any) -> Dataset:
-    """Return rows of a query, its document, hard negatives and the teacher's scores."""
-    drawn = np.random.default_rng(stage["seed"])
-    rounds = -(-stage["steps"] * stage["batch"] // len(train))
-    rows = np.concatenate([drawn.permutation(train) for _ in range(rounds)])
-    rows = rows[: stage["steps"] * stage["batch"]]
-    places = np.tile(np.arange(stage["hard"]), (len(rows), 1))
-    places = drawn.permuted(places, axis=1)[:, : stage["negatives"]]
-    given = np.column_stack([mined.positive[rows], mined.negatives[rows[:, None], places]])
-    scores = np.stack([mined.score(rows, column) for column in given.T], axis=1)
-    names = ["positive", *(f"negative_{i + 1}" for i in range(stage["negatives"]))]
-    columns = {"query": [mined.queries.texts[i] for i in rows]}
-    for name, column in zip(names, given.T, strict=True):
-        columns[name] = [mined.documents.texts[i] for i in column]
-    return Dataset.from_dict(columns | {"label": scores.astype(np.float32).tolist()})
-
-
-def train_stage(
-    mined: Mined, stage: dict[str, Any], bert: Any, tokenizer: Any, head: Any, free: Any, work: Path
-) -> Any:
-    """Train one stage in place; return the weights of inference-free queries."""
-    deep = bool(stage["layers"])
-    layers = torch.nn.ModuleList(bert.encoder.layer[-1:] if deep else [])
-    stores = [
-        StateStore(
-            {text: row for row, text in enumerate(texts.texts)},
-            texts.offsets,
-            texts.ids,
-            texts.before if deep else texts.after,
-            texts.candidates,
-        )
-        for texts in (mined.queries, mined.documents)
-    ]
-    shift_bias(head, stage["shift"])
-    model = SparseEncoder(modules=[StoredStates(stores, layers, tokenizer), head], device="cpu")
-    static = SparseStaticEmbedding(tokenizer, weight=free, frozen=False)
-    warm = stage["temperature"]
-    inner = WeightedSum(
-        [
-            SparseDistillKLDivLoss(model, student_temperature=warm, teacher_temperature=1.0),
-            SparseMultipleNegativesRankingLoss(model, scale=1 / warm),
-        ],
-        [stage["divergence"] / warm**2, stage["ranking"]],
-    )
-    loss = BothQueriesLoss(
-        model,
-        inner,
-        static=static,
-        static_weight=stage["static"],
-        document_regularizer_weight=stage["document_weight"],
-        query_regularizer_weight=stage["query_weight"],
-        document_regularizer_threshold=stage["document_threshold"],
-        query_regularizer_threshold=stage["query_threshold"],
-    )
-    held = mined.positive % CONFIGURED["held_out_every"] == 0
-    train = np.flatnonzero(~held & (mined.rank <= CONFIGURED["deepest_rank"]))
-    arguments = SparseEncoderTrainingArguments(
-        output_dir=str(work / stage["name"]),
-        max_steps=stage["steps"],
-        per_device_train_batch_size=stage["batch"],
-        learning_rate=stage["learning_rate"],
-        learning_rate_mapping=stage["learning_rates"],
-        weight_decay=0.0,
-        warmup_steps=stage["warmup"],
-        max_grad_norm=5.0,
-        logging_steps=10,
-        save_steps=90,
-        save_total_limit=2,
-        seed=stage["seed"],
-        use_cpu=True,
-        report_to=[],
-        disable_tqdm=True,
-    )
-    schedule = SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", 0.3)
-    trainer = SparseEncoderTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=dataset(mined, stage, train),
-        loss=loss,
-        callbacks=[schedule],
-    )
-    saved = sorted((work / stage["name"]).glob("checkpoint-*"), key=lambda p: p.stat().st_mtime)
-    trainer.train(resume_from_checkpoint=str(saved[-1]) if saved else None)
-    return static.weight.detach()
-
-
-def shift_bias(head: Any, shift: float) -> None:
-    """Add ``shift`` to the bias of every term that can be active: more of it, denser texts."""
-    with torch.no_grad():
-        head.bias[head.bias > MASKED_BIAS / 2] += shift
-
-
-def export(head: Any, free: Any, bert: Any, path: Path) -> None:
-    """Write what was trained as float16, and only that."""
-    from safetensors.torch import save_file
-
-    tensors = {f"head.{k}": v for k, v in head.state_dict().items() if k != "decoder"}
-    last = len(bert.encoder.layer) - 1
-    if any(stage["layers"] for stage in CONFIGURED["stages"]):
-        trained = bert.encoder.layer[last].state_dict()
-        tensors |= {f"layer.{last}.{k}": v for k, v in trained.items()}
-    tensors["static.weight"] = free.clamp(min=0)
-    save_file({k: v.half().contiguous() for k, v in tensors.items()}, str(path))
-
-
-def main(pairs: Path, work: Path) -> None:
-    """Run every stage; the weights are in ``work / "splade.safetensors"``."""
-    work.mkdir(parents=True, exist_ok=True)
-    folder = str(model_folder("builtin:minilm").path)
-    bert = AutoModel.from_pretrained(folder, attn_implementation="eager")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+def backbone(folder: Path) -> Backbone:
+    """Return the dense encoder of ``folder``, without dropout."""
+    bert = AutoModel.from_pretrained(str(folder), attn_implementation="sdpa")
     for module in bert.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    asked, told, positive = read_pairs(pairs, CONFIGURED)
-    queries, documents = (
-        prepare(
-            texts,
-            bert,
-            tokenizer,
-            work / name,
-            tokens=CONFIGURED[f"{name}_tokens"],
-            candidates=CONFIGURED[f"{name}_candidates"],
-        )
-        for name, texts in (("query", asked), ("document", told))
+    return Backbone(bert, AutoTokenizer.from_pretrained(str(folder)))
+
+
+def draw(pairs: Path, config: dict[str, Any]) -> Drawn:
+    """Return the training pairs and the held-out ones."""
+    held = config["held_out"]
+    return draw_pairs(
+        pairs,
+        [Source(**source) for source in config["sources"]],
+        seed=config["seed"],
+        held_out_share=held["share"],
+        held_out_queries=held["queries"],
+        held_out_documents=held["documents"],
+        repeats=config["repeats"],
     )
-    mined = mine(queries, documents, positive, CONFIGURED)
-    head, free = starting_head(bert, tokenizer, mined.idf, CONFIGURED["start"])
-    for stage in CONFIGURED["stages"]:
-        torch.manual_seed(stage["seed"])
-        free = train_stage(mined, stage, bert, tokenizer, head, free, work)
-    shift_bias(head, CONFIGURED["released_shift"])
-    export(head, free, bert, work / "splade.safetensors")
 
 
-CONFIGURED = json.loads(CONFIG.read_text(encoding="utf-8"))
+def document_frequency(pairs: Path, size: int, tokenizer: Any, config: dict[str, Any]) -> Any:
+    """Return int64 (vocabulary + 1,): documents with each term, then documents in all.
+
+    All documents of the files count, not only those that are trained on.
+    """
+    names = dict.fromkeys(source["name"] for source in config["sources"])
+    frequency = np.zeros(size + 1, dtype=np.int64)
+    texts = list(documents_of(pairs, names, config["idf_documents"]))
+    for start in range(0, len(texts), 4096):
+        chunk = tokenizer(texts[start : start + 4096], truncation=True, max_length=512)
+        terms = [np.unique(ids) for ids in chunk["input_ids"]]
+        frequency[:-1] += np.bincount(np.concatenate(terms), minlength=size)
+    frequency[-1] = len(texts)
+    return frequency
+
+
+def prepared(drawn: Drawn, base: Backbone, work: Path, config: dict[str, Any]) -> dict[str, Texts]:
+    """Return the states of all texts: queries and documents, of training and held out."""
+    held = [pair for pairs in drawn.held_out.values() for pair in pairs]
+    told = dict.fromkeys([*(text for _, text in held), *drawn.distractors])
+    low = config["bfloat16"] and multiplies_bfloat16()
+    wanted = {
+        "held_out_queries": (dict.fromkeys(query for query, _ in held), None),
+        "held_out_documents": (told, None),
+        "queries": (dict.fromkeys(query for query, _ in drawn.train), "query"),
+        "documents": (dict.fromkeys(text for _, text in drawn.train), "document"),
+    }
+    found = {}
+    for name, (texts, kind) in wanted.items():
+        settings = config["held_out"] if kind is None else config
+        prefix = "" if kind is None else f"{kind}_"
+        found[name] = prepare(
+            list(texts),
+            base.bert,
+            base.tokenizer,
+            work / name,
+            tokens=settings[f"{prefix}tokens"],
+            candidates=settings[f"{prefix}candidates"],
+            before=bool(config["layers"]),
+            bfloat16=low and kind is not None,
+            workers=config["threads"],
+        )
+    return found
+
+
+class Log:
+    """Lines of JSON, on stdout and in a file that an interrupted run goes on with."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._start = path, time.monotonic()
+
+    def __call__(self, event: str, figures: Mapping[str, Any]) -> None:
+        """Write one line."""
+        row = {"event": event, "seconds": round(time.monotonic() - self._start)} | dict(figures)
+        line = json.dumps(row, default=float)
+        print(line, flush=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def rounded(figures: Any) -> Any:
+    """Return nested figures with four decimals."""
+    if isinstance(figures, Mapping):
+        return {name: rounded(value) for name, value in figures.items()}
+    return round(figures, 4) if isinstance(figures, float) else figures
+
+
+def judged(figures: Mapping[str, Any]) -> float:
+    """Return the one figure that choices are made by."""
+    return float(np.mean([figures[name]["mean"] for name in JUDGED]))
+
+
+def tensors_of(trained: Trained, last_layer: int) -> dict[str, torch.Tensor]:
+    """Return what is shipped, float16, by name; ``last_layer`` is the backbone's, from 0."""
+    tensors = {f"head.{k}": v for k, v in trained.head.state_dict().items() if k != "decoder"}
+    for number, layer in enumerate(reversed(trained.layers)):
+        tensors |= {f"layer.{last_layer - number}.{k}": v for k, v in layer.state_dict().items()}
+    tensors["static.weight"] = trained.free.clamp(min=0)
+    return {name: value.detach().half().contiguous() for name, value in tensors.items()}
+
+
+def load_weights(path: Path, trained: Trained) -> Trained:
+    """Return ``trained`` with the head and the looked-up weights of a shipped file."""
+    tensors = {name: value.float() for name, value in load_file(str(path)).items()}
+    head = {k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")}
+    trained.head.load_state_dict(head | {"decoder": trained.head.decoder})
+    return Trained(trained.head, tensors["static.weight"], trained.layers)
+
+
+def release(
+    trained: Trained, held: HeldOut, base: Backbone, folder: Path, config: dict[str, Any], log: Log
+) -> None:
+    """Choose the density by the held-out pairs, and write the two files that the package ships."""
+    best, shifted = (-1.0, 0.0), 0.0
+    for shift in config["released_shifts"]:
+        shift_bias(trained.head, shift - shifted)
+        shifted = shift
+        figures = held.measure(trained, base.tokenizer)
+        log("shift", {"shift": shift, "judged": judged(figures)} | rounded(figures))
+        best = max(best, (round(judged(figures), 4), shift))
+    shift_bias(trained.head, best[1] - shifted)
+    full = held.measure(trained, base.tokenizer)
+    folder.mkdir(exist_ok=True)
+    path = folder / "splade.safetensors"
+    save_file(tensors_of(trained, len(base.bert.encoder.layer) - 1), str(path))
+    half = load_weights(path, trained)
+    figures = held.measure(half, base.tokenizer)
+    names = [name for name in full if isinstance(full[name], dict)]
+    lost = {name: full[name]["mean"] - figures[name]["mean"] for name in names}
+    log("float16", {"lost": {name: round(value, 6) for name, value in lost.items()}})
+    log("released", {"shift": best[1], "judged": judged(figures)} | rounded(figures))
+    record = {
+        "base": "sentence-transformers/all-MiniLM-L6-v2",
+        "base_sha256": MINILM_SHA256,
+        "document_terms": DOCUMENT_TERMS,
+        "query_terms": QUERY_TERMS,
+        "max_length": MAX_LENGTH,
+        "precision": "float16",
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "shift": best[1],
+        "config_sha256": hashlib.sha256(json.dumps(config).encode()).hexdigest(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "held_out": rounded({name: figures[name]["mean"] for name in names}),
+    }
+    (folder / "splade.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def main(pairs: Path, work: Path, config: dict[str, Any], *, prepare_only: bool = False) -> None:
+    """Run what is left of the pipeline; see the text at the top."""
+    torch.set_num_threads(config["threads"])
+    work.mkdir(parents=True, exist_ok=True)
+    log = Log(work / "train_builtin.log")
+    base = backbone(model_folder("builtin:minilm").path)
+    drawn = draw(pairs, config)
+    counted = work / "frequency.npy"
+    if not counted.is_file():
+        size = len(base.tokenizer)
+        np.save(counted, document_frequency(pairs, size, base.tokenizer, config))
+    frequency = np.load(counted)
+    rarity = idf(frequency[:-1], int(frequency[-1]), config["idf_largest"])
+    texts = prepared(drawn, base, work, config)
+    described = {name: [len(found.texts), len(found.ids)] for name, found in texts.items()}
+    log("texts and tokens", described | {"pairs": len(drawn.train), "idf": int(frequency[-1])})
+    if prepare_only:
+        return
+    weights = Weights(**config["teacher"])
+    asked, told = texts["held_out_queries"], texts["held_out_documents"]
+    held = HeldOut.of(drawn.held_out, asked, told, rarity, weights)
+    log("baselines", rounded(held.baselines()))
+    taught = teach(
+        texts["queries"],
+        texts["documents"],
+        drawn.train,
+        rarity,
+        weights,
+        negatives=config["mined"],
+    )
+    rows = np.flatnonzero(taught.rank <= config["deepest_rank"])
+    log("teacher", {"pairs": len(rows), "found first": float((taught.rank == 1).mean())})
+    stages = [Stage(**stage) for stage in config["stages"]]
+    trained = starting_point(base.bert, base.tokenizer, rarity, config["start"], config["layers"])
+
+    def measure(now: Trained) -> Mapping[str, Any]:
+        figures = held.measure(now, base.tokenizer)
+        return rounded({"judged": judged(figures)} | figures)
+
+    log("start", measure(trained))
+    for stage in stages:
+        torch.manual_seed(stage.seed)
+        log(f"stage {stage.name}", asdict(stage))
+        trained = train_stage(
+            taught,
+            rows,
+            stage,
+            trained,
+            base.tokenizer,
+            work / stage.name,
+            checkpoint_steps=config["checkpoint_steps"],
+            logging_steps=config["logging_steps"],
+            report=lambda step, figures: log(f"step {step}", figures),
+            measure=measure,
+        )
+        log("end", measure(trained))
+    release(trained, held, base, work / "release", config, log)
+
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--prepare", action="store_true", help="stop before training")
+    given = parser.parse_args()
+    main(given.pairs, given.work, CONFIGURED, prepare_only=given.prepare)

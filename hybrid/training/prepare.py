@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +20,10 @@ from hybrid.encoders.from_dense import meaningless_terms
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-BUDGET = 4096
+BUDGET = 2048
 """Padded tokens of one batch."""
+SAVED_EVERY = 50
+"""Batches between two notes of how far it got."""
 FIRST = 100.0
 """Added to the logit of a literal term, so that every one is a candidate."""
 
@@ -29,7 +35,8 @@ class Texts:
     Attributes:
         texts: as given.
         offsets, ids: int64 (n + 1,) and int32 (tokens,).
-        before, after: float16 (tokens, hidden), states before and after the last layer.
+        before, after: float16 (tokens, hidden), states before and after the last layer; ``before``
+            has no rows where it was not asked for.
         vectors: float32 (n, hidden), mean-pooled and normalised.
         candidates: int16 (n, c), terms: the literal ones, then those of the greatest logits.
         counts: CSR (n, vocabulary), how often each term with a meaning stands in the text.
@@ -46,58 +53,141 @@ class Texts:
 
 
 def prepare(
-    texts: Sequence[str], bert: Any, tokenizer: Any, folder: Path, *, tokens: int, candidates: int
+    texts: Sequence[str],
+    bert: Any,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    tokens: int,
+    candidates: int,
+    before: bool = False,
+    bfloat16: bool = False,
+    workers: int = 1,
 ) -> Texts:
     """Return ``texts`` run through ``bert``; the arrays are memory-mapped files in ``folder``.
+
+    A run that was interrupted goes on where it was; a finished one is opened.
 
     Args:
         texts: all distinct from one another for use as keys; repeats are allowed.
         bert: a BertModel; its word embeddings are the decoder.
         tokenizer: of the same model.
-        folder: made; what it holds is overwritten.
+        folder: made; what it holds of other texts or settings is overwritten.
         tokens: after which a text is cut.
         candidates: terms a text; at least ``tokens``.
+        before: keep the states before the last layer too.
+        bfloat16: multiply in it; worth it where the processor does so natively.
+        workers: batches at one time, each on one thread where there are several.
     """
     import torch
     from scipy.sparse import csr_matrix
-    from torch.nn.functional import layer_norm, normalize
 
     folder.mkdir(parents=True, exist_ok=True)
     coded = tokenizer(list(texts), truncation=True, max_length=tokens)["input_ids"]
     lengths = np.array([len(row) for row in coded])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = np.concatenate([np.array(row, dtype=np.int32) for row in coded])
-    embeddings = bert.get_input_embeddings().weight.detach()
-    size, width = embeddings.shape
+    size, width = bert.get_input_embeddings().weight.shape
     meaning = torch.ones(size, dtype=torch.bool)
     meaning[meaningless_terms(tokenizer.get_vocab())] = False
+    batches = pack(lengths, BUDGET)
+    key = hashlib.sha256(ids.tobytes() + offsets.tobytes())
+    key.update(repr((candidates, before, bfloat16, width, len(batches))).encode())
+    progress = _Progress(folder / "progress.json", key.hexdigest())
 
     def stored(name: str, shape: tuple[int, ...], kind: Any) -> Any:
-        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=kind, shape=shape)
+        path = folder / f"{name}.npy"
+        if progress.done:
+            return np.load(path, mmap_mode="r+")
+        return np.lib.format.open_memmap(path, "w+", dtype=kind, shape=shape)
 
-    before, after = (stored(x, (len(ids), width), np.float16) for x in ("before", "after"))
+    earlier = np.zeros((0, width), dtype=np.float16)
+    if before:
+        earlier = stored("before", (len(ids), width), np.float16)
+    after = stored("after", (len(ids), width), np.float16)
     vectors = stored("vectors", (len(texts), width), np.float32)
     terms = stored("candidates", (len(texts), candidates), np.int16)
     bert.eval()
-    for rows in pack(lengths, BUDGET):
+    find = _Candidates(bert, meaning, candidates, bfloat16)
+
+    def run(rows: NDArray[np.int64]) -> None:
         batch = tokenizer.pad({"input_ids": [coded[i] for i in rows]}, return_tensors="pt")
         with torch.inference_mode():
-            states = bert(**batch, output_hidden_states=True).hidden_states
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+                states = bert(**batch, output_hidden_states=before)
+            last = states.last_hidden_state.float()
             mask = batch["attention_mask"][:, :, None]
-            vectors[rows] = normalize((states[-1] * mask).sum(1) / mask.sum(1), dim=1).numpy()
+            mean = (last * mask).sum(1) / mask.sum(1)
+            vectors[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
             for place, row in enumerate(rows):
                 here = slice(offsets[row], offsets[row + 1])
                 kept = slice(0, int(lengths[row]))
-                before[here] = states[-2][place, kept].half().numpy()
-                after[here] = states[-1][place, kept].half().numpy()
-                logits = (layer_norm(states[-1][place, kept], (width,)) @ embeddings.T).amax(dim=0)
-                own = torch.from_numpy(ids[here].astype(np.int64))
-                logits[own] += FIRST
-                logits[~meaning] = -FIRST
-                terms[row] = logits.topk(candidates).indices.numpy().astype(np.int16)
+                if before:
+                    earlier[here] = states.hidden_states[-2][place, kept].half().numpy()
+                after[here] = last[place, kept].half().numpy()
+                terms[row] = find(last[place, kept], ids[here])
+
+    alone = partial(torch.set_num_threads, 1)
+    with ThreadPoolExecutor(workers, initializer=alone if workers > 1 else None) as pool:
+        for start in range(progress.done, len(batches), SAVED_EVERY):
+            window = batches[start : start + SAVED_EVERY]
+            list(pool.map(run, window))
+            for array in (earlier, after, vectors, terms):
+                if isinstance(array, np.memmap):
+                    array.flush()
+            progress.note(start + len(window))
     keep = meaning.numpy()[ids].astype(np.float32)
     # A copy: summing duplicates sorts indices in place, and the ids stay in the order of the text.
     counts = csr_matrix((keep, ids, offsets), shape=(len(texts), size), copy=True)
     counts.sum_duplicates()
     counts.eliminate_zeros()
-    return Texts(texts, offsets, ids, before, after, vectors, terms, counts)
+    return Texts(texts, offsets, ids, earlier, after, vectors, terms, counts)
+
+
+class _Candidates:
+    """The terms of a text: those that stand in it, then those of the greatest untrained logits.
+
+    A term is sought from the states of the meaningful tokens alone, and of each the first.
+    """
+
+    def __init__(self, bert: Any, meaning: Any, count: int, bfloat16: bool) -> None:
+        import torch
+
+        embeddings = bert.get_input_embeddings().weight.detach()
+        self._kind = torch.bfloat16 if bfloat16 else torch.float32
+        self._decoder = embeddings.T.contiguous().to(self._kind)
+        self._meaning, self._count = meaning, count
+
+    def __call__(self, states: Any, ids: NDArray[np.int32]) -> NDArray[np.int16]:
+        """Return int16 (count,) of one text; ``states`` is (tokens, hidden)."""
+        import torch
+
+        terms, first = np.unique(ids, return_index=True)
+        own = torch.from_numpy(terms.astype(np.int64))
+        told = self._meaning[own]
+        places = torch.from_numpy(first)[told]
+        if not len(places):
+            places = torch.arange(len(ids))
+        hidden = torch.nn.functional.layer_norm(states[places], states.shape[-1:])
+        logits = (hidden.to(self._kind) @ self._decoder).amax(dim=0).float()
+        logits[own] += FIRST
+        logits[~self._meaning] = -FIRST
+        found: NDArray[np.int16] = logits.topk(self._count).indices.numpy().astype(np.int16)
+        return found
+
+
+class _Progress:
+    """How many batches are finished, kept in a file; 0 for other texts or settings."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path, self._key, self.done = path, key, 0
+        if path.is_file():
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            self.done = int(saved["batches"]) if saved["key"] == key else 0
+
+    def note(self, batches: int) -> None:
+        """Write that ``batches`` are finished, whole or not at all."""
+        self.done = batches
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps({"key": self._key, "batches": batches}), encoding="utf-8")
+        new.replace(self._path)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import UsageError
+from hybrid.training.prepare import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +125,25 @@ class CandidateHead(SpladeHead):
         weights = torch.log1p(pooled.scatter_reduce(1, ids, literal, "amax"))
         features["sentence_embedding"] = self.limited(weights, task)
         return features
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is trained: the head, the weights of looked-up queries, and layers of the backbone.
+
+    Attributes:
+        head: in place.
+        free: float32 (vocabulary,).
+        layers: the last ones of the backbone, in place; none where it stays as it is.
+    """
+
+    head: CandidateHead
+    free: Tensor
+    layers: nn.ModuleList
+
+
+def store_of(texts: Texts, *, before: bool = False) -> StateStore:
+    """Return the store of ``texts``, of the states before the last layer or after it."""
+    rows = {text: row for row, text in enumerate(texts.texts)}
+    states = texts.before if before else texts.after
+    return StateStore(rows, texts.offsets, texts.ids, states, texts.candidates)
