@@ -8,7 +8,7 @@ pool never changes what a score means.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -113,6 +113,25 @@ class Pool:
                 name: values[np.asarray(queries, np.int64)]
                 for name, values in self.features.items()
             },
+        )
+
+    def narrow(self, branches: Sequence[str]) -> Pool:
+        """Return the pool that some of the branches would give without the others.
+
+        Raises:
+            UsageError: the pool has no such branch.
+        """
+        rows = [self.branch(name) for name in branches]
+        kept = (self.ranks[rows] > 0).any(axis=0)
+        before = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        return replace(
+            self,
+            branches=tuple(branches),
+            offsets=before[self.offsets],
+            doc_nums=self.doc_nums[kept],
+            scores=self.scores[rows][:, kept],
+            ranks=self.ranks[rows][:, kept],
+            minimum=self.minimum[rows],
         )
 
 
