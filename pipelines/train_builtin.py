@@ -18,7 +18,7 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
@@ -38,7 +39,7 @@ from hybrid.training.held_out import HeldOut
 from hybrid.training.pairs import Drawn, Source, documents_of, draw_pairs
 from hybrid.training.prepare import Texts, prepare
 from hybrid.training.states import Trained
-from hybrid.training.teaching import Weights, idf, teach
+from hybrid.training.teaching import Taught, Weights, idf, teach
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy")
 JUDGED = ("splade", "splade + dense", "splade-doc", "splade-doc + dense")
@@ -149,41 +150,68 @@ def judged(figures: Mapping[str, Any]) -> float:
     return float(np.mean([figures[name]["mean"] for name in JUDGED]))
 
 
-def tensors_of(trained: Trained, last_layer: int) -> dict[str, torch.Tensor]:
-    """Return what is shipped, float16, by name; ``last_layer`` is the backbone's, from 0."""
+@dataclass(frozen=True)
+class Material:
+    """What every seed starts from."""
+
+    base: Backbone
+    taught: Taught
+    rows: NDArray[np.int64]
+    held: HeldOut
+    rarity: NDArray[np.float32]
+
+
+def tensors_of(trained: Trained, given: Material) -> dict[str, torch.Tensor]:
+    """Return what is trained by the name under which it is shipped."""
+    last = len(given.base.bert.encoder.layer) - 1
     tensors = {f"head.{k}": v for k, v in trained.head.state_dict().items() if k != "decoder"}
     for number, layer in enumerate(reversed(trained.layers)):
-        tensors |= {f"layer.{last_layer - number}.{k}": v for k, v in layer.state_dict().items()}
+        tensors |= {f"layer.{last - number}.{k}": v for k, v in layer.state_dict().items()}
     tensors["static.weight"] = trained.free.clamp(min=0)
-    return {name: value.detach().half().contiguous() for name, value in tensors.items()}
+    return {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+
+
+def with_tensors(tensors: Mapping[str, torch.Tensor], trained: Trained) -> Trained:
+    """Return ``trained`` with the weights of :func:`tensors_of`."""
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        kind, _, rest = name.partition(".")
+        parts.setdefault(kind, {})[rest] = value.float()
+    trained.head.load_state_dict(parts["head"] | {"decoder": trained.head.decoder})
+    if trained.layers:
+        layer = {name.partition(".")[2]: value for name, value in parts["layer"].items()}
+        trained.layers[0].load_state_dict(layer)
+    return Trained(trained.head, parts["static"]["weight"], trained.layers)
 
 
 def load_weights(path: Path, trained: Trained) -> Trained:
-    """Return ``trained`` with the head and the looked-up weights of a shipped file."""
-    tensors = {name: value.float() for name, value in load_file(str(path)).items()}
-    head = {k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")}
-    trained.head.load_state_dict(head | {"decoder": trained.head.decoder})
-    return Trained(trained.head, tensors["static.weight"], trained.layers)
+    """Return ``trained`` with the weights of a file."""
+    return with_tensors(load_file(str(path)), trained)
 
 
 def release(
-    trained: Trained, held: HeldOut, base: Backbone, folder: Path, config: dict[str, Any], log: Log
+    trained: Trained, given: Material, folder: Path, config: dict[str, Any], log: Log
 ) -> None:
     """Choose the density by the held-out pairs, and write the two files that the package ships."""
+
+    def measure(now: Trained) -> dict[str, Any]:
+        return given.held.measure(now, given.base.tokenizer)
+
     best, shifted = (-1.0, 0.0), 0.0
     for shift in config["released_shifts"]:
         shift_bias(trained.head, shift - shifted)
         shifted = shift
-        figures = held.measure(trained, base.tokenizer)
+        figures = measure(trained)
         log("shift", {"shift": shift, "judged": judged(figures)} | rounded(figures))
         best = max(best, (round(judged(figures), 4), shift))
     shift_bias(trained.head, best[1] - shifted)
-    full = held.measure(trained, base.tokenizer)
+    full = measure(trained)
     folder.mkdir(exist_ok=True)
     path = folder / "splade.safetensors"
-    save_file(tensors_of(trained, len(base.bert.encoder.layer) - 1), str(path))
+    tensors = tensors_of(trained, given)
+    save_file({name: value.half() for name, value in tensors.items()}, str(path))
     half = load_weights(path, trained)
-    figures = held.measure(half, base.tokenizer)
+    figures = measure(half)
     names = [name for name in full if isinstance(full[name], dict)]
     lost = {name: full[name]["mean"] - figures[name]["mean"] for name in names}
     log("float16", {"lost": {name: round(value, 6) for name, value in lost.items()}})
@@ -205,11 +233,8 @@ def release(
     (folder / "splade.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def main(pairs: Path, work: Path, config: dict[str, Any], *, prepare_only: bool = False) -> None:
-    """Run what is left of the pipeline; see the text at the top."""
-    torch.set_num_threads(config["threads"])
-    work.mkdir(parents=True, exist_ok=True)
-    log = Log(work / "train_builtin.log")
+def material(pairs: Path, work: Path, config: dict[str, Any], log: Log) -> Material:
+    """Return texts, negatives and held-out pairs, made once and kept in ``work``."""
     base = backbone(model_folder("builtin:minilm").path)
     drawn = draw(pairs, config)
     counted = work / "frequency.npy"
@@ -221,11 +246,10 @@ def main(pairs: Path, work: Path, config: dict[str, Any], *, prepare_only: bool 
     texts = prepared(drawn, base, work, config)
     described = {name: [len(found.texts), len(found.ids)] for name, found in texts.items()}
     log("texts and tokens", described | {"pairs": len(drawn.train), "idf": int(frequency[-1])})
-    if prepare_only:
-        return
     weights = Weights(**config["teacher"])
-    asked, told = texts["held_out_queries"], texts["held_out_documents"]
-    held = HeldOut.of(drawn.held_out, asked, told, rarity, weights)
+    held = HeldOut.of(
+        drawn.held_out, texts["held_out_queries"], texts["held_out_documents"], rarity, weights
+    )
     log("baselines", rounded(held.baselines()))
     taught = teach(
         texts["queries"],
@@ -234,42 +258,100 @@ def main(pairs: Path, work: Path, config: dict[str, Any], *, prepare_only: bool 
         rarity,
         weights,
         negatives=config["mined"],
+        kept=work / "negatives.npz",
     )
     rows = np.flatnonzero(taught.rank <= config["deepest_rank"])
     log("teacher", {"pairs": len(rows), "found first": float((taught.rank == 1).mean())})
-    stages = [Stage(**stage) for stage in config["stages"]]
-    trained = starting_point(base.bert, base.tokenizer, rarity, config["start"], config["layers"])
+    return Material(base, taught, rows, held, rarity)
+
+
+def start_of(given: Material, config: dict[str, Any]) -> Trained:
+    """Return what is trained, as it is before."""
+    bert = AutoModel.from_config(given.base.bert.config, attn_implementation="sdpa")
+    bert.load_state_dict(given.base.bert.state_dict())
+    return starting_point(
+        bert, given.base.tokenizer, given.rarity, config["start"], config["layers"]
+    )
+
+
+def train_seed(seed: int, given: Material, work: Path, config: dict[str, Any], log: Log) -> Trained:
+    """Return what one seed gives after all stages; it is kept in ``work``."""
+    trained = start_of(given, config)
+    finished = work / f"seed-{seed}.safetensors"
+    if finished.is_file():
+        return load_weights(finished, trained)
 
     def measure(now: Trained) -> Mapping[str, Any]:
-        figures = held.measure(now, base.tokenizer)
-        return rounded({"judged": judged(figures)} | figures)
+        figures = given.held.measure(now, given.base.tokenizer)
+        return {"seed": seed, "judged": round(judged(figures), 4)} | rounded(figures)
 
     log("start", measure(trained))
-    for stage in stages:
-        torch.manual_seed(stage.seed)
-        log(f"stage {stage.name}", asdict(stage))
+    for number, settings in enumerate(config["stages"]):
+        stage = Stage(**settings, seed=seed)
+        torch.manual_seed(seed)
+        log(f"stage {number}", asdict(stage))
         trained = train_stage(
-            taught,
-            rows,
+            given.taught,
+            given.rows,
             stage,
             trained,
-            base.tokenizer,
-            work / stage.name,
+            given.base.tokenizer,
+            work / f"seed-{seed}-stage-{number}",
             checkpoint_steps=config["checkpoint_steps"],
             logging_steps=config["logging_steps"],
-            report=lambda step, figures: log(f"step {step}", figures),
+            report=lambda step, figures: log(f"step {step}", {"seed": seed} | rounded(figures)),
             measure=measure,
         )
-        log("end", measure(trained))
-    release(trained, held, base, work / "release", config, log)
+    save_file(tensors_of(trained, given), str(finished))
+    log("end", measure(trained))
+    return trained
+
+
+def averaged(several: Sequence[Trained], given: Material, config: dict[str, Any]) -> Trained:
+    """Return the mean of the weights."""
+    tensors = [tensors_of(each, given) for each in several]
+    mean = {
+        name: torch.stack([found[name] for found in tensors]).mean(dim=0) for name in tensors[0]
+    }
+    return with_tensors(mean, start_of(given, config))
+
+
+def main(
+    pairs: Path,
+    work: Path,
+    config: dict[str, Any],
+    *,
+    seed: int | None = None,
+    prepare_only: bool = False,
+) -> None:
+    """Run what is left of the pipeline; see the text at the top."""
+    torch.set_num_threads(config["threads"])
+    work.mkdir(parents=True, exist_ok=True)
+    log = Log(work / ("train_builtin.log" if seed is None else f"seed-{seed}.log"))
+    given = material(pairs, work, config, log)
+    if prepare_only:
+        return
+    if seed is not None:
+        train_seed(seed, given, work, config, log)
+        return
+    found = {f"seed {n}": train_seed(n, given, work, config, log) for n in config["seeds"]}
+    if len(found) > 1:
+        found["mean of the seeds"] = averaged(list(found.values()), given, config)
+    figures = {name: given.held.measure(each, given.base.tokenizer) for name, each in found.items()}
+    for name in found:
+        log(name, {"judged": round(judged(figures[name]), 4)} | rounded(figures[name]))
+    best = max(found, key=lambda name: judged(figures[name]))
+    log("chosen", {"model": best})
+    release(found[best], given, work / "release", config, log)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pairs", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--prepare", action="store_true", help="stop before training")
-    given = parser.parse_args()
-    main(given.pairs, given.work, CONFIGURED, prepare_only=given.prepare)
+    parser.add_argument("--seed", type=int, help="train this seed alone, beside others")
+    parser.add_argument("--threads", type=int, help="in place of those of the configuration")
+    args = parser.parse_args()
+    configured = CONFIGURED | ({"threads": args.threads} if args.threads else {})
+    main(args.pairs, args.work, configured, seed=args.seed, prepare_only=args.prepare)

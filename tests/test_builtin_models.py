@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.machinery
+import json
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from hybrid.encoders import export_model, list_models, load_dense, load_sparse
-from hybrid.encoders.builtin import MINILM_PACKAGE, MINILM_SHA256
+from hybrid.encoders.builtin import DATA, MINILM_PACKAGE, MINILM_SHA256
 from hybrid.encoders.cache import cached_model, write_folder
 from hybrid.encoders.models import model_folder
 from hybrid.errors import MissingPackageError, ModelError, UsageError
@@ -96,6 +98,58 @@ def test_exported_minilm_has_the_published_weights(tmp_path: Path) -> None:
     assert (
         load_dense(str(tmp_path / "minilm"), device="cpu").fingerprint["weights"] == MINILM_SHA256
     )
+
+
+@needs_minilm
+@pytest.mark.parametrize("spec", ["builtin:splade", "builtin:splade-doc"])
+def test_an_exported_splade_is_a_sentence_transformers_model_with_its_card(
+    spec: str, tmp_path: Path
+) -> None:
+    from sentence_transformers import SparseEncoder
+
+    export_model(spec, tmp_path / "model")
+    plain = SparseEncoder(str(tmp_path / "model"), trust_remote_code=True, device="cpu")
+    ours = load_sparse(spec, device="cpu")
+    texts = ["a heap queue", "read a file", "the weather"]
+    for given, own in (
+        (plain.encode_query(texts), ours.encode_queries(texts)),
+        (plain.encode_document(texts), ours.encode_documents(texts)),
+    ):
+        np.testing.assert_allclose(given.to_dense().cpu().numpy(), own.toarray(), atol=1e-3)
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "trust_remote_code=True" in card
+    assert card.startswith("---\n")
+
+
+@needs_minilm
+def test_the_shipped_weights_have_the_recorded_checksum_and_size() -> None:
+    record = json.loads((DATA / "splade.json").read_text(encoding="utf-8"))
+    weights = DATA / "splade.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == record["sha256"]
+    assert weights.stat().st_size == record["bytes"]
+    assert record["base_sha256"] == MINILM_SHA256
+
+
+ASKED_AND_TOLD = {
+    "how to lower blood pressure": "Antihypertensive drugs treat hypertension.",
+    "capital city of france": "Paris lies on the Seine and is the seat of the French government.",
+    "sorting a list of numbers": "Quicksort orders the elements of an array by partitioning it.",
+    "what do bees make": "Honey is produced from nectar in the hive.",
+    "planet with rings": "Saturn is surrounded by bands of ice and dust.",
+    "write text to a file": "The stream is opened for output and closed when all bytes are saved.",
+}
+
+
+@needs_minilm
+@pytest.mark.parametrize("spec", ["builtin:splade", "builtin:splade-doc"])
+def test_the_shipped_model_ranks_what_answers_first(spec: str) -> None:
+    encoder = load_sparse(spec, device="cpu")
+    documents = encoder.encode_documents(list(ASKED_AND_TOLD.values()))
+    queries = encoder.encode_queries(list(ASKED_AND_TOLD))
+    first = np.asarray((queries @ documents.T).todense()).argmax(axis=1)
+    assert (first == np.arange(len(ASKED_AND_TOLD))).mean() >= 5 / 6
+    assert np.diff(documents.indptr).max() <= 200
+    assert np.diff(queries.indptr).max() <= 40
 
 
 def test_a_cached_model_is_written_once_and_again_when_damaged(

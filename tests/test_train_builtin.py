@@ -172,7 +172,7 @@ def small(pipeline: ModuleType, **stage: Any) -> dict[str, Any]:
         "held_out": held, "query_tokens": 16, "document_tokens": 16, "query_candidates": 20,
         "document_candidates": 20, "mined": 4, "stages": [one], "checkpoint_steps": 2,
         "logging_steps": 1, "start": pipeline.CONFIGURED["start"] | {"bias": 0.5},
-        "released_shifts": [0.0, 0.1],
+        "released_shifts": [0.0, 0.1], "seeds": [1, 2],
     }  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def test_a_run_that_was_interrupted_ships_the_same_weights(
 
     def stops(self: HeldOut, *args: Any) -> Any:
         found = measure(self, *args)
-        if (made / "cut" / "head" / "checkpoint-2" / "trained.safetensors").exists():
+        if (made / "cut" / "seed-2-stage-0" / "checkpoint-2" / "trained.safetensors").exists():
             raise Stopped
         return found
 
@@ -225,7 +225,7 @@ def test_a_run_that_was_interrupted_ships_the_same_weights(
     assert records[0]["sha256"] == records[1]["sha256"]
     lines = [json.loads(line) for line in (made / "cut" / "train_builtin.log").open()]
     steps = [row["event"] for row in lines if "loss" in row]
-    assert steps == ["step 1", "step 2", "step 3", "step 4"]
+    assert steps == ["step 1", "step 2", "step 3", "step 4"] * 2
 
     write_splade(tiny_dense, made / "cut" / "release" / "splade.safetensors", made / "model")
     encoder = load_sparse(str(made / "model"))
@@ -236,7 +236,13 @@ def test_training_moves_the_head_and_never_the_decoder(pipeline: ModuleType, mad
     from safetensors.torch import load_file
 
     config = small(pipeline)
+    pipeline.main(made / "pairs", made / "work", config, prepare_only=True)
+    assert not (made / "work" / "release").exists()
+    pipeline.main(made / "pairs", made / "work", config, seed=2)
+    alone = load_file(made / "work" / "seed-2.safetensors")
     pipeline.main(made / "pairs", made / "work", config)
+    first = load_file(made / "work" / "seed-1.safetensors")
+    assert not torch.equal(first["head.bias"], alone["head.bias"])
     shipped = load_file(made / "work" / "release" / "splade.safetensors")
     assert "head.decoder" not in shipped
     assert float(shipped["head.scale"].float().std()) > 0

@@ -28,7 +28,7 @@ UNTRAINED_RECIPE = "tied head 1"
 """Named in the cache and in the fingerprint: a change of the head is another model."""
 
 DATA = Path(__file__).parent / "builtin_data"
-"""``splade.safetensors``, the trained weights, and ``splade.json``, which has their ``sha256``."""
+"""``splade.safetensors``, the trained weights; ``splade.json`` with their ``sha256``; the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,13 @@ def builtin_folder(spec: str) -> ModelFolder:
     return _made(
         spec, minilm, UNTRAINED_RECIPE, lambda target: write_untrained_splade(minilm.path, target)
     )
+
+
+def model_card(spec: str) -> str | None:
+    """Return the model card of a trained built-in model, Markdown; None of any other model."""
+    if spec not in (SPLADE.spec, SPLADE_DOC.spec) or not _trained_weights().is_file():
+        return None
+    return (DATA / "README.md").read_text(encoding="utf-8")
 
 
 def _minilm() -> ModelFolder:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from hybrid.encoders.builtin import PREFIX, builtin_folder, list_models
+from hybrid.encoders.builtin import PREFIX, builtin_folder, list_models, model_card
 from hybrid.encoders.cache import RECORD, write_folder
 from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.loading import EncoderOptions, gives_term_weights, load_module
@@ -56,6 +56,9 @@ def load_sparse(spec: str, *, revision: str | None = None, **options: Any) -> Sp
 def export_model(spec: str, directory: Path) -> None:
     """Copy the model that ``spec`` names into a new sentence-transformers folder.
 
+    A built-in SPLADE gets its model card, ``README.md``, which says how to load it without this
+    package's loaders.
+
     Raises:
         OutputExistsError: ``directory`` exists.
         ModelError, MissingPackageError: as :func:`load_dense`.
@@ -63,7 +66,14 @@ def export_model(spec: str, directory: Path) -> None:
     if directory.exists():
         raise OutputExistsError(f"{directory} exists; give a folder that does not exist yet")
     path = model_folder(spec).path
-    write_folder(directory, lambda target: _copy_model(path, target))
+    card = model_card(spec)
+
+    def write(target: Path) -> None:
+        _copy_model(path, target)
+        if card is not None:
+            (target / "README.md").write_text(card, encoding="utf-8")
+
+    write_folder(directory, write)
 
 
 def model_folder(spec: str, revision: str | None = None) -> ModelFolder:

@@ -48,7 +48,6 @@ class Stage:
         learning_rates: by pattern of the parameter's name; the last that fits counts.
     """
 
-    name: str
     seed: int
     shift: float
     steps: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,6 +100,7 @@ def teach(
     weights: Weights,
     *,
     negatives: int,
+    kept: Path | None = None,
 ) -> Taught:
     """Return ``pairs`` with hard negatives: what the teacher ranks highest of what is not known.
 
@@ -108,14 +110,20 @@ def teach(
         rarity: idf of every term.
         weights: of the teacher.
         negatives: the number of them.
+        kept: a .npz file that holds what was found, or will.
     """
     asking = {text: row for row, text in enumerate(queries.texts)}
     telling = {text: row for row, text in enumerate(documents.texts)}
     rows = np.array([(asking[q], telling[p]) for q, p in pairs], dtype=np.int64)
+    asked, impacts = bm25_product(queries.counts, documents.counts, rarity, weights)
+    if kept is not None and kept.is_file():
+        with np.load(kept) as saved:
+            if np.array_equal(saved["pairs"], rows) and saved["negatives"].shape[1] == negatives:
+                found, rank = saved["negatives"], saved["rank"]
+                return Taught(queries, documents, rows, found, rank, asked, impacts, weights)
     known: dict[int, list[int]] = {}
     for query, document in rows.tolist():
         known.setdefault(query, []).append(document)
-    asked, impacts = bm25_product(queries.counts, documents.counts, rarity, weights)
     found = np.zeros((len(rows), negatives), dtype=np.int64)
     rank = np.zeros(len(rows), dtype=np.int64)
     transposed = impacts.T.tocsc()
@@ -131,4 +139,6 @@ def teach(
         top = np.argpartition(-scores, negatives, axis=1)[:, :negatives]
         order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
         found[part] = np.take_along_axis(top, order, axis=1)
+    if kept is not None:
+        np.savez(kept, pairs=rows, negatives=found, rank=rank)
     return Taught(queries, documents, rows, found, rank, asked, impacts, weights)
