@@ -34,10 +34,10 @@ from hybrid.fusion import cc, fuse, rank, rrf, single
 from hybrid.retrieve import Index
 from hybrid.textfile import write_new
 from hybrid.training.kept import KeptStates
-from hybrid.tune import Space, tune
+from hybrid.tune import Space
 from hybrid.tune.bench import Bench
+from hybrid.tune.folds import held_out_values
 from hybrid.tune.search import Search
-from hybrid.tune.verdict import held_out_values
 
 MEASURES = ("nDCG@10", "R@100")
 TUNED = MEASURES[0]
@@ -143,25 +143,29 @@ def values_of(pool: Any, qrels: Any, fusion: Any) -> NDArray[np.float64]:
     return values
 
 
+def searched(judged: Judged, names: Sequence[str], trials: int) -> Search:
+    """Return the search for a fusion of the branches ``names``."""
+    pool = judged.narrow(names)
+    return Search(Bench(judge(pool, judged.qrels), TUNED), Space.of(pool), trials=trials)
+
+
 def tuned_on(train: Judged, test: Judged, trials: int) -> dict[str, Any]:
     """Return per set of branches the fusion chosen on ``train``, and its figures on ``test``."""
     rows: dict[str, Any] = {}
     values = {}
     for names in branch_sets():
-        result = tune(train.narrow(names), train.qrels, TUNED, trials=trials)
+        search = searched(train, names, trials)
+        choice = search.choose(np.arange(len(search.bench.judged)))
         pool = test.narrow(names)
         key = " + ".join(names)
-        values[key] = values_of(pool, test.qrels, result.best)
+        values[key] = values_of(pool, test.qrels, choice.best)
         rows[key] = {
-            "fusion": str(result.best),
-            "train": {
-                "in sample": values_of(train.narrow(names), train.qrels, result.best).mean(),
-                "held out": result.held_out,
-            },
+            "fusion": str(choice.best),
+            "train": float(search.bench.values(choice.best).mean()),
             "test": float(values[key].mean()),
             "simplest": {
-                "fusion": str(result.tuned),
-                "test": float(values_of(pool, test.qrels, result.tuned).mean()),
+                "fusion": str(choice.fusion),
+                "test": float(values_of(pool, test.qrels, choice.fusion).mean()),
             },
         }
     return differences(rows, values)
@@ -171,9 +175,7 @@ def cross_validated(judged: Judged, trials: int) -> dict[str, Any]:
     """Return per set of branches the mean under fusions that were chosen without the query."""
     rows, values = {}, {}
     for names in branch_sets():
-        pool = judged.narrow(names)
-        bench = Bench(judge(pool, judged.qrels), TUNED)
-        search = Search(bench, Space(pool.branches), trials=trials)
+        search = searched(judged, names, trials)
         key = " + ".join(names)
         values[key] = held_out_values(search, folds=FOLDS, repeats=REPEATS, seed=0)
         rows[key] = {"held out": float(values[key].mean())}
@@ -255,14 +257,14 @@ def tables(report: Mapping[str, Any]) -> str:
         kind = "tuned on train" if "tuned on train" in row else "cross-validated"
         on_train = kind == "tuned on train"
         head = (
-            "| branches | chosen on train | train, held out | test |"
+            "| branches | chosen on train | train | test |"
             if on_train
             else ("| branches | held out |")
         )
         text.append(f"{head} against BM25 + dense | p |\n|{'---|' * (head.count('|') + 1)}")
         for name, tuned in row[kind].items():
             cells = (
-                f"`{tuned['fusion']}` | {tuned['train']['held out']:.4f} | {tuned['test']:.4f}"
+                f"`{tuned['fusion']}` | {tuned['train']:.4f} | {tuned['test']:.4f}"
                 if on_train
                 else f"{tuned['held out']:.4f}"
             )

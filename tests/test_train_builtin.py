@@ -84,6 +84,7 @@ def test_preparation_goes_on_where_it_was(
         class Counted:
             config = bert.config
             get_input_embeddings = bert.get_input_embeddings
+            state_dict = bert.state_dict
 
             def eval(self) -> None:
                 return None

@@ -113,7 +113,13 @@ class Student:
         if not (kept / WHOLE).is_file():
             tokenizer = self._whole.tokenizer
             found = prepare(
-                texts, self._bert, tokenizer, kept, tokens=length, candidates=candidates
+                texts,
+                self._bert,
+                tokenizer,
+                kept,
+                tokens=length,
+                candidates=candidates,
+                before=True,
             )
             np.save(kept / "ids.npy", found.ids)
             np.save(kept / "offsets.npy", found.offsets)

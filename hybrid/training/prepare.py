@@ -92,7 +92,9 @@ def prepare(
     meaning[meaningless_terms(tokenizer.get_vocab())] = False
     batches = pack(lengths, BUDGET)
     key = hashlib.sha256(ids.tobytes() + offsets.tobytes())
-    key.update(repr((candidates, before, bfloat16, width, len(batches))).encode())
+    key.update(repr((candidates, before, bfloat16, len(batches))).encode())
+    for value in bert.state_dict().values():
+        key.update(value.numpy().tobytes())
     progress = _Progress(folder / "progress.json", key.hexdigest())
 
     def stored(name: str, shape: tuple[int, ...], kind: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,11 @@ MOST_REPEATS = 2
 
 @dataclass(frozen=True)
 class Weights:
-    """What the teacher adds up: ``dense`` times the cosine, ``bm25`` times BM25(k1, b)."""
+    """What the teacher adds up: ``dense`` times the cosine, ``bm25`` times BM25(k1, b).
+
+    BM25 is a share of the most that the query could have, so that a long query does not drown the
+    cosine.
+    """
 
     dense: float
     bm25: float
@@ -77,6 +81,8 @@ def bm25_product(
 ) -> tuple[csr_matrix, csr_matrix]:
     """Return queries and impacts, CSR, whose product is BM25 (Robertson and Zaragoza 2009).
 
+    It is below 1: divided by the sum of the idf of the query, which only an endless document gets.
+
     Args:
         queries, documents: counts of terms.
         rarity: idf of every term.
@@ -89,6 +95,8 @@ def bm25_product(
     saturated = tf / (tf + norm.repeat(np.diff(documents.indptr)))
     impacts.data = (rarity[documents.indices] * saturated).astype(np.float32)
     asked.data = np.minimum(queries.data, MOST_REPEATS).astype(np.float32)
+    most = np.maximum(asked @ rarity, np.finfo(np.float32).tiny)
+    asked.data /= most.repeat(np.diff(asked.indptr))
     return asked, impacts
 
 
@@ -116,9 +124,10 @@ def teach(
     telling = {text: row for row, text in enumerate(documents.texts)}
     rows = np.array([(asking[q], telling[p]) for q, p in pairs], dtype=np.int64)
     asked, impacts = bm25_product(queries.counts, documents.counts, rarity, weights)
+    key = np.array([negatives, *astuple(weights)])
     if kept is not None and kept.is_file():
         with np.load(kept) as saved:
-            if np.array_equal(saved["pairs"], rows) and saved["negatives"].shape[1] == negatives:
+            if np.array_equal(saved["pairs"], rows) and np.array_equal(saved["key"], key):
                 found, rank = saved["negatives"], saved["rank"]
                 return Taught(queries, documents, rows, found, rank, asked, impacts, weights)
     known: dict[int, list[int]] = {}
@@ -140,5 +149,5 @@ def teach(
         order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
         found[part] = np.take_along_axis(top, order, axis=1)
     if kept is not None:
-        np.savez(kept, pairs=rows, negatives=found, rank=rank)
+        np.savez(kept, pairs=rows, key=key, negatives=found, rank=rank)
     return Taught(queries, documents, rows, found, rank, asked, impacts, weights)
