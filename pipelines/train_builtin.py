@@ -44,6 +44,8 @@ from hybrid.training.teaching import Taught, Weights, idf, teach
 PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy")
 JUDGED = ("splade", "splade + dense", "splade-doc", "splade-doc + dense")
 """What a choice is made by: the mean over these of the mean over the sources."""
+SEEDS_APART = 1000
+"""Between the seeds of two stages, so that each draws its own pairs."""
 CONFIGURED = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
@@ -287,7 +289,7 @@ def train_seed(seed: int, given: Material, work: Path, config: dict[str, Any], l
 
     log("start", measure(trained))
     for number, settings in enumerate(config["stages"]):
-        stage = Stage(**settings, seed=seed)
+        stage = Stage(**settings, seed=seed + SEEDS_APART * number)
         torch.manual_seed(seed)
         log(f"stage {number}", asdict(stage))
         trained = train_stage(
