@@ -3,7 +3,7 @@
     python pipelines/evaluate_builtin.py COLLECTION... --output FILE.json --work DIR --states DIR
 
 Every figure comes from a real index of ``build_index`` (8-bit weights, flat vectors) and the pools
-of its search. FILE.json gets everything, FILE.md the tables. A collection with a train split is
+of its search. FILE.json gets everything, stdout the tables. A collection with a train split is
 tuned there and measured on test; another one gets cross-validated figures, each query under a
 fusion that was chosen without it. Nothing is chosen on a test query.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from hybrid.build import build_index
 from hybrid.corpus import Source, SourceOptions, open_source
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.encoders.mlm import route_modules
+from hybrid.errors import OutputExistsError
 from hybrid.evaluate import compare_paired, evaluate, judge
 from hybrid.experiment import JudgedPool, judged_pool
 from hybrid.fusion import cc, fuse, rank, rrf, single
@@ -289,15 +291,21 @@ def main(
     precision: str = "float32",
     trials: int = 100,
 ) -> None:
-    """Measure every collection; write ``output`` and the tables beside it."""
+    """Measure every collection; write ``output`` and print the tables.
+
+    Raises:
+        OutputExistsError: ``output`` exists.
+    """
+    if output.exists():
+        raise OutputExistsError(f"{output} exists; give another file, or remove it")
     models = Models.load(precision, states)
     found = []
     for folder in collections:
         found.append(measure_collection(folder, models, work, trials))
-        print(json.dumps(found[-1]["systems"]), flush=True)
+        print(f"{folder.name}: measured", file=sys.stderr, flush=True)
     report = {"models": {SPLADE: models.encoders[SPLADE].fingerprint}, "collections": found}
     write_new(output, json.dumps(report, indent=1, default=float) + "\n")
-    write_new(output.with_suffix(".md"), tables(report))
+    print(tables(report))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
-from hybrid.errors import UsageError
+from hybrid.errors import OutputExistsError, UsageError
 from hybrid.retrieve import Index
 from hybrid.training.kept import KeptStates
 from tests.conftest import DOCUMENTS, QUERIES, write_beir
@@ -47,7 +47,7 @@ def tiny_models(
 
 
 def test_every_figure_of_a_collection_with_and_without_train(
-    command: ModuleType, tiny_models: None, tmp_path: Path
+    command: ModuleType, tiny_models: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_train, without = write_beir(tmp_path / "one"), write_beir(tmp_path / "two")
     (without / "qrels" / "train.tsv").unlink()
@@ -66,7 +66,9 @@ def test_every_figure_of_a_collection_with_and_without_train(
         tuned["test"] - one["tuned on train"]["bm25 + dense"]["test"]
     )
     assert "difference" not in one["tuned on train"]["bm25 + dense"]
-    assert "| splade |" in output.with_suffix(".md").read_text()
+    assert "| splade |" in capsys.readouterr().out
+    with pytest.raises(OutputExistsError, match=r"report\.json exists"):
+        command.main([without], output, work)
 
     again = tmp_path / "again.json"
     command.main([with_train], again, work, trials=2)
