@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,22 +14,14 @@ from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.errors import OutputExistsError, UsageError
 from hybrid.retrieve import Index
 from hybrid.training.kept import KeptStates
-from tests.conftest import DOCUMENTS, QUERIES, write_beir
+from tests.conftest import DOCUMENTS, QUERIES, load_script, write_beir
 
-ROOT = Path(__file__).parent.parent
 TEXTS = [" ".join(parts) for parts in DOCUMENTS.values()]
 
 
 @pytest.fixture(scope="module")
 def command() -> ModuleType:
-    path = ROOT / "pipelines" / "evaluate_builtin.py"
-    spec = importlib.util.spec_from_file_location("evaluate_builtin", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("pipelines/evaluate_builtin")
 
 
 @pytest.fixture

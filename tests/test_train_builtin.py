@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,9 +19,8 @@ from hybrid.training.held_out import HeldOut, minmax, ndcg
 from hybrid.training.pairs import Source, draw_pairs, is_held_out
 from hybrid.training.prepare import Texts, prepare
 from hybrid.training.teaching import Weights, idf, teach
-from tests.conftest import DOCUMENTS, QUERIES
+from tests.conftest import DOCUMENTS, QUERIES, load_script
 
-ROOT = Path(__file__).parent.parent
 TOLD = [f"{title} {text}" for title, text in DOCUMENTS.values()]
 ASKED = [text for text, _ in QUERIES.values()]
 FIRST = [next(iter(judged)) for _, judged in QUERIES.values()]
@@ -33,15 +30,7 @@ TEACHER = Weights(dense=6.0, bm25=0.25, k1=0.9, b=0.4)
 
 @pytest.fixture(scope="module")
 def pipeline() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "train_builtin", ROOT / "pipelines" / "train_builtin.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("pipelines/train_builtin")
 
 
 @pytest.fixture(scope="module")
