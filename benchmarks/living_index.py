@@ -1,7 +1,10 @@
-"""What living costs: adding, many segments, opening. Run ``python benchmarks/living_index.py``.
+"""What living costs: adding and many segments. Run ``python benchmarks/living_index.py``.
 
-Random sparse and dense rows stand in for an encoder, so that the figures are those of the index
-alone. ``--docs`` sets the size, ``--added`` how many documents are added.
+Rows that were made beforehand stand in for an encoder, so that the figures are those of the index
+alone: SPLADE-like rows of `sparse_vectors`, whose terms occur together as in text, or uniformly
+random ones, of which no document can be left out. ``--docs`` sets the size, ``--added`` how many
+documents are added. One and ten segments answer in turn; a query counts with the shortest of its
+times, so that other work on the machine disturbs little.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import sparse_vectors
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from hybrid.corpus import Document
 from hybrid.indexes.change import Change
@@ -24,123 +29,179 @@ from hybrid.indexes.hybrid import BranchRecord, HybridIndex
 from hybrid.indexes.segment_writer import BranchPlan, write_segment
 from hybrid.indexes.store import new_generation
 
-VOCABULARY, TERMS, DIMENSION = 30_522, 100, 384
+VOCABULARY, TERMS, DIMENSION = sparse_vectors.VOCABULARY, 100, 384
 PART = 8192
-
-
-class RandomRows:
-    """Rows that depend on the position alone."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-
-    def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
-        for position in order.tolist():
-            yield Document(f"d{10**8 - self.first - position:09}", "some text of a document")
-
-    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
-        for start in range(0, len(order), PART):
-            rng = np.random.default_rng([self.first, start])
-            count = min(PART, len(order) - start)
-            terms = np.minimum(rng.zipf(1.3, (count, TERMS)), VOCABULARY) - 1
-            rows = np.repeat(np.arange(count), TERMS)
-            weights = rng.random(count * TERMS, dtype=np.float32) + np.float32(0.1)
-            matrix = csr_matrix((weights, (rows, terms.ravel())), shape=(count, VOCABULARY))
-            matrix.sum_duplicates()
-            yield matrix
-
-    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(order), PART):
-            rng = np.random.default_rng([self.first, start, 1])
-            rows = rng.standard_normal((min(PART, len(order) - start), DIMENSION), dtype=np.float32)
-            yield rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
+TEXT = "some text of a document, as long as that of a short paragraph of a page. " * 6
 PLANS = {"sparse": BranchPlan("sparse", VOCABULARY), "dense": BranchPlan("dense", DIMENSION)}
 
 
-def build(directory: Path, count: int) -> None:
-    """Write an index of ``count`` documents as one segment."""
+@dataclass(frozen=True)
+class Encoded:
+    """Documents with their rows, from ``first`` on; ids descend with the position."""
+
+    sparse: csr_matrix
+    dense: NDArray[np.float32]
+    first: int = 0
+    passages: None = None
+
+    def part(self, first: int, count: int) -> Encoded:
+        """Return ``count`` of the documents."""
+        rows = slice(first, first + count)
+        return Encoded(self.sparse[rows], self.dense[rows], first)
+
+    def ids(self) -> list[str]:
+        """Return the ids, spread over those of all parts, so that additions fall anywhere."""
+        numbers = (np.arange(len(self.dense)) + self.first) * 7_368_787 % 10**8
+        return [f"d{number:09}" for number in numbers.tolist()]
+
+    def order(self) -> NDArray[np.int64]:
+        """Return the positions in descending order of id."""
+        return np.argsort(np.array(self.ids()))[::-1].astype(np.int64)
+
+    def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
+        ids = self.ids()
+        for position in order.tolist():
+            yield Document(ids[position], TEXT)
+
+    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
+        for start in range(0, len(order), PART):
+            yield self.sparse[order[start : start + PART]]
+
+    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(order), PART):
+            yield self.dense[order[start : start + PART]]
+
+
+def random_rows(count: int, seed: int) -> csr_matrix:
+    """Return rows of 100 terms each, drawn by Zipf's law, with uniform weights."""
+    rng = np.random.default_rng(seed)
+    terms = np.minimum(rng.zipf(1.3, (count, TERMS)), VOCABULARY) - 1
+    rows = np.repeat(np.arange(count), TERMS)
+    weights = rng.random(count * TERMS, dtype=np.float32) + np.float32(0.1)
+    matrix = csr_matrix((weights, (rows, terms.ravel())), shape=(count, VOCABULARY))
+    matrix.sum_duplicates()
+    return matrix
+
+
+def encoded(kind: str, count: int) -> Encoded:
+    """Return ``count`` documents with rows of a kind."""
+    dense = np.random.default_rng(1).standard_normal((count, DIMENSION), dtype=np.float32)
+    dense /= np.linalg.norm(dense, axis=1, keepdims=True)
+    if kind == "random":
+        return Encoded(random_rows(count, 2), dense)
+    return Encoded(csr_matrix(vstack(list(sparse_vectors.documents(count)))), dense)
+
+
+def query_rows(kind: str, count: int) -> csr_matrix:
+    """Return sparse queries that go with such documents."""
+    if kind != "random":
+        return sparse_vectors.queries("symmetric", count)
+    drawn = random_rows(count, 3)
+    drawn.data[drawn.indices % 4 != 0] = 0
+    drawn.eliminate_zeros()
+    return drawn
+
+
+def build(directory: Path, documents: Encoded) -> None:
+    """Write an index as one segment."""
     records = {
-        name: BranchRecord(plan.kind, {"model": "random"}, {}, 0.0, {})
+        name: BranchRecord(plan.kind, {"model": "made"}, {}, 0.0, {})
         for name, plan in PLANS.items()
     }
+    order = documents.order()
     with new_generation(directory, create=True) as generation:
-        write_segment(
-            generation.directory / "segments" / "000001", RandomRows(0), np.arange(count), PLANS
-        )
+        folder = generation.directory / "segments" / "000001"
+        write_segment(folder, documents, order, PLANS)
         generation.commit(
             {
-                "document_count": count,
-                "source": "random",
+                "document_count": len(order),
+                "source": "made",
                 "branches": {name: record.to_dict() for name, record in records.items()},
-                "segments": [["000001", count]],
+                "segments": [["000001", len(order)]],
             }
         )
 
 
-def add(directory: Path, first: int, count: int) -> None:
-    """Add ``count`` documents after the first ``first`` as a segment of their own."""
-    rows = RandomRows(first)
-    order = np.arange(count, dtype=np.int64)
+def add(directory: Path, documents: Encoded) -> None:
+    """Add documents as a segment of their own."""
+    order = documents.order()
+    ids = documents.ids()
     with new_generation(directory, create=False) as generation:
         change = Change(generation)
-        change.append(rows, order, [each.doc_id for each in rows.ordered_documents(order)])
+        change.append(documents, order, [ids[position] for position in order.tolist()])
         change.commit()
 
 
-def seconds(work: Callable[[], object], repeat: int = 1) -> float:
-    """Return the shortest time of ``repeat`` runs."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def timed(work: object, *arguments: object) -> float:
+    """Return the seconds that a call takes."""
+    start = time.perf_counter()
+    work(*arguments)  # type: ignore[operator]
+    return time.perf_counter() - start
 
 
-def searched(directory: Path, k: int) -> dict[str, float]:
-    """Return milliseconds a query, by branch, one query at a time."""
-    index = HybridIndex.open(directory)
-    queries = next(RandomRows(10**7).ordered_sparse("", np.arange(20)))
-    thin = csr_matrix(queries.toarray() * (np.arange(VOCABULARY) % 4 == 0), dtype=np.float32)
-    vectors = next(RandomRows(10**7).ordered_dense("", np.arange(20)))
-    out = {}
-    for name, rows in (("sparse", thin), ("dense", vectors)):
-        branch = index.branch(name)
-        branch.search(rows[:1], k)
-        out[name] = seconds(lambda: [branch.search(rows[i : i + 1], k) for i in range(20)], 3) * 50  # noqa: B023
-    return out
+def compared(
+    indexes: dict[str, Path], kind: str, k: int, queries: int, repeat: int
+) -> dict[str, dict[str, float]]:
+    """Return milliseconds a query, one at a time in one thread, by branch and index."""
+    opened = {name: HybridIndex.open(path) for name, path in indexes.items()}
+    rng = np.random.default_rng(7)
+    vectors = rng.standard_normal((queries, DIMENSION), dtype=np.float32)
+    report = {}
+    for branch, rows in (("sparse", query_rows(kind, queries)), ("dense", vectors)):
+        best = {name: np.full(queries, np.inf) for name in opened}
+        for _ in range(repeat):
+            for name, index in opened.items():
+                part = index.branch(branch)
+                for row in range(queries):
+                    query = rows[row : row + 1]
+                    spent = timed(lambda: part.search(query, k, threads=1))  # noqa: B023
+                    best[name][row] = min(best[name][row], spent)
+        report[branch] = {name: round(float(each.mean()) * 1000, 4) for name, each in best.items()}
+    return report
+
+
+def measured(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """Return all figures for one kind of rows."""
+    size, few = options.docs, options.added
+    documents = encoded(kind, size + 9 * few)
+    grown, ten, one = folder / "grown", folder / "ten", folder / "one"
+    built = timed(build, one, documents.part(0, size))
+    shutil.copytree(one, grown)
+    added = [timed(add, grown, documents.part(size + i * few, few)) for i in range(9)]
+    tenth = size // 10
+    build(ten, documents.part(0, tenth))
+    for number in range(1, 10):
+        add(ten, documents.part(number * tenth, tenth))
+    report: dict[str, object] = {"build_s": round(built, 3), "add_s": [round(s, 3) for s in added]}
+    report["add_share_of_build"] = round(sorted(added)[4] / built, 4)
+    for k in options.k:
+        indexes = {"one": one, "one_and_nine_added": grown, "ten_equal": ten}
+        for branch, times in compared(indexes, kind, k, options.queries, options.repeat).items():
+            report[f"{branch}_top{k}_ms"] = times
+            report[f"{branch}_top{k}_to_one"] = {
+                name: round(each / times["one"], 3) for name, each in times.items()
+            }
+    return report
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", type=int, default=100_000)
     parser.add_argument("--added", type=int, default=1_000)
-    parser.add_argument("-k", type=int, default=100)
+    parser.add_argument("--rows", nargs="+", choices=("splade", "random"), default=["splade"])
+    parser.add_argument("-k", type=int, nargs="+", default=[10, 100])
+    parser.add_argument("--queries", type=int, default=30)
+    parser.add_argument("--repeat", type=int, default=10)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="hybrid-living-"))
-    try:
-        one, many = folder / "one", folder / "many"
-        report: dict[str, object] = {"documents": options.docs, "added": options.added}
-        report["build_s"] = built = seconds(lambda: build(one, options.docs))
-        report["open_ms"] = seconds(lambda: HybridIndex.open(one), 5) * 1000
-        report["one_segment_ms"] = single = searched(one, options.k)
-        report["add_s"] = added = seconds(lambda: add(one, options.docs, options.added))
-        report["add_share_of_build"] = added / built
-        part = options.docs // 10
-        build(many, part)
-        for number in range(1, 10):
-            add(many, number * part, part)
-        report["ten_equal_segments_ms"] = ten = searched(many, options.k)
-        report["ten_equal_to_one"] = {name: ten[name] / single[name] for name in single}
-        for number in range(1, 9):
-            add(one, options.docs + number * options.added, options.added)
-        report["one_and_nine_added_ms"] = grown = searched(one, options.k)
-        report["one_and_nine_added_to_one"] = {name: grown[name] / single[name] for name in single}
-        print(json.dumps(report, indent=1))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    report: dict[str, object] = {"documents": options.docs, "added": options.added}
+    for kind in options.rows:
+        with tempfile.TemporaryDirectory(prefix="hybrid-living-") as name:
+            report[kind] = measured(kind, options, Path(name))
+    text = json.dumps(report, indent=1)
+    print(text)
+    if options.json is not None:
+        options.json.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -95,14 +95,15 @@ def add_documents(
         order = shards.order()
         ids = shards.doc_ids()
         ordered = [ids[position] for position in order.tolist()]
-        found = {doc_id: change.index.documents.find(doc_id) for doc_id in ordered}
-        present = {doc_id: doc_num for doc_id, doc_num in found.items() if doc_num is not None}
+        doc_nums, is_present = change.index.documents.locate(ordered)
+        present = doc_nums[is_present].tolist()
         if present and not update:
+            named = [ordered[position] for position in np.flatnonzero(is_present)[:SHOWN]]
             raise CorpusError(
                 f"{len(present)} of {len(ids)} documents are in the index already, such as "
-                f"{', '.join(map(repr, list(present)[:SHOWN]))}; update them, or leave them out"
+                f"{', '.join(map(repr, named))}; update them, or leave them out"
             )
-        change.remove(list(present.values()))
+        change.remove(present)
         _merge_small(change, progress)
         change.append(shards, order, ordered, progress=progress)
         change.commit()

@@ -102,6 +102,12 @@ def test_many_segments_are_one_fresh_build(
     for doc_id in live:
         assert many.documents.doc_num(doc_id) == documents.doc_num(doc_id)
     assert many.documents.find("zz") is None
+    asked = sorted({*live, *data.draw(st.sets(IDS, max_size=5)), "", "zz"}, reverse=True)
+    for each in (many.documents, documents):
+        before, is_live = each.locate(asked)
+        assert is_live.tolist() == [doc_id in live for doc_id in asked]
+        ids = list(documents.doc_ids)
+        assert before.tolist() == [insertion_point(ids, doc_id) for doc_id in asked]
 
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     queries = csr_matrix(rng.integers(0, 3, (3, WIDTH)).astype(np.float32))

@@ -18,7 +18,6 @@ from hybrid.indexes.arrays import open_array
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.fields import check_types
 from hybrid.indexes.hybrid import NUMBERING, SEGMENTS, BranchRecord, HybridIndex
-from hybrid.indexes.numbering import insertion_point
 from hybrid.indexes.segment_writer import (
     DOCUMENTS,
     BranchPlan,
@@ -150,8 +149,7 @@ class Change:
         Raises:
             CorpusError: a field of another type than in the index.
         """
-        present = self.index.doc_ids
-        before = [insertion_point(present, doc_id) for doc_id in doc_ids]
+        before, _ = self.index.documents.locate(doc_ids)
         places = np.searchsorted(self._before, before)
         self._numbering = self._numbering.change([], places.tolist(), len(order))
         self._write(rows, order, {}, progress)

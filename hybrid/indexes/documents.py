@@ -7,6 +7,7 @@ bounds, text in UTF-8.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -114,6 +115,26 @@ class DocumentStore(Sequence[Document]):
         """Return the doc_num of a document, or None if it is not here. Ids must descend."""
         low = insertion_point(self.doc_ids, doc_id)
         return low if low < len(self) and self.doc_ids[low] == doc_id else None
+
+    def locate(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return how many ids come before each of ``doc_ids``, which descend, and if it is here.
+
+        Many ids at once: each batch of stored ids is decoded once, not an id at every bisection.
+        """
+        before = np.full(len(doc_ids), len(self), dtype=np.int64)
+        is_here = np.zeros(len(doc_ids), dtype=np.bool_)
+        at = 0
+        for start in range(0, len(self), ID_ROWS):
+            column = self._ids.batch_of(start)[0].column("doc_id")
+            if at == len(doc_ids) or doc_ids[at] < column[-1].as_py():
+                continue
+            ascending = column.to_pylist()[::-1]
+            while at < len(doc_ids) and doc_ids[at] >= ascending[0]:
+                above = bisect_left(ascending, doc_ids[at])
+                is_here[at] = above < len(ascending) and ascending[above] == doc_ids[at]
+                before[at] = start + len(ascending) - above - bool(is_here[at])
+                at += 1
+        return before, is_here
 
     def doc_num(self, doc_id: str) -> int:
         """Return the doc_num of a document.

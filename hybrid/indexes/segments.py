@@ -257,6 +257,19 @@ class SegmentedDocuments(Sequence[Document]):
                     return doc_num
         return None
 
+    def locate(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return how many live ids come before each of ``doc_ids``, descending, and if it is one.
+
+        So where it is one, the first value is its doc_num.
+        """
+        before = np.zeros(len(doc_ids), dtype=np.int64)
+        is_live = np.zeros(len(doc_ids), dtype=np.bool_)
+        for segment, part in enumerate(self.parts):
+            places, is_here = part.locate(doc_ids)
+            before += np.searchsorted(self.numbering.live(segment)[1], places)
+            is_live[is_here] |= self.numbering.doc_nums(segment)[places[is_here]] >= 0
+        return before, is_live
+
     def doc_num(self, doc_id: str) -> int:
         """Return the doc_num of a live document.
 

@@ -17,9 +17,9 @@ SEED = 20
 
 def points(total: int) -> list[int]:
     """All operations, or an even share of them with the last ones, where the switch happens."""
-    wanted = sized(3, 40, total)
+    wanted = sized(3, 10, total)
     spread = {round(each * (total - 1) / max(1, wanted - 1)) for each in range(wanted)}
-    return sorted(spread | set(range(max(0, total - sized(2, 20, 0)), total)))
+    return sorted(spread | set(range(max(0, total - sized(2, 8, 0)), total)))
 
 
 def count(scenario: Scenario, base: Path, folder: Path) -> int:
