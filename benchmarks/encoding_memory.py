@@ -20,14 +20,14 @@ from pathlib import Path
 from hybrid.corpus import Document
 from hybrid.encoders import encode_corpus, load_dense, load_sparse
 
-WORDS = "merge sorted list heap queue file path read write random number seed match string".split()
+WORDS = "merge sorted list heap queue file path read write random number seed match string"
 
 
 def documents(count: int, words: int) -> Iterator[Document]:
     """Yield documents of random words."""
     drawn = random.Random(0)
     for number in range(count):
-        yield Document(f"d{number}", " ".join(drawn.choices(WORDS, k=words)))
+        yield Document(f"d{number}", " ".join(drawn.choices(WORDS.split(), k=words)))
 
 
 def peak_mb() -> float:

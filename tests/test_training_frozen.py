@@ -123,3 +123,29 @@ def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
     found: Any = last_checkpoint(tmp_path)
     assert found.name == "checkpoint-10"
     assert last_checkpoint(tmp_path / "absent") is None
+
+
+def test_words_without_a_weight_are_counted_and_raise_an_alarm(
+    tiny_sparse: Path, tmp_path: Path
+) -> None:
+    from sentence_transformers import SparseEncoder
+
+    from hybrid.training.callbacks import measure
+
+    model = SparseEncoder(str(tiny_sparse), device="cpu")
+    rows = made_examples()
+    with torch.no_grad():
+        decoder = model[0].model.get_output_embeddings()
+        decoder.weight.zero_()
+        decoder.bias.fill_(-1.0)
+        decoder.bias[model.tokenizer.convert_tokens_to_ids("json")] = 1.0
+    found = measure(model, rows, 0, 32)
+    texts = {text for row in rows for text in (row.positive, *row.negatives)}
+    known = set(model.tokenizer.get_vocab())
+    words = [set(text.split()) & known for text in texts]
+    assert found.document_terms == found.query_terms == 1
+    lost = 1 - sum("json" in text for text in words) / sum(map(len, words))
+    assert found.literal_lost == pytest.approx(lost)
+    assert found.few_queries == 1
+    kinds = {alarm.split(":")[0] for alarm in found.alarms}
+    assert kinds == {"too sparse", "terms lost"}

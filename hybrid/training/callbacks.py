@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix, vstack
 from transformers import TrainerCallback
 
 from hybrid.encoders.density import Alarm, alarms, density, density_of_counts, expected_flops
+from hybrid.encoders.from_dense import meaningless_terms
 from hybrid.encoders.splade import to_csr
 from hybrid.training.examples import Example
 from hybrid.training.report import Logged, Measured
@@ -25,6 +26,7 @@ class Log(TrainerCallback):  # type: ignore[misc]
         model: that is trained.
         loss: its regularisers know the density of the last batch.
         dev: held-out examples; each query is ranked against all their passages.
+        max_length: tokens after which their texts are cut.
         settled: the step from which the regularisers have their full weight; before it, too many
             terms are no alarm.
         progress: called with 1 after every step.
@@ -38,6 +40,7 @@ class Log(TrainerCallback):  # type: ignore[misc]
         loss: Any,
         dev: Sequence[Example],
         *,
+        max_length: int,
         settled: int = 0,
         progress: Callable[[int], None] | None = None,
         watch: Callable[[Logged | Measured], None] | None = None,
@@ -46,6 +49,7 @@ class Log(TrainerCallback):  # type: ignore[misc]
         self.measured: list[Measured] = []
         self._model, self._loss, self._dev, self._settled = model, loss, dev, settled
         self._progress, self._watch, self._stop_after = progress, watch, stop_after
+        self._max_length = max_length
         self._raised: set[tuple[str, str]] = set()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -94,7 +98,7 @@ class Log(TrainerCallback):  # type: ignore[misc]
 
     def _measure(self, step: int) -> None:
         if self._dev:
-            found = measure(self._model, self._dev, step)
+            found = measure(self._model, self._dev, step, self._max_length)
             self.measured.append(found)
             if self._watch is not None:
                 self._watch(found)
@@ -110,8 +114,8 @@ class Log(TrainerCallback):  # type: ignore[misc]
         return fresh
 
 
-def measure(model: Any, examples: Sequence[Example], step: int) -> Measured:
-    """Return nDCG@10, density and alarms on held-out examples.
+def measure(model: Any, examples: Sequence[Example], step: int, max_length: int) -> Measured:
+    """Return nDCG@10, density and alarms on held-out examples, cut after ``max_length`` tokens.
 
     Every query is ranked against the passages and negatives of all; its positives alone count.
     """
@@ -125,15 +129,25 @@ def measure(model: Any, examples: Sequence[Example], step: int) -> Measured:
     documents = _encoded(model.encode_document, texts)
     queries = _encoded(model.encode_query, list(relevant))
     model.train(training)
-    of_documents, of_queries = density(documents), density(queries)
+    of_documents = density(documents, _words(model.tokenizer, texts, max_length))
+    of_queries = density(queries)
     return Measured(
         step,
         _ndcg(queries, documents, list(relevant.values())),
         of_documents.terms,
         of_queries.terms,
         expected_flops(queries, documents),
+        of_queries.few,
+        of_documents.literal_lost,
         tuple(map(str, alarms(of_documents, of_queries))),
     )
+
+
+def _words(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    """Return the numbers of the terms with a meaning that stand in what is read of each text."""
+    passed = {*tokenizer.all_special_ids, *meaningless_terms(tokenizer.get_vocab())}
+    rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    return [[term for term in row if term not in passed] for row in rows]
 
 
 def _encoded(encode: Callable[..., Any], texts: Sequence[str]) -> csr_matrix:

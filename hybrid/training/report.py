@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hybrid.encoders.density import FEW_TERMS
 from hybrid.training.config import TrainConfig
 
 REPORT = "train.json"
@@ -41,17 +42,33 @@ class Logged:
 
 @dataclass(frozen=True)
 class Measured:
-    """Held-out figures after some steps, all alarms included; see `hybrid.encoders.density`."""
+    """Held-out figures after some steps; see `hybrid.encoders.density`.
+
+    Attributes:
+        step: optimiser steps done.
+        ndcg: nDCG@10 of the held-out queries among their own passages and negatives.
+        document_terms, query_terms: mean non-zeros.
+        flops: expected products of one query with one document.
+        few_queries: share of queries with fewer than three terms.
+        literal_lost: share of the words of the documents that have no weight.
+        alarms: what is wrong, and what to do.
+    """
 
     step: int
     ndcg: float
     document_terms: float
     query_terms: float
     flops: float
+    few_queries: float
+    literal_lost: float
     alarms: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"step {self.step}: dev nDCG@10 {self.ndcg:.4f}; {_densities(self)}"
+        return (
+            f"step {self.step}: dev nDCG@10 {self.ndcg:.4f}; {_densities(self)}, "
+            f"{self.few_queries:.0%} of the queries under {FEW_TERMS} terms, "
+            f"{self.literal_lost:.0%} of the words lost"
+        )
 
 
 @dataclass(frozen=True)

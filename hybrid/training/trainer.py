@@ -70,6 +70,7 @@ def train(
         student.model,
         loss,
         dev,
+        max_length=config.max_length,
         settled=math.ceil(RISE * steps),
         progress=progress,
         watch=watch,
