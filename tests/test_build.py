@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,8 +159,17 @@ def test_interrupted_build_goes_on_to_the_same_bytes(
         build_index(source, tmp_path / "cut", options)
     assert not (tmp_path / "cut").exists()
     assert (tmp_path / "cut.building").is_dir()
+    # The machine may be lost: what lay beside the index goes on elsewhere, its shards untouched.
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "cut.building", elsewhere / "cut.building")
+    kept = {path: path.stat().st_mtime_ns for path in elsewhere.glob("cut.building/*/000000.*/*")}
+    with pytest.raises(KeyboardInterrupt):
+        build_index(Interrupted(folder, after=1300), elsewhere / "cut", options)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept != {}
+    build_index(source, elsewhere / "cut", options)
     build_index(source, tmp_path / "cut", options)
     build_index(open_source(folder), tmp_path / "whole", options)
+    assert files(elsewhere / "cut") == files(tmp_path / "whole")
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
     assert not (tmp_path / "cut.building").exists()
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint, load_dense, load_sparse
 from hybrid.encoders.batching import pack
 from hybrid.encoders.fingerprint import tokenizer_sha256, weights_sha256
+from hybrid.encoders.locate import locate
 from hybrid.errors import ModelError, ModelMismatchError, OutputExistsError, UsageError
 
 TEXTS = [
@@ -327,6 +328,17 @@ def test_fingerprints_differ_where_the_numbers_do(tiny_dense: Path, tmp_path: Pa
         check_fingerprint(first.fingerprint, changed.fingerprint)
     for fingerprint in (first.fingerprint, changed.fingerprint):
         assert str(fingerprint["weights"]) in str(caught.value)
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "training_args.bin").write_bytes(b"not weights")
+    locate(str(tmp_path))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"b")
+    with pytest.raises(ModelError, match=r"no safetensors weights, only pytorch_model\.bin, a pic"):
+        locate(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"s")
+    locate(str(tmp_path))
 
 
 def test_weights_and_tokenizer_digests(tmp_path: Path) -> None:

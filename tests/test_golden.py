@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hybrid.corpus import open_source
 from hybrid.indexes.manifest import FORMAT_VERSION
 from hybrid.indexes.verify import verify_index
 from hybrid.retrieve import Index
@@ -35,3 +38,19 @@ def test_an_index_of_each_format_answers_as_it_did(version: str, tmp_path: Path)
     index.add([document(20)])
     index.compact()
     assert len(index) == 14
+
+
+def test_the_documented_migration_reads_the_documents_without_this_package(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "index-format.md").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], scope)
+    shutil.copytree(HERE / "format-1", tmp_path / "idx")
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    index.compact()
+    (name,) = index.contents.segments
+    folder = index.contents.generation.directory / "segments" / name / "documents"
+    scope["to_jsonl"](folder, tmp_path / "documents.jsonl")
+    source = open_source(tmp_path / "documents.jsonl")
+    plain = [replace(document, fields={}) for document in index.contents.documents]
+    assert list(source.documents()) == plain
+    assert len(plain) == 12

@@ -28,8 +28,9 @@ sys.addaudithook(hook)
 import pickle
 if sys.argv[2] == "prove":
     pickle.loads(pickle.dumps(Exception("x")))
-from hybrid.indexes.transfer import snapshot
+from hybrid.indexes.transfer import pull, push, restore, snapshot
 from hybrid.indexes.verify import verify_index
+from hybrid.rebuild import rebuild_branches
 from hybrid.retrieve import Index
 from tests.made_encoders import HashDense, HashSparse
 
@@ -38,7 +39,13 @@ index.search(["merge sort", "json"], k=3)
 index.update([index.document("d0001")])
 index.delete(["d0002"])
 index.compact()
+encoders = {"sparse": HashSparse(), "dense": HashDense()}
+rebuild_branches(sys.argv[1], ["bm25", *encoders], encoders=encoders)
 snapshot(sys.argv[1], sys.argv[1] + ".copy")
+restore(sys.argv[1] + ".copy", sys.argv[1] + ".restored")
+push(sys.argv[1], sys.argv[1] + ".far")
+pull(sys.argv[1] + ".far", sys.argv[1] + ".near")
+Index(sys.argv[1] + ".near", encoders=encoders).search(["merge sort", "json"], k=3)
 assert verify_index(sys.argv[1], deep=True).is_whole
 print(len(found))
 """

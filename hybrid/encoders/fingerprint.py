@@ -39,13 +39,15 @@ def weights_sha256(folder: Path) -> str | None:
     One file gives its own sha256; several give that of the lines "sha256  path", sorted by path.
     Of two forms of the same weights the safetensors one counts.
     """
+    return _combined(folder, weight_files(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a model's weights: the safetensors ones where there are both."""
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in WEIGHT_SUFFIXES]
     files = [path for path in files if path.name not in ("training_args.bin", "optimizer.bin")]
     safe = {path.parent for path in files if path.suffix == ".safetensors"}
-    return _combined(
-        folder,
-        (path for path in files if path.suffix == ".safetensors" or path.parent not in safe),
-    )
+    return [path for path in files if path.suffix == ".safetensors" or path.parent not in safe]
 
 
 def tokenizer_sha256(folder: Path) -> str | None:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid.encoders.fingerprint import tokenizer_sha256, weights_sha256
+from hybrid.encoders.fingerprint import tokenizer_sha256, weight_files, weights_sha256
 from hybrid.errors import ModelError
 
 OTHER_FORMATS = [
@@ -75,6 +75,15 @@ def _described(spec: str, path: Path, revision: str | None) -> ModelFolder:
             f"model {spec!r}: {path} holds neither modules.json nor config.json, so it is no "
             "model folder; give the folder that sentence-transformers or transformers saved"
         )
+    weights = weight_files(path)
+    pickled = [file.name for file in weights if file.suffix != ".safetensors"]
+    if pickled or (revision is not None and not weights):
+        why = f", only {pickled[0]}, a pickle, which can run code when read" if pickled else ""
+        raise ModelError(
+            f"model {spec!r} has no safetensors weights{why}. Ask for a revision that has them, or "
+            "where you trust the model convert it: load it with transformers and save it with "
+            "save_pretrained"
+        )
     return ModelFolder(spec, path, revision, weights_sha256(path), tokenizer_sha256(path))
 
 
@@ -92,8 +101,6 @@ def _snapshot(spec: str, revision: str | None) -> Path:
             pass
         ignored = OTHER_FORMATS + PICKLED_WEIGHTS
         folder = Path(snapshot_download(spec, revision=revision, ignore_patterns=ignored))
-        if not any(folder.rglob("*.safetensors")):
-            snapshot_download(spec, revision=revision, ignore_patterns=OTHER_FORMATS)
         return folder
     except HFValidationError as error:
         raise ModelError(
