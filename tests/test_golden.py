@@ -53,4 +53,4 @@ def test_the_documented_migration_reads_the_documents_without_this_package(tmp_p
     source = open_source(tmp_path / "documents.jsonl")
     plain = [replace(document, fields={}) for document in index.contents.documents]
     assert list(source.documents()) == plain
-    assert len(plain) == 12
+    assert len(plain) == 13
