@@ -75,6 +75,11 @@ def report(
         f"{text}\n{lines}\n\nGain over the best branch: {in_sample:+.4f} in sample, "
         f"{held_out:+.4f} held out{kept}.\n"
     )
+    points = [f"{p.queries}: {p.held_out:.4f}" for p in result.label_budget.curve]
+    if points:
+        found += (
+            f"\nHeld out after so many judged queries, exact lines alone: {', '.join(points)}.\n"
+        )
     return found if train is None else f"{found}{on_test(test, result, measure, seed)}\n"
 
 
@@ -106,7 +111,7 @@ def main() -> None:
     parser.add_argument("--train", help="the split to tune on, where there is one")
     parser.add_argument("--trials", type=int, default=100)
     arguments = parser.parse_args()
-    plan = Plan(trials=arguments.trials, repeats=2, curve=False, per_query=True)
+    plan = Plan(trials=arguments.trials, repeats=2, per_query=True)
     branches = branch_names(arguments.branches)
     for text in arguments.collections:
         collection = opened(text)

@@ -82,7 +82,7 @@ def test_interrupted_tuning_says_what_is_kept(
 
 
 def test_no_labels_is_marked_as_weak(hybrid_command: Command, tiny_copy: Path) -> None:
-    fixed = ("tune", tiny_copy, "--no-labels", "--made", "8", *QUICK)
+    fixed = ("tune", tiny_copy, "--no-labels", "--made-of", "sentence", "--made", "8", *QUICK)
     status, out, err = hybrid_command(*fixed)
     assert status == 0, err
     assert out.startswith("WEAK LABELS")

@@ -88,7 +88,7 @@ def tune(
         bool,
         typer.Option("--no-labels", help="without a source: make weak queries from the corpus"),
     ] = False,
-    made_of: Annotated[Made, typer.Option(help="what weak queries are made of")] = Made.sentences,
+    made_of: Annotated[Made, typer.Option(help="what weak queries are made of")] = Made.titles,
     made: Annotated[int, typer.Option(help="how many weak queries")] = 200,
     prior: Annotated[
         Path | None, typer.Option(help="what other domains say, from --save-prior; for few labels")
