@@ -2,9 +2,9 @@
 
 A sentence of a document, or its title, asks for that document. Azzopardi, de Rijke and Balog,
 SIGIR 2007. Such queries share more words with their document than people's do, which favours the
-sparse branch; ``drop`` leaves out part of the words against that. Measured on collections with real
-labels, the weight that such queries choose is worse than the untuned default (docs/results/labels.md),
-titles being the least bad: hold the result for a guess.
+sparse branch; ``drop`` leaves out part of the words against that. On collections with real labels
+the weight that such queries choose is worse than the untuned default, titles being the least bad
+(docs/results/labels.md): hold the result for a guess.
 """
 
 from __future__ import annotations
