@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,11 @@ def run_study(
             _ask(study, space, values, options.prune, seed)
         if progress is not None and number < trials:
             progress(1)
-    return _outcome(study, space, _importance(study, len(known)) if weigh else {})
+    found = _outcome(study, space)
+    if not weigh:
+        return found
+    unread = space.unread(found.best)
+    return replace(found, importance=_importance(study, len(known), unread))
 
 
 def _distributions(space: Space) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def _ended(study: Any) -> list[Any]:
     return [trial for trial in trials if trial.state.is_finished()]
 
 
-def _outcome(study: Any, space: Space, importance: Mapping[str, float]) -> StudyOutcome:
+def _outcome(study: Any, space: Space) -> StudyOutcome:
     import optuna
 
     ended = _ended(study)
@@ -132,13 +137,14 @@ def _outcome(study: Any, space: Space, importance: Mapping[str, float]) -> Study
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     pruned = sum(t.state == optuna.trial.TrialState.PRUNED for t in ended)
     fusion = space.suggest(optuna.trial.FixedTrial(best.params))
-    return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, importance)
+    return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, {})
 
 
-def _importance(study: Any, known: int) -> Mapping[str, float]:
-    """Return each parameter's share over the proposed trials.
+def _importance(study: Any, known: int, unread: set[str]) -> Mapping[str, float]:
+    """Return each parameter's share over the proposed trials, all but the ``unread`` ones.
 
-    Known fusions are left out: what they do not read stands at one value in all of them.
+    Known fusions are left out: what they do not read stands at one value in all of them. What the
+    best fusion does not read is left out, too: the sampler draws it near where it was by chance.
     """
     import optuna
 
@@ -153,7 +159,9 @@ def _importance(study: Any, known: int) -> Mapping[str, float]:
             )
         except (ValueError, RuntimeError):
             return {}
-    return {name: float(share) for name, share in found.items()}
+    read = {name: float(share) for name, share in found.items() if name not in unread}
+    whole = sum(read.values())
+    return {name: share / whole for name, share in read.items()} if whole > 0 else {}
 
 
 def _new_study(**options: Any) -> Any:

@@ -99,6 +99,11 @@ class Space:
             and (fusion.depth is None or fusion.depth in self.depths)
         )
 
+    def unread(self, fusion: Fusion) -> set[str]:
+        """Return the parameters of a trial that ``fusion``, a trial's, does not depend on."""
+        unread = set() if METHODS[fusion.method].norm else {"norm"}
+        return unread if fusion.method == "rrf" else unread | {"k"}
+
     def suggest(self, trial: Any) -> Fusion:
         """Return the fusion of one Optuna trial.
 
