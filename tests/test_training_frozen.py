@@ -149,3 +149,12 @@ def test_words_without_a_weight_are_counted_and_raise_an_alarm(
     assert found.few_queries == 1
     kinds = {alarm.split(":")[0] for alarm in found.alarms}
     assert kinds == {"too sparse", "terms lost"}
+
+
+@pytest.mark.parametrize("layers", [0, None])
+def test_a_model_keeps_its_own_length(layers: int | None, tiny_head: Path, tmp_path: Path) -> None:
+    report = train(
+        made_config(tiny_head, tmp_path / "out", layers=layers, max_length=16), made_examples()
+    )
+    own = load_sparse(str(tiny_head)).fingerprint["max_length"]
+    assert load_sparse(str(report.model)).fingerprint["max_length"] == own != 16
