@@ -9,11 +9,12 @@ weights, and docs/results/builtin-splade.md, which is the same.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from evaluate_builtin import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "hybrid" / "encoders" / "builtin_data"
@@ -55,16 +56,10 @@ def fields() -> dict[str, str]:
     report = json.loads(RESULTS.with_suffix(".json").read_text(encoding="utf-8"))
     size = last["texts and tokens"]
     steps = [row["steps"] for name, row in last.items() if name.startswith("stage ")]
-    path = Path(__file__).with_name("evaluate_builtin.py")
-    spec = importlib.util.spec_from_file_location("evaluate_builtin", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be loaded")
-    evaluate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(evaluate)
     return {
         "megabytes": f"{record['bytes'] / 1e6:.2f}",
         "precision": " and ".join(sorted({row["precision"] for row in report["collections"]})),
-        "tables": evaluate.tables(report).strip(),
+        "tables": tables(report).strip(),
         "config": record["config_sha256"][:16],
         "texts": f"{size['pairs']:,} pairs over {size['documents'][0]:,} documents.",
         "idf": f"{size['idf']:,}",
