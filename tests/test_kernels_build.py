@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_matrix, random
 
 from hybrid.indexes import reorder
-from hybrid.indexes.npyfile import NpyWriter
+from hybrid.indexes.arrays import ArrayWriter
 from hybrid.kernels import assembly, clustering, reference
 
 
@@ -129,11 +129,11 @@ def test_a_matrix_is_inspected(terms, weights, state):
 @pytest.mark.parametrize("row", [(), (3,)])
 def test_a_written_array_loads_again(tmp_path, row):
     pieces = [np.arange(np.prod((n, *row))).reshape(n, *row).astype(np.uint16) for n in (2, 0, 5)]
-    writer = NpyWriter(tmp_path / "a.npy", np.uint16, row)
+    writer = ArrayWriter(tmp_path / "a.npy", np.uint16, row)
     for piece in pieces:
         writer.append(piece)
     writer.close()
     loaded = np.load(tmp_path / "a.npy", mmap_mode="r", allow_pickle=False)
     np.testing.assert_array_equal(loaded, np.concatenate(pieces))
-    with pytest.raises(TypeError, match="uint8"):
-        NpyWriter(tmp_path / "b.npy", np.uint16).append(np.zeros(1, dtype=np.uint8))
+    with pytest.raises(ValueError, match="uint8"):
+        ArrayWriter(tmp_path / "b.npy", np.uint16).append(np.zeros(1, dtype=np.uint8))

@@ -7,6 +7,7 @@ bounds, text in UTF-8.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -35,7 +36,37 @@ _TEXT_SCHEMA = pa.schema(
 )
 
 
-class DocumentStore(Sequence[Document]):
+class DocumentsById(Sequence[Document]):
+    """Documents by doc_num, and through `find` by doc_id."""
+
+    @abstractmethod
+    def find(self, doc_id: str) -> int | None:
+        """Return the doc_num of a document, or None if it is not here."""
+
+    def doc_num(self, doc_id: str) -> int:
+        """Return the doc_num of a document.
+
+        Raises:
+            UsageError: it is not here.
+        """
+        found = self.find(doc_id)
+        if found is None:
+            raise UsageError(
+                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
+                "results show them as they are"
+            )
+        return found
+
+    def document(self, doc_id: str) -> Document:
+        """Return a document by its id.
+
+        Raises:
+            UsageError: it is not here.
+        """
+        return self[self.doc_num(doc_id)]
+
+
+class DocumentStore(DocumentsById):
     """Documents by doc_num and by doc_id, memory-mapped from one directory."""
 
     def __init__(self, directory: Path) -> None:
@@ -135,28 +166,6 @@ class DocumentStore(Sequence[Document]):
                 before[at] = start + len(ascending) - above - bool(is_here[at])
                 at += 1
         return before, is_here
-
-    def doc_num(self, doc_id: str) -> int:
-        """Return the doc_num of a document.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        found = self.find(doc_id)
-        if found is None:
-            raise UsageError(
-                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
-                "results show them as they are"
-            )
-        return found
-
-    def document(self, doc_id: str) -> Document:
-        """Return a document by its id.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        return self[self.doc_num(doc_id)]
 
     def descending_order(self) -> NDArray[np.int64]:
         """Return the positions that put the ids in descending code-point order.

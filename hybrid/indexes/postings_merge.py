@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.indexes.npyfile import NpyWriter
+from hybrid.indexes.arrays import ArrayWriter
 from hybrid.kernels import assembly
 from hybrid.kernels.tiles import BLOCK, TILE
 
@@ -127,15 +127,15 @@ def merge(
     totals = counts.sum(axis=0, dtype=np.int64)
     tile_count = -(-doc_count // TILE)
     writers = {
-        "spans": NpyWriter(directory / "spans.npy", np.int64, (2,)),
-        "cuts": NpyWriter(directory / "cuts.npy", np.uint32, (ranges - 1,)),
-        "head_stream": NpyWriter(directory / "head_stream.npy", np.uint16),
-        "head_starts": NpyWriter(directory / "head_starts.npy", np.uint16, (tile_count,)),
-        "head_maxima": NpyWriter(
+        "spans": ArrayWriter(directory / "spans.npy", np.int64, (2,)),
+        "cuts": ArrayWriter(directory / "cuts.npy", np.uint32, (ranges - 1,)),
+        "head_stream": ArrayWriter(directory / "head_stream.npy", np.uint16),
+        "head_starts": ArrayWriter(directory / "head_starts.npy", np.uint16, (tile_count,)),
+        "head_maxima": ArrayWriter(
             directory / "head_maxima.npy", np.uint8, (tile_count * (TILE // BLOCK),)
         ),
-        "tail_places": NpyWriter(directory / "tail_places.npy", np.uint16),
-        "tail_codes": NpyWriter(directory / "tail_codes.npy", code_type),
+        "tail_places": ArrayWriter(directory / "tail_places.npy", np.uint16),
+        "tail_codes": ArrayWriter(directory / "tail_codes.npy", code_type),
     }
 
     def jobs() -> Iterator[Callable[[], Group]]:
@@ -156,7 +156,7 @@ def merge(
     head_at = tail_at = 0
     for made in in_order(pool, jobs(), 2):
         size = len(made.spans)
-        done = writers["spans"].rows
+        done = writers["spans"].count
         shift = np.where(is_head[done : done + size], head_at, tail_at)
         made.spans += shift[:, None]
         head_at += len(made.head_stream)

@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes.documents import DocumentStore
+from hybrid.indexes.documents import DocumentsById, DocumentStore
 from hybrid.indexes.inverted import InvertedIndex, _checked, _compiled, _in_slices
 from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.vector import VectorIndex
@@ -221,7 +221,7 @@ class SegmentedVectors(SegmentedBranch):
         return rows
 
 
-class SegmentedDocuments(Sequence[Document]):
+class SegmentedDocuments(DocumentsById):
     """The live documents of all segments, by doc_num and by doc_id."""
 
     def __init__(self, parts: Sequence[DocumentStore], numbering: Numbering) -> None:
@@ -269,28 +269,6 @@ class SegmentedDocuments(Sequence[Document]):
             before += np.searchsorted(self.numbering.live(segment)[1], places)
             is_live[is_here] |= self.numbering.doc_nums(segment)[places[is_here]] >= 0
         return before, is_live
-
-    def doc_num(self, doc_id: str) -> int:
-        """Return the doc_num of a live document.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        found = self.find(doc_id)
-        if found is None:
-            raise UsageError(
-                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
-                "results show them as they are"
-            )
-        return found
-
-    def document(self, doc_id: str) -> Document:
-        """Return a live document by its id.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        return self[self.doc_num(doc_id)]
 
 
 class _DocIds(Sequence[str]):
