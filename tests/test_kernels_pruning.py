@@ -27,34 +27,92 @@ def query_of(terms, seed):
     return csr_matrix(query, dtype=np.float32)
 
 
+def codes_of(index):
+    """The stored codes, in the index's own order."""
+    stored = in_order(index)
+    stored.data = np.rint(stored.data / index.scales[stored.indices])
+    return stored
+
+
+def tile_bounds(index, query):
+    terms = query.indices.astype(np.int32)
+    table = np.zeros((len(terms), 256), dtype=np.uint16)
+    unit = pruning.counts_of(index.postings, terms, query.data, table)
+    bounds = np.full(-(-index.doc_count // tiles.TILE), -7, dtype=np.int32)
+    highest = pruning.bound(index.postings, terms, table, bounds)
+    assert highest == bounds.max(initial=0)
+    return bounds, unit
+
+
 @pytest.mark.parametrize("head_fill", [0.0, 0.6, 2.0])
-@pytest.mark.parametrize("rows", [1, 64, 65, 1500])
+@pytest.mark.parametrize("rows", [1, 16, 17, 1500])
 def test_bounds_are_the_reference(tmp_path, head_fill, rows):
     index = made(tmp_path, 1, rows, 40, 0.2, head_fill=head_fill, order="cluster")
     query = query_of(40, 2)
-    tile_count = -(-rows // tiles.TILE)
-    bounds = np.empty(tile_count * (tiles.TILE // tiles.BLOCK), dtype=np.float32)
-    pruning.bound(index.postings, query.indices.astype(np.int32), query.data, bounds)
-    expected = reference.block_bounds(in_order(index), query, tiles.BLOCK)
-    np.testing.assert_allclose(bounds[: len(expected)], expected, rtol=1e-6)
-    assert (bounds[len(expected) :] == 0).all()
+    bounds, unit = tile_bounds(index, query)
+    heads = np.asarray(index.postings.heads) >= 0
+    expected, expected_unit = reference.block_bounds(
+        codes_of(index), index.scales, query, heads, tiles.BLOCK
+    )
+    padded = np.zeros(len(bounds) * (tiles.TILE // tiles.BLOCK), dtype=np.int64)
+    padded[: len(expected)] = expected
+    assert unit == expected_unit
+    assert bounds.tolist() == padded.reshape(len(bounds), -1).max(axis=1).tolist()
 
 
-def test_no_score_exceeds_its_bound(tmp_path):
-    index = made(tmp_path, 3, 1000, 40, 0.3, order="cluster")
+def test_bounds_reach_over_ranges(tmp_path):
+    rows = tiles.RANGE + 300
+    index = made(tmp_path, 8, rows, 12, 0.1, head_fill=0.99, order="none")
+    query = query_of(12, 2)
+    bounds, _ = tile_bounds(index, query)
+    heads = np.asarray(index.postings.heads) >= 0
+    assert heads.any()
+    expected, _ = reference.block_bounds(codes_of(index), index.scales, query, heads, tiles.BLOCK)
+    padded = np.zeros(len(bounds) * (tiles.TILE // tiles.BLOCK), dtype=np.int64)
+    padded[: len(expected)] = expected
+    assert bounds.tolist() == padded.reshape(len(bounds), -1).max(axis=1).tolist()
+
+
+@pytest.mark.parametrize("head_fill", [0.3, 2.0])
+def test_no_score_exceeds_its_bound(tmp_path, head_fill):
+    index = made(tmp_path, 3, 1000, 40, 0.3, order="cluster", head_fill=head_fill)
     stored = in_order(index)
     for seed in range(5):
         query = query_of(40, seed)
-        bounds = np.empty(-(-1000 // tiles.TILE) * 4, dtype=np.float32)
-        pruning.bound(index.postings, query.indices.astype(np.int32), query.data, bounds)
-        slack = np.float32(1 + (query.nnz + 4) * 2.0**-22)
-        tile_bounds = np.empty(-(-1000 // tiles.TILE), dtype=np.float32)
-        highest = pruning.bound_tiles(bounds, slack, tile_bounds)
-        scores = reference.scores(stored, query)
-        for place, score in enumerate(scores):
-            assert score <= bounds[place // tiles.BLOCK] * slack
-            assert score <= tile_bounds[place // tiles.TILE]
-        assert highest == tile_bounds.max()
+        bounds, unit = tile_bounds(index, query)
+        slack = 1 + (query.nnz + 4) * 2.0**-23
+        for place, score in enumerate(reference.scores(stored, query)):
+            needed = pruning.needed(int(np.float32(score).view(np.int32)), unit * slack)
+            assert score == 0 or bounds[place // tiles.TILE] >= needed
+
+
+def test_bounds_of_many_terms_fit_sixteen_bits(tmp_path):
+    documents = csr_matrix(np.ones((40, 1100), dtype=np.float32))
+    InvertedIndex.build([documents], tmp_path, vocabulary_size=1100, head_fill=0.0)
+    index = InvertedIndex.open(tmp_path)
+    most = csr_matrix(np.ones((1, 1024), dtype=np.float32))
+    bounds, unit = tile_bounds(index, most)
+    assert bounds[0] <= 65535
+    assert 1024 <= bounds[0] * unit <= 1024 * 1.3
+    for terms in (1024, 1100):  # more terms than can be bounded are searched exhaustively
+        query = csr_matrix((np.ones((1, terms))), shape=(1, terms), dtype=np.float32)
+        query.resize((1, 1100))
+        nums, scores = index.search(query, 3, path="pruned")
+        expected = index.search(query, 3, path="exhaustive")
+        np.testing.assert_array_equal(nums, expected[0])
+        np.testing.assert_array_equal(scores, expected[1])
+
+
+@pytest.mark.parametrize("blocks", [16, 4096, 4112])
+def test_levels_cover_the_maxima(blocks):
+    maxima = np.random.default_rng(blocks).integers(0, 256, blocks).astype(np.uint8)
+    maxima[:3] = 0, 1, 255
+    packed = np.empty(blocks // 2, dtype=np.uint8)
+    tiles.pack_maxima(maxima, packed)
+    for first in range(0, blocks, 4096):
+        part = packed[first // 2 : (first + 4096) // 2]
+        levels = np.concatenate([part & 15, part >> 4]).astype(int)
+        assert levels.tolist() == np.ceil(maxima[first : first + 4096] / 17).astype(int).tolist()
 
 
 @pytest.mark.parametrize("weights", ["uint8", "float32"])

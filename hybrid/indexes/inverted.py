@@ -63,6 +63,10 @@ class InvertedIndex:
     """Tiled postings, memory-mapped from one directory."""
 
     def __init__(self, arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> None:
+        # All read-only, also those without entries: kernels are compiled for one type of array.
+        arrays = {name: array.view() for name, array in arrays.items()}
+        for array in arrays.values():
+            array.flags.writeable = False
         self._postings = tiles.Postings(*(arrays[name] for name in tiles.Postings._fields))
         self._place = arrays["place"]
         self._frequencies = arrays["frequencies"]
@@ -119,7 +123,7 @@ class InvertedIndex:
         order: Order = "auto",
         seed: int = 0,
         threads: int = 0,
-        head_fill: float = 0.55,
+        head_fill: float = 0.75,
         scales: Floats | None = None,
         sample: csr_matrix | None = None,
         progress: Callable[[int], None] | None = None,

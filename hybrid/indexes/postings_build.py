@@ -27,7 +27,7 @@ from hybrid.indexes.postings_spool import PIECE, Spool, clustered_order, pieces,
 from hybrid.kernels import assembly
 from hybrid.kernels.tiles import RANGE, TILE
 
-FORMAT = 1
+FORMAT = 2
 HEAD_POSTINGS = 8  # a term with fewer is never a head
 Weights = Literal["uint8", "float32"]
 

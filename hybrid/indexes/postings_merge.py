@@ -75,7 +75,7 @@ def _join_terms(
     tile_count = -(-doc_count // TILE)
     rows = np.flatnonzero(heads)
     starts = np.zeros((len(rows), tile_count), dtype=np.uint16)
-    maxima = np.zeros((len(rows), tile_count * (TILE // BLOCK)), dtype=np.uint8)
+    maxima = np.zeros((len(rows), tile_count * (TILE // BLOCK // 2)), dtype=np.uint8)
     stream = np.empty(int(part_counts[:, heads].sum()) + len(rows) * tile_count, dtype=np.uint16)
     at = 0
     for row, term in enumerate(rows):
@@ -132,7 +132,7 @@ def merge(
         "head_stream": ArrayWriter(directory / "head_stream.npy", np.uint16),
         "head_starts": ArrayWriter(directory / "head_starts.npy", np.uint16, (tile_count,)),
         "head_maxima": ArrayWriter(
-            directory / "head_maxima.npy", np.uint8, (tile_count * (TILE // BLOCK),)
+            directory / "head_maxima.npy", np.uint8, (tile_count * (TILE // BLOCK // 2),)
         ),
         "tail_places": ArrayWriter(directory / "tail_places.npy", np.uint16),
         "tail_codes": ArrayWriter(directory / "tail_codes.npy", code_type),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hybrid.errors import CorruptIndexError, IndexFormatError
 from hybrid.indexes.arrays import open_array
 from hybrid.indexes.postings_build import FORMAT
-from hybrid.kernels.tiles import BLOCK, RANGE, TILE, Postings
+from hybrid.kernels.tiles import BLOCK, RANGE, TILE, Postings, pack_maxima
 
 DESCRIPTION = "sparse.json"
 TABLES = ("place", "frequencies")
@@ -41,6 +41,10 @@ def open_sparse(directory: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any
     starts = array("head_starts", np.uint16, None, tiles)
     codes: type[np.generic] = np.uint8 if described["weights"] == "uint8" else np.float32
     places = array("tail_places", np.uint16, None)
+    if described["format"] == 1:
+        maxima = _repacked(array("head_maxima", np.uint8, len(starts), tiles * (TILE // 64)))
+    else:
+        maxima = array("head_maxima", np.uint8, len(starts), tiles * (TILE // BLOCK // 2))
     return {
         "order": order,
         "scales": scales,
@@ -49,9 +53,7 @@ def open_sparse(directory: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any
         "cuts": array("cuts", np.uint32, terms, max(1, -(-documents // RANGE)) - 1),
         "head_stream": array("head_stream", np.uint16, None),
         "head_starts": starts,
-        "head_maxima": array(
-            "head_maxima", np.uint8, len(starts), starts.shape[1] * (TILE // BLOCK)
-        ),
+        "head_maxima": maxima,
         "tail_places": places,
         "tail_codes": array("tail_codes", codes, len(places)),
         "place": array("place", np.int32, documents),
@@ -66,10 +68,10 @@ def _described(path: Path) -> dict[str, Any]:
         raise CorruptIndexError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(described, dict) or "format" not in described:
         raise CorruptIndexError(f"{path} is not the description of a sparse branch")
-    if described["format"] != FORMAT:
+    if described["format"] not in (1, FORMAT):
         raise IndexFormatError(
             f"The sparse index in {path.parent} has format {described['format']!r:.80}; this "
-            f"version reads format {FORMAT}. Build the index again."
+            f"version reads formats 1 to {FORMAT}. Build the index again."
         )
     if type(described.get("nnz")) is not int or described.get("weights") not in (
         "uint8",
@@ -77,3 +79,11 @@ def _described(path: Path) -> dict[str, Any]:
     ):
         raise CorruptIndexError(f"{path} has no usable 'nnz' and 'weights'")
     return described
+
+
+def _repacked(maxima: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the block maxima of format 1, a code for each 64 documents, as those of today."""
+    packed = np.empty((len(maxima), maxima.shape[1] * 64 // BLOCK // 2), dtype=np.uint8)
+    for row in range(len(maxima)):
+        pack_maxima(np.repeat(maxima[row], 64 // BLOCK), packed[row])
+    return packed

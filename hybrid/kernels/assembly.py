@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.tiles import BLOCK, RANGE, TILE
+from hybrid.kernels.tiles import BLOCK, RANGE, TILE, pack_maxima
 
 CANONICAL = 0
 NOT_CANONICAL = 1
@@ -122,7 +122,7 @@ def head_term(
     stream: NDArray[np.uint16],
     at: int,
     starts: NDArray[np.uint16],
-    maxima: NDArray[np.uint8],
+    packed: NDArray[np.uint8],
     cuts: NDArray[np.uint32],
 ) -> int:
     """Write one head term from position ``at`` of ``stream``; return the position after it.
@@ -132,7 +132,7 @@ def head_term(
     per_range = RANGE // TILE
     begin = at
     posting = 0
-    maxima[:] = 0
+    maxima = np.zeros(tile_count * (TILE // BLOCK), dtype=np.uint8)
     for part in range(len(counts)):
         if part > 0:
             cuts[part - 1] = at - begin
@@ -156,6 +156,7 @@ def head_term(
                 stream[at] = tile_end - last_place - 1
                 at += 1
                 last_place = tile_end
+    pack_maxima(maxima, packed)
     return at
 
 

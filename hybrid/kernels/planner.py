@@ -68,9 +68,9 @@ def answer(
     for row in range(first, last):
         terms = indices[indptr[row] : indptr[row + 1]]
         values = weights[indptr[row] : indptr[row + 1]]
-        pruned = path == PRUNED
-        if path == AUTO:
-            pruned = not exact_only and pays(postings, frequencies, terms, depth)
+        pruned = path == PRUNED and not exact_only
+        if path == AUTO and not exact_only:
+            pruned = pays(postings, frequencies, terms, depth)
         found = 0
         if depth == 0 or len(terms) == 0:
             pass

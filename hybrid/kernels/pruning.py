@@ -1,10 +1,10 @@
 """Block-max pruning (Mallia et al., SIGIR 2024) over tiled postings: exact, with early stop.
 
 An upper bound of every block's scores comes from the head terms' stored block maxima and the tail
-terms' postings. Tiles are then scored in rounds, those with the highest bounds first, each round in
-ascending order, until no bound reaches the k-th best score. Rounds take the place of a sort: within
-one the postings are read forwards. When too many are left for picking to pay, they are swept
-window by window, at the cost of an exhaustive search.
+terms' postings, in 16-bit whole numbers. Tiles are then scored in rounds, those with the highest
+bounds first, each round in ascending order, until no bound reaches the k-th best score. Rounds take
+the place of a sort: within one the postings are read forwards. When too many are left for picking
+to pay, they are swept window by window, at the cost of an exhaustive search.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hybrid.kernels import topk
 from hybrid.kernels.tiles import (
     BLOCK,
+    LEVEL,
     RANGE,
     SWEEP_SHARE,
     TILE,
@@ -28,22 +29,51 @@ from hybrid.kernels.tiles import (
     enter_range,
     lookups,
 )
+from hybrid.kernels.tiles import collect as collect_all
 
 BATCH = 32
 BUCKETS = 512
+IN_BUCKET = 128  # counts of a bound; all buckets together hold 16 bits
+MOST_TERMS = 1024
+
+
+@njit(cache=True, nogil=True)
+def counts_of(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    table: NDArray[np.uint16],
+) -> float:
+    """Fill ``table`` (terms, 256) with what a posting adds to a bound; return one count's score.
+
+    Bounds are 16-bit sums of these, every rounding going up. A tail's row is read by code, a
+    head's by level. At most 1,024 terms, for which no sum exceeds 16 bits.
+    """
+    total = 0.0
+    for row in range(len(terms)):
+        total += 255 * (np.float64(postings.scales[terms[row]]) * np.float64(weights[row]))
+    unit = total / (65535 - 16 * len(terms))
+    for row in range(len(terms)):
+        factor = np.float64(postings.scales[terms[row]]) * np.float64(weights[row]) / unit
+        if postings.heads[terms[row]] >= 0:
+            step = np.int64(np.ceil(factor * LEVEL))
+            for level in range(16):
+                table[row, level] = level * step
+        else:
+            for code in range(256):
+                table[row, code] = np.int64(np.ceil(code * factor))
+    return unit
 
 
 @njit(cache=True, nogil=True)
 def add_head_bounds(
-    maxima: NDArray[np.uint8],
-    first: int,
-    last: int,
-    factor: np.float32,
-    block_bounds: NDArray[np.float32],
+    packed: NDArray[np.uint8], first: int, half: int, step: np.uint16, sums: NDArray[np.uint16]
 ) -> None:
-    """Add ``maxima * factor`` to blocks ``first`` to ``last``; unsigned, to be vectorised."""
-    for block in range(np.uint64(first), np.uint64(last)):
-        block_bounds[block] += np.float32(maxima[block]) * factor
+    """Add ``step`` times the levels in the ``half`` bytes from ``first`` on to ``sums``."""
+    for byte in range(np.uint64(half)):
+        levels = packed[np.uint64(first) + byte]
+        sums[byte] += np.uint16(levels & np.uint8(15)) * step
+        sums[byte + np.uint64(half)] += np.uint16(levels >> np.uint8(4)) * step
 
 
 @njit(cache=True, nogil=True)
@@ -52,74 +82,93 @@ def add_tail_bounds(
     codes: NDArray[np.generic],
     start: int,
     end: int,
-    first: int,
-    factor: np.float32,
-    block_bounds: NDArray[np.float32],
+    row: NDArray[np.uint16],
+    sums: NDArray[np.uint16],
 ) -> None:
-    """Add the largest ``codes * factor`` of each block of the range that begins at ``first``."""
-    at = np.uint64(start)
-    stop = np.uint64(end)
-    base = np.uint64(first)
-    shift = np.uint64(6)
-    while at < stop:
-        block = np.uint64(places[at]) >> shift
-        largest = codes[at]
-        at += np.uint64(1)
-        while at < stop and (np.uint64(places[at]) >> shift) == block:
-            largest = max(largest, codes[at])
-            at += np.uint64(1)
-        block_bounds[base + block] += np.float32(largest) * factor
+    """Add the largest ``row[code]`` of each block to ``sums``.
+
+    A posting adds what it exceeds the block's earlier ones by: no branch depends on what is read.
+    """
+    last = np.uint64(RANGE)
+    largest = np.uint64(0)
+    for at in range(np.uint64(start), np.uint64(end)):
+        block = np.uint64(places[at]) // np.uint64(BLOCK)
+        largest = largest if block == last else np.uint64(0)
+        higher = max(np.uint64(row[np.uint64(codes[at])]), largest)
+        sums[block] += np.uint16(higher - largest)
+        largest = higher
+        last = block
+
+
+@njit(cache=True, nogil=True)
+def bound_range(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    table: NDArray[np.uint16],
+    part: int,
+    sums: NDArray[np.uint16],
+) -> None:
+    """Fill ``sums`` (blocks of the range,) with bounds of the blocks' scores, in counts."""
+    sums[:] = 0
+    first = part * (RANGE // BLOCK // 2)
+    for row in range(len(terms)):
+        head = postings.heads[terms[row]]
+        if head >= 0:
+            packed = postings.head_maxima[head]
+            add_head_bounds(packed, first, len(sums) // 2, table[row, 1], sums)
+        else:
+            start, end = bounds(postings, terms[row], part)
+            add_tail_bounds(postings.tail_places, postings.tail_codes, start, end, table[row], sums)
+
+
+@njit(cache=True, nogil=True)
+def largest_of_four(values: NDArray[np.uint16], out: NDArray[np.uint16]) -> None:
+    """Fill ``out`` with the largest of each four ``values``: twice this is a tile's 16 blocks."""
+    for position in range(np.uint64(len(out))):
+        first = position * np.uint64(4)
+        a = values[first]
+        b = values[first + np.uint64(1)]
+        c = values[first + np.uint64(2)]
+        d = values[first + np.uint64(3)]
+        a = a if a > b else b
+        c = c if c > d else d
+        out[position] = a if a > c else c
 
 
 @njit(cache=True, nogil=True)
 def bound(
     postings: Postings,
     terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    block_bounds: NDArray[np.float32],
-) -> None:
-    """Fill ``block_bounds`` (blocks,) with sums of maxima, rounded as float32 sums are."""
-    n = len(postings.order)
-    per_range = RANGE // BLOCK
-    blocks = len(block_bounds)
-    block_bounds[:] = 0
-    for part in range((n + RANGE - 1) // RANGE):
-        first = part * per_range
-        last = min(first + per_range, blocks)
-        for row in range(len(terms)):
-            term = terms[row]
-            factor = postings.scales[term] * weights[row]
-            head = postings.heads[term]
-            if head >= 0:
-                add_head_bounds(postings.head_maxima[head], first, last, factor, block_bounds)
-            else:
-                start, end = bounds(postings, term, part)
-                add_tail_bounds(
-                    postings.tail_places,
-                    postings.tail_codes,
-                    start,
-                    end,
-                    first,
-                    factor,
-                    block_bounds,
-                )
+    table: NDArray[np.uint16],
+    tile_bounds: NDArray[np.int32],
+) -> int:
+    """Fill ``tile_bounds`` (tiles,) with each tile's largest block bound; return the largest."""
+    tile_count = len(tile_bounds)
+    per_range = RANGE // TILE
+    per_tile = TILE // BLOCK
+    every = np.empty(RANGE // BLOCK, dtype=np.uint16)
+    fours = np.empty(RANGE // BLOCK // 4, dtype=np.uint16)
+    largest = np.empty(per_range, dtype=np.uint16)
+    highest = 0
+    for first in range(0, tile_count, per_range):
+        size = min(per_range, tile_count - first)
+        sums = every[: size * per_tile]
+        bound_range(postings, terms, table, first // per_range, sums)
+        largest_of_four(sums, fours[: size * per_tile // 4])
+        largest_of_four(fours, largest[:size])
+        for tile in range(size):
+            tile_bounds[first + tile] = largest[tile]
+            highest = max(highest, np.int64(largest[tile]))
+    return highest
 
 
 @njit(cache=True, nogil=True)
-def bound_tiles(
-    block_bounds: NDArray[np.float32], slack: np.float32, tile_bounds: NDArray[np.float32]
-) -> np.float32:
-    """Fill ``tile_bounds`` with each tile's largest block bound times slack; return the largest."""
-    highest = np.float32(0)
-    per_tile = TILE // BLOCK
-    for tile in range(len(tile_bounds)):
-        largest = np.float32(0)
-        for block in range(tile * per_tile, (tile + 1) * per_tile):
-            largest = max(largest, block_bounds[block])
-        largest *= slack
-        tile_bounds[tile] = largest
-        highest = max(highest, largest)
-    return highest
+def needed(floor_bits: int, unit: float) -> int:
+    """Return the counts, at least 1, that a bound needs to reach a score of these bits."""
+    bits = np.empty(1, dtype=np.int32)
+    bits[0] = floor_bits
+    counts = np.float64(bits.view(np.float32)[0]) / unit
+    return max(1, np.int64(counts)) if counts < 65536 else 1
 
 
 @njit(cache=True, nogil=True)
@@ -128,7 +177,8 @@ def sweep(
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],
     table: NDArray[np.float32],
-    tile_bounds: NDArray[np.float32],
+    tile_bounds: NDArray[np.int32],
+    unit: float,
     k: int,
     keys: NDArray[np.uint64],
     state: NDArray[np.int64],
@@ -142,8 +192,7 @@ def sweep(
     per_range = RANGE // TILE
     scores = np.empty(WINDOW * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    floor_bits = np.full(1, state[1], dtype=np.int32)
-    floor = floor_bits.view(np.float32)
+    floor = needed(state[1], unit)
     cursors = np.empty(len(terms), dtype=np.int64)
     ends = np.empty(len(terms), dtype=np.int64)
     for part in range((n + RANGE - 1) // RANGE):
@@ -154,18 +203,18 @@ def sweep(
             last = min(first + WINDOW, range_last)
             wanted = False
             for tile in range(first, last):
-                wanted |= tile_bounds[tile] >= floor[0]
+                wanted |= tile_bounds[tile] >= floor
             if not wanted:
                 continue
             add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
             for tile in range(first, last):
-                if tile_bounds[tile] >= floor[0]:
+                if tile_bounds[tile] >= floor:
                     start = (tile - first) * TILE
                     end = start + min(TILE, n - tile * TILE)
                     topk.offer(bits, start, end, postings.order, tile * TILE, k, keys, state)
             if state[0] >= k + 3 * (k >> 2) + 16:
                 topk.tighten(k, keys, state)
-                floor_bits[0] = state[1]
+                floor = needed(state[1], unit)
 
 
 @njit(cache=True, nogil=True)
@@ -183,25 +232,27 @@ def collect(
     What ``keys`` and ``state`` hold already, of other postings, raises the floor from the start.
     """
     n = len(postings.order)
+    if len(terms) > MOST_TERMS:
+        table = lookups(postings, terms, weights)
+        collect_all(postings, terms, weights, table, k, keys, state)
+        return
     tile_count = (n + TILE - 1) // TILE
-    block_bounds = np.empty(tile_count * (TILE // BLOCK), dtype=np.float32)
-    bound(postings, terms, weights, block_bounds)
-    # A float32 sum of m products is within m + 1 roundings of the true one, on both sides.
-    slack = np.float32((1 + (len(terms) + 4) * 2.0**-22) * shrink)
-    tile_bounds = np.empty(tile_count, dtype=np.float32)
-    highest = bound_tiles(block_bounds, slack, tile_bounds)
+    added = np.empty((len(terms), 256), dtype=np.uint16)
+    unit = counts_of(postings, terms, weights, added)
+    tile_bounds = np.empty(tile_count, dtype=np.int32)
+    highest = bound(postings, terms, added, tile_bounds)
     if highest == 0:
         return
+    # A float32 sum of m products is within m + 1 roundings of the true one.
+    unit *= (1 + (len(terms) + 4) * 2.0**-23) * shrink
     counts = np.zeros(BUCKETS + 1, dtype=np.int64)
-    to_bucket = np.float32(BUCKETS - 1) / highest
     for tile in range(tile_count):
-        counts[np.int64(tile_bounds[tile] * to_bucket)] += 1
+        counts[tile_bounds[tile] // IN_BUCKET] += 1
 
     table = lookups(postings, terms, weights)
     scores = np.empty(BATCH * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    floor_bits = np.full(1, state[1], dtype=np.int32)
-    floor = floor_bits.view(np.float32)
+    floor = needed(state[1], unit)
     batch = np.empty(BATCH, dtype=np.int32)
     lowest = BUCKETS
     quota = max(8, 8 * k // TILE)
@@ -211,8 +262,7 @@ def collect(
             lowest -= 1
             taken += counts[lowest]
         quota *= 3
-        edge = max(np.float32(lowest), np.float32(1e-30)) / to_bucket
-        edge = max(edge, floor[0]) if lowest > 0 else floor[0]
+        edge = max(lowest * IN_BUCKET, floor)
         size = 0
         for tile in range(tile_count + 1):
             if tile < tile_count:
@@ -233,14 +283,14 @@ def collect(
                 topk.offer(bits, start, end, postings.order, first, k, keys, state)
             size = 0
         topk.tighten(k, keys, state)
-        floor_bits[0] = state[1]
+        floor = needed(state[1], unit)
         left = 0
         for tile in range(tile_count):
-            left += tile_bounds[tile] >= floor[0]
+            left += tile_bounds[tile] >= floor
         if left == 0:
             break
         if left * SWEEP_SHARE > tile_count:
-            sweep(postings, terms, weights, table, tile_bounds, k, keys, state)
+            sweep(postings, terms, weights, table, tile_bounds, unit, k, keys, state)
             break
 
 

@@ -44,20 +44,30 @@ def search(documents: csr_matrix, queries: csr_matrix, k: int) -> tuple[Ints, Fl
     return nums, values
 
 
-def block_bounds(documents: csr_matrix, query: csr_matrix, block: int) -> Floats:
-    """Return, for each block of consecutive rows, the sum over terms of the largest product.
+def block_bounds(
+    codes: csr_matrix, scales: Floats, query: csr_matrix, heads: NDArray[np.bool_], block: int
+) -> tuple[NDArray[np.int64], float]:
+    """Return an upper bound of each block's scores, in counts, and the score that one count is.
 
-    No document of the block scores more (block-max bounds, Ding and Suel, SIGIR 2011).
+    ``codes`` are the stored weights of consecutive documents. A bound is the sum over terms of the
+    largest product in the block (Ding and Suel, SIGIR 2011), each rounded up to a count; a head's
+    largest code is first rounded up to a multiple of 17.
     """
-    blocks = -(-documents.shape[0] // block)
-    bounds = np.zeros(blocks, dtype=np.float32)
-    columns = documents.tocsc()
-    for term, weight in zip(query.indices, query.data, strict=True):
-        column = columns[:, [term]].toarray()[:, 0]
-        padded = np.zeros(blocks * block, dtype=np.float32)
-        padded[: len(column)] = column
-        bounds += padded.reshape(blocks, block).max(axis=1) * weight
-    return bounds
+    blocks = -(-codes.shape[0] // block)
+    columns = codes.tocsc()
+    factors = scales[query.indices].astype(np.float64) * query.data.astype(np.float64)
+    unit = sum(255 * factor for factor in factors) / (65535 - 16 * len(factors))
+    bounds = np.zeros(blocks, dtype=np.int64)
+    for term, factor in zip(query.indices, factors / unit, strict=True):
+        padded = np.zeros(blocks * block)
+        padded[: codes.shape[0]] = columns[:, [term]].toarray()[:, 0]
+        largest = padded.reshape(blocks, block).max(axis=1)
+        if heads[term]:
+            counts = np.ceil(largest / 17) * np.ceil(17 * factor)
+        else:
+            counts = np.ceil(largest * factor)
+        bounds += counts.astype(np.int64)
+    return bounds, unit
 
 
 def sketch(row: csr_matrix, width: int) -> dict[int, int]:

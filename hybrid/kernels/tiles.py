@@ -1,6 +1,6 @@
 """Scoring over tiled postings, term at a time, in accumulators that fit a cache.
 
-Documents stand in an internal order, cut into ranges of 65,536, tiles of 256 and blocks of 64.
+Documents stand in an internal order, cut into ranges of 65,536, tiles of 256 and blocks of 16.
 A *head* term (one with postings in many tiles) is a stream of 16-bit entries: the low byte is the
 step from the place before, less one, the high byte the code. Every tile has an entry for its last
 place, with code 0 if need be, so that a tile can be entered without reading those before it and a
@@ -23,7 +23,8 @@ from hybrid.kernels import topk
 
 RANGE = 65536
 TILE = 256
-BLOCK = 64
+BLOCK = 16
+LEVEL = 17  # block maxima are stored as multiples of it, rounded up: 15 of them reach 255
 WINDOW = 32  # tiles whose scores fit the first-level cache; divides the tiles of a range
 SWEEP_SHARE = 4  # scoring a tile within a window costs about a quarter of picking it
 
@@ -38,9 +39,25 @@ class Postings(NamedTuple):
     cuts: NDArray[np.uint32]  # (V, R - 1): where ranges 1.. begin, relative to the start
     head_stream: NDArray[np.uint16]  # entries
     head_starts: NDArray[np.uint16]  # (H, tiles): where a tile begins, relative to its range
-    head_maxima: NDArray[np.uint8]  # (H, blocks): largest code of each block
+    head_maxima: NDArray[np.uint8]  # (H, blocks / 2): levels of block maxima, see pack_maxima
     tail_places: NDArray[np.uint16]
     tail_codes: NDArray[np.generic]  # uint8, or float32 (then there are no head terms)
+
+
+@njit(cache=True, nogil=True)
+def pack_maxima(maxima: NDArray[np.uint8], packed: NDArray[np.uint8]) -> None:
+    """Fill ``packed`` (blocks / 2,) with the levels that cover ``maxima`` (blocks,), two a byte.
+
+    A level is ceil(code / 17). In each range the low halves of the bytes are its first half of
+    blocks and the high halves its second, so that unpacking needs no shuffle.
+    """
+    per_range = RANGE // BLOCK
+    for first in range(0, len(maxima), per_range):
+        half = (min(first + per_range, len(maxima)) - first) // 2
+        for byte in range(half):
+            low = (np.int64(maxima[first + byte]) + LEVEL - 1) // LEVEL
+            high = (np.int64(maxima[first + half + byte]) + LEVEL - 1) // LEVEL
+            packed[first // 2 + byte] = low | (high << 4)
 
 
 def _contribution(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
