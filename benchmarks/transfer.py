@@ -1,6 +1,6 @@
 """What a fusion tuned on one collection reaches on another, and the pooled fusion.
 
-    python benchmarks/transfer.py cacm.idx=PATH/cacm:test scifact.idx=PATH/scifact:train
+python benchmarks/transfer.py cacm.idx=PATH/cacm:test scifact.idx=PATH/scifact:train
 """
 
 from __future__ import annotations
