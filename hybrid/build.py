@@ -304,5 +304,17 @@ def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
         "quantisation_mean_relative_error": round(report["mean_relative_error"], 6),
         "quantisation_max_abs_error": round(report["max_abs_error"], 6),
         "dropped_weights": report["dropped"],
+        **approximate_recall(report),
         **({} if survey is None else survey.figures()),
     }
+
+
+def approximate_recall(report: dict[str, Any]) -> dict[str, str]:
+    """Return the recall of the top 10 that each cut of the bounds kept on the sampled queries.
+
+    >>> approximate_recall({"approximations": [{"shrink": 0.9, "recall": 0.9984}]})
+    {'approximate_recall': '0.998 (bounds x 0.9)'}
+    """
+    table = report["approximations"]
+    cuts = [f"{entry['recall']:.3f} (bounds x {entry['shrink']:g})" for entry in table]
+    return {"approximate_recall": ", ".join(cuts)} if cuts else {}
