@@ -3,7 +3,7 @@
     python benchmarks/first_query.py --json docs/results/first_query.json
 
 Three commands, each run several times in new processes after one run that fills the caches of
-compiled kernels. ``open and search`` opens an index of random sparse and dense rows with two
+compiled kernels. ``open and search`` opens an index of generated sparse and dense rows in two
 branches, and searches both with rows already encoded; ``hybrid search`` is the command line on the
 bundled collection with a BM25 branch, whose queries need no network; ``import hybrid`` is the least
 that anything costs. ``cpu_s`` says more than ``wall_s`` where other jobs run.
@@ -47,11 +47,10 @@ def prepare(folder: Path, docs: int) -> dict[str, list[str]]:
     import numpy as np
     from scipy.sparse import save_npz
 
-    living_index.build(folder / "index", docs)
-    rows = living_index.RandomRows(10**7)
-    one = np.arange(1)
-    save_npz(folder / "query.npz", next(rows.ordered_sparse("", one)))
-    np.save(folder / "query.npy", next(rows.ordered_dense("", one)))
+    documents = living_index.encoded("splade", docs)
+    living_index.build(folder / "index", documents)
+    save_npz(folder / "query.npz", living_index.query_rows("splade", 1))
+    np.save(folder / "query.npy", documents.dense[:1])
     stdlib = str(folder / "stdlib.idx")
     command = [sys.executable, "-m", "hybrid", "build", "stdlib", "-o", stdlib]
     run([*command, "--sparse", "none", "--dense", "none", "--bm25"])
