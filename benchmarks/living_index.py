@@ -26,7 +26,7 @@ from scipy.sparse import csr_matrix, vstack
 from hybrid.corpus import Document
 from hybrid.indexes.change import Change
 from hybrid.indexes.hybrid import BranchRecord, HybridIndex
-from hybrid.indexes.segment_writer import BranchPlan, write_segment
+from hybrid.indexes.segment_writer import BranchPlan, Rows, write_segment
 from hybrid.indexes.store import new_generation
 
 VOCABULARY, TERMS, DIMENSION = sparse_vectors.VOCABULARY, 100, 384
@@ -104,14 +104,18 @@ def query_rows(kind: str, count: int) -> csr_matrix:
 
 def build(directory: Path, documents: Encoded) -> None:
     """Write an index as one segment."""
+    write(directory, documents, documents.order())
+
+
+def write(directory: Path, rows: Rows, order: NDArray[np.int64]) -> None:
+    """Write an index of rows in this order as one segment."""
     records = {
         name: BranchRecord(plan.kind, {"model": "made"}, {}, 0.0, {})
         for name, plan in PLANS.items()
     }
-    order = documents.order()
     with new_generation(directory, create=True) as generation:
         folder = generation.directory / "segments" / "000001"
-        write_segment(folder, documents, order, PLANS)
+        write_segment(folder, rows, order, PLANS)
         generation.commit(
             {
                 "document_count": len(order),
