@@ -103,6 +103,24 @@ def test_bounds_of_many_terms_fit_sixteen_bits(tmp_path):
         np.testing.assert_array_equal(scores, expected[1])
 
 
+def test_scores_that_underflow_are_not_pruned(tmp_path):
+    """Six products of .6 of the least float32 are each rounded to all of it: 6, not 3.6."""
+    least = 2.0**-149
+    documents = np.zeros((2570, 7), dtype=np.float32)
+    documents[:2560, 0] = 1e-22
+    documents[2560:, 1:] = 1e-22
+    InvertedIndex.build([csr_matrix(documents)], tmp_path, vocabulary_size=7, order="none")
+    index = InvertedIndex.open(tmp_path)
+    query = np.full((1, 7), 0.6 * least / 1e-22, dtype=np.float32)
+    query[0, 0] = 4.4 * least / 1e-22
+    bounds, unit = tile_bounds(index, csr_matrix(query))
+    assert bounds[-1] * unit < 4 * least  # what the tiles before it score
+    for path in ("pruned", "exhaustive"):
+        nums, scores = index.search(csr_matrix(query), 10, path=path)
+        assert nums.tolist() == [list(range(2560, 2570))]
+        assert (scores == np.float32(6 * least)).all()
+
+
 @pytest.mark.parametrize("blocks", [16, 4096, 4112])
 def test_levels_cover_the_maxima(blocks):
     maxima = np.random.default_rng(blocks).integers(0, 256, blocks).astype(np.uint8)

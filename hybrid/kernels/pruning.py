@@ -35,6 +35,7 @@ BATCH = 32
 BUCKETS = 512
 IN_BUCKET = 128  # counts of a bound; all buckets together hold 16 bits
 MOST_TERMS = 1024
+LEAST_UNIT = 2.0**-100  # below it float32 underflow may lift a score above its bound
 
 
 @njit(cache=True, nogil=True)
@@ -232,13 +233,15 @@ def collect(
     What ``keys`` and ``state`` hold already, of other postings, raises the floor from the start.
     """
     n = len(postings.order)
-    if len(terms) > MOST_TERMS:
+    added = np.empty((min(len(terms), MOST_TERMS), 256), dtype=np.uint16)
+    unit = 0.0
+    if len(terms) <= MOST_TERMS:
+        unit = counts_of(postings, terms, weights, added)
+    if unit < LEAST_UNIT:
         table = lookups(postings, terms, weights)
         collect_all(postings, terms, weights, table, k, keys, state)
         return
     tile_count = (n + TILE - 1) // TILE
-    added = np.empty((len(terms), 256), dtype=np.uint16)
-    unit = counts_of(postings, terms, weights, added)
     tile_bounds = np.empty(tile_count, dtype=np.int32)
     highest = bound(postings, terms, added, tile_bounds)
     if highest == 0:
