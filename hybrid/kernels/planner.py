@@ -16,6 +16,8 @@ AUTO = 0
 EXHAUSTIVE = 1
 PRUNED = 2
 
+HIT_TILES = 16  # tiles a hit below which most searches end in a sweep and the bounds are lost
+
 
 @njit(cache=True, nogil=True)
 def pays(
@@ -29,6 +31,8 @@ def pays(
     Costs in nanoseconds, fitted on one machine; a wrong guess costs time, never a hit.
     """
     n = len(postings.order)
+    if k * HIT_TILES > n // tiles.TILE:
+        return False
     total = 0
     in_tails = 0
     heads = 0
@@ -38,9 +42,9 @@ def pays(
             in_tails += np.int64(frequencies[term])
         else:
             heads += 1
-    exhaustive = 0.1 * n + 0.8 * total
-    bounds = 0.02 * n + 0.00125 * n * heads + in_tails
-    picking = 250.0 * len(terms) * max(8, k // 4)
+    exhaustive = 0.12 * n + 0.7 * total
+    bounds = 0.006 * n + 0.00175 * n * heads + 0.9 * in_tails
+    picking = 8000.0 + 600.0 * len(terms)
     return bounds + picking < exhaustive
 
 
