@@ -1,11 +1,12 @@
 """Fine-tune the built-in SPLADE on the judged training queries of a collection, and measure it.
 
-    python pipelines/finetune_domain.py COLLECTION WORK [--index INDEX]
+    python pipelines/finetune_domain.py COLLECTION WORK [--precision bfloat16] [--json FILE]
 
 COLLECTION is a BEIR folder with train and test judgments; WORK is made and holds everything, so
 that a second call goes on where the first stopped. Some training queries are held out: candidate
 settings are compared on them, and the weights of the fusions are tuned on them. Test judgments are
-read once, at the end.
+read once, at the end. The head alone is trained, so the token states of the backbone are kept and
+serve both indexes, the one before and the one after.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hybrid.build import BuildOptions, build_index
 from hybrid.corpus import Source, open_source
+from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
+from hybrid.encoders.mlm import route_modules
+from hybrid.encoders.shared import shared_pass
 from hybrid.evaluate import Evaluation, compare, evaluate
 from hybrid.fusion import fuse, parse_fusion, rank
 from hybrid.report.tables import Table, markdown
 from hybrid.retrieve import open_index
 from hybrid.training import TrainConfig, read_examples, split_examples, train
+from hybrid.training.kept import KeptStates
 from hybrid.training.report import REPORT
 from hybrid.training.supervision import Supervision, supervised
 from hybrid.tune import Plan, tune
@@ -31,7 +38,8 @@ HELD_OUT = 200
 CANDIDATES: dict[str, dict[str, object]] = {
     "ranking": {"recipe": "splade-max", "learning_rate": 1e-4},
     "ranking, slow": {"recipe": "splade-max", "learning_rate": 3e-5},
-    "distilled": {"recipe": "ensemble-distil", "learning_rate": 1e-4},
+    "ranking, slow, denser": {"recipe": "splade-max", "learning_rate": 3e-5, "weight": 1e-4},
+    "distilled, slow": {"recipe": "ensemble-distil", "learning_rate": 3e-5, "weight": 1e-4},
 }
 SYSTEMS = (
     ("sparse",),
@@ -42,9 +50,39 @@ SYSTEMS = (
 )
 
 
-def fine_tune(source: str, index: Path, work: Path, model: str, changes: dict[str, object]) -> Path:
+@dataclass
+class Setup:
+    """What is the same before and after.
+
+    Attributes:
+        source: the collection.
+        work: the folder of everything.
+        dense, precision: of the dense branch, and of both branches' products.
+        figures: everything that was measured, as JSON values.
+    """
+
+    source: Source
+    work: Path
+    dense: str
+    precision: Any
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def encoders(self, model: str) -> dict[str, Any]:
+        """Return the encoders by branch; one pass of a backbone that two share is kept."""
+        sparse = load_sparse(model, precision=self.precision)
+        dense = load_dense(self.dense, precision=self.precision)
+        if shared_pass(sparse, dense) is not None:
+            name = f"{self.dense} {self.precision}"
+            kept = KeptStates(self.work / "tokens", name, dense.dimension)
+            kept.wrap(route_modules(sparse.model, "document")[0])
+            kept.wrap(dense.model[0])
+        return {"bm25": Bm25Parameters(), "sparse": sparse, "dense": dense}
+
+
+def fine_tune(setup: Setup, spec: str, index: Path, model: str, changes: dict[str, Any]) -> Path:
     """Return the folder of the model that does best on held-out training queries."""
-    examples = read_examples(source, split="train")
+    work = setup.work
+    examples = read_examples(spec, split="train")
     teachers = Supervision(
         index=index,
         fusion="cc(weights=(bm25:0.5, dense:0.5), norm=minmax)",
@@ -54,8 +92,10 @@ def fine_tune(source: str, index: Path, work: Path, model: str, changes: dict[st
     )
     scored = supervised(examples, teachers)
     rows = []
-    for name, settings in CANDIDATES.items():
+    for name, candidate in CANDIDATES.items():
         output = work / name.replace(", ", "-")
+        settings = {**changes, **candidate}
+        weight = settings.pop("weight")
         config = TrainConfig(
             model,
             output,
@@ -63,7 +103,9 @@ def fine_tune(source: str, index: Path, work: Path, model: str, changes: dict[st
             states=work / "states",
             held_out=HELD_OUT,
             seed=SEED,
-            **{**changes, **settings},  # type: ignore[arg-type]
+            document_weight=weight,
+            query_weight=weight,
+            **settings,
         )
         if not (output / REPORT).is_file():
             train(config, scored, origin=teachers.to_dict())
@@ -77,19 +119,26 @@ def fine_tune(source: str, index: Path, work: Path, model: str, changes: dict[st
     print(markdown(Table(title, columns, tuple(rows))))
     best = max(rows, key=lambda row: row[2])[0]
     print(f"chosen: {best}\n")
+    setup.figures |= {"candidates": [dict(zip(columns, row, strict=True)) for row in rows]}
+    setup.figures |= {"settings": changes, "chosen": best}
     return work / best.replace(", ", "-") / "model"
 
 
-def measure(source: Source, index: Path, dev: set[str]) -> dict[str, Evaluation]:
+def measure(setup: Setup, name: str, model: str, dev: set[str]) -> dict[str, Evaluation]:
     """Return the test evaluation of each system, its weights tuned on the ``dev`` queries."""
+    source, path = setup.source, setup.work / f"{name}.idx"
+    encoders = setup.encoders(model)
+    if not path.exists():
+        build_index(source, path, encoders=encoders)
     queries = {query.query_id: query.text for query in source.queries("train")}
     known = {id_: text for id_, text in queries.items() if text in dev}
     judged = {id_: grades for id_, grades in source.qrels("train").items() if id_ in known}
     qrels = source.qrels("test")
     asked = {query.query_id: query.text for query in source.queries("test")}
     asked = {id_: text for id_, text in asked.items() if id_ in qrels}
-    found = {}
-    with open_index(index) as opened:
+    found, fusions = {}, {}
+    with open_index(path, encoders={k: v for k, v in encoders.items() if k != "bm25"}) as opened:
+        terms = opened.contents.record("sparse").report["nonzeros_per_document"]
         for branches in SYSTEMS:
             fusion = parse_fusion(branches[0])
             if len(branches) > 1:
@@ -97,15 +146,18 @@ def measure(source: Source, index: Path, dev: set[str]) -> dict[str, Evaluation]
                 pool = opened.pool(known, branches=branches)
                 fusion = tune(pool, judged, seed=SEED, plan=plan).tuned
             pool = opened.pool(asked, branches=branches)
-            found[" + ".join(branches)] = evaluate(rank(pool, fuse(pool, fusion), 1000), qrels)
-            print(f"{index.name}: {' + '.join(branches)} by {fusion}")
-    print()
+            key = " + ".join(branches)
+            found[key] = evaluate(rank(pool, fuse(pool, fusion), 1000), qrels)
+            fusions[key] = str(fusion)
+            print(f"{name}: {key} by {fusion}")
+    print(f"{name}: {terms} terms a document\n")
+    setup.figures[name] = {"fusions": fusions, "terms a document": terms}
     return found
 
 
-def table(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> str:
+def table(setup: Setup, before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> str:
     """Return test nDCG@10 before and after, with the paired difference of each system."""
-    rows = []
+    rows, kept = [], {}
     for name in before:
         found = compare({"before": before[name], "after": after[name]}, seed=SEED)
         gain = found.difference["after"]
@@ -113,6 +165,8 @@ def table(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> 
         counts = f"{gain.wins}/{gain.ties}/{gain.losses}"
         means = (found.means["before"], found.means["after"])
         rows.append((name, *means, interval, round(gain.p, 4), counts))
+        kept[name] = {"before": means[0], "after": means[1], "difference": gain.to_dict()}
+    setup.figures["test"] = kept
     columns = ("branches", "before", "after", "difference", "p", "better/same/worse")
     return markdown(Table("nDCG@10 on the test queries", columns, tuple(rows)))
 
@@ -121,33 +175,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("collection")
     parser.add_argument("work", type=Path)
-    parser.add_argument("--index", type=Path, help="an index of the collection, else it is built")
+    parser.add_argument("--index", type=Path, help="to mine, with bm25 and dense; else it is built")
     parser.add_argument("--model", default="builtin:splade")
+    parser.add_argument("--dense", default="builtin:minilm")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--json", type=Path, help="write every figure here, too")
     arguments = parser.parse_args()
-    work, source = arguments.work, open_source(arguments.collection)
-    before = arguments.index or work / "before.idx"
-    if not before.exists():
-        build_index(source, before, BuildOptions(sparse=arguments.model))
+    source = open_source(arguments.collection)
+    setup = Setup(source, arguments.work, arguments.dense, arguments.precision)
+    mined = arguments.index or setup.work / "mined.idx"
+    if not mined.exists():
+        build_index(source, mined, BuildOptions(sparse=None, dense=arguments.dense))
     changes = {
         "steps": arguments.steps,
         "batch_size": arguments.batch_size,
         "max_length": arguments.max_length,
         "negatives": 3,
         "temperature": 2.5,
-        "document_weight": 1e-3,
-        "query_weight": 1e-3,
+        "weight": 1e-3,
         "checkpoint_steps": arguments.steps,
     }
-    model = fine_tune(arguments.collection, before, work, arguments.model, changes)
-    after = work / "after.idx"
-    if not after.exists():
-        build_index(source, after, BuildOptions(sparse=str(model)))
+    model = fine_tune(setup, arguments.collection, mined, arguments.model, changes)
     examples = read_examples(arguments.collection, split="train")
     dev = {row.query for row in split_examples(examples, HELD_OUT, seed=SEED)[1]}
-    print(table(measure(source, before, dev), measure(source, after, dev)))
+    before = measure(setup, "before", arguments.model, dev)
+    print(table(setup, before, measure(setup, "after", str(model), dev)))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(setup.figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -53,13 +53,10 @@ def test_a_domain_is_fine_tuned_and_measured(
         "CANDIDATES",
         {"one": {"learning_rate": 1e-3}, "two": {"recipe": "ensemble-distil"}},
     )
-    monkeypatch.setattr(
-        pipeline, "BuildOptions", lambda sparse: BuildOptions(sparse=sparse, dense=str(tiny_dense))
-    )
     command = [
         "finetune_domain.py", str(collection), str(tmp_path / "work"), "--model", str(tiny_head),
-        "--index", str(tmp_path / "index"), "--steps", "2", "--batch-size", "2",
-        "--max-length", "16",
+        "--dense", str(tiny_dense), "--index", str(tmp_path / "index"), "--steps", "2",
+        "--batch-size", "2", "--max-length", "16", "--json", str(tmp_path / "figures.json"),
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", command)
     pipeline.main()
@@ -71,3 +68,6 @@ def test_a_domain_is_fine_tuned_and_measured(
     assert "| bm25 + dense | 0." in told
     bm25_dense = next(line for line in told.splitlines() if line.startswith("| bm25 + dense |"))
     assert "+0.0000 [+0.0000, +0.0000]" in bm25_dense
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["test"]["bm25 + dense"]["difference"]["mean"] == 0
+    assert figures["chosen"] in {"one", "two"}
