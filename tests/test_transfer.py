@@ -102,8 +102,9 @@ def test_a_place_that_cannot_be_reached_is_named(index_dir: Path, tmp_path: Path
     with pytest.raises(TransferError, match="nonsense://x"):
         pull("nonsense://x", tmp_path / "near")
     (tmp_path / "plain").write_text("a file")
-    with pytest.raises(TransferError, match="plain"):
+    with pytest.raises(OutputExistsError, match="plain"):
         push(index_dir, str(tmp_path / "plain"))
+    assert (tmp_path / "plain").read_text() == "a file"
     assert not list(tmp_path.glob("near*"))
 
 

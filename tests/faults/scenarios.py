@@ -16,9 +16,10 @@ from hybrid.errors import CorruptIndexError, HybridError
 from hybrid.fusion import parse_fusion
 from hybrid.indexes.files import checksum
 from hybrid.indexes.generation import open_generation
-from hybrid.indexes.transfer import restore, snapshot
+from hybrid.indexes.transfer import pull, push, restore, snapshot
 from hybrid.indexes.verify import repair_index
 from hybrid.living import MAX_SEGMENTS
+from hybrid.rebuild import rebuild_branches
 from hybrid.retrieve import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import QUERIES, Memory, document
@@ -69,13 +70,37 @@ def bring_back(directory: Path) -> None:
     restore(directory.with_name("kept"), directory.with_name(COPY))
 
 
+def send(directory: Path) -> None:
+    push(directory, f"file://{directory.with_name(COPY)}")
+
+
+def keep_far(directory: Path) -> None:
+    push(directory, f"file://{directory.with_name('kept')}")
+
+
+def fetch(directory: Path) -> None:
+    pull(f"file://{directory.with_name('kept')}", directory.with_name(COPY))
+
+
 def damage(directory: Path) -> None:
     """Flip a bit of the current generation that the one before it does not share."""
+    flip(directory, "numbering/places.npy")
+
+
+def damage_branch(directory: Path) -> None:
+    flip(directory, "segments/000001/dense/vectors.npy")
+
+
+def flip(directory: Path, name: str) -> None:
     with open_generation(directory) as generation:
-        path = generation.directory / "numbering" / "places.npy"
+        path = generation.directory / name
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
+
+
+def rebuild(directory: Path) -> None:
+    rebuild_branches(directory, ["dense"], encoders={"dense": ENCODERS["dense"]})
 
 
 def repair(directory: Path) -> None:
@@ -106,6 +131,9 @@ SCENARIOS = [
     Scenario("snapshot", (build, update), copy),
     Scenario("restore", (build, update, keep), bring_back),
     Scenario("repair", (build, update, damage), repair),
+    Scenario("rebuild", (build, update, damage_branch), rebuild),
+    Scenario("push", (build, update), send),
+    Scenario("pull", (build, update, keep_far), fetch),
 ]
 COPY = "copy"
 
