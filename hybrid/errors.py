@@ -45,6 +45,10 @@ class MemoryLimitError(HybridError):
     """Work that needs more memory than it was allowed; what was finished is kept."""
 
 
+class DeviceError(HybridError):
+    """A GPU that was asked for and failed at work, for instance for want of memory."""
+
+
 class TransferError(HybridError):
     """A place that an index is copied to or from, and that refuses or cannot be reached."""
 

@@ -19,10 +19,18 @@ QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
 
 
 class QueryEncoders:
-    """Encoders by branch, each loaded and checked when it is first asked for."""
+    """Encoders by branch, each loaded and checked when it is first asked for.
 
-    def __init__(self, given: Mapping[str, QueryEncoder] | None = None) -> None:
+    Args:
+        given: those that need no loading.
+        device: where the others run, such as ``cpu``; None is a GPU where there is one.
+    """
+
+    def __init__(
+        self, given: Mapping[str, QueryEncoder] | None = None, *, device: str | None = None
+    ) -> None:
         self._given = dict(given or {})
+        self._device = device
         self._checked: dict[str, QueryEncoder] = {}
 
     def get(self, index: HybridIndex, name: str) -> QueryEncoder:
@@ -48,7 +56,8 @@ class QueryEncoders:
 
         if record.encoder["model"] == BM25:
             return Bm25Encoder.load(index.generation.folder(f"{name}/encoder"))
-        return load_encoder(record.kind, record.encoder)
+        placed = {} if self._device is None else {"device": self._device}
+        return load_encoder(record.kind, {**record.encoder, **placed})
 
 
 def model_record(model: str, **options: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hybrid.encoders import SparseEncoder
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, cc, fuse, parse_fusion, rank, single
 from hybrid.indexes.hybrid import BranchRecord, HybridIndex
+from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
 from hybrid.indexes.summary import IndexSummary, summarise
@@ -50,11 +51,16 @@ class Index:
     """An opened hybrid index. Encoders are loaded, and checked, when a text is first searched."""
 
     def __init__(
-        self, directory: str | Path, *, encoders: Mapping[str, QueryEncoder] | None = None
+        self,
+        directory: str | Path,
+        *,
+        encoders: Mapping[str, QueryEncoder] | None = None,
+        device: str = "auto",
     ) -> None:
         self.directory = Path(directory)
-        self._index = HybridIndex.open(self.directory)
-        self._encoders = QueryEncoders(encoders)
+        self._placement = Placement(device)
+        self._index = HybridIndex.open(self.directory, self._placement)
+        self._encoders = QueryEncoders(encoders, device=self._placement.encoder_device)
 
     def __enter__(self) -> Index:
         return self
@@ -286,7 +292,7 @@ class Index:
     def reopen(self) -> None:
         """Go on with the generation that is current now."""
         self._index.close()
-        self._index = HybridIndex.open(self.directory)
+        self._index = HybridIndex.open(self.directory, self._placement)
         self._encoders.forget(self._bm25_branches())
 
     def add(
@@ -369,7 +375,10 @@ class Index:
 
 
 def open_index(
-    directory: str | Path, *, encoders: Mapping[str, QueryEncoder] | None = None
+    directory: str | Path,
+    *,
+    encoders: Mapping[str, QueryEncoder] | None = None,
+    device: str = "auto",
 ) -> Index:
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
 
@@ -377,9 +386,13 @@ def open_index(
         directory: what `hybrid build` wrote.
         encoders: query encoders by branch, in place of those that the index names; each must have
             the fingerprint that the index records.
+        device: where searches run, ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; the hits are the
+            same. ``auto`` takes a GPU for batches where there is one; query encoders choose for
+            themselves with ``auto`` and follow the device else.
 
     Raises:
+        UsageError: no such device here; says what torch and FAISS found.
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.
     """
-    return Index(directory, encoders=encoders)
+    return Index(directory, encoders=encoders, device=device)

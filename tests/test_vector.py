@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import scan
 from hybrid.indexes.scan import margin as rounding_margin
+from hybrid.indexes.scan_device import TorchScan
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels.dense import dot, dot_reference
 
@@ -193,7 +194,7 @@ def test_torch_finds_the_same(tmp_path: Path) -> None:
     vectors, queries = random(12, 3000, 20), random(13, 5, 20)
     index = make(tmp_path / "dense", vectors)
     expected = index.search(queries, 15)
-    index.use_torch("cpu")
+    index.use_scan(TorchScan("cpu"))
     for subset in (None, np.arange(0, 3000, 2, dtype=np.int32)):
         found = index.search(queries, 15, subset=subset)
         if subset is not None:

@@ -10,6 +10,7 @@ import typer
 from hybrid.cli.app import app, err, example, print_json
 from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
 from hybrid.cli.sources import (
+    Device,
     Encoding,
     Filter,
     QrelsFile,
@@ -37,6 +38,7 @@ def evaluate(
     domain: Annotated[str | None, typer.Option(help="whose tuned fusion to evaluate")] = None,
     depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
     where: Filter = None,
+    device: Device = "auto",
     run: Annotated[
         Path | None, typer.Option(help="write the run of the last system as a TREC file")
     ] = None,
@@ -103,7 +105,7 @@ def evaluate(
         query_id_column=query_id_column,
         query_text_column=query_text_column,
     )
-    with open_index(index) as opened, err.status("searching and measuring"):
+    with open_index(index, device=device) as opened, err.status("searching and measuring"):
         result = evaluate_systems(
             opened,
             opened_source,

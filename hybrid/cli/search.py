@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, example, out, print_json
-from hybrid.cli.sources import Filter
+from hybrid.cli.sources import Device, Filter
 
 SNIPPET = 160
 
@@ -26,12 +26,13 @@ def search(
     ] = None,
     depth: Annotated[int | None, typer.Option(help="how deep each branch searches")] = None,
     where: Filter = None,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Search an index with one query."""
     from hybrid.retrieve import open_index
 
-    with open_index(index) as opened:
+    with open_index(index, device=device) as opened:
         chosen = opened.fusion(fusion, domain=domain)
         hits = opened.search(query, k=k, fusion=chosen, depth=depth, filter=where)
         documents = [opened.document(hit.doc_id) for hit in hits]

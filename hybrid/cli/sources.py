@@ -26,6 +26,13 @@ Filter: TypeAlias = Annotated[
     str | None,
     typer.Option("--filter", help="only documents whose fields match: 'year >= 2020'"),
 ]
+Device: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="where searches run: auto (a GPU for batches, where there is one), cpu, cuda, cuda:1; "
+        "the hits are the same"
+    ),
+]
 SkipBad: TypeAlias = Annotated[
     bool, typer.Option("--skip-bad", help="leave out broken records, count and report them")
 ]

@@ -16,6 +16,7 @@ from hybrid.cli.app import StoppedError, app, err, example, out, print_json
 from hybrid.cli.judging import DropOwn, Gains
 from hybrid.cli.progress import progress_bars
 from hybrid.cli.sources import (
+    Device,
     Encoding,
     QrelsFile,
     Queries,
@@ -97,6 +98,7 @@ def tune(
         Path | None, typer.Option(help="of several domains: write what they say of every fusion")
     ] = None,
     depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
+    device: Device = "auto",
     seed: Annotated[int, typer.Option(help="seed of folds and sampler")] = 0,
     store: Annotated[
         bool | None,
@@ -154,7 +156,7 @@ def tune(
     judging = Judging(drop_own, gains=gains)
     store = not no_labels if store is None else store
     with ExitStack() as stack:
-        opened = stack.enter_context(open_index(index))
+        opened = stack.enter_context(open_index(index, device=device))
         if len(given) < 2:
             known = None if prior is None else Prior.read(prior)
             with _working(plan, 1) as progress:
@@ -190,7 +192,8 @@ def tune(
         for spec, name in zip(given, _names(given, domain), strict=True):
             text, place = _placed(spec, index)
             if place.resolve() not in places:
-                places[place.resolve()] = stack.enter_context(open_index(place))
+                other = open_index(place, device=device)
+                places[place.resolve()] = stack.enter_context(other)
             source = read(text)
             tasks.append(DomainTask(name or source.name, source, places[place.resolve()]))
         with _working(plan, len(tasks)) as progress:

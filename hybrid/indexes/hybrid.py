@@ -28,6 +28,7 @@ from hybrid.indexes.filters import matches, parse_filter
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.passages import PASSAGES, MaxPassage, open_passages, row_numbering
+from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import DOCUMENTS
 from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
 from hybrid.indexes.store import Generation, open_generation
@@ -79,10 +80,16 @@ class BranchRecord:
 
 
 class HybridIndex:
-    """The documents and branches of one generation; a branch is opened when it is first used."""
+    """The documents and branches of one generation; a branch is opened when it is first used.
 
-    def __init__(self, generation: Generation) -> None:
+    Args:
+        generation: what to read.
+        placement: where branches are searched; default: the CPU.
+    """
+
+    def __init__(self, generation: Generation, placement: Placement | None = None) -> None:
         self.generation = generation
+        self._placement = placement or Placement()
         content = generation.content
         try:
             self.document_count = int(content["document_count"])
@@ -101,16 +108,17 @@ class HybridIndex:
                 "build the index again"
             ) from error
         self._opened: dict[str, SparseBranch | DenseBranch] = {}
+        self._searched: dict[str, Branch] = {}
 
     @classmethod
-    def open(cls, directory: str | Path) -> HybridIndex:
+    def open(cls, directory: str | Path, placement: Placement | None = None) -> HybridIndex:
         """Return the index in ``directory``, memory-mapped.
 
         Raises:
             IndexFormatError: no index there, or one of another format version.
             CorruptIndexError: a file is damaged.
         """
-        return cls(open_generation(directory))
+        return cls(open_generation(directory), placement)
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -191,8 +199,11 @@ class HybridIndex:
             UsageError: the index has no such branch.
             CorruptIndexError: one of its files is damaged.
         """
-        rows = self._rows(name)
-        return rows if self.window is None else MaxPassage(rows, self._row_offsets)
+        if name not in self._searched:
+            rows = self._placement.place(self._rows(name))
+            by_document = rows if self.window is None else MaxPassage(rows, self._row_offsets)
+            self._searched[name] = by_document
+        return self._searched[name]
 
     def sparse(self, name: str) -> SparseBranch:
         """Return the rows of a sparse branch: one a document, or one a passage.

@@ -1,4 +1,4 @@
-"""Candidates of a dense search: the best vectors by rounded scores, from FAISS or torch.
+"""Candidates of a dense search: the best vectors by rounded scores, and FAISS on the CPU.
 
 What comes back is rounded within a known margin, and `hybrid.indexes.vector` makes it exact.
 
@@ -33,7 +33,7 @@ _ROUNDING = 2.0**-24
 
 
 class Scan(Protocol):
-    """A way to find the best vectors by float32 inner products."""
+    """A way to find the best vectors by float32 inner products, on the CPU or on a device."""
 
     def best(
         self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
@@ -111,41 +111,6 @@ class FaissScan:
         with ThreadPoolExecutor(workers) as pool:
             parts = list(pool.map(work, range(workers)))
         return _merge([part[0] for part in parts], [part[1] for part in parts], count)
-
-
-class TorchScan:
-    """One torch matrix product on a device, the vectors kept there once they were sent.
-
-    Raises:
-        MissingPackageError: torch is not installed.
-    """
-
-    def __init__(self, device: str) -> None:
-        self._torch = require("torch", extra="cpu", purpose="dense search by torch")
-        self._device = device
-        self._sent: tuple[Floats, Any] | None = None
-
-    def best(
-        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
-    ) -> tuple[Floats, Longs]:
-        """Return the best as `Scan` says."""
-        torch = self._torch
-        if self._sent is None or self._sent[0] is not vectors:
-            # A copy: a tensor over a read-only map would be writable in name.
-            self._sent = (vectors, torch.from_numpy(np.array(vectors)).to(self._device))
-        rows = self._sent[1]
-        if subset is not None:
-            rows = rows[torch.from_numpy(subset.astype(np.int64)).to(self._device)]
-        # TF32 products keep 11 bits of the factors, and the margin is for float32.
-        allowed = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = False
-        try:
-            product = torch.from_numpy(np.array(queries)).to(self._device) @ rows.T
-            scores, places = torch.topk(product, count, dim=1)
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = allowed
-        docs = places.cpu().numpy()
-        return scores.cpu().numpy(), docs if subset is None else subset.astype(np.int64)[docs]
 
 
 def _chunks(total: int, subset: Ints | None, size: int) -> Iterator[Longs | range]:

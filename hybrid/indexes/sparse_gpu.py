@@ -7,17 +7,16 @@ and order come from the index, and with them the same bits as a search on the CP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
+from hybrid.indexes.inverted import InvertedIndex, _checked
+from hybrid.indexes.segments import SegmentedSparse, checked_subset
 from hybrid.kernels import reference
-
-if TYPE_CHECKING:
-    from hybrid.indexes.inverted import InvertedIndex
 
 BATCH = 64
 MARGIN = 64
@@ -34,7 +33,7 @@ def available() -> bool:
 class DeviceSearcher:
     """Answers ``search`` like the index that it was made from."""
 
-    def __init__(self, index: InvertedIndex, device: str = "cuda") -> None:
+    def __init__(self, index: InvertedIndex | SegmentedSparse, device: str = "cuda") -> None:
         import torch
 
         if device.startswith("cuda") and not available():
@@ -68,9 +67,15 @@ class DeviceSearcher:
             queries: CSR float32 (queries, vocabulary_size), weights >= 0.
             k: at least 1.
             subset: search only these doc_nums, ascending int32.
+
+        Raises:
+            UsageError: as the index does.
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
+        queries = _checked(queries, self.index.vocabulary_size, "query")
+        if subset is not None:
+            subset = checked_subset(subset, self.index.doc_count)
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)
         values = np.full((count, k), -np.inf, dtype=np.float32)

@@ -121,9 +121,9 @@ class VectorIndex:
             candidates = neighbours.GraphCandidates(directory, vectors)
         return VectorIndex(vectors, description["largest_norm"], description["kind"], candidates)
 
-    def use_torch(self, device: str) -> None:
-        """Find candidates by torch on ``device`` (such as ``cuda``) from now on; same results."""
-        self._scan = scan.TorchScan(device)
+    def use_scan(self, found: scan.Scan) -> None:
+        """Find the candidates of a flat search this way from now on; same results."""
+        self._scan = found
 
     def search(
         self,
