@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import hybrid
+from hybrid.fusion import Fusion
 from hybrid.run import Run
 from tests.conftest import QUERIES
 from tests.test_cli import Command, hybrid_command
@@ -135,6 +137,9 @@ def test_compare_leaves_out_what_does_not_count(hybrid_command: Command, tmp_pat
         (("--measures", "SDCG@10"), "SDCG@10 needs max_rel"),
         (("--headroom", "--measures", "Judged@10"), "cannot be tuned"),
         (("--latency", "-1"), "give 1 or more"),
+        (("--headroom", "--judged-only"), "--judged-only leaves some out"),
+        (("--format", "json", "--against", "bm25"), "give --json for one object"),
+        (("--format", "json", "--headroom"), "give --json for one object"),
     ],
 )
 def test_what_is_refused(
@@ -147,3 +152,38 @@ def test_what_is_refused(
     status, out, err = hybrid_command("evaluate", tiny_index, beir_folder, *arguments)
     assert (status, out) == (1, "")
     assert said in " ".join(err.split())
+
+
+def test_tuned_is_what_a_plain_search_takes_also_where_only_a_pooled_fusion_is_stored(
+    hybrid_command: Command, tiny_copy: Path, beir_folder: Path
+) -> None:
+    fixed = ("evaluate", tiny_copy, beir_folder, "--measures", "nDCG@10", "--json")
+    assert "tuned" not in json.loads(hybrid_command(*fixed)[1])["systems"]
+    with hybrid.open(tiny_copy) as index:
+        index.store_domain("pooled", Fusion.parse("cc(norm=zscore)"))
+    found = json.loads(hybrid_command(*fixed)[1])
+    assert found["fusions"]["tuned"] == "cc(norm=zscore)"
+
+
+def test_latency_searches_as_deep_and_as_narrow_as_the_measures(
+    hybrid_command: Command,
+    tiny_index: Path,
+    beir_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import hybrid.experiment as experiment
+
+    timed: list[dict[str, object]] = []
+    plain = experiment.stage_latencies
+
+    def noted(*given: object, **named: object) -> object:
+        timed.append(named)
+        return plain(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(experiment, "stage_latencies", noted)
+    fixed = ("evaluate", tiny_index, beir_folder, "--latency", "1", "--depth", "3", "--json")
+    deep, shallow = ("--fusion", "cc(depth=9)"), ("--fusion", "cc(depth=2)")
+    for more, depth in (((), 3), (shallow, 2), (deep, 3)):
+        status, _, err = hybrid_command(*fixed, *more)
+        assert status == 0, err
+        assert timed[-1]["depth"] == depth

@@ -108,6 +108,9 @@ def test_what_is_refused() -> None:
     pool, qrels = planted(1, queries=8)
     with pytest.raises(UsageError, match="give two or more, each once"):
         tune_domains([Domain("a", pool, qrels)], plan=QUICK)
+    for name, said in (("pooled", "names the pooled fusion"), ("default", "the untuned fusion")):
+        with pytest.raises(UsageError, match=said):
+            tune_domains([Domain("a", pool, qrels), Domain(name, pool, qrels)], plan=QUICK)
     other = random_pool(1, names=("dense", "bm25"))
     with pytest.raises(UsageError, match="have other branches"):
         tune_domains([Domain("a", pool, qrels), Domain("b", other, random_qrels(other))])

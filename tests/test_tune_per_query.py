@@ -10,8 +10,9 @@ from hybrid.errors import UsageError
 from hybrid.evaluate import judge, measure_scores
 from hybrid.fusion import Fusion, fuse
 from hybrid.pool import Pool
-from hybrid.tune import Plan, Space, tune
+from hybrid.tune import Plan, Space, per_query, tune
 from hybrid.tune.bench import Bench
+from hybrid.tune.line import Curve
 from hybrid.tune.per_query import learn_per_query
 from hybrid.tune.search import Search
 from tests.made_pools import planted, pool_of, random_pool, random_qrels
@@ -83,6 +84,34 @@ def test_of_three_branches_the_best_two_are_taken() -> None:
     pool = random_pool(1, queries=12, names=("bm25", "sparse", "dense"))
     result = learn_per_query(search(pool, random_qrels(pool, 1)))
     assert len(result.fusion.branches or ()) == 2
+
+
+def test_a_fold_chooses_its_line_without_the_queries_that_it_is_measured_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen_on: list[set[int]] = []
+    measured_on: list[set[int]] = []
+    best, at = Curve.best, per_query._at
+
+    def seen(self: Curve, chosen: np.ndarray | None = None) -> tuple[float, float]:
+        chosen_on.append(set(range(len(self.starts)) if chosen is None else chosen.tolist()))
+        return best(self, chosen)
+
+    def measured(curve: Curve, queries: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+        measured_on.append(set(queries.tolist()))
+        return at(curve, queries, alphas)
+
+    monkeypatch.setattr(Curve, "best", seen)
+    monkeypatch.setattr(per_query, "_at", measured)
+    pool = random_pool(1, queries=12, names=("bm25", "sparse", "dense"))
+    found = search(pool, random_qrels(pool, 1))
+    learn_per_query(found, folds=3)
+    everything = set(range(len(found.bench.judged)))
+    held_out = [part for part in measured_on if len(part) <= len(everything) / 2]
+    assert len(held_out) == 6
+    trained = [everything - part for part in held_out[::2]]
+    parts = [part for i, part in enumerate(chosen_on) if not i or part != chosen_on[i - 1]]
+    assert parts == [*trained, everything]
 
 
 def test_what_is_refused() -> None:

@@ -22,6 +22,7 @@ from hybrid.cli.sources import (
     print_skipped,
 )
 from hybrid.cli.tables import Form, print_tables
+from hybrid.errors import UsageError
 
 MEASURES = "nDCG@10,RR@10,R@100"
 
@@ -95,6 +96,15 @@ def evaluate(
     from hybrid.report.tables import comparison_table
     from hybrid.retrieve import open_index
 
+    if headroom and judged_only:
+        raise UsageError(
+            "--headroom counts every candidate, and --judged-only leaves some out; give one of them"
+        )
+    if form is Form.json and (against is not None or slices or headroom or latency):
+        raise UsageError(
+            "--format json writes one table, and --against, --slices, --headroom and --latency add "
+            "more; give --json for one object with all of them"
+        )
     opened_source = judged_source(
         source,
         split=split,
@@ -134,7 +144,14 @@ def evaluate(
             data["headroom"] = left
         if latency:
             last, texts = result.systems[-1], result.judged.texts
-            stages = stage_latencies(opened, texts, last.fusion, count=latency)
+            stages = stage_latencies(
+                opened,
+                texts,
+                last.fusion,
+                count=latency,
+                depth=min(depth, last.fusion.depth or depth),
+                filter=where,
+            )
             printed.append(tables.latency_table(stages, min(latency, len(texts))))
             data["latency"] = [stage.to_dict() for stage in stages]
     print_skipped(opened_source.skipped_queries, err)

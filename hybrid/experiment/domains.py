@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hybrid.corpus import Source
-from hybrid.errors import UsageError
 from hybrid.evaluate import Judging
 from hybrid.experiment.judged import judged_pool
 from hybrid.retrieve import DEPTH, POOLED_DOMAIN, Index
 from hybrid.tune import Domain, DomainsResult, Plan, tune_domains
+from hybrid.tune.domains import check_names
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ def tune_indexes(
         CorpusError: a split has no judged query.
         UsageError: fewer than two domains, a name twice or reserved, or indexes of other branches.
     """
-    if POOLED_DOMAIN in {task.name for task in tasks}:
-        raise UsageError(f"{POOLED_DOMAIN!r} names the pooled fusion; give the domain another name")
+    check_names([task.name for task in tasks])
     found = []
     for task in tasks:
         judged = judged_pool(task.index, task.source, split, depth=depth, judging=judging)

@@ -40,6 +40,7 @@ def stage_latencies(
     count: int = 50,
     k: int = 10,
     depth: int | None = None,
+    filter: str | None = None,
 ) -> list[Stage]:
     """Return encode and search of each branch, pooling and fusion, then their total.
 
@@ -53,6 +54,7 @@ def stage_latencies(
         count: how many queries.
         k: cutoff of the ranked list.
         depth: how deep each branch searches; default as in ``Index.search``.
+        filter: search only documents whose fields match; they are looked up before the clock runs.
 
     Raises:
         UsageError: there is no query, or ``count`` is below 1.
@@ -63,6 +65,7 @@ def stage_latencies(
             f"{count} of {len(queries)} queries were asked to be timed; give 1 or more"
         )
     reach = min(max(k, depth or fusion.depth or DEPTH), len(index))
+    subset = None if filter is None else index.contents.select(filter)
     taken: dict[str, list[float]] = {}
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
@@ -76,7 +79,7 @@ def stage_latencies(
         for name in fusion.branch_names(index.branches):
             encoder, branch = index.encoder(name), index.contents.branch(name)
             encoded = timed(f"encode {name}", partial(encoder.encode_queries, [text]))
-            hits = timed(f"search {name}", partial(branch.search, encoded, reach))
+            hits = timed(f"search {name}", partial(branch.search, encoded, reach, subset=subset))
             found[name] = (encoded, BranchHits(*hits))
         pool = timed("pool", partial(index.pool_of, {query_id: text}, found, reach))
         timed("fuse", lambda: rank(pool, fuse(pool, fusion), min(k, len(index))))

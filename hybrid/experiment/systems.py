@@ -21,7 +21,7 @@ from hybrid.evaluate import (
 from hybrid.evaluate.headroom import headroom
 from hybrid.experiment.judged import JudgedPool, judged_pool
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
-from hybrid.retrieve import DEFAULT_DOMAIN, DEPTH, Index
+from hybrid.retrieve import DEFAULT_DOMAIN, DEPTH, POOLED_DOMAIN, Index
 from hybrid.run import Run
 from hybrid.textfile import write_new
 from hybrid.tune.bench import Bench
@@ -154,6 +154,9 @@ def evaluate_systems(
 ) -> SystemsReport:
     """Return the measures of each branch, of RRF, of the tuned fusion, and of ``fusions``.
 
+    The tuned fusion is what ``Index.search`` takes: the domain's, or the stored default or pooled
+    one; without any there is no such system.
+
     Raises:
         CorpusError: the split has no judged query.
         UsageError: an unknown measure, domain or fusion.
@@ -161,8 +164,8 @@ def evaluate_systems(
     systems = {name: single(name) for name in index.branches}
     if len(index.branches) > 1:
         systems[RRF] = rrf()
-    if domain is not None or DEFAULT_DOMAIN in index.domains:
-        systems[TUNED] = index.fusion(domain=domain or DEFAULT_DOMAIN)
+    if domain is not None or not {DEFAULT_DOMAIN, POOLED_DOMAIN}.isdisjoint(index.domains):
+        systems[TUNED] = index.fusion(domain=domain)
     for text in fusions:
         parsed = parse_fusion(text)
         systems.pop(str(parsed), None)

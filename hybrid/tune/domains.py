@@ -41,7 +41,8 @@ class DomainsResult:
     Attributes:
         results: domain to its own result.
         pooled: the fusion for domains that are unknown: the best on the mean over domains, or the
-            default where that is not shown to help.
+            default where pooling is not ahead of it on that mean, each domain measured by a fusion
+            pooled without it. The means are compared; no test is made.
         rows: what was tuned on: each domain, then "pooled" and "default".
         columns: what was measured on: each domain.
         transfer: float64 (rows, columns). On the diagonal the held-out value of the domain's own
@@ -95,11 +96,10 @@ def tune_domains(
     each measured by a fusion that was pooled without it.
 
     Raises:
-        UsageError: fewer than two domains, a name twice, or pools of other branches.
+        UsageError: fewer than two domains, a name twice or reserved, or pools of other branches.
     """
     names = tuple(domain.name for domain in domains)
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise UsageError(f"domains {', '.join(names) or 'none'}: give two or more, each once")
+    check_names(names)
     branches = domains[0].pool.branches
     if any(domain.pool.branches != branches for domain in domains):
         raise UsageError("the domains have other branches; build each index with the same ones")
@@ -129,15 +129,32 @@ def tune_domains(
         rows.append(own)
     rows.append([searches[n].bench.values(pooled_fusion(others[n])).mean() for n in names])
     rows.append([search.bench.values(DEFAULT).mean() for search in searches.values()])
-    proven = np.mean(rows[-2]) > np.mean(rows[-1])
+    pooling_ahead = np.mean(rows[-2]) > np.mean(rows[-1])
     return DomainsResult(
         results=results,
-        pooled=pooled_fusion(list(searches.values())) if proven else DEFAULT,
+        pooled=pooled_fusion(list(searches.values())) if pooling_ahead else DEFAULT,
         rows=(*names, POOLED, UNTUNED),
         columns=names,
         transfer=np.array(rows, dtype=np.float64),
         searches=searches,
     )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names that cannot stand side by side in one result.
+
+    Raises:
+        UsageError: fewer than two, one twice, or "pooled" or "default", which are other rows of the
+            transfer table.
+    """
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise UsageError(f"domains {', '.join(names) or 'none'}: give two or more, each once")
+    for name, what in ((POOLED, "pooled"), (UNTUNED, "untuned")):
+        if name in names:
+            raise UsageError(
+                f"{name!r} names the {what} fusion beside several domains; give the domain another "
+                "name"
+            )
 
 
 def _prior(search: Search, others: Sequence[Search]) -> Prior | None:

@@ -111,6 +111,8 @@ def learn_per_query(
 ) -> PerQueryResult:
     """Return the per-query fusion of the two branches whose exact line is best, cross-validated.
 
+    Each fold chooses its line, too, on the queries that it is fitted to.
+
     Args:
         search: over the judged queries.
         reference: held-out values, float64 (queries,), of what would be used otherwise.
@@ -128,21 +130,27 @@ def learn_per_query(
             f"{len(search.space.branches)} branches and reference values {shape} were given; "
             f"expected two branches or more and ({count},)"
         )
-    line = max(lines, key=lambda each: search.curve(each).best()[1])
-    curve = search.curve(line)
-    found = table_features(search.bench.view(line.names).table, line.names)
-    names, features = tuple(found), np.stack(list(found.values()), axis=1)
+    features = {
+        names: table_features(search.bench.view(names).table, names)
+        for names in {line.names for line in lines}
+    }
+
+    def fitted(queries: NDArray[np.int64]) -> tuple[PerQueryModel, Curve, FloatArray]:
+        line = max(lines, key=lambda each: search.curve(each).best(queries)[1])
+        curve, found = search.curve(line), features[line.names]
+        values = np.stack(list(found.values()), axis=1)
+        return _fit(line, curve, tuple(found), values, queries), curve, values
+
     own, common = np.zeros(count), np.zeros(count)
     order = np.random.default_rng(seed).permutation(count)
     for part in np.array_split(order, min(folds, count)):
-        rest = np.sort(np.setdiff1d(order, part))
-        model = _fit(line, curve, names, features, rest)
-        own[part] = _at(curve, part, model.alphas(features[part]))
+        model, curve, values = fitted(np.sort(np.setdiff1d(order, part)))
+        own[part] = _at(curve, part, model.alphas(values[part]))
         common[part] = _at(curve, part, np.full(len(part), model.centre))
     baselines = {COMMON: common} | ({} if reference is None else {VERDICT: reference})
     differences = compare_paired(own, list(baselines.values()), seed=seed)
     keep = all(each.mean > 0 and each.p_holm < SIGNIFICANT for each in differences)
-    fusion = _fit(line, curve, names, features, np.arange(count)).fusion()
+    fusion = fitted(np.arange(count))[0].fusion()
     return PerQueryResult(
         fusion=fusion,
         held_out=float(own.mean()),
