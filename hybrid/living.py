@@ -25,6 +25,7 @@ from hybrid.indexes.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.indexes.hybrid import HybridIndex
 from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
+from hybrid.query_encoders import check_unchanged
 
 if TYPE_CHECKING:
     from hybrid.encoders import Bm25Encoder
@@ -76,6 +77,7 @@ def add_documents(
 
     Raises:
         CorpusError: no documents, an id twice, or, without ``update``, one that is there already.
+        ModelMismatchError: an encoder is not what built its branch in the current generation.
         IndexLockedError: another writer is at work.
         StorageError: the disk is full or failing; nothing was changed.
     """
@@ -84,6 +86,7 @@ def add_documents(
 
     with new_generation(directory, create=False) as generation:
         change = Change(generation)
+        check_unchanged(change.index, encoders)
         shards = encode_corpus(
             documents,
             generation.workspace,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
-from hybrid.errors import UsageError
+from hybrid.errors import ModelMismatchError, UsageError
 
 if TYPE_CHECKING:
     from hybrid.indexes.hybrid import BranchRecord, HybridIndex
@@ -31,7 +31,7 @@ class QueryEncoders:
     ) -> None:
         self._given = dict(given or {})
         self._device = device
-        self._checked: dict[str, QueryEncoder] = {}
+        self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
 
     def get(self, index: HybridIndex, name: str) -> QueryEncoder:
         """Return the encoder of a branch.
@@ -39,17 +39,21 @@ class QueryEncoders:
         Raises:
             ModelMismatchError: it is not the one which built the branch; shows both.
         """
+        self.forget_changed(index)
         if name not in self._checked:
             record = index.record(name)
             encoder = self._given.get(name) or self._load(index, name, record)
             check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
-            self._checked[name] = encoder
-        return self._checked[name]
+            self._checked[name] = record, encoder
+        return self._checked[name][1]
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Load these anew when they are asked for again."""
-        for name in names:
-            self._checked.pop(name, None)
+    def forget_changed(self, index: HybridIndex) -> None:
+        """Let go of the encoders of branches that something else has built since."""
+        self._checked = {
+            name: (record, encoder)
+            for name, (record, encoder) in self._checked.items()
+            if name in index.records and _same_encoder(index.records[name], record)
+        }
 
     def _load(self, index: HybridIndex, name: str, record: BranchRecord) -> QueryEncoder:
         from hybrid.encoders import Bm25Encoder
@@ -58,6 +62,27 @@ class QueryEncoders:
             return Bm25Encoder.load(index.generation.folder(f"{name}/encoder"))
         placed = {} if self._device is None else {"device": self._device}
         return load_encoder(record.kind, {**record.encoder, **placed})
+
+
+def _same_encoder(one: BranchRecord, other: BranchRecord) -> bool:
+    return (one.encoder, one.fingerprint) == (other.encoder, other.fingerprint)
+
+
+def check_unchanged(index: HybridIndex, encoders: Mapping[str, Any]) -> None:
+    """Do nothing if the encoders are those which built the branches of an index to be changed.
+
+    Raises:
+        ModelMismatchError: a branch has another encoder, such as one that another process gave it
+            after these were loaded.
+    """
+    for name, encoder in encoders.items():
+        try:
+            check_fingerprint(dict(index.record(name).fingerprint), encoder.fingerprint)
+        except ModelMismatchError as error:
+            raise ModelMismatchError(
+                f"branch {name!r}: {error}. If another process has changed the index since it was "
+                "opened here, open it again (Index.reopen) and repeat this; nothing was changed"
+            ) from error
 
 
 def model_record(model: str, **options: Any) -> dict[str, Any]:

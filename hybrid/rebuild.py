@@ -22,7 +22,7 @@ from hybrid.indexes.hybrid import BranchRecord, HybridIndex
 from hybrid.indexes.segment_writer import BranchPlan, StartProgress, no_progress
 from hybrid.indexes.store import new_generation
 from hybrid.indexes.verify import repair_index, verify_index
-from hybrid.query_encoders import BM25, GIVEN, load_encoder, model_record
+from hybrid.query_encoders import BM25, GIVEN, check_unchanged, load_encoder, model_record
 
 if TYPE_CHECKING:
     from hybrid.encoders import Shards
@@ -64,6 +64,7 @@ def rebuild_branches(
     *,
     models: Mapping[str, str] | None = None,
     encoders: Mapping[str, Encoder] | None = None,
+    same_encoders: bool = False,
     progress: StartProgress = no_progress,
 ) -> RebuildReport:
     """Encode some branches again from the stored documents and return what they are now.
@@ -75,18 +76,20 @@ def rebuild_branches(
         directory: the index.
         branches: names of branches.
         models: by branch, another model to encode with; default: the one that built the branch.
-        encoders: by branch, encoders as objects, where the index was built with such.
+        encoders: by branch, encoders as objects; each takes the place of what built the branch.
+        same_encoders: refuse encoders as objects that are not what built the branch.
         progress: shows how far it is.
 
     Raises:
         UsageError: no branch, one that is not there, or a model for one that is not named.
-        ModelMismatchError: the model is no longer what built the branch, and ``models`` does not
-            say that it may be another.
+        ModelMismatchError: the model is no longer what built the branch, and neither ``models``
+            nor ``encoders`` names another; or an object is another, with ``same_encoders``.
         CorruptIndexError: something else is damaged; nothing was changed.
         IndexLockedError: another writer is at work.
         StorageError: the disk is full or failing; nothing was changed.
     """
     from hybrid.encoders import encode_corpus
+    from hybrid.encoders.fingerprint import differences
     from hybrid.encoders.survey import survey_branches
 
     names = list(dict.fromkeys(branches))
@@ -102,6 +105,11 @@ def rebuild_branches(
         if not index.document_count:
             raise UsageError(f"{directory} holds no documents to encode; add some first")
         chosen = {name: _encoder(index, name, models, encoders) for name in names}
+        if same_encoders:
+            fixed = {
+                n: each for n, each in encoders.items() if index.record(n).encoder["model"] != BM25
+            }
+            check_unchanged(index, fixed)
         for name in index.branches:
             if name not in names and index.generation.names(f"{name}/encoder"):
                 index.generation.folder(f"{name}/encoder")  # taken over, so it must be whole
@@ -137,7 +145,12 @@ def rebuild_branches(
             if shards.branches[name].is_bm25:
                 shards.bm25(name).save(change.state_folder(name))
         change.commit()
-    stale = tuple(index.domains) if models else ()
+    is_other = any(
+        differences(dict(index.record(name).fingerprint), dict(record.fingerprint))
+        for name, record in records.items()
+        if not shards.branches[name].is_bm25  # whose statistics are not a model
+    )
+    stale = tuple(index.domains) if is_other else ()
     alarms = tuple(alarm for each in surveys.values() for alarm in each.alarms)
     return RebuildReport(records, index.document_count, stale, alarms)
 
@@ -181,6 +194,7 @@ def mend_index(
     Raises:
         CorruptIndexError: no generation is whole; nothing was changed.
         ModelError: a model that is needed again cannot be loaded; nothing was changed.
+        ModelMismatchError: it, or one of ``encoders``, is not what built its branch.
     """
     report = verify_index(directory, deep=deep)
     if report.is_whole:
@@ -188,7 +202,7 @@ def mend_index(
     if report.can_be_rebuilt and not go_back:
         damaged = sorted(report.branches)
         given = {name: each for name, each in (encoders or {}).items() if name in damaged}
-        rebuild_branches(directory, damaged, encoders=given, progress=progress)
+        rebuild_branches(directory, damaged, encoders=given, same_encoders=True, progress=progress)
         return MendReport(rebuilt=tuple(damaged))
     repaired = repair_index(directory, deep=deep)
     return MendReport(before=repaired.before, after=repaired.after)
@@ -219,6 +233,7 @@ def _encoder(
 ) -> tuple[Encoder, Mapping[str, Any]]:
     """Return the encoder of a branch to rebuild, and what its record says of it."""
     from hybrid.encoders import Bm25Parameters, check_fingerprint
+    from hybrid.encoders.fingerprint import differences
 
     record = index.record(name)
     if record.encoder["model"] == BM25:
@@ -228,11 +243,11 @@ def _encoder(
         kept: dict[str, Any] = {k: v for k, v in record.fingerprint.items() if k in known}
         return Bm25Parameters(**kept), record.encoder
     if name in encoders:
-        return encoders[name], {"model": GIVEN}
+        given = encoders[name]
+        is_other = differences(dict(record.fingerprint), given.fingerprint)
+        return given, {"model": GIVEN} if is_other else record.encoder
     if name in models:
-        # The options of the old model, but for the revision, which is of the old model alone.
-        options = {k: v for k, v in record.encoder.items() if k not in ("model", "revision")}
-        described: Mapping[str, Any] = model_record(models[name], **options)
+        described: Mapping[str, Any] = _described_anew(record, models[name])
         return load_encoder(record.kind, described), described
     encoder = load_encoder(record.kind, record.encoder)
     try:
@@ -242,6 +257,15 @@ def _encoder(
             f"{error}. To go over to another model, name it (hybrid rebuild --model)"
         ) from error
     return encoder, record.encoder
+
+
+def _described_anew(record: BranchRecord, model: str) -> dict[str, Any]:
+    """Return what loads ``model`` with the options of a branch, but for those of the old model."""
+    described = model_record(model)
+    of_the_model = {"model", "revision"}
+    if described["model"] != record.encoder["model"]:
+        of_the_model |= {"query_prompt", "document_prompt"}
+    return {**{k: v for k, v in record.encoder.items() if k not in of_the_model}, **described}
 
 
 def _refuse_other_kind(record: BranchRecord, kind: str, name: str) -> None:

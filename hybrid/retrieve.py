@@ -293,7 +293,7 @@ class Index:
         """Go on with the generation that is current now."""
         self._index.close()
         self._index = HybridIndex.open(self.directory, self._placement)
-        self._encoders.forget(self._bm25_branches())
+        self._encoders.forget_changed(self._index)
 
     def add(
         self, documents: Iterable[Document], *, progress: StartProgress = no_progress

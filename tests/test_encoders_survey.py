@@ -46,6 +46,19 @@ def test_a_large_corpus_is_sampled_evenly(tiny_sparse: Path, tmp_path: Path) -> 
     assert found.sampled == len(COLLECTION) < DOCUMENTS
 
 
+def test_a_sample_that_is_read_in_pieces_is_surveyed_whole(
+    tiny_sparse: Path, tmp_path: Path
+) -> None:
+    documents = open_source(write_beir(tmp_path / "beir")).documents()
+    encoders = {"sparse": load_sparse(str(tiny_sparse))}
+    shards = encode_corpus(documents, tmp_path / "work", encoders, shard_size=3)
+    expected = survey_branches(shards, encoders)["sparse"]
+    shards.piece_bytes = 1
+    found = survey_branches(shards, encoders)["sparse"]
+    assert found.documents.literal_lost == expected.documents.literal_lost > 0
+    assert (found.figures(), found.sampled) == (expected.figures(), len(COLLECTION))
+
+
 def test_a_build_reports_its_figures_and_alarms(tiny_sparse: Path, tmp_path: Path) -> None:
     source = open_source(write_beir(tmp_path / "beir"))
     sparse = BuildOptions(sparse=str(tiny_sparse), dense=None, min_weight=100.0)

@@ -10,8 +10,8 @@ import pytest
 from hybrid.build import BuildOptions, build_index
 from hybrid.corpus import Document, Query
 from hybrid.corpus.records import Skipped
-from hybrid.encoders import Bm25Parameters
-from hybrid.errors import CorpusError, IndexLockedError, UsageError
+from hybrid.encoders import Bm25Encoder, Bm25Parameters
+from hybrid.errors import CorpusError, IndexLockedError, ModelMismatchError, UsageError
 from hybrid.indexes.store import new_generation
 from hybrid.qrels import Qrels
 from hybrid.retrieve import Index
@@ -102,6 +102,30 @@ def test_a_changed_index_is_a_fresh_build(tmp_path: Path) -> None:
     assert (report.document_count, report.segments) == (len(live), 1)
     assert_same(index, fresh)
     assert index.contents.numbering.is_whole
+
+
+def test_bm25_that_was_fitted_anew_gets_no_columns_of_the_old_vocabulary(tmp_path: Path) -> None:
+    index = build(tmp_path / "idx", map(document, range(12)), bm25=True)
+    index.search("merge", k=1)
+    other = Index(tmp_path / "idx", encoders=ENCODERS)
+    other.add([Document("aardvark", "aardvark aardvark")])
+    other.compact()
+    with pytest.raises(ModelMismatchError, match=r"'bm25'.*vocabulary_size.*open it again"):
+        index.add([document(40)])
+    index.reopen()
+    index.add([document(40)])
+    other.reopen()
+    assert_same(index, other, branches=["bm25"])
+    terms = index.sparse_encoder("bm25").vocabulary
+    assert "aardvark" in terms
+    hit = index.search(document(40).full_text, k=14, fusion="bm25")
+    fitted = Bm25Encoder.fit(
+        each.full_text for each in [*map(document, range(12)), Document("x", "aardvark aardvark")]
+    )
+    row = fitted.encode_documents([document(40).full_text])
+    query = fitted.encode_queries([document(40).full_text])
+    score = next(each.score for each in hit if each.doc_id == "d0040")
+    assert score == pytest.approx(float((row @ query.T).toarray()[0, 0]), rel=1e-5)
 
 
 def test_bm25_is_a_fresh_build_after_compaction(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 from hybrid.corpus import Passages
 from hybrid.encoders import encode_corpus
 from hybrid.errors import CorruptIndexError, ModelMismatchError, UsageError
+from hybrid.indexes.change import Change
 from hybrid.indexes.generation import open_generation
+from hybrid.indexes.store import new_generation
 from hybrid.indexes.verify import verify_index
 from hybrid.rebuild import mend_index, rebuild_branches
 from hybrid.retrieve import Index
@@ -100,6 +104,69 @@ def test_another_encoder_takes_the_place_of_the_first(tmp_path: Path) -> None:
     assert len(found) == 27
 
 
+def other_dense() -> HashDense:
+    """Return an encoder of the same width as the first, which gives other numbers."""
+    other = HashDense()
+    other.fingerprint["seed"] = 1
+    return other
+
+
+def test_a_handle_opened_before_adds_no_rows_of_the_old_model(tmp_path: Path) -> None:
+    index, _ = living(tmp_path)
+    index.search("merge", k=1)  # loads and checks every encoder
+    rebuild_branches(tmp_path / "idx", ["dense"], encoders={"dense": other_dense()})
+    current = (tmp_path / "idx" / "CURRENT").read_bytes()
+    for change in (index.add, index.update):
+        with pytest.raises(
+            ModelMismatchError, match=r"'dense'.*seed: 1 in the index, None now.*open it again"
+        ):
+            change([document(90)])
+    assert (tmp_path / "idx" / "CURRENT").read_bytes() == current
+    index.reopen()
+    with pytest.raises(ModelMismatchError, match="seed: 1 in the index, None now"):
+        index.search("merge", k=1, fusion="dense")
+    index.search("merge", k=1, fusion="bm25")
+    found = Index(tmp_path / "idx", encoders={**ENCODERS, "dense": other_dense()})
+    assert found.add([document(90)]).added == 1
+
+
+def test_domains_are_stale_where_a_model_changed(tmp_path: Path) -> None:
+    index, _ = living(tmp_path)
+    index.store_domain("python", index.fusion("rrf(k=9)"))
+    same = rebuild_branches(tmp_path / "idx", ["dense", "bm25"], encoders={"dense": HashDense()})
+    assert same.stale_domains == ()
+    other = rebuild_branches(tmp_path / "idx", ["dense"], encoders={"dense": other_dense()})
+    assert other.stale_domains == ("python",)
+
+
+def test_another_model_leaves_the_prompts_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, _ = living(tmp_path)
+    index.close()
+    first = {
+        "model": "first", "revision": "r1", "query_prompt": "query: ",
+        "document_prompt": "passage: ", "max_length": 64,
+    }  # fmt: skip
+    with new_generation(tmp_path / "idx", create=False) as generation:
+        change = Change(generation)
+        change.merge(list(change.segment_sizes))
+        change.update_record("dense", replace(change.index.record("dense"), encoder=first))
+        change.commit()
+    loaded: list[dict[str, Any]] = []
+
+    def load(kind: str, described: Mapping[str, Any]) -> HashDense:
+        loaded.append(dict(described))
+        return HashDense()
+
+    monkeypatch.setattr("hybrid.rebuild.load_encoder", load)
+    rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "first"})
+    rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "second"})
+    kept = {key: each for key, each in first.items() if key != "revision"}
+    assert loaded == [kept, {"model": "second", "max_length": 64}]
+    assert Index(tmp_path / "idx").contents.record("dense").encoder == loaded[1]
+
+
 class Interrupting(HashSparse):
     """Dies after some documents, and counts those that it encodes."""
 
@@ -172,6 +239,16 @@ def test_mending_rebuilds_and_loses_nothing(tmp_path: Path) -> None:
     report = mend_index(tmp_path / "idx", encoders=ENCODERS)
     assert report.lines() == ["encoded dense again from the stored documents"]
     assert_same(Index(tmp_path / "idx", encoders=ENCODERS), fresh)
+
+
+def test_mending_takes_no_other_model(tmp_path: Path) -> None:
+    living(tmp_path)
+    ruin(tmp_path / "idx", ["dense", "bm25"], "zeros")
+    current = (tmp_path / "idx" / "CURRENT").read_bytes()
+    with pytest.raises(ModelMismatchError, match="seed: None in the index, 1 now"):
+        mend_index(tmp_path / "idx", encoders={"dense": other_dense()})
+    assert (tmp_path / "idx" / "CURRENT").read_bytes() == current
+    assert mend_index(tmp_path / "idx", encoders=ENCODERS).rebuilt == ("bm25", "dense")
 
 
 def test_mending_goes_back_where_documents_are_lost_or_when_told(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _survey_shards(shards: Shards, branch: str, encoder: SparseEncoder) -> Surve
             passage_text(each, *table.spans[row].tolist())
             for each, row in zip(documents, rows, strict=True)
         ]
-    weights = next(iter(shards.ordered_sparse(branch, rows)))
+    weights = next(iter(shards.ordered_sparse(branch, rows, size=len(rows))))
     return survey(encoder, weights, texts, [each.title for each in documents])
 
 
