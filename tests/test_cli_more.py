@@ -59,6 +59,9 @@ def test_verify_finds_a_flipped_byte_and_repair_goes_back(
     status, out, _ = hybrid_command("verify", tiny_copy, "--json")
     assert status == 1
     assert any(path.name in problem for problem in json.loads(out)["problems"])
+    status, out, err = hybrid_command("verify", tiny_copy, "--go-back")
+    assert (status, out) == (1, "")
+    assert "--go-back has no effect without --repair" in err
     status, _, err = hybrid_command("verify", tiny_copy, "--repair", "--go-back")
     assert status == 0, err
     assert "went back from 0" in err

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hybrid
+from hybrid.experiment.tuning import fusion_at
 from hybrid.fusion import Fusion
 from tests.conftest import write_beir
 from tests.test_cli import Command, hybrid_command
@@ -137,6 +140,57 @@ def test_a_prior_is_saved_and_used(
     assert "is no prior" in err
 
 
+def test_a_fusion_is_stored_with_the_depth_that_it_was_measured_at(
+    hybrid_command: Command, tiny_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hybrid.experiment.domains as domains
+    import hybrid.experiment.tuning as tuning
+
+    chosen = Fusion.parse("cc(norm=minmax)")
+    one, many = tuning.tune, domains.tune_domains
+
+    def several(*given: Any, **named: Any) -> Any:
+        found = many(*given, **named)
+        results = {name: replace(each, fusion=chosen) for name, each in found.results.items()}
+        return replace(found, results=results, pooled=chosen)
+
+    monkeypatch.setattr(tuning, "tune", lambda *a, **n: replace(one(*a, **n), fusion=chosen))
+    monkeypatch.setattr(domains, "tune_domains", several)
+    first, second = write_beir(tmp_path / "first"), write_beir(tmp_path / "second")
+    names = ("--domain", "law", "--domain", "news")
+    fixed = ("tune", tiny_copy, *QUICK, "--json", "--depth")
+    for depth, stored in (("4", replace(chosen, depth=4)), ("1000", chosen)):
+        status, out, err = hybrid_command(*fixed, depth, first)
+        assert status == 0, err
+        assert json.loads(out)["fusion"] == str(stored)
+        status, out, err = hybrid_command(*fixed, depth, first, second, *names)
+        assert status == 0, err
+        assert json.loads(out)["pooled"] == str(stored)
+        with hybrid.open(tiny_copy) as index:
+            assert index.domains == dict.fromkeys(("default", "law", "news", "pooled"), stored)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "depth", "documents", "stored"),
+    [
+        ("cc(alpha=0.3)", 100, 5000, 100),
+        ("rrf", 2000, 5000, 2000),
+        ("cc(alpha=0.3)", 1000, 5000, None),
+        ("cc(alpha=0.3)", 50, 50, None),
+        ("cc(alpha=0.3)", 3000, 3000, 3000),
+        ("cc(alpha=0.3, depth=50)", 100, 5000, 50),
+        ("dense", 100, 5000, None),
+    ],
+)
+def test_a_depth_is_written_where_a_search_would_take_another(
+    fusion: str, depth: int, documents: int, stored: int | None
+) -> None:
+    given = Fusion.parse(fusion)
+    assert fusion_at(given, depth, documents) == (
+        given if stored in (None, given.depth) else replace(given, depth=stored)
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -149,6 +203,17 @@ def test_a_prior_is_saved_and_used(
         (("{beir}", "{beir}"), "give two or more, each once"),
         (("{beir}", "{beir}", "--domain", "a"), "2 sources and 1 names"),
         (("{beir}", "{beir}", "--domain", "a", "--domain", "pooled"), "names the pooled fusion"),
+        (("{beir}", "--domain", "pooled"), "names the fusion pooled over several"),
+        (("{beir}", "{beir}", "--domain", "a", "--domain", "default"), "names the untuned fusion"),
+        (("{beir}", "{beir}", "--prior", "{tmp}/p.json"), "--prior has no effect with several"),
+        (("--no-labels", "--prior", "{tmp}/p.json"), "--prior has no effect with --no-labels"),
+        (("--no-labels", "--split", "train"), "--split has no effect with --no-labels"),
+        (("--no-labels", "--drop-own"), "--drop-own has no effect with --no-labels"),
+        (("--no-labels", "--gains", "1=2"), "--gains has no effect with --no-labels"),
+        (("--no-labels", "--queries", "{tmp}/q"), "--queries has no effect with --no-labels"),
+        (("--no-labels", "--qrels", "{tmp}/q"), "--qrels has no effect with --no-labels"),
+        (("{beir}", "--made", "9"), "--made has no effect without --no-labels"),
+        (("{beir}", "--made-of", "title"), "--made-of has no effect without --no-labels"),
         (("{beir}", "--save-prior", "{tmp}/p.json"), "needs three sources"),
         (("{beir}", "--prior", "{tmp}/none.json"), "is no prior"),
     ],

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
+from hybrid.cli.conflicts import refuse_given
 from hybrid.cli.progress import progress_bars
 
 
 @app.command(epilog=example("hybrid verify my.idx --deep"))
 def verify(
+    context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
     deep: Annotated[
         bool, typer.Option(help="compare the contents of the files with each other, too")
@@ -33,6 +35,8 @@ def verify(
     from hybrid.indexes.verify import verify_index
     from hybrid.rebuild import mend_index
 
+    if not repair:
+        refuse_given(context, ["go_back"], "without --repair; give both, or leave it out")
     report = verify_index(index, deep=deep)
     if not report.is_whole and repair:
         with progress_bars(err) as start:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import StoppedError, app, err, example, out, print_json
+from hybrid.cli.conflicts import refuse_given
 from hybrid.cli.judging import DropOwn, Gains
 from hybrid.cli.progress import progress_bars
 from hybrid.cli.sources import (
@@ -35,6 +36,20 @@ if TYPE_CHECKING:
     from hybrid.tune import Plan, TuneResult
 
 
+LABELLED = (
+    "split",
+    "prior",
+    "drop_own",
+    "gains",
+    "queries",
+    "query_id_column",
+    "query_text_column",
+    "qrels",
+    "encoding",
+    "skip_bad",
+)
+
+
 class Sampler(str, Enum):
     """How Optuna proposes."""
 
@@ -51,6 +66,7 @@ class Made(str, Enum):
 
 @app.command(epilog=example("hybrid tune stdlib.idx stdlib --split train"))
 def tune(
+    context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
     sources: Annotated[
         list[str] | None,
@@ -124,12 +140,27 @@ def tune(
     from hybrid.evaluate import Judging
     from hybrid.experiment import DomainTask, tune_index, tune_indexes, tune_without_labels
     from hybrid.report.evaluation import transfer_table
-    from hybrid.retrieve import DEFAULT_DOMAIN, open_index
+    from hybrid.retrieve import DEFAULT_DOMAIN, POOLED_DOMAIN, open_index
     from hybrid.tune import Plan, Prior
 
     given = sources or []
     if no_labels == bool(given):
         raise UsageError("give a source of queries and judgments, or --no-labels without one")
+    if no_labels:
+        refuse_given(context, LABELLED, "with --no-labels; leave one of them out")
+    else:
+        refuse_given(context, ["made", "made_of"], "without --no-labels; give both, or neither")
+    if len(given) > 1:
+        refuse_given(
+            context,
+            ["prior"],
+            "with several sources, which are each other's prior; tune one source with it",
+        )
+    own = _one_name(domain) or DEFAULT_DOMAIN if len(given) < 2 else ""
+    if own == POOLED_DOMAIN:
+        raise UsageError(
+            f"{own!r} names the fusion pooled over several domains; give --domain another name"
+        )
     plan = Plan(
         folds=folds,
         repeats=repeats,
@@ -184,7 +215,6 @@ def tune(
                         prior=known,
                         progress=progress,
                     )
-            own = _one_name(domain) or DEFAULT_DOMAIN
             _finish(opened, own, result, store=store, as_json=as_json)
             return
         places = {index.resolve(): opened}

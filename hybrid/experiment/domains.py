@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hybrid.corpus import Source
 from hybrid.evaluate import Judging
 from hybrid.experiment.judged import judged_pool
+from hybrid.experiment.tuning import at_depth, fusion_at
 from hybrid.retrieve import DEPTH, POOLED_DOMAIN, Index
 from hybrid.tune import Domain, DomainsResult, Plan, tune_domains
 from hybrid.tune.domains import check_names
@@ -49,6 +50,17 @@ def tune_indexes(
         judged = judged_pool(task.index, task.source, split, depth=depth, judging=judging)
         found.append(Domain(task.name, judged.pool, judged.qrels))
     result = tune_domains(found, measure, seed=seed, plan=plan, progress=progress)
+    widest = max(len(task.index) for task in tasks)
+    result = replace(
+        result,
+        results={
+            task.name: at_depth(
+                result.results[task.name], min(depth, len(task.index)), len(task.index)
+            )
+            for task in tasks
+        },
+        pooled=fusion_at(result.pooled, min(depth, widest), widest),
+    )
     if store:
         for task in tasks:
             own = result.results[task.name]

@@ -8,6 +8,8 @@ from dataclasses import replace
 from hybrid.corpus import Source
 from hybrid.evaluate import Judging
 from hybrid.experiment.judged import judged_pool, pseudo_pool
+from hybrid.fusion import Fusion
+from hybrid.fusion.signatures import SINGLE
 from hybrid.retrieve import DEPTH, Index
 from hybrid.tune import Plan, Prior, TuneResult, tune
 from hybrid.tune.pseudo import Kind
@@ -36,7 +38,7 @@ def tune_index(
         UsageError: an unknown measure, or too few queries.
     """
     judged = judged_pool(index, source, split, depth=depth, judging=judging)
-    return tune(
+    result = tune(
         judged.pool,
         judged.qrels,
         measure,
@@ -46,6 +48,7 @@ def tune_index(
         prior=prior,
         progress=progress,
     )
+    return at_depth(result, judged.pool.depth, len(index))
 
 
 def tune_without_labels(
@@ -66,4 +69,27 @@ def tune_without_labels(
     """
     made = pseudo_pool(index, kind=kind, count=count, depth=depth, seed=seed)
     result = tune(made.pool, made.qrels, measure, seed=seed, plan=plan, progress=progress)
-    return replace(result, weak=True)
+    return replace(at_depth(result, made.pool.depth, len(index)), weak=True)
+
+
+def at_depth(result: TuneResult, depth: int, documents: int) -> TuneResult:
+    """Return the result, its fusion with the depth that it was measured at; see `fusion_at`."""
+    fusion = fusion_at(result.fusion, depth, documents)
+    if fusion == result.fusion:
+        return result
+    because = f"{result.because} It was measured with each branch searched {depth} deep: {fusion}."
+    return replace(result, fusion=fusion, because=because)
+
+
+def fusion_at(fusion: Fusion, depth: int, documents: int) -> Fusion:
+    """Return the fusion with the depth that it was measured at, where a search takes another.
+
+    One branch alone ranks the same at any depth and is returned as it is.
+
+    Args:
+        fusion: where it has a depth of its own, this stays.
+        depth: of the pool.
+        documents: of the index.
+    """
+    free = fusion.depth is None and fusion.method != SINGLE
+    return replace(fusion, depth=depth) if free and depth != min(DEPTH, documents) else fusion
