@@ -102,7 +102,8 @@ def test_the_memory_of_a_build_does_not_grow_with_its_shards(tmp_path: Path) -> 
         grown(encoded(tmp_path / f"shards{count}", count), tmp_path / f"index{count}")
         for count in (few, many)
     )
-    # A range of 65,536 documents is held at once; what is added is some numbers a document.
-    assert large - small < 100 * (many - few) * SHARD, (small, large)
+    # A range of 65,536 documents is held at once; what is added is some numbers a document,
+    # about 55 to 110 bytes as the allocator has it, where the vectors of a document are 512.
+    assert large - small < 200 * (many - few) * SHARD, (small, large)
     vectors = many * SHARD * TERMS * 8
     assert large < vectors / 2, (large, vectors)

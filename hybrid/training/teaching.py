@@ -68,8 +68,8 @@ class Taught:
 def idf(frequency: NDArray[np.int64], documents: int, largest: float) -> NDArray[np.float32]:
     """Return log(1 + (N - f + 0.5) / (f + 0.5)) per term, at most ``largest``, float32.
 
-    >>> idf(np.array([0, 5, 10]), 10, largest=2.0).round(3).tolist()
-    [2.0, 0.693, 0.047]
+    >>> [f"{value:.3f}" for value in idf(np.array([0, 5, 10]), 10, largest=2.0)]
+    ['2.000', '0.693', '0.047']
     """
     value = np.log1p((documents - frequency + 0.5) / (frequency + 0.5))
     limited: NDArray[np.float32] = np.minimum(value, largest).astype(np.float32)

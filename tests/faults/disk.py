@@ -192,6 +192,8 @@ def cut_power(journal: Path, keep: Callable[[int], int]) -> None:
         if not os.path.lexists(now):
             continue
         if kind == "rename" and not os.path.lexists(before):
+            # A folder that was removed after its last file had left comes back with the file.
+            os.makedirs(os.path.dirname(before), exist_ok=True)
             os.rename(now, before)
         elif kind == "replace" and os.path.exists(before):
             shutil.copyfile(before, now)
