@@ -310,11 +310,15 @@ def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
 
 
 def approximate_recall(report: dict[str, Any]) -> dict[str, str]:
-    """Return the recall of the top 10 that each cut of the bounds kept on the sampled queries.
+    """Return the recall that each cut of the bounds kept on the sampled queries, by depth.
 
-    >>> approximate_recall({"approximations": [{"shrink": 0.9, "recall": 0.9984}]})
-    {'approximate_recall': '0.998 (bounds x 0.9)'}
+    >>> entry = {"shrink": 0.9, "recall": 0.9984, "depth": 10, "queries": 128}
+    >>> approximate_recall({"approximations": [entry]})
+    {'approximate_recall': 'top 10: 0.998 (bounds x 0.9)'}
     """
-    table = report["approximations"]
-    cuts = [f"{entry['recall']:.3f} (bounds x {entry['shrink']:g})" for entry in table]
-    return {"approximate_recall": ", ".join(cuts)} if cuts else {}
+    by_depth: dict[int, list[str]] = {}
+    for entry in report["approximations"]:
+        cut = f"{entry['recall']:.3f} (bounds x {entry['shrink']:g})"
+        by_depth.setdefault(entry["depth"], []).append(cut)
+    shown = [f"top {depth}: {', '.join(cuts)}" for depth, cuts in by_depth.items()]
+    return {"approximate_recall": "; ".join(shown)} if shown else {}

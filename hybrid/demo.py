@@ -10,8 +10,9 @@ from hybrid.corpus import open_source
 from hybrid.errors import OutputExistsError
 from hybrid.experiment import SystemsReport, evaluate_systems, tune_index
 from hybrid.indexes.segment_writer import StartProgress, no_progress
-from hybrid.retrieve import DEFAULT_DOMAIN, open_index
+from hybrid.retrieve import open_index
 from hybrid.run import Hit
+from hybrid.search_plan import DEFAULT_DOMAIN
 from hybrid.tune import TuneResult
 
 COLLECTION = "stdlib"

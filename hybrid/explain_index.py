@@ -9,7 +9,8 @@ import numpy as np
 from hybrid.corpus.passages import PassageTable
 from hybrid.explain import Explanation, TermContribution, explain, explain_sparse, with_document
 from hybrid.indexes.passages import MaxPassage
-from hybrid.retrieve import DEPTH, Index
+from hybrid.retrieve import Index
+from hybrid.search_plan import DEPTH
 
 
 def explain_document(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
 from hybrid.errors import UsageError
-from hybrid.fusion import Fusion, cc, fuse, parse_fusion, rank, single
+from hybrid.fusion import Fusion, fuse, parse_fusion, rank
 from hybrid.indexes.hybrid import BranchRecord, HybridIndex
 from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import StartProgress, no_progress
@@ -25,20 +24,7 @@ from hybrid.pool import BranchHits, Pool, build_pool
 from hybrid.query_encoders import BM25, QueryEncoder, QueryEncoders
 from hybrid.query_text import named_queries, text_features
 from hybrid.run import Hit, Run
-
-DEFAULT_DOMAIN = "default"
-POOLED_DOMAIN = "pooled"
-DEPTH = 1000
-FIRST_HITS = 10
-
-
-def default_fusion(branches: Sequence[str]) -> Fusion:
-    """Return the untuned fusion: the mean of min-max normalised scores, or the one branch.
-
-    >>> str(default_fusion(("bm25", "dense")))
-    'cc(norm=minmax)'
-    """
-    return single(branches[0]) if len(branches) == 1 else cc(norm="minmax")
+from hybrid.search_plan import DEPTH, SearchPlan, accuracies, chosen_fusion, plan_search
 
 
 def least_score(record: BranchRecord) -> float:
@@ -103,6 +89,7 @@ class Index:
         domain: str | None = ...,
         depth: int | None = ...,
         filter: str | None = ...,
+        recall: float = ...,
     ) -> list[Hit]: ...
 
     @overload
@@ -115,6 +102,7 @@ class Index:
         domain: str | None = ...,
         depth: int | None = ...,
         filter: str | None = ...,
+        recall: float = ...,
     ) -> Run: ...
 
     def search(
@@ -126,6 +114,7 @@ class Index:
         domain: str | None = None,
         depth: int | None = None,
         filter: str | None = None,
+        recall: float = 1.0,
     ) -> list[Hit] | Run:
         """Return the hits of one query, or the Run of several.
 
@@ -138,26 +127,44 @@ class Index:
                 1,000, and ``k`` if that is larger.
             filter: search only documents whose fields match, such as ``year >= 2020 and lang ==
                 "en"``; see `hybrid.indexes.filters`.
+            recall: 1.0 is exact. Under 1 the sparse branches skip what at build kept this recall on
+                sampled queries; ``plan`` says what that means for a search.
 
         Raises:
-            UsageError: an empty query, k out of range, an unknown branch, domain or field.
+            UsageError: an empty query, k out of range, an unknown branch, domain or field, a
+                recall that cannot be had.
             ModelMismatchError: a query encoder that is not the one which built the index.
         """
-        k = min(FIRST_HITS, len(self)) if k is None else k
-        self._check_k(k)
-        chosen = self.fusion(fusion, domain=domain)
-        reach = max(k, depth or chosen.depth or DEPTH)
-        if chosen.depth is not None and reach > chosen.depth:
-            chosen = replace(chosen, depth=None)
+        plan = self.plan(k, fusion=fusion, domain=domain, depth=depth, filter=filter, recall=recall)
         named = {"1": query} if isinstance(query, str) else named_queries(query)
         pool = self.pool(
             named,
-            depth=reach,
-            branches=chosen.branch_names(self.branches),
+            depth=plan.depth,
+            branches=plan.fusion.branch_names(self.branches),
             filter=filter,
+            recall=recall,
         )
-        run = rank(pool, fuse(pool, chosen), k)
+        run = rank(pool, fuse(pool, plan.fusion), plan.k)
         return run["1"] if isinstance(query, str) else run
+
+    def plan(
+        self,
+        k: int | None = None,
+        *,
+        fusion: Fusion | str | None = None,
+        domain: str | None = None,
+        depth: int | None = None,
+        filter: str | None = None,
+        recall: float = 1.0,
+    ) -> SearchPlan:
+        """Return what a search with these arguments does: its fusion, depth, and how exact it is.
+
+        Raises:
+            UsageError: as ``search`` does, the query and the filter aside.
+        """
+        chosen = self.fusion(fusion, domain=domain)
+        filtered = filter is not None
+        return plan_search(self._index, k, chosen, depth, recall=recall, filtered=filtered)
 
     def fusion(self, fusion: Fusion | str | None = None, *, domain: str | None = None) -> Fusion:
         """Return the fusion that a search with these arguments uses.
@@ -167,22 +174,7 @@ class Index:
         Raises:
             UsageError: both are given, the domain was never tuned, or the text does not parse.
         """
-        if fusion is not None and domain is not None:
-            raise UsageError("both a fusion and a domain are given; give one of them")
-        if fusion is not None:
-            return parse_fusion(fusion) if isinstance(fusion, str) else fusion
-        domains = self.domains
-        if domain not in domains and POOLED_DOMAIN in domains:
-            domain = DEFAULT_DOMAIN if domain is None else POOLED_DOMAIN
-            domain = domain if domain in domains else POOLED_DOMAIN
-        if domain is not None and domain not in domains:
-            known = ", ".join(sorted(domains)) or "none yet"
-            raise UsageError(
-                f"domain {domain!r} was never tuned on this index; tuned are: {known}. "
-                "Run `hybrid tune` with --domain"
-            )
-        name = domain or DEFAULT_DOMAIN
-        return domains[name] if name in domains else default_fusion(self.branches)
+        return chosen_fusion(fusion, domain, domains=self.domains, branches=self.branches)
 
     def pool(
         self,
@@ -191,6 +183,7 @@ class Index:
         depth: int = DEPTH,
         branches: Sequence[str] | None = None,
         filter: str | None = None,
+        recall: float = 1.0,
     ) -> Pool:
         """Return the candidates of each query with every branch's exact score.
 
@@ -199,6 +192,7 @@ class Index:
             depth: how deep each branch searches.
             branches: default: all of the index.
             filter: search only documents whose fields match.
+            recall: under 1, how much of what sparse branches find is kept: see ``search``.
         """
         for query_id, text in queries.items():
             if not text.strip():
@@ -208,17 +202,33 @@ class Index:
         depth = min(depth, len(self))
         subset = None if filter is None else self._index.select(filter)
         names = tuple(branches or self.branches)
+        accuracies(self._index, names, depth, recall=recall, filtered=filter is not None)
         texts = list(queries.values())
         encoders = {name: self.encoder(name) for name in names}
+
+        def found(name: str) -> tuple[Any, BranchHits]:
+            encoded = encoders[name].encode_queries(texts)
+            return encoded, self.search_branch(name, encoded, depth, subset=subset, recall=recall)
+
         with ThreadPoolExecutor(max_workers=len(names)) as threads:
-            tasks = {
-                name: threads.submit(
-                    self._search_branch, name, encoders[name], texts, depth, subset
-                )
-                for name in names
-            }
-            results = {name: task.result() for name, task in tasks.items()}
+            results = dict(zip(names, threads.map(found, names), strict=True))
         return self.pool_of(queries, results, depth)
+
+    def search_branch(
+        self,
+        name: str,
+        encoded: Any,
+        depth: int,
+        *,
+        subset: NDArray[np.int32] | None = None,
+        recall: float = 1.0,
+    ) -> BranchHits:
+        """Return what one branch finds for encoded queries; a recall counts for sparse ones."""
+        options: dict[str, Any] = {} if subset is None else {"subset": subset}
+        if recall < 1 and subset is None and self._index.record(name).kind == "sparse":
+            exact = self._index.accuracy(name, recall, depth).exact
+            options = {} if exact else {"recall": recall}
+        return BranchHits(*self._index.branch(name).search(encoded, depth, **options))
 
     def pool_of(
         self, queries: Mapping[str, str], found: Mapping[str, tuple[Any, BranchHits]], depth: int
@@ -350,17 +360,6 @@ class Index:
         """Return what the index holds."""
         return summarise(self.directory, self._index)
 
-    def _search_branch(
-        self,
-        name: str,
-        encoder: QueryEncoder,
-        texts: list[str],
-        depth: int,
-        subset: NDArray[np.int32] | None,
-    ) -> tuple[Any, BranchHits]:
-        encoded = encoder.encode_queries(texts)
-        return encoded, BranchHits(*self._index.branch(name).search(encoded, depth, subset=subset))
-
     def _scorer(self, name: str, encoded: Any) -> Any:
         branch = self._index.branch(name)
 
@@ -368,10 +367,6 @@ class Index:
             return branch.score(encoded, doc_nums)
 
         return score
-
-    def _check_k(self, k: int) -> None:
-        if not 1 <= k <= len(self):
-            raise UsageError(f"k is {k}; give 1 to {len(self)}, the documents of this index")
 
 
 def open_index(

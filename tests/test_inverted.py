@@ -211,35 +211,6 @@ def test_clear_errors(tmp_path):
         InvertedIndex.open(tmp_path)
 
 
-def test_approximate_search_keeps_the_recall_it_names(tmp_path):
-    documents = matrix(20, 4000, 60, 0.1)
-    index = built(tmp_path, documents, order="cluster")
-    queries = matrix(21, 20, 60, 0.2)
-    table = index.approximations
-    assert [entry.shrink for entry in table] == sorted((e.shrink for e in table), reverse=True)
-    assert all(0 <= entry.recall <= 1 for entry in table)
-    exact_nums, _ = index.search(queries, 10)
-    nums, scores = index.search(queries, 10, recall=0.5, path="pruned")
-    np.testing.assert_array_equal(index.score(queries, nums), scores)
-    same, _ = index.search(queries, 10, recall=1.0, path="pruned")
-    np.testing.assert_array_equal(same, exact_nums)
-    for recall in (0.0, -1.0, 1.5):
-        with pytest.raises(UsageError, match="recall"):
-            index.search(queries, 10, recall=recall)
-
-
-def test_recall_is_measured_on_the_given_sample(tmp_path):
-    folder = tmp_path / "index"
-    folder.mkdir()
-    documents = matrix(22, 500, 30, 0.2)
-    empty = csr_matrix((3, 30), dtype=np.float32)
-    report = InvertedIndex.build(
-        [documents], folder, vocabulary_size=30, order="cluster", sample=empty
-    )
-    assert all(entry.recall == 1 for entry in report.approximations)
-    assert InvertedIndex.open(folder).approximations == list(report.approximations)
-
-
 def test_large_and_scattered_subsets(tmp_path):
     documents = matrix(23, 70_000, 30, 0.05, 3)
     queries = matrix(24, 2, 30, 0.3, 3)

@@ -81,12 +81,12 @@ def test_a_subset_is_the_reference_over_its_rows(tmp_path_factory, drawn, data):
 
 @settings(max_examples=40, deadline=None)
 @given(collections(), st.floats(0.01, 1.0))
-def test_approximate_search_only_misses(tmp_path_factory, drawn, recall):
+def test_approximate_search_only_misses(tmp_path_factory, drawn, shrink):
     documents, queries, k, options = drawn
     options = {**options, "weights": "uint8", "order": "cluster"}
     index, stored = built(tmp_path_factory, documents, options)
     exact_nums, exact_scores = reference.search(stored, queries, k)
-    nums, scores = index.search(queries, k, recall=recall, path="pruned")
+    nums, scores = index._search(queries, k, "pruned", shrink, 1)
     for row in range(queries.shape[0]):
         hits = int((nums[row] >= 0).sum())
         assert len(set(nums[row, :hits].tolist())) == hits
@@ -96,5 +96,5 @@ def test_approximate_search_only_misses(tmp_path_factory, drawn, recall):
         order = np.lexsort((nums[row, :hits], -scores[row, :hits]))
         np.testing.assert_array_equal(order, np.arange(hits))
         assert (scores[row] <= exact_scores[row]).all()
-    if recall == 1.0:
+    if shrink == 1.0:
         np.testing.assert_array_equal(nums, exact_nums)

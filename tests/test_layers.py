@@ -15,7 +15,7 @@ LAYERS = [
     {"qrels", "run", "corpus", "collections", "kernels"},
     {"encoders", "indexes"},
     {"pool", "fusion"},
-    {"build", "living", "query_encoders", "query_text", "rebuild", "retrieve"},
+    {"build", "living", "query_encoders", "query_text", "rebuild", "retrieve", "search_plan"},
     {"evaluate", "explain", "training"},
     {"tune", "explain_index"},
     {"experiment"},

@@ -277,7 +277,9 @@ def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path) -> None:
         for pruned in (False, True):
             nums, bits = np.full(k, -1, np.int32), np.zeros(k, np.int32)
             codes = table[0].tail_codes
-            size = kernel.search(joined, codes, terms, weights, pruned, nums, bits)
+            size = kernel.search(
+                joined, codes, terms, weights, pruned, np.ones(len(parts)), nums, bits
+            )
             found.append((size, nums[:size], bits[:size].view(np.float32)))
         assert found[0][0] == found[1][0]
         np.testing.assert_array_equal(found[0][1], found[1][1])

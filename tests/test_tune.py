@@ -185,7 +185,7 @@ def test_complexity_orders_default_branch_untuned_tuned() -> None:
 
 
 def test_the_default_is_what_search_uses_untuned() -> None:
-    from hybrid.retrieve import default_fusion
+    from hybrid.search_plan import default_fusion
 
     assert default_fusion(("sparse", "dense")) == DEFAULT
 

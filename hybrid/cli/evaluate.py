@@ -17,6 +17,7 @@ from hybrid.cli.sources import (
     Queries,
     QueryIdColumn,
     QueryTextColumn,
+    Recall,
     SkipBad,
     judged_source,
     print_skipped,
@@ -39,6 +40,7 @@ def evaluate(
     domain: Annotated[str | None, typer.Option(help="whose tuned fusion to evaluate")] = None,
     depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
     where: Filter = None,
+    recall: Recall = 1.0,
     device: Device = "auto",
     run: Annotated[
         Path | None, typer.Option(help="write the run of the last system as a TREC file")
@@ -126,6 +128,7 @@ def evaluate(
             depth=depth,
             judging=Judging(drop_own, judged_only, gains),
             filter=where,
+            recall=recall,
         )
         printed = [tables.systems_table(result)]
         data: dict[str, Any] = result.to_dict()
@@ -151,12 +154,13 @@ def evaluate(
                 count=latency,
                 depth=min(depth, last.fusion.depth or depth),
                 filter=where,
+                recall=recall,
             )
             printed.append(tables.latency_table(stages, min(latency, len(texts))))
             data["latency"] = [stage.to_dict() for stage in stages]
     print_skipped(opened_source.skipped_queries, err)
     if run is not None:
-        result.systems[-1].run.write_trec(run)
+        result.systems[-1].run.write_trec(run, tag=result.run_tag)
     if per_query is not None:
         result.write_per_query(per_query)
     if as_json:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hybrid.cli.app import app, example, out, print_json
-from hybrid.cli.sources import Device, Filter
+from hybrid.cli.sources import Device, Filter, Recall
 
 SNIPPET = 160
 
@@ -26,23 +26,32 @@ def search(
     ] = None,
     depth: Annotated[int | None, typer.Option(help="how deep each branch searches")] = None,
     where: Filter = None,
+    recall: Recall = 1.0,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Search an index with one query."""
     from hybrid.retrieve import open_index
+    from hybrid.search_plan import lines
 
     with open_index(index, device=device) as opened:
         chosen = opened.fusion(fusion, domain=domain)
-        hits = opened.search(query, k=k, fusion=chosen, depth=depth, filter=where)
+        options: dict[str, Any] = {"depth": depth, "filter": where, "recall": recall}
+        accuracies = opened.plan(k, fusion=chosen, **options).accuracies
+        hits = opened.search(query, k=k, fusion=chosen, **options)
         documents = [opened.document(hit.doc_id) for hit in hits]
     if as_json:
         rows = [
             {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score, "title": document.title}
             for hit, document in zip(hits, documents, strict=True)
         ]
-        print_json({"query": query, "fusion": str(chosen), "hits": rows})
+        found: dict[str, Any] = {"query": query, "fusion": str(chosen), "hits": rows}
+        if accuracies:
+            found["accuracy"] = {name: each.to_dict() for name, each in accuracies.items()}
+        print_json(found)
         return
+    for line in lines(accuracies):
+        out.print(line, markup=False, style="dim")
     for hit, document in zip(hits, documents, strict=True):
         head = document.title or document.doc_id
         out.print(f"{hit.rank:>3}  {hit.score:.4f}  {hit.doc_id}", markup=False)

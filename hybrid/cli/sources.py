@@ -33,6 +33,13 @@ Device: TypeAlias = Annotated[
         "the hits are the same"
     ),
 ]
+Recall: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        help="under 1, such as 0.99: let sparse branches miss hits, by the cut that kept this "
+        "recall when the index was built; the answer says which and how much"
+    ),
+]
 SkipBad: TypeAlias = Annotated[
     bool, typer.Option("--skip-bad", help="leave out broken records, count and report them")
 ]

@@ -140,7 +140,8 @@ def tune(
     from hybrid.evaluate import Judging
     from hybrid.experiment import DomainTask, tune_index, tune_indexes, tune_without_labels
     from hybrid.report.evaluation import transfer_table
-    from hybrid.retrieve import DEFAULT_DOMAIN, POOLED_DOMAIN, open_index
+    from hybrid.retrieve import open_index
+    from hybrid.search_plan import DEFAULT_DOMAIN, POOLED_DOMAIN
     from hybrid.tune import Plan, Prior
 
     given = sources or []

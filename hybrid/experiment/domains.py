@@ -9,7 +9,8 @@ from hybrid.corpus import Source
 from hybrid.evaluate import Judging
 from hybrid.experiment.judged import judged_pool
 from hybrid.experiment.tuning import at_depth, fusion_at
-from hybrid.retrieve import DEPTH, POOLED_DOMAIN, Index
+from hybrid.retrieve import Index
+from hybrid.search_plan import DEPTH, POOLED_DOMAIN
 from hybrid.tune import Domain, DomainsResult, Plan, tune_domains
 from hybrid.tune.domains import check_names
 

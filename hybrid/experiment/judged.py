@@ -10,7 +10,8 @@ from hybrid.errors import CorpusError
 from hybrid.evaluate import Judging
 from hybrid.pool import Pool
 from hybrid.qrels import Qrels
-from hybrid.retrieve import DEPTH, Index
+from hybrid.retrieve import Index
+from hybrid.search_plan import DEPTH
 from hybrid.tune.pseudo import Kind, known_item_queries
 
 
@@ -38,8 +39,11 @@ def judged_pool(
     branches: Sequence[str] | None = None,
     judging: Judging | None = None,
     filter: str | None = None,
+    recall: float = 1.0,
 ) -> JudgedPool:
     """Return the pool of some branches, by default all, for the judged queries of a split.
+
+    ``filter`` and ``recall`` are those of ``Index.search``.
 
     Raises:
         CorpusError: the split has no judged query.
@@ -52,7 +56,8 @@ def judged_pool(
             f"{source.name} has no judged query in split {split!r}; its splits are "
             f"{', '.join(source.splits()) or 'none'}"
         )
-    pool = judging.pool(index.pool(queries, depth=depth, branches=branches, filter=filter))
+    pool = index.pool(queries, depth=depth, branches=branches, filter=filter, recall=recall)
+    pool = judging.pool(pool)
     return JudgedPool(source.name, split, pool, qrels, queries)
 
 

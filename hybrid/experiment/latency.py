@@ -13,7 +13,8 @@ import numpy as np
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.pool import BranchHits
-from hybrid.retrieve import DEPTH, Index
+from hybrid.retrieve import Index
+from hybrid.search_plan import DEPTH
 
 WARM_UP = 2
 
@@ -41,6 +42,7 @@ def stage_latencies(
     k: int = 10,
     depth: int | None = None,
     filter: str | None = None,
+    recall: float = 1.0,
 ) -> list[Stage]:
     """Return encode and search of each branch, pooling and fusion, then their total.
 
@@ -55,6 +57,7 @@ def stage_latencies(
         k: cutoff of the ranked list.
         depth: how deep each branch searches; default as in ``Index.search``.
         filter: search only documents whose fields match; they are looked up before the clock runs.
+        recall: under 1, how much of what sparse branches find is kept.
 
     Raises:
         UsageError: there is no query, or ``count`` is below 1.
@@ -77,10 +80,9 @@ def stage_latencies(
     def search(query_id: str, text: str) -> None:
         found: dict[str, tuple[Any, BranchHits]] = {}
         for name in fusion.branch_names(index.branches):
-            encoder, branch = index.encoder(name), index.contents.branch(name)
-            encoded = timed(f"encode {name}", partial(encoder.encode_queries, [text]))
-            hits = timed(f"search {name}", partial(branch.search, encoded, reach, subset=subset))
-            found[name] = (encoded, BranchHits(*hits))
+            encoded = timed(f"encode {name}", partial(index.encoder(name).encode_queries, [text]))
+            work = partial(index.search_branch, name, encoded, reach, subset=subset, recall=recall)
+            found[name] = (encoded, timed(f"search {name}", work))
         pool = timed("pool", partial(index.pool_of, {query_id: text}, found, reach))
         timed("fuse", lambda: rank(pool, fuse(pool, fusion), min(k, len(index))))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from hybrid.evaluate import (
 from hybrid.evaluate.headroom import headroom
 from hybrid.experiment.judged import JudgedPool, judged_pool
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
-from hybrid.retrieve import DEFAULT_DOMAIN, DEPTH, POOLED_DOMAIN, Index
+from hybrid.indexes.approximate import Accuracy
+from hybrid.retrieve import Index
 from hybrid.run import Run
+from hybrid.search_plan import DEFAULT_DOMAIN, DEPTH, POOLED_DOMAIN, accuracies
 from hybrid.textfile import write_new
 from hybrid.tune.bench import Bench
 
@@ -49,6 +51,7 @@ class SystemsReport:
         depth: how deep each branch searched.
         systems: in the order in which they are printed.
         judged: their pool, texts and judgments.
+        accuracies: how exact each sparse branch was; empty if exact search was asked for.
     """
 
     source: str
@@ -56,6 +59,13 @@ class SystemsReport:
     depth: int
     systems: tuple[System, ...]
     judged: JudgedPool
+    accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
+
+    @property
+    def run_tag(self) -> str:
+        """The tag of a run file of this report, which says if hits may be missing."""
+        exact = all(each.exact for each in self.accuracies.values())
+        return "hybrid" if exact else "hybrid-approximate"
 
     @property
     def query_count(self) -> int:
@@ -118,7 +128,7 @@ class SystemsReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON data: ``systems`` maps a name to its measures."""
-        return {
+        found: dict[str, Any] = {
             "source": self.source,
             "split": self.split,
             "queries": self.query_count,
@@ -126,6 +136,9 @@ class SystemsReport:
             "systems": {s.name: dict(s.evaluation.aggregates) for s in self.systems},
             "fusions": {s.name: str(s.fusion) for s in self.systems},
         }
+        if self.accuracies:
+            found["accuracy"] = {name: each.to_dict() for name, each in self.accuracies.items()}
+        return found
 
     def write_per_query(self, path: str | Path) -> None:
         """Write one line a query, system and measure, tab-separated; refuses an existing file."""
@@ -151,15 +164,17 @@ def evaluate_systems(
     depth: int = DEPTH,
     judging: Judging | None = None,
     filter: str | None = None,
+    recall: float = 1.0,
 ) -> SystemsReport:
     """Return the measures of each branch, of RRF, of the tuned fusion, and of ``fusions``.
 
     The tuned fusion is what ``Index.search`` takes: the domain's, or the stored default or pooled
-    one; without any there is no such system.
+    one; without any there is no such system. ``filter`` and ``recall`` are those of
+    ``Index.search``.
 
     Raises:
         CorpusError: the split has no judged query.
-        UsageError: an unknown measure, domain or fusion.
+        UsageError: an unknown measure, domain or fusion, or a recall that cannot be had.
     """
     systems = {name: single(name) for name in index.branches}
     if len(index.branches) > 1:
@@ -171,7 +186,9 @@ def evaluate_systems(
         systems.pop(str(parsed), None)
         systems[str(parsed)] = parsed
     judging = judging or Judging()
-    judged = judged_pool(index, source, split, depth=depth, judging=judging, filter=filter)
+    judged = judged_pool(
+        index, source, split, depth=depth, judging=judging, filter=filter, recall=recall
+    )
 
     def measured(name: str, fusion: Fusion) -> System:
         run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)
@@ -184,4 +201,7 @@ def evaluate_systems(
         judged.pool.depth,
         tuple(measured(name, fusion) for name, fusion in systems.items()),
         judged,
+        accuracies(
+            index.contents, index.branches, depth, recall=recall, filtered=filter is not None
+        ),
     )

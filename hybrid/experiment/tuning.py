@@ -10,7 +10,8 @@ from hybrid.evaluate import Judging
 from hybrid.experiment.judged import judged_pool, pseudo_pool
 from hybrid.fusion import Fusion
 from hybrid.fusion.signatures import SINGLE
-from hybrid.retrieve import DEPTH, Index
+from hybrid.retrieve import Index
+from hybrid.search_plan import DEPTH
 from hybrid.tune import Plan, Prior, TuneResult, tune
 from hybrid.tune.pseudo import Kind
 

@@ -1,74 +1,203 @@
-"""What a faster, approximate search costs in recall, measured on the index itself.
+"""What a faster, approximate sparse search costs in recall, measured on the index itself.
 
 Shrinking every upper bound by a factor under 1 skips blocks that could, but seldom do, hold a hit
 (threshold over-estimation, Macdonald et al., 2012). A user names a recall; the factor that kept it
-on sampled queries is looked up here.
+on sampled queries is looked up here. Short queries lose more than long ones, so both are made of
+sampled documents and the lower recall counts. It is measured at the depths at which an index of
+this size is pruned at all; deeper searches are exact whatever was asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
+from hybrid.kernels import planner, tiles
 
-FACTORS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
-DEPTH = 10
-TERMS = 30
+FACTORS = (0.975, 0.95, 0.9, 0.85, 0.8, 0.7)
+DEPTHS = (10, 100, 1000)
+LONG = 30
+SHORT = 5
 Ints = NDArray[np.int32]
 Search = Callable[[csr_matrix, int, float], tuple[Ints, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
 class Approximation:
-    """One factor, and the share of the exact top 10 that it found on the sampled queries."""
+    """One factor, and the share of the exact top ``depth`` that it found on sampled queries."""
 
     shrink: float
     recall: float
+    depth: int
+    queries: int
 
 
-def sample_queries(rows: csr_matrix) -> csr_matrix:
-    """Return documents as queries: the heaviest 30 terms of each row."""
+@dataclass(frozen=True)
+class Accuracy:
+    """How exact one search of a sparse branch is; prints as its label.
+
+    Attributes:
+        shrink: what upper bounds are multiplied by; 1 is exact.
+        recall: the share of the exact top ``depth`` that was found at build; 1 if exact.
+        depth: of that measurement; 0 if exact.
+        queries: on how many sampled queries; 0 if exact.
+        reason: why a search that may be approximate is exact.
+    """
+
+    shrink: float = 1.0
+    recall: float = 1.0
+    depth: int = 0
+    queries: int = 0
+    reason: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether no hit can be missed."""
+        return self.shrink == 1
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"exact: {self.reason}" if self.reason else "exact"
+        return (
+            f"approximate: recall about {self.recall:.3f} of the top {self.depth}, measured at "
+            f"build on {self.queries} sampled queries (bounds x {self.shrink:g})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the label as JSON data."""
+        return {"exact": self.exact, **asdict(self), "label": str(self)}
+
+
+def check_recall(recall: float) -> None:
+    """Refuse what is no recall.
+
+    Raises:
+        UsageError: it is not in (0, 1].
+    """
+    if not 0 < recall <= 1:
+        raise UsageError(f"recall is {recall}; it must be above 0 and at most 1 (which is exact)")
+
+
+def depths(documents: int) -> tuple[int, ...]:
+    """Return the depths of which pruning may pay in an index of so many documents.
+
+    >>> depths(20_000), depths(1_000_000)
+    ((), (10, 100))
+    """
+    return tuple(d for d in DEPTHS if d * planner.HIT_TILES <= documents // tiles.TILE)
+
+
+def queries_of(rows: csr_matrix, seed: int) -> list[csr_matrix]:
+    """Return documents as long and as short queries.
+
+    A short one holds 5 terms, drawn by weight: the heaviest alone would find more than real
+    queries do, and terms drawn evenly less.
+    """
+    rng = np.random.default_rng(seed)
+    short = rows.copy()
+    for row in range(rows.shape[0]):
+        data = short.data[rows.indptr[row] : rows.indptr[row + 1]]
+        if len(data) > SHORT:
+            chances = data.astype(np.float64) / data.sum(dtype=np.float64)
+            kept = rng.choice(len(data), SHORT, replace=False, p=chances)
+            data[np.setdiff1d(np.arange(len(data)), kept)] = 0
+    short.eliminate_zeros()
+    return [heaviest(rows, LONG), short]
+
+
+def heaviest(rows: csr_matrix, terms: int) -> csr_matrix:
+    """Return documents as queries: the heaviest terms of each row, more where they tie."""
     kept = rows.copy()
     for row in range(rows.shape[0]):
-        span = slice(rows.indptr[row], rows.indptr[row + 1])
-        data = kept.data[span]
-        if len(data) > TERMS:
-            data[data < np.partition(data, len(data) - TERMS)[len(data) - TERMS]] = 0
+        data = kept.data[rows.indptr[row] : rows.indptr[row + 1]]
+        if len(data) > terms:
+            data[data < np.partition(data, len(data) - terms)[len(data) - terms]] = 0
     kept.eliminate_zeros()
     return kept
 
 
-def measure(search: Search, queries: csr_matrix) -> list[Approximation]:
-    """Return the recall of each factor; ``search(queries, k, shrink)`` with 1.0 is exact.
+def measure(
+    search: Search, samples: Sequence[csr_matrix], at: Sequence[int]
+) -> list[Approximation]:
+    """Return the recall of each factor at each depth, the lowest over the samples.
 
-    The best hit of each query is left out: a document used as a query finds itself too easily.
+    ``search(queries, k, shrink)`` with 1.0 is exact. The best hit of each query is left out: a
+    document used as a query finds itself too easily.
     """
-    _, exact = search(queries, DEPTH + 1, 1.0)
-    hit = np.isfinite(exact)
-    last = np.where(hit, exact, np.inf).min(axis=1, initial=np.inf)[:, None]
-    wanted = int(hit[:, 1:].sum())
+    count = sum(sample.shape[0] for sample in samples)
     made = []
-    for factor in FACTORS:
-        _, scores = search(queries, DEPTH + 1, factor)
-        # By score, so that a tie at the cutoff is not counted as a miss.
-        found = int((np.isfinite(scores[:, 1:]) & (scores[:, 1:] >= last)).sum())
-        made.append(Approximation(factor, found / wanted if wanted else 1.0))
+    for depth in at:
+        exact = [search(sample, depth + 1, 1.0)[1] for sample in samples]
+        for factor in FACTORS:
+            found = [search(sample, depth + 1, factor)[1] for sample in samples]
+            recall = min(map(share_found, exact, found), default=1.0)
+            made.append(Approximation(factor, recall, depth, count))
     return made
 
 
-def shrink_for(recall: float, table: list[Approximation]) -> float:
-    """Return the smallest factor whose measured recall is at least ``recall``; 1.0 if none.
+def share_found(exact: NDArray[np.float32], scores: NDArray[np.float32]) -> float:
+    """Return the share of the exact hits after each query's first that were found.
 
-    Raises:
-        UsageError: ``recall`` is not in (0, 1].
+    By score, so that a tie at the cutoff is not counted as a miss. Both are (queries, k), padded
+    with -inf.
     """
-    if not 0 < recall <= 1:
-        raise UsageError(f"recall is {recall}; it must be above 0 and at most 1.")
-    if recall == 1:
-        return 1.0
-    return min((entry.shrink for entry in table if entry.recall >= recall), default=1.0)
+    hit = np.isfinite(exact)
+    last = np.where(hit, exact, np.inf).min(axis=1, initial=np.inf)[:, None]
+    wanted = int(hit[:, 1:].sum())
+    found = int((np.isfinite(scores[:, 1:]) & (scores[:, 1:] >= last)).sum())
+    return found / wanted if wanted else 1.0
+
+
+def accuracy_for(recall: float, k: int, table: Sequence[Approximation]) -> Accuracy:
+    """Return the smallest factor that kept ``recall`` at the measured depths around ``k``.
+
+    Under the least measured depth that one counts: the search must then go as deep and be cut.
+    The table must not be empty.
+    """
+    measured = sorted({entry.depth for entry in table})
+    if k > measured[-1]:
+        return Accuracy(
+            reason=f"recall was measured at build to the top {measured[-1]}; "
+            f"a search to depth {k} misses nothing"
+        )
+    wanted = max(k, measured[0])
+    around = {
+        max(depth for depth in measured if depth <= wanted),
+        min(depth for depth in measured if depth >= wanted),
+    }
+    best: Approximation | None = None
+    for factor in sorted({entry.shrink for entry in table}):
+        entries = [e for e in table if e.shrink == factor and e.depth in around]
+        worst = min(entries, key=lambda entry: entry.recall)
+        if worst.recall >= recall:
+            best = worst
+            break
+    if best is None:
+        return Accuracy(reason=f"no cut that was measured at build kept recall {recall:g}")
+    return Accuracy(best.shrink, best.recall, best.depth, best.queries)
+
+
+def over_segments(found: Sequence[Accuracy]) -> list[Accuracy]:
+    """Return how exact each segment is searched when all of them share one threshold.
+
+    That threshold is higher than the one of a segment alone, for which recall was measured. So one
+    segment may use its cut beside others that are searched exactly, but not two.
+
+    >>> [each.exact for each in over_segments([Accuracy(0.9, 0.98, 10, 128)] * 2)]
+    [True, True]
+    """
+    if sum(not each.exact for each in found) < 2:
+        return list(found)
+    reason = "recall was measured for each segment alone; `hybrid compact` makes one of them"
+    return [each if each.exact else Accuracy(reason=reason) for each in found]
+
+
+def lowest(found: Sequence[Accuracy]) -> Accuracy:
+    """Return what holds of a search over all of these segments: the least exact, or the first."""
+    return min(found, key=lambda each: (each.recall, each.exact))

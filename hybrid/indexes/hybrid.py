@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hybrid.corpus import Passages
 from hybrid.corpus.passages import PassageTable, passage_text
 from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.indexes.approximate import Accuracy, check_recall
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.filters import matches, parse_filter
 from hybrid.indexes.inverted import InvertedIndex
@@ -215,6 +216,19 @@ class HybridIndex:
         if not isinstance(branch, SparseBranch):
             raise UsageError(self._wrong_kind(name, "sparse"))
         return branch
+
+    def accuracy(self, name: str, recall: float, depth: int) -> Accuracy:
+        """Return how exact a search of a sparse branch is that asks for this recall.
+
+        Raises:
+            UsageError: the recall is not in (0, 1], the branch is not sparse, or no recall was
+                measured when it was built.
+        """
+        check_recall(recall)
+        branch = self.sparse(name)
+        if self.window is not None and recall < 1:
+            return Accuracy(reason="the best passage of a document is always looked for exactly")
+        return branch.accuracy(recall, depth)
 
     def dense(self, name: str) -> DenseBranch:
         """Return the rows of a dense branch: one a document, or one a passage.

@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.indexes import approximate
-from hybrid.indexes.approximate import Approximation
+from hybrid.indexes.approximate import Accuracy, Approximation
 from hybrid.indexes.postings_build import Weights, write_index
 from hybrid.indexes.sparse_layout import open_sparse
 from hybrid.kernels import assembly, planner, rows, tiles, topk
@@ -144,8 +144,8 @@ class InvertedIndex:
             head_fill: a term with postings in this share of the tiles gets block maxima.
             scales: float32 (vocabulary_size,), those of an index whose documents must get the same
                 codes here; a weight above 255 of them is cut. Default: from the largest weights.
-            sample: queries to measure approximate search on; if None, documents cut to their
-                heaviest terms.
+            sample: queries to measure approximate search on; if None, long and short ones made of
+                documents.
             progress: called with the number of newly read documents.
 
         Raises:
@@ -175,12 +175,20 @@ class InvertedIndex:
             given_scales=scales,
         )
         table: list[Approximation] = []
-        if described["order"] == "cluster":
+        measured = approximate.depths(described["doc_count"])
+        if described["order"] == "cluster" and measured:
             index = InvertedIndex.open(directory)
             if sample is None:
                 chosen = np.random.default_rng(seed).integers(0, index.doc_count, SAMPLED)
-                sample = approximate.sample_queries(index.documents(chosen.astype(np.int32)))
-            table = index._approximations(sample, threads)
+                rows = index.documents(chosen.astype(np.int32))
+                samples = approximate.queries_of(rows, seed)
+            else:
+                samples = [_checked(sample, vocabulary_size, "query")]
+
+            def search(queries: csr_matrix, k: int, shrink: float) -> tuple[Ints, Floats]:
+                return index._search(queries, k, "pruned", shrink, threads)
+
+            table = approximate.measure(search, samples, measured)
             path = directory / "sparse.json"
             stored = json.loads(path.read_text()) | {"approximations": [asdict(x) for x in table]}
             path.write_text(json.dumps(stored, indent=1) + "\n")
@@ -216,23 +224,49 @@ class InvertedIndex:
             threads: queries answered at once; 0 means one a core. Changes no bit of the result.
             subset: search only these doc_nums, ascending int32.
             recall: 1.0 is exact. Under 1 the search may miss hits: it skips as much as kept this
-                recall of the top 10 on the queries sampled at build (see ``approximations``); what
-                it returns still has exact scores.
+                recall on the queries sampled at build; ``accuracy`` says what that means at this
+                depth. What it returns still has exact scores. A subset is searched exactly.
             path: ``auto`` lets the planner choose; all paths return the same bits.
 
         Raises:
             UsageError: k under 1, a doc_num that does not exist, weights that are negative or of
-                another width, a recall outside (0, 1], an unknown path.
+                another width, a recall outside (0, 1], no table of measured recall, an unknown
+                path.
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
         if path not in PATHS:
             raise UsageError(f"path is {path!r}; expected {', '.join(PATHS)}.")
         queries = _checked(queries, self.vocabulary_size, "query")
-        shrink = 1.0 if recall == 1 else approximate.shrink_for(recall, self.approximations)
+        shrink = self.accuracy(recall, k).shrink
         if subset is not None:
             return self._search_subset(queries, k, subset, threads)
-        return self._search(queries, k, path, shrink, threads)
+        if shrink == 1:
+            return self._search(queries, k, path, shrink, threads)
+        nums, scores = self._search(queries, max(k, approximate.DEPTHS[0]), path, shrink, threads)
+        return nums[:, :k], scores[:, :k]
+
+    def accuracy(self, recall: float, k: int) -> Accuracy:
+        """Return how exact a search to depth ``k`` is that asks for this recall.
+
+        Raises:
+            UsageError: the recall is not in (0, 1], or nothing was measured when the index was
+                built, though it is large enough.
+        """
+        approximate.check_recall(recall)
+        if recall == 1:
+            return Accuracy()
+        if table := self.approximations:
+            return approximate.accuracy_for(recall, k, table)
+        if self.weights != "uint8":
+            return Accuracy(reason="weights of 32 bits have no bounds to shrink")
+        if not approximate.depths(self.doc_count):
+            return Accuracy(reason=f"{self.doc_count:,} rows are too few for a cut to save time")
+        raise UsageError(
+            f"recall is {recall}, and this sparse index of {self.doc_count:,} rows has no table of "
+            "measured recall: it was built without reordering, or by an earlier version. Build it "
+            "again, or leave the recall at 1, which is exact"
+        )
 
     def _search(
         self, queries: csr_matrix, k: int, path: SearchPath, shrink: float, threads: int
@@ -286,15 +320,9 @@ class InvertedIndex:
     @property
     def approximations(self) -> list[Approximation]:
         """The recall of approximate search, measured at build; empty where there is none."""
-        return [Approximation(**entry) for entry in self._described.get("approximations", [])]
-
-    def _approximations(self, queries: csr_matrix, threads: int) -> list[Approximation]:
-        queries = _checked(queries, self.vocabulary_size, "query")
-
-        def search(queries: csr_matrix, k: int, shrink: float) -> tuple[Ints, Floats]:
-            return self._search(queries, k, "pruned", shrink, threads)
-
-        return approximate.measure(search, queries)
+        stored = self._described.get("approximations", [])
+        # Entries of early versions, without a depth, were measured on long queries alone.
+        return [Approximation(**entry) for entry in stored if "depth" in entry]
 
     def score(self, queries: csr_matrix, doc_nums: Ints) -> Floats:
         """Return the score of each named document, float32 of the shape of ``doc_nums``.

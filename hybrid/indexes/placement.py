@@ -88,12 +88,18 @@ class PlacedSparse:
         return self.index.doc_count
 
     def search(
-        self, queries: Any, k: int, *, threads: int = 0, subset: Ints | None = None
+        self,
+        queries: Any,
+        k: int,
+        *,
+        threads: int = 0,
+        subset: Ints | None = None,
+        recall: float = 1.0,
     ) -> tuple[Ints, Floats]:
-        """Return what the index does; see there."""
+        """Return what the index does; see there. On the device a search is always exact."""
 
         def on_cpu() -> tuple[Ints, Floats]:
-            return self.index.search(queries, k, threads=threads, subset=subset)
+            return self.index.search(queries, k, threads=threads, subset=subset, recall=recall)
 
         if queries.shape[0] < LEAST or not self._placement.backends.sparse.sends:
             return on_cpu()

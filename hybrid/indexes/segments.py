@@ -18,6 +18,8 @@ from scipy.sparse import csr_matrix, vstack
 
 from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.indexes import approximate
+from hybrid.indexes.approximate import Accuracy
 from hybrid.indexes.documents import DocumentsById, DocumentStore
 from hybrid.indexes.inverted import InvertedIndex, _checked, _compiled, _in_slices
 from hybrid.indexes.numbering import Numbering
@@ -128,17 +130,27 @@ class SegmentedSparse(SegmentedBranch):
     parts: Sequence[InvertedIndex]
 
     def search(
-        self, queries: Any, k: int, *, threads: int = 0, subset: Ints | None = None
+        self,
+        queries: Any,
+        k: int,
+        *,
+        threads: int = 0,
+        subset: Ints | None = None,
+        recall: float = 1.0,
     ) -> tuple[Ints, Floats]:
         """Return what one index of the live documents would: see the branch of one segment.
 
         All segments are searched in one call, with one threshold; a subset is scored segment by
-        segment.
+        segment, exactly.
         """
+        asked = k
+        cuts = self._accuracies(recall, k)
         if subset is not None:
             return super().search(queries, k, threads=threads, subset=subset)
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
+        if not all(each.exact for each in cuts):
+            k = max(k, approximate.DEPTHS[0])
         queries = _checked(queries, self.vocabulary_size, "query")
         rows = _compiled(queries)
         count = queries.shape[0]
@@ -147,19 +159,31 @@ class SegmentedSparse(SegmentedBranch):
         postings, table, frequencies = self._joined
         codes = postings[0].tail_codes
         depth = min(k, self.doc_count)
+        shrinks = np.array([cuts[segment].shrink for segment in self._largest_first])
 
         def answer(first: int, last: int) -> None:
-            kernel.answer(table, codes, frequencies, *rows, first, last, depth, nums, scores)
+            kernel.answer(
+                table, codes, frequencies, *rows, first, last, depth, shrinks, nums, scores
+            )
 
         _in_slices(answer, count, threads)
-        return nums, scores
+        return nums[:, :asked], scores[:, :asked]
+
+    def accuracy(self, recall: float, k: int) -> Accuracy:
+        """Return how exact a search to depth ``k`` is that asks for this recall."""
+        return approximate.lowest(self._accuracies(recall, k))
+
+    def _accuracies(self, recall: float, k: int) -> list[Accuracy]:
+        return approximate.over_segments([part.accuracy(recall, k) for part in self.parts])
+
+    @cached_property
+    def _largest_first(self) -> list[int]:
+        return sorted(range(len(self.parts)), key=lambda segment: -self.parts[segment].doc_count)
 
     @cached_property
     def _joined(self) -> tuple[list[Postings], kernel.Table, Ints]:
         """The postings of all segments by number of the whole index, the largest segment first."""
-        largest_first = sorted(
-            range(len(self.parts)), key=lambda segment: -self.parts[segment].doc_count
-        )
+        largest_first = self._largest_first
         if len({(part.vocabulary_size, part.weights) for part in self.parts}) > 1:
             raise CorruptIndexError(
                 "segments of one branch have different vocabularies or weights; build it again"

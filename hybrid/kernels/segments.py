@@ -129,13 +129,15 @@ def search(
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],
     pruned: bool,
+    shrinks: NDArray[np.float64],
     out_nums: NDArray[np.int32],
     out_bits: NDArray[np.int32],
 ) -> int:
     """Fill (k,) with the best hits of all segments; return how many there are.
 
-    ``pruned`` prunes the large segments, which changes no bit of the result. ``terms`` ascend,
-    ``weights`` are above zero.
+    ``pruned`` prunes the large segments, which changes no bit of the result where a segment's entry
+    of ``shrinks`` (segments,) is 1; under 1 it may miss hits. ``terms`` ascend, ``weights`` are
+    above zero.
     """
     tiles = table.tiles
     k = len(out_nums)
@@ -147,7 +149,7 @@ def search(
     for segment in range(len(tiles) - 1):
         postings = postings_of(table, segment, codes)
         if pruned and tiles[segment + 1] - tiles[segment] >= LARGE:
-            pruning.collect(postings, terms, weights, 1.0, k, keys, state)
+            pruning.collect(postings, terms, weights, shrinks[segment], k, keys, state)
         else:
             lookup = shared
             if not table.same_scales[segment]:
@@ -170,13 +172,15 @@ def answer(
     first: int,
     last: int,
     depth: int,
+    shrinks: NDArray[np.float64],
     nums: NDArray[np.int32],
     scores: NDArray[np.float32],
 ) -> None:
     """Fill rows ``first`` to ``last`` of ``nums`` and ``scores``, both (queries, k).
 
     The queries are a canonical CSR matrix. ``frequencies`` are those of the first segment, the
-    largest, whose cost decides whether to prune. From ``depth`` hits on, -1 and -inf follow.
+    largest, whose cost decides whether to prune; ``shrinks`` are those of ``search``. From
+    ``depth`` hits on, -1 and -inf follow.
     """
     bits = scores.view(np.int32)
     largest = postings_of(table, 0, codes)
@@ -188,6 +192,6 @@ def answer(
             # float32 weights have no block maxima
             pruned = codes.itemsize == 1 and planner.pays(largest, frequencies, terms, depth)
             out = nums[row, :depth], bits[row, :depth]
-            found = search(table, codes, terms, values, pruned, out[0], out[1])
+            found = search(table, codes, terms, values, pruned, shrinks, out[0], out[1])
         nums[row, found:] = -1
         scores[row, found:] = -np.inf

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hybrid.experiment import QuerySlice, Stage, SystemsReport
 from hybrid.report.tables import Cell, Table
+from hybrid.search_plan import lines
 from hybrid.tune import DomainsResult
 
 
@@ -17,6 +18,7 @@ def systems_table(report: SystemsReport) -> Table:
         fusion = str(system.fusion)
         rows.append((system.name, *values, None if fusion == system.name else fusion))
     title = f"{report.source}, {report.split}: {report.query_count} queries, depth {report.depth}"
+    title = "; ".join([title, *lines(report.accuracies)])
     return Table(title, ("system", *report.measures, "fusion"), tuple(rows))
 
 

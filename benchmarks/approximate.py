@@ -1,0 +1,108 @@
+"""What a search reaches and saves that asks for a recall, on queries that no build has sampled.
+
+    python benchmarks/approximate.py --docs 1000000 --json docs/results/approximate-1m.json
+
+Documents and queries are generated (sparse_vectors.py). Each row asks one index, in one segment or
+several, for a recall at a depth: the factor that the table measured at build answers with, the
+recall that it promises, the recall of these queries against the exact search, and the median
+milliseconds of both searches, one thread, which take turns, sweep by sweep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sparse_vectors
+from scipy.sparse import csr_matrix
+
+from hybrid.indexes.approximate import share_found
+from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.segments import SegmentedSparse
+
+KINDS = ("symmetric", "inference-free")
+RECALLS = (0.99, 0.95, 0.9)
+DEPTHS = (10, 100)
+
+
+def build(docs: int, segments: int, folder: Path) -> InvertedIndex | SegmentedSparse:
+    """Return an index of generated documents, dealt out to the segments shard by shard."""
+    shards = list(sparse_vectors.documents(docs))
+    shards = [shard[at::segments] for at in range(segments) for shard in shards]
+    size = len(shards) // segments
+    parts = []
+    for number in range(segments):
+        part = folder / f"{segments}-{number}"
+        part.mkdir()
+        InvertedIndex.build(
+            shards[number * size : (number + 1) * size],
+            part,
+            vocabulary_size=sparse_vectors.VOCABULARY,
+        )
+        parts.append(InvertedIndex.open(part))
+    if segments == 1:
+        return parts[0]
+    sizes = [part.doc_count for part in parts]
+    owners = np.repeat(np.arange(segments, dtype=np.int32), sizes)
+    places = np.concatenate([np.arange(each, dtype=np.int32) for each in sizes])
+    return SegmentedSparse(parts, Numbering(owners, places, sizes))
+
+
+def compared(
+    index: InvertedIndex | SegmentedSparse, queries: csr_matrix, k: int, recall: float, sweeps: int
+) -> dict[str, Any]:
+    """Return the recall found, and the median milliseconds of the exact search and of this one."""
+    _, exact = index.search(queries, k)
+    _, scores = index.search(queries, k, recall=recall)
+    # share_found leaves each query's first hit out; a column in front makes it count all.
+    first = np.full((len(exact), 1), np.float32(3e38))
+    found = share_found(np.hstack([first, exact]), np.hstack([first, scores]))
+    times = np.empty((2, sweeps, queries.shape[0]))
+    for sweep in range(sweeps):
+        for way, asked in enumerate((1.0, recall)):
+            for row in range(queries.shape[0]):
+                began = time.perf_counter()
+                index.search(queries[row], k, threads=1, recall=asked)
+                times[way, sweep, row] = time.perf_counter() - began
+    exact_ms, asked_ms = (float(np.median(np.median(each, axis=0))) * 1000 for each in times)
+    return {
+        "recall_found": round(found, 4),
+        "exact_p50_ms": round(exact_ms, 4),
+        "p50_ms": round(asked_ms, 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--docs", type=int, default=1_000_000)
+    parser.add_argument("--segments", default="1,4", help="numbers of segments, with commas")
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--sweeps", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    args = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="approximate-") as folder:
+        for segments in map(int, args.segments.split(",")):
+            index = build(args.docs, segments, Path(folder))
+            for kind in KINDS:
+                queries = sparse_vectors.queries(kind, args.queries)
+                for k in DEPTHS:
+                    for recall in RECALLS:
+                        accuracy = index.accuracy(recall, k)
+                        row = {"docs": args.docs, "segments": segments, "kind": kind, "k": k}
+                        row |= {"asked": recall, "cut": accuracy.shrink}
+                        row |= {"promised": round(accuracy.recall, 4)}
+                        rows.append(row | compared(index, queries, k, recall, args.sweeps))
+                        print(json.dumps(rows[-1]), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The approximate mode of sparse search: what is measured at build, looked up, and said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.errors import UsageError
+from hybrid.indexes import approximate
+from hybrid.indexes.approximate import Accuracy, Approximation, accuracy_for, lowest, share_found
+from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.segments import SegmentedSparse
+
+TERMS = 600
+ROWS = 48_000
+
+
+def topical(rows: int, terms: int, seed: int) -> csr_matrix:
+    """Rows of ``terms`` draws from two of a hundred topics, whose terms overlap."""
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, 100, (2, rows, 1))
+    topic = np.where(rng.random((rows, terms)) < 0.6, first, second)
+    term = (topic * 6 + rng.geometric(0.1, (rows, terms))) % TERMS
+    weight = rng.gamma(2.0, 0.7, (rows, terms)).astype(np.float32)
+    indptr = np.arange(0, rows * terms + 1, terms)
+    made = csr_matrix((weight.ravel(), term.ravel().astype(np.int32), indptr), (rows, TERMS))
+    made.sum_duplicates()
+    return made
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> InvertedIndex:
+    """An index just large enough to be pruned at depth 10."""
+    folder = tmp_path_factory.mktemp("large")
+    InvertedIndex.build([topical(ROWS, 12, 1)], folder, vocabulary_size=TERMS)
+    return InvertedIndex.open(folder)
+
+
+@pytest.fixture(scope="module")
+def held_out() -> csr_matrix:
+    """Queries that no build has sampled, long and short."""
+    return csr_matrix(np.vstack([topical(60, n, 2).toarray() for n in (4, 12)]), dtype=np.float32)
+
+
+def missed(index: InvertedIndex, queries: csr_matrix, shrink: float, k: int) -> float:
+    _, exact = index.search(queries, k)
+    _, scores = index._search(queries, k, "pruned", shrink, 1)
+    found = (np.isfinite(scores) & (scores >= exact[:, -1:])).sum()
+    return 1 - float(found) / exact.size
+
+
+def test_recall_is_measured_where_an_index_of_this_size_is_pruned(large: InvertedIndex) -> None:
+    assert approximate.depths(ROWS) == (10,)
+    table = large.approximations
+    assert [entry.shrink for entry in table] == list(approximate.FACTORS)
+    assert {(entry.depth, entry.queries) for entry in table} == {(10, 128)}
+    recalls = [entry.recall for entry in table]
+    assert recalls == sorted(recalls, reverse=True)
+    assert 0 < recalls[-1] < recalls[0] <= 1
+
+
+@pytest.mark.parametrize("recall", [0.9, 0.95, 0.98])
+def test_the_recall_is_reached_on_other_queries(
+    large: InvertedIndex, held_out: csr_matrix, recall: float
+) -> None:
+    accuracy = large.accuracy(recall, 10)
+    assert accuracy.recall >= recall
+    # 1,200 hits: 3 standard errors of the share, and as many of the sample's own.
+    slack = 6 * np.sqrt(recall * (1 - recall) / 1200)
+    assert missed(large, held_out, accuracy.shrink, 10) <= 1 - recall + slack
+
+
+def test_a_cut_that_is_too_deep_is_seen(large: InvertedIndex, held_out: csr_matrix) -> None:
+    assert missed(large, held_out, 1.0, 10) == 0
+    assert missed(large, held_out, 0.3, 10) > 0.08
+
+
+def test_full_recall_is_exact_to_the_bit(large: InvertedIndex, held_out: csr_matrix) -> None:
+    for k in (1, 10, 200):
+        exact = large.search(held_out, k)
+        for asked in (1.0, 1):
+            found = large.search(held_out, k, recall=asked)
+            assert np.array_equal(found[0], exact[0])
+            assert np.array_equal(found[1], exact[1])
+
+
+def test_shallow_searches_are_cut_from_the_measured_depth(
+    large: InvertedIndex, held_out: csr_matrix
+) -> None:
+    ten = large.search(held_out, 10, recall=0.9, path="pruned")
+    three = large.search(held_out, 3, recall=0.9, path="pruned")
+    assert not large.accuracy(0.9, 3).exact
+    assert np.array_equal(three[0], ten[0][:, :3])
+    assert np.array_equal(three[1], ten[1][:, :3])
+
+
+def test_deeper_than_measured_is_exact(large: InvertedIndex, held_out: csr_matrix) -> None:
+    accuracy = large.accuracy(0.9, 11)
+    assert accuracy.exact
+    assert "to the top 10; a search to depth 11 misses nothing" in str(accuracy)
+    exact, found = large.search(held_out, 11), large.search(held_out, 11, recall=0.9)
+    assert np.array_equal(found[0], exact[0])
+
+
+def test_a_subset_is_searched_exactly(large: InvertedIndex, held_out: csr_matrix) -> None:
+    subset = np.arange(0, ROWS, 2, dtype=np.int32)
+    found = large.search(held_out, 10, subset=subset, recall=0.5)
+    exact = large.search(held_out, 10, subset=subset)
+    assert np.array_equal(found[0], exact[0])
+
+
+TABLE = [
+    Approximation(0.9, 0.97, 10, 128),
+    Approximation(0.95, 0.99, 10, 128),
+    Approximation(0.9, 0.99, 100, 128),
+    Approximation(0.95, 0.985, 100, 128),
+]
+
+
+@pytest.mark.parametrize(
+    ("recall", "k", "expected"),
+    [
+        (0.97, 10, Accuracy(0.9, 0.97, 10, 128)),
+        (0.98, 10, Accuracy(0.95, 0.99, 10, 128)),
+        (0.97, 1, Accuracy(0.9, 0.97, 10, 128)),
+        (0.98, 100, Accuracy(0.9, 0.99, 100, 128)),
+        (0.96, 50, Accuracy(0.9, 0.97, 10, 128)),  # the lower of both depths
+        (0.98, 50, Accuracy(0.95, 0.985, 100, 128)),
+        (0.988, 50, Accuracy(reason="no cut that was measured at build kept recall 0.988")),
+        (0.9, 101, Accuracy(reason="recall was measured at build to the top 100; a search to "
+                                   "depth 101 misses nothing")),
+    ],
+)  # fmt: skip
+def test_the_smallest_factor_that_kept_it_around_the_depth(
+    recall: float, k: int, expected: Accuracy
+) -> None:
+    assert accuracy_for(recall, k, TABLE) == expected
+
+
+def test_labels_say_what_they_are() -> None:
+    label = str(accuracy_for(0.98, 10, TABLE))
+    assert label == (
+        "approximate: recall about 0.990 of the top 10, measured at build on 128 sampled queries "
+        "(bounds x 0.95)"
+    )
+    assert str(Accuracy()) == "exact"
+    assert Accuracy(reason="few").to_dict()["label"] == "exact: few"
+    worse = Accuracy(0.9, 0.9, 10, 128)
+    assert lowest([Accuracy(), Accuracy(0.95, 1.0, 10, 128)]).shrink == 0.95
+    assert lowest([Accuracy(), worse, Accuracy(0.95, 0.95, 10, 128)]) == worse
+
+
+def test_ties_at_the_cutoff_are_no_misses() -> None:
+    exact: NDArray[np.float32] = np.array([[9, 3, 2, 2], [9, 1, -np.inf, -np.inf]], np.float32)
+    none = np.full_like(exact, -np.inf)
+    assert share_found(exact, exact) == 1
+    assert share_found(exact, none) == 0
+    assert share_found(none, exact) == 1
+    assert share_found(exact, np.array([[9, 3, 2, -np.inf], [9, 1, -np.inf, -np.inf]])) == 3 / 4
+
+
+@pytest.mark.parametrize("recall", [0.0, -1.0, 1.5, float("nan")])
+def test_a_recall_outside_its_range_is_refused(large: InvertedIndex, recall: float) -> None:
+    with pytest.raises(UsageError, match="recall is"):
+        large.search(csr_matrix((1, TERMS), dtype=np.float32), 10, recall=recall)
+
+
+def test_small_indexes_and_whole_weights_are_exact(tmp_path) -> None:
+    rows = topical(300, 5, 3)
+    for weights in ("uint8", "float32"):
+        folder = tmp_path / weights
+        folder.mkdir()
+        InvertedIndex.build([rows], folder, vocabulary_size=TERMS, weights=weights)
+        accuracy = InvertedIndex.open(folder).accuracy(0.9, 10)
+        assert accuracy.exact
+        reason = {"uint8": "300 rows are too few", "float32": "weights of 32 bits"}[weights]
+        assert reason in str(accuracy)
+
+
+def test_without_a_table_the_error_says_what_to_do(large: InvertedIndex, held_out) -> None:
+    described = {**large._described, "approximations": [{"shrink": 0.9, "recall": 0.99}]}
+    early = InvertedIndex({**large.postings._asdict(), "place": large.places,
+                           "frequencies": large.frequencies}, described)  # fmt: skip
+    assert early.approximations == []
+    assert early.search(held_out, 10)[0].shape == (120, 10)
+    with pytest.raises(UsageError, match=r"48,000 rows has no table.*Build it again"):
+        early.search(held_out, 10, recall=0.9)
+
+
+def test_each_segment_uses_its_own_factor(
+    large: InvertedIndex, held_out: csr_matrix, tmp_path
+) -> None:
+    rows = topical(300, 12, 5)
+    InvertedIndex.build([rows], tmp_path, vocabulary_size=TERMS, scales=large.scales)
+    small = InvertedIndex.open(tmp_path)
+    owners = np.repeat(np.int32([0, 1]), [300, ROWS])
+    places = np.concatenate([np.arange(300), np.arange(ROWS)]).astype(np.int32)
+    many = SegmentedSparse([small, large], Numbering(owners, places, (300, ROWS)))
+    asked = large.accuracy(0.9, 10)
+    assert many.accuracy(0.9, 10) == asked
+    exact, found = many.search(held_out, 10), many.search(held_out, 10, recall=0.9)
+    shallow = many.search(held_out, 3, recall=0.9)
+    assert np.array_equal(shallow[0], found[0][:, :3])
+    here = found[0] >= 0
+    assert np.array_equal(many.score(held_out, found[0])[here], found[1][here])
+    share = (found[1] >= exact[1][:, -1:]).mean()
+    assert 0.9 - 6 * np.sqrt(0.09 / 1200) <= share <= 1
+    full = many.search(held_out, 10, recall=1.0)
+    assert np.array_equal(full[0], exact[0])
+
+
+def test_two_cut_segments_are_searched_exactly(large: InvertedIndex, held_out) -> None:
+    owners = np.repeat(np.int32([0, 1]), ROWS)
+    places = np.tile(np.arange(ROWS, dtype=np.int32), 2)
+    many = SegmentedSparse([large, large], Numbering(owners, places, (ROWS, ROWS)))
+    accuracy = many.accuracy(0.9, 10)
+    assert accuracy.exact
+    assert "for each segment alone; `hybrid compact`" in str(accuracy)
+    exact, found = many.search(held_out, 10), many.search(held_out, 10, recall=0.9)
+    assert np.array_equal(found[0], exact[0])
+
+
+def test_long_and_short_queries_are_made_of_documents() -> None:
+    rows = csr_matrix(np.array([[3, 1, 2, 0], [1, 1, 1, 1]], dtype=np.float32))
+    assert approximate.heaviest(rows, 2).toarray().tolist() == [[3, 0, 2, 0], [1, 1, 1, 1]]
+    rows = topical(20, 40, 6)
+    long, short = approximate.queries_of(rows, 0)
+    for made, terms in ((long, 30), (short, 5)):
+        assert (made.getnnz(axis=1) <= np.maximum(terms, 0)).all()
+        assert ((made != 0).multiply(rows) != made).nnz == 0
+    assert (short.getnnz(axis=1) == 5).all()
+    again = approximate.queries_of(rows, 0)[1]
+    assert (again != short).nnz == 0
+    assert (approximate.queries_of(rows, 1)[1] != short).nnz > 0
