@@ -2,10 +2,10 @@
 
     python benchmarks/approximate.py --docs 1000000 --json docs/results/approximate-1m.json
 
-Documents and queries are generated (sparse_vectors.py). Each row asks one index, in one segment or
-several, for a recall at a depth: the factor that the table measured at build answers with, the
-recall that it promises, the recall of these queries against the exact search, and the median
-milliseconds of both searches, one thread, which take turns, sweep by sweep.
+Documents and queries are generated (sparse_vectors.py). Each row asks for a recall at a depth: the
+factor that the table measured at build answers with, the recall that it promises, the recall of
+these queries against the exact search, and the median milliseconds of both searches, one thread,
+which take turns, sweep by sweep.
 """
 
 from __future__ import annotations
@@ -23,39 +23,14 @@ from scipy.sparse import csr_matrix
 
 from hybrid.indexes.approximate import share_found
 from hybrid.indexes.inverted import InvertedIndex
-from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.segments import SegmentedSparse
 
 KINDS = ("symmetric", "inference-free")
 RECALLS = (0.99, 0.95, 0.9)
 DEPTHS = (10, 100)
 
 
-def build(docs: int, segments: int, folder: Path) -> InvertedIndex | SegmentedSparse:
-    """Return an index of generated documents, dealt out to the segments shard by shard."""
-    shards = list(sparse_vectors.documents(docs))
-    shards = [shard[at::segments] for at in range(segments) for shard in shards]
-    size = len(shards) // segments
-    parts = []
-    for number in range(segments):
-        part = folder / f"{segments}-{number}"
-        part.mkdir()
-        InvertedIndex.build(
-            shards[number * size : (number + 1) * size],
-            part,
-            vocabulary_size=sparse_vectors.VOCABULARY,
-        )
-        parts.append(InvertedIndex.open(part))
-    if segments == 1:
-        return parts[0]
-    sizes = [part.doc_count for part in parts]
-    owners = np.repeat(np.arange(segments, dtype=np.int32), sizes)
-    places = np.concatenate([np.arange(each, dtype=np.int32) for each in sizes])
-    return SegmentedSparse(parts, Numbering(owners, places, sizes))
-
-
 def compared(
-    index: InvertedIndex | SegmentedSparse, queries: csr_matrix, k: int, recall: float, sweeps: int
+    index: InvertedIndex, queries: csr_matrix, k: int, recall: float, sweeps: int
 ) -> dict[str, Any]:
     """Return the recall found, and the median milliseconds of the exact search and of this one."""
     _, exact = index.search(queries, k)
@@ -81,25 +56,27 @@ def compared(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", type=int, default=1_000_000)
-    parser.add_argument("--segments", default="1,4", help="numbers of segments, with commas")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--sweeps", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the rows here")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix="approximate-") as folder:
-        for segments in map(int, args.segments.split(",")):
-            index = build(args.docs, segments, Path(folder))
-            for kind in KINDS:
-                queries = sparse_vectors.queries(kind, args.queries)
-                for k in DEPTHS:
-                    for recall in RECALLS:
-                        accuracy = index.accuracy(recall, k)
-                        row = {"docs": args.docs, "segments": segments, "kind": kind, "k": k}
-                        row |= {"asked": recall, "cut": accuracy.shrink}
-                        row |= {"promised": round(accuracy.recall, 4)}
-                        rows.append(row | compared(index, queries, k, recall, args.sweeps))
-                        print(json.dumps(rows[-1]), flush=True)
+        InvertedIndex.build(
+            sparse_vectors.documents(args.docs),
+            Path(folder),
+            vocabulary_size=sparse_vectors.VOCABULARY,
+        )
+        index = InvertedIndex.open(Path(folder))
+        for kind in KINDS:
+            queries = sparse_vectors.queries(kind, args.queries)
+            for k in DEPTHS:
+                for recall in RECALLS:
+                    accuracy = index.accuracy(recall, k)
+                    row = {"docs": args.docs, "kind": kind, "k": k, "asked": recall}
+                    row |= {"cut": accuracy.shrink, "promised": round(accuracy.recall, 4)}
+                    rows.append(row | compared(index, queries, k, recall, args.sweeps))
+                    print(json.dumps(rows[-1]), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from os import cpu_count
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +72,7 @@ class InvertedIndex:
         self._place = arrays["place"]
         self._frequencies = arrays["frequencies"]
         self._described = described
+        self._accuracies: dict[tuple[float, int], Accuracy] = {}
 
     @property
     def doc_count(self) -> int:
@@ -256,8 +258,11 @@ class InvertedIndex:
         approximate.check_recall(recall)
         if recall == 1:
             return Accuracy()
-        if table := self.approximations:
-            return approximate.accuracy_for(recall, k, table)
+        if self.approximations:
+            if (recall, k) not in self._accuracies:
+                found = approximate.accuracy_for(recall, k, self.approximations)
+                self._accuracies[recall, k] = found
+            return self._accuracies[recall, k]
         if self.weights != "uint8":
             return Accuracy(reason="weights of 32 bits have no bounds to shrink")
         if not approximate.depths(self.doc_count):
@@ -317,7 +322,7 @@ class InvertedIndex:
         _each(answer, count, threads)
         return nums, values
 
-    @property
+    @cached_property
     def approximations(self) -> list[Approximation]:
         """The recall of approximate search, measured at build; empty where there is none."""
         stored = self._described.get("approximations", [])
