@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.size import SIZE
+
 MEMORY = Path("/dev/shm")
 
 
@@ -26,3 +28,14 @@ def tmp_path() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="hybrid-faults-", dir=parent))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what each campaign really did, where more than the quick size runs."""
+    if SIZE == "quick":
+        return
+    for report in terminalreporter.getreports("passed"):
+        told = ", ".join(f"{name} {value}" for name, value in report.user_properties)
+        if told:
+            where = report.nodeid.partition("::")[2]
+            terminalreporter.write_line(f"{where}: {told}; {report.duration:.0f} s")

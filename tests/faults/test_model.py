@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,18 +31,23 @@ from tests.test_living import Memory, assert_same, document
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("one_thread")]
 NUMBERS = st.sets(st.integers(0, 14), min_size=1, max_size=4)
 VERSIONS = st.integers(0, 3)
+LAST = 450  # an update of one document does at most 438 operations on disk
 
 
 class Life(RuleBasedStateMachine):
     """Adds, updates, deletes, compactions, reopenings and crashes, in any order."""
 
+    ended: ClassVar[Counter[str]] = Counter()
+
     def __init__(self) -> None:
         super().__init__()
+        self.done: Counter[str] = Counter()
         self.folder = Path(tempfile.mkdtemp(prefix="hybrid-life-", dir=MEMORY))
         self.live: dict[str, Document] = {}
 
     @initialize(numbers=NUMBERS)
     def build(self, numbers: set[int]) -> None:
+        self.done["lives"] += 1
         self.live = {each.doc_id: each for each in map(document, numbers)}
         self.index = self.fresh("living")
 
@@ -52,6 +59,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(numbers=NUMBERS, version=VERSIONS)
     def update(self, numbers: set[int], version: int) -> None:
+        self.done["steps"] += 1
         new = {each.doc_id: each for each in (document(number, version) for number in numbers)}
         report = self.index.update(new.values())
         assert report.added == len(new.keys() - self.live.keys())
@@ -61,19 +69,22 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
+        self.done["steps"] += 1
         gone = data.draw(st.sets(st.sampled_from(sorted(self.live)), min_size=1, max_size=5))
         assert self.index.delete(gone).deleted == len(gone)
         self.live = {key: each for key, each in self.live.items() if key not in gone}
 
     @rule()
     def compact(self) -> None:
+        self.done["steps"] += 1
         assert self.index.compact().segments == 1
 
     @rule()
     def reopen(self) -> None:
+        self.done["steps"] += 1
         self.index = Index(self.folder / "living", encoders=ENCODERS)
 
-    @rule(number=st.integers(15, 20), at=st.integers(0, 120), kind=st.sampled_from(["kill", "eio"]))
+    @rule(number=st.integers(15, 20), at=st.integers(0, LAST), kind=st.sampled_from(["kill", "eio"]))
     def crash(self, number: int, at: int, kind: str) -> None:
         """A writer dies, or its disk fails, while it updates one document."""
         disk = Disk(self.folder, at=at, kind="kill" if kind == "kill" else "eio")
@@ -85,6 +96,7 @@ class Life(RuleBasedStateMachine):
 
         answer = forked(strike)
         assert answer.startswith(("done", "killed", "StorageError")), answer
+        self.done.update(steps=1, crashes=answer != "done")
         self.index.reopen()
         if self.index.contents.documents.find(new.doc_id) is not None:
             stored = self.index.document(new.doc_id)
@@ -98,11 +110,13 @@ class Life(RuleBasedStateMachine):
                 assert_same(self.index, self.fresh("fresh"))
             else:
                 assert len(self.index) == 0
+            self.ended.update(self.done)  # only of a life whose end was checked
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def test_any_life_ends_as_a_fresh_build() -> None:
+def test_any_life_ends_as_a_fresh_build(record_property: pytest.RecordProperty) -> None:
+    Life.ended.clear()
     run_state_machine_as_test(
         Life,
         settings=settings(
@@ -112,3 +126,5 @@ def test_any_life_ends_as_a_fresh_build() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    record_property("counts", dict(Life.ended))
+    assert Life.ended["lives"] >= sized(10, 200, 2000)
