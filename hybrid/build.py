@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.corpus import Passages, Source
-from hybrid.errors import MemoryLimitError, UsageError
+from hybrid.errors import UsageError
 from hybrid.indexes.hybrid import SEGMENTS, BranchRecord
 from hybrid.indexes.segment_writer import (
     BranchPlan,
@@ -17,7 +17,7 @@ from hybrid.indexes.segment_writer import (
     write_segment,
 )
 from hybrid.indexes.store import NewGeneration, new_generation, refuse_existing
-from hybrid.memory import MemoryLimit
+from hybrid.memory import Allowance
 from hybrid.query_encoders import BM25, GIVEN, load_encoder, model_record
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from hybrid.encoders.survey import Survey
 
 COSINE_MINIMUM = -1.0
-PIECES = 8
-VECTOR_BYTES = 5
-"""Of one component while a graph or lists are built: float32, and what is built around it."""
 FIRST_SEGMENT = "000001"
 
 
@@ -138,32 +135,29 @@ def build_index(
         OutputExistsError: ``output`` exists.
         CorpusError: the corpus is empty or has a bad record.
         ModelError: a model cannot be found or loaded.
+        MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
     """
     from hybrid.encoders import encode_corpus
-    from hybrid.encoders.encode import SHARD_CHARACTERS
     from hybrid.encoders.survey import survey_branches
 
     options = options if options is not None else BuildOptions()
     output = Path(output)
     refuse_existing(output)
     loaded = _encoders(options) if encoders is None else _given(encoders)
-    limit = None if options.memory is None else MemoryLimit(options.memory)
-    piece = None if limit is None else limit.left // PIECES
-    if limit is not None:
-        progress = _watched(limit, progress)
+    allowance = Allowance.of(options.memory)
+    progress = allowance.watching(progress)
     with new_generation(output, create=True) as generation:
         shards = encode_corpus(
             source.documents(),
             generation.workspace,
             {name: encoder for name, (encoder, _) in loaded.items()},
-            shard_characters=min(SHARD_CHARACTERS, (piece or 4 * SHARD_CHARACTERS) // 4),
+            allowance=allowance,
             passages=options.passages,
             progress=progress("encoding", source.document_count()),
         )
-        shards.piece_bytes = piece
         surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in loaded.items()})
-        records = _write_branches(generation, shards, loaded, surveys, options, limit, progress)
+        records = _write_branches(generation, shards, loaded, surveys, options, allowance, progress)
         generation.commit(
             {
                 "document_count": shards.document_count,
@@ -224,11 +218,9 @@ def _write_branches(
     loaded: dict[str, tuple[Encoder, dict[str, Any]]],
     surveys: Mapping[str, Survey],
     options: BuildOptions,
-    limit: MemoryLimit | None,
+    allowance: Allowance,
     progress: StartProgress,
 ) -> dict[str, BranchRecord]:
-    if limit is not None:
-        _refuse_graph(limit, shards, options)
     plans = {
         name: BranchPlan(
             branch.kind,
@@ -244,6 +236,7 @@ def _write_branches(
         shards.order(),
         plans,
         seed=options.seed,
+        limit=allowance.limit,
         progress=progress,
     )
     records = {}
@@ -261,28 +254,6 @@ def _write_branches(
             measured(reports[name], surveys.get(name)) if sparse else reports[name],
         )
     return records
-
-
-def _watched(limit: MemoryLimit, progress: StartProgress) -> StartProgress:
-    def start(label: str, total: int | None) -> Callable[[int], None]:
-        return limit.watching(progress(label, total))
-
-    return start
-
-
-def _refuse_graph(limit: MemoryLimit, shards: Shards, options: BuildOptions) -> None:
-    """Refuse what holds every vector at once while it is built, if there is no room for them."""
-    if options.vectors == "flat":
-        return
-    rows = sum(shards.row_counts)
-    for name, branch in shards.branches.items():
-        needed = rows * branch.width * VECTOR_BYTES if branch.kind == "dense" else 0
-        if needed > limit.left:
-            raise MemoryLimitError(
-                f"{options.vectors} of branch {name!r} needs about {needed >> 20} MB for its "
-                f"{rows:,} vectors, and {limit.left >> 20} MB of the limit are left; raise it, or "
-                "choose flat, which reads them from disk"
-            )
 
 
 def _given(encoders: Mapping[str, Encoder]) -> dict[str, tuple[Encoder, dict[str, Any]]]:

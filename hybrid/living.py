@@ -25,6 +25,7 @@ from hybrid.indexes.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.indexes.hybrid import HybridIndex
 from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
+from hybrid.memory import Allowance
 from hybrid.query_encoders import check_unchanged
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_SEGMENTS = 10
 SHOWN = 3
+MOST_CHARACTERS = 1 << 26
+"""Of the texts that are encoded at once."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def add_documents(
     encoders: Mapping[str, Encoder],
     *,
     update: bool = False,
+    memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
     """Encode documents, add them as a segment, and return what changed.
@@ -73,24 +77,29 @@ def add_documents(
         documents: read once.
         encoders: those that built the index, by branch.
         update: let a document replace the one that has its id.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
     Raises:
         CorpusError: no documents, an id twice, or, without ``update``, one that is there already.
         ModelMismatchError: an encoder is not what built its branch in the current generation.
         IndexLockedError: another writer is at work.
+        MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
     from hybrid.encoders import encode_corpus
     from hybrid.encoders.survey import survey_branches
 
+    allowance = Allowance.of(memory)
+    progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
-        change = Change(generation)
+        change = Change(generation, allowance)
         check_unchanged(change.index, encoders)
         shards = encode_corpus(
             documents,
             generation.workspace,
             encoders,
+            allowance=allowance,
             passages=change.index.window,
             progress=progress("encoding", None),
         )
@@ -143,6 +152,7 @@ def compact_index(
     directory: str | Path,
     *,
     refit: Mapping[str, Bm25Encoder] | None = None,
+    memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
     """Make all segments one, without the deleted documents, and return what changed.
@@ -150,14 +160,18 @@ def compact_index(
     Args:
         directory: the index.
         refit: BM25 encoders by branch; each is fitted anew to the documents that there are.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
     Raises:
         IndexLockedError: another writer is at work.
+        MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
+    allowance = Allowance.of(memory)
+    progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
-        change = Change(generation)
+        change = Change(generation, allowance)
         if not change.is_compact:
             fitted = _fitted(change.index, refit or {})
             for name, encoder in fitted.items():
@@ -166,7 +180,7 @@ def compact_index(
                 encoder.save(change.state_folder(name))
             change.merge(
                 list(change.segment_sizes),
-                rows=RefittedRows(change.index, fitted),
+                rows=RefittedRows(change.index, fitted, allowance),
                 plans={
                     name: sparse_plan(change.index.record(name), len(encoder.vocabulary))
                     for name, encoder in fitted.items()
@@ -180,8 +194,10 @@ def compact_index(
 class RefittedRows(StoredRows):
     """Stored rows, but for the BM25 branches, which are encoded anew from the stored texts."""
 
-    def __init__(self, index: HybridIndex, fitted: Mapping[str, Bm25Encoder]) -> None:
-        super().__init__(index)
+    def __init__(
+        self, index: HybridIndex, fitted: Mapping[str, Bm25Encoder], allowance: Allowance
+    ) -> None:
+        super().__init__(index, allowance)
         self._fitted = fitted
 
     def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
@@ -189,9 +205,23 @@ class RefittedRows(StoredRows):
         if branch not in self._fitted:
             yield from super().ordered_sparse(branch, order)
             return
-        for start in range(0, len(order), ROWS_AT_ONCE):
-            texts = self._index.row_texts(order[start : start + ROWS_AT_ONCE])
-            yield self._fitted[branch].encode_documents(list(texts))
+        most = self._allowance.characters(MOST_CHARACTERS)
+        for texts in _pieces(self._index.row_texts(order), ROWS_AT_ONCE, most):
+            yield self._fitted[branch].encode_documents(texts)
+
+
+def _pieces(texts: Iterable[str], count: int, characters: int) -> Iterator[list[str]]:
+    """Yield the texts in lists, each full at so many texts or characters."""
+    piece: list[str] = []
+    held = 0
+    for text in texts:
+        piece.append(text)
+        held += len(text)
+        if len(piece) == count or held >= characters:
+            yield piece
+            piece, held = [], 0
+    if piece:
+        yield piece
 
 
 def _fitted(index: HybridIndex, encoders: Mapping[str, Bm25Encoder]) -> dict[str, Bm25Encoder]:

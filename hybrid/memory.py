@@ -10,12 +10,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from hybrid.errors import MemoryLimitError, UsageError
 
+_Start: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)[iI]?[bB]?")
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 LEAST = 64 << 20
+PIECES = 8
+COPIES = 4
+"""How often a row may be held while it is read: as stored, gathered, in order, as an object."""
 
 
 def parse_size(text: str) -> int:
@@ -87,3 +92,55 @@ class MemoryLimit:
             progress(count)
 
         return advance
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What each piece of a longer work may hold: its share of a limit, or as much as it likes.
+
+    Attributes:
+        limit: of the process; None for none.
+        piece: bytes that one piece may hold; None for any.
+    """
+
+    limit: MemoryLimit | None = None
+    piece: int | None = None
+
+    @classmethod
+    def of(cls, memory: int | None) -> Allowance:
+        """Return what a limit in bytes leaves, models loaded already; None for no limit.
+
+        Raises:
+            UsageError: so little is left that nothing could be done.
+        """
+        if memory is None:
+            return cls()
+        limit = MemoryLimit(memory)
+        return cls(limit, limit.left // PIECES)
+
+    def characters(self, most: int) -> int:
+        """Return how many characters of text to hold at once, ``most`` or a power of two below it.
+
+        A power of two, because what is left differs a little from run to run, and shards of another
+        size would be encoded again.
+        """
+        if self.piece is None or self.piece // COPIES >= most:
+            return most
+        return 1 << max(0, (self.piece // COPIES).bit_length() - 1)
+
+    def rows(self, row_bytes: float, most: int) -> int:
+        """Return how many rows of so many bytes to hold at once, at most ``most``."""
+        if self.piece is None:
+            return most
+        return int(min(most, max(1, self.piece // (COPIES * max(1.0, row_bytes)))))
+
+    def watching(self, progress: _Start) -> _Start:
+        """Return the progress, with a check of the limit at each of its calls."""
+        limit = self.limit
+        if limit is None:
+            return progress
+
+        def start(label: str, total: int | None) -> Callable[[int], None]:
+            return limit.watching(progress(label, total))
+
+        return start

@@ -22,6 +22,7 @@ from hybrid.indexes.hybrid import BranchRecord, HybridIndex
 from hybrid.indexes.segment_writer import BranchPlan, StartProgress, no_progress
 from hybrid.indexes.store import new_generation
 from hybrid.indexes.verify import repair_index, verify_index
+from hybrid.memory import Allowance
 from hybrid.query_encoders import BM25, GIVEN, check_unchanged, load_encoder, model_record
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def rebuild_branches(
     models: Mapping[str, str] | None = None,
     encoders: Mapping[str, Encoder] | None = None,
     same_encoders: bool = False,
+    memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> RebuildReport:
     """Encode some branches again from the stored documents and return what they are now.
@@ -78,6 +80,7 @@ def rebuild_branches(
         models: by branch, another model to encode with; default: the one that built the branch.
         encoders: by branch, encoders as objects; each takes the place of what built the branch.
         same_encoders: refuse encoders as objects that are not what built the branch.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
     Raises:
@@ -86,6 +89,7 @@ def rebuild_branches(
             nor ``encoders`` names another; or an object is another, with ``same_encoders``.
         CorruptIndexError: something else is damaged; nothing was changed.
         IndexLockedError: another writer is at work.
+        MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
     from hybrid.encoders import encode_corpus
@@ -105,6 +109,8 @@ def rebuild_branches(
         if not index.document_count:
             raise UsageError(f"{directory} holds no documents to encode; add some first")
         chosen = {name: _encoder(index, name, models, encoders) for name in names}
+        change.allowance = allowance = Allowance.of(memory)  # of what the models leave
+        progress = allowance.watching(progress)
         if same_encoders:
             fixed = {
                 n: each for n, each in encoders.items() if index.record(n).encoder["model"] != BM25
@@ -117,6 +123,7 @@ def rebuild_branches(
             iter(index.documents),
             generation.workspace,
             {name: encoder for name, (encoder, _) in chosen.items()},
+            allowance=allowance,
             passages=index.window,
             progress=progress("encoding", index.document_count),
         )
@@ -125,7 +132,7 @@ def rebuild_branches(
         surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in chosen.items()})
         reports = change.merge(
             list(change.segment_sizes),
-            rows=_RebuiltRows(index, shards),
+            rows=_RebuiltRows(index, shards, allowance),
             plans={name: _plan(index.record(name), shards, name) for name in names},
             progress=progress,
         )
@@ -211,8 +218,8 @@ def mend_index(
 class _RebuiltRows(StoredRows):
     """Stored rows, but for the branches of the shards, whose documents are in doc_num order."""
 
-    def __init__(self, index: HybridIndex, shards: Shards) -> None:
-        super().__init__(index)
+    def __init__(self, index: HybridIndex, shards: Shards, allowance: Allowance) -> None:
+        super().__init__(index, allowance)
         self._shards = shards
 
     def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:

@@ -306,28 +306,44 @@ class Index:
         self._encoders.forget_changed(self._index)
 
     def add(
-        self, documents: Iterable[Document], *, progress: StartProgress = no_progress
+        self,
+        documents: Iterable[Document],
+        *,
+        memory: int | None = None,
+        progress: StartProgress = no_progress,
     ) -> ChangeReport:
         """Encode and add documents; return what changed. One commit: all of them or none.
 
+        Args:
+            documents: read once.
+            memory: bytes that the process may hold, Python and models included.
+            progress: shows how far it is.
+
         Raises:
             CorpusError: no documents, an id twice, or one that is in the index already.
-        """
-        return self._change(
-            add_documents(self.directory, documents, self._all_encoders(), progress=progress)
-        )
-
-    def update(
-        self, documents: Iterable[Document], *, progress: StartProgress = no_progress
-    ) -> ChangeReport:
-        """Encode and add documents, in place of those with the same ids; return what changed.
-
-        Raises:
-            CorpusError: no documents, or an id twice.
+            MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         """
         encoders = self._all_encoders()
         return self._change(
-            add_documents(self.directory, documents, encoders, update=True, progress=progress)
+            add_documents(self.directory, documents, encoders, memory=memory, progress=progress)
+        )
+
+    def update(
+        self,
+        documents: Iterable[Document],
+        *,
+        memory: int | None = None,
+        progress: StartProgress = no_progress,
+    ) -> ChangeReport:
+        """Encode and add documents, in place of those with the same ids; return what changed.
+
+        Arguments and errors are those of `add`, but that an id may be in the index already.
+        """
+        encoders = self._all_encoders()
+        return self._change(
+            add_documents(
+                self.directory, documents, encoders, update=True, memory=memory, progress=progress
+            )
         )
 
     def delete(self, doc_ids: Iterable[str], *, ignore_missing: bool = False) -> ChangeReport:
@@ -340,10 +356,22 @@ class Index:
             delete_documents(self.directory, doc_ids, ignore_missing=ignore_missing)
         )
 
-    def compact(self, *, progress: StartProgress = no_progress) -> ChangeReport:
-        """Make all segments one, without deleted documents, BM25 fitted anew; return the change."""
+    def compact(
+        self, *, memory: int | None = None, progress: StartProgress = no_progress
+    ) -> ChangeReport:
+        """Make all segments one, without deleted documents, BM25 fitted anew; return the change.
+
+        Args:
+            memory: bytes that the process may hold, Python and models included.
+            progress: shows how far it is.
+
+        Raises:
+            MemoryLimitError: more memory is needed than is allowed; nothing was changed.
+        """
         bm25 = {name: self.encoder(name) for name in self._bm25_branches()}
-        return self._change(compact_index(self.directory, refit=cast(Any, bm25), progress=progress))
+        return self._change(
+            compact_index(self.directory, refit=cast(Any, bm25), memory=memory, progress=progress)
+        )
 
     def _change(self, report: ChangeReport) -> ChangeReport:
         self.reopen()

@@ -7,10 +7,11 @@ import pytest
 
 from hybrid.build import BuildOptions, build_index
 from hybrid.corpus import open_source
-from hybrid.encoders import encode_corpus, load_dense, load_sparse
+from hybrid.encoders import Shards, encode_corpus, load_dense, load_sparse
 from hybrid.encoders.density import density, expected_flops
 from hybrid.encoders.survey import DOCUMENTS, survey, survey_branches
 from hybrid.errors import ModelMismatchError, UsageError
+from hybrid.memory import Allowance
 from hybrid.retrieve import Index, open_index
 from tests.conftest import DOCUMENTS as COLLECTION
 from tests.conftest import write_beir
@@ -53,8 +54,7 @@ def test_a_sample_that_is_read_in_pieces_is_surveyed_whole(
     encoders = {"sparse": load_sparse(str(tiny_sparse))}
     shards = encode_corpus(documents, tmp_path / "work", encoders, shard_size=3)
     expected = survey_branches(shards, encoders)["sparse"]
-    shards.piece_bytes = 1
-    found = survey_branches(shards, encoders)["sparse"]
+    found = survey_branches(Shards(shards.directory, Allowance(piece=1)), encoders)["sparse"]
     assert found.documents.literal_lost == expected.documents.literal_lost > 0
     assert (found.figures(), found.sampled) == (expected.figures(), len(COLLECTION))
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 
 from hybrid import memory
 from hybrid.build import BuildOptions, build_index
-from hybrid.encoders import encode_corpus
+from hybrid.encoders import Shards, encode_corpus
 from hybrid.errors import MemoryLimitError, UsageError
-from hybrid.memory import MemoryLimit, held, parse_size
+from hybrid.memory import Allowance, MemoryLimit, held, parse_size
+from hybrid.rebuild import rebuild_branches
 from hybrid.retrieve import Index
-from tests.test_living import ENCODERS, Memory, assert_same, document
+from tests.test_living import ENCODERS, Memory, assert_same, build, document
 
 LINUX = pytest.mark.skipif(held() is None, reason="the system does not say what a process holds")
 
@@ -81,9 +83,10 @@ def test_a_build_over_its_limit_stops_and_goes_on_with_a_higher_one(
     assert len(Index(tmp_path / "idx", encoders=ENCODERS)) == 30
 
 
-def test_a_limit_changes_no_result(tmp_path: Path) -> None:
-    documents = [document(number) for number in range(300)]
-    limit = (held() or 0) + (65 << 20)
+def test_a_limit_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PIECES", 1 << 60)
+    documents = [document(number) for number in range(100)]
+    limit = (held() or 0) + (1 << 30)
     for name, bytes_ in (("free", None), ("bound", limit)):
         options = BuildOptions(weights="float32", memory=bytes_)
         build_index(Memory(documents), tmp_path / name, options, encoders=ENCODERS)
@@ -91,21 +94,97 @@ def test_a_limit_changes_no_result(tmp_path: Path) -> None:
     assert_same(bound, free)
 
 
+CHANGES: dict[str, Callable[[Index, int | None], object]] = {
+    "add": lambda index, limit: index.add([document(31)], memory=limit),
+    "update": lambda index, limit: index.update(map(document, (3, 32)), memory=limit),
+    "compact": lambda index, limit: index.compact(memory=limit),
+    "rebuild": lambda index, limit: rebuild_branches(
+        index.directory, index.branches, encoders=ENCODERS, memory=limit
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_limit_changes_no_result_of_a_change(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a piece is one row, or one character of text."""
+    monkeypatch.setattr(memory, "PIECES", 1 << 60)
+    for name, limit in (("free", None), ("bound", (held() or 0) + (1 << 30))):
+        index = build(tmp_path / name, map(document, range(20)), bm25=True)
+        index.add(map(document, range(20, 26)))
+        index.delete(["d0004"])
+        CHANGES[change](index, limit)
+    free, bound = (Index(tmp_path / name, encoders=ENCODERS) for name in ("free", "bound"))
+    assert_same(bound, free, branches=free.branches)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_over_its_limit_changes_nothing(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = build(tmp_path / "idx", map(document, range(20)), bm25=True)
+    index.add(map(document, range(20, 26)))
+    generation = index.contents.generation.name
+    calls = iter([0, 0])
+    monkeypatch.setattr(memory, "held", lambda: next(calls, 10**12))
+    with pytest.raises(MemoryLimitError, match="over the limit of 1024 MB"):
+        CHANGES[change](index, 1 << 30)
+    monkeypatch.undo()
+    index.reopen()
+    assert index.contents.generation.name == generation
+    CHANGES[change](index, None)
+    index.reopen()
+    assert index.contents.generation.name != generation
+
+
+def test_an_addition_over_its_limit_goes_on_with_a_higher_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = build(tmp_path / "idx", map(document, range(3)))
+    calls = iter([0, 0] + [0] * 3)
+    monkeypatch.setattr(memory, "held", lambda: next(calls, 10**12))
+    monkeypatch.setitem(encode_corpus.__kwdefaults__, "shard_size", 10)
+    new = [document(number) for number in range(3, 30)]
+    with pytest.raises(MemoryLimitError, match="what was finished is kept"):
+        index.add(new, memory=1 << 30)
+    kept = tmp_path / "idx" / "workspace" / "000000.dense"
+    stamp = kept.stat().st_mtime_ns
+    monkeypatch.setattr(memory, "held", lambda: 0)
+    stamps = []
+    monkeypatch.setattr(
+        "hybrid.living.Change.append",
+        lambda *args, **named: stamps.append(kept.stat().st_mtime_ns),
+    )
+    index.add(new, memory=1 << 30)
+    assert stamps == [stamp]
+
+
+def test_the_characters_of_a_piece_do_not_follow_what_is_left_to_the_byte() -> None:
+    for piece in range(4 << 20, 8 << 20, 99_991):
+        assert Allowance(piece=piece).characters(1 << 26) == 1 << 20
+    assert Allowance(piece=1 << 40).characters(1 << 26) == 1 << 26
+    assert Allowance().characters(1 << 26) == 1 << 26
+
+
 def test_a_graph_that_does_not_fit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybrid.build.VECTOR_BYTES", 1 << 40)
+    monkeypatch.setattr("hybrid.indexes.segment_writer.VECTOR_BYTES", 1 << 40)
     options = BuildOptions(memory=(held() or 0) + (1 << 30), vectors="hnsw")
-    with pytest.raises(MemoryLimitError, match=r"hnsw of branch 'dense' needs .* choose flat"):
+    with pytest.raises(MemoryLimitError, match=r"hnsw of branch 'dense' needs .* with flat"):
         build_index(Memory([document(1)]), tmp_path / "idx", options, encoders=ENCODERS)
     assert not (tmp_path / "idx").exists()
 
 
-@pytest.mark.parametrize("characters", [1, 50, 10**9])
+@pytest.mark.parametrize("characters", [1, 64, 1 << 30])
 def test_shards_are_cut_by_their_text_too(tmp_path: Path, characters: int) -> None:
     documents = [document(number) for number in range(20)]
     shards = encode_corpus(
-        documents, tmp_path, {"dense": ENCODERS["dense"]}, shard_characters=characters
+        documents,
+        tmp_path,
+        {"dense": ENCODERS["dense"]},
+        allowance=Allowance(piece=memory.COPIES * characters),
     )
     expected, held_ = [0], 0
     for each in documents:
@@ -115,13 +194,13 @@ def test_shards_are_cut_by_their_text_too(tmp_path: Path, characters: int) -> No
         expected[-1] += 1
         held_ += len(each.full_text)
     assert list(shards.counts) == expected
-    shards.piece_bytes = 1
+    shards = Shards(tmp_path, Allowance(piece=1))
     order = shards.order()
     assert list(shards.ordered_documents(order)) == [documents[at] for at in order]
 
 
 SCRIPT = """
-import json, sys, threading, time
+import ctypes, json, sys, threading, time
 from pathlib import Path
 import numpy as np, scipy.sparse
 import faiss, pyarrow, numba
@@ -129,23 +208,45 @@ from hybrid.build import BuildOptions, build_index
 from hybrid.corpus import Document
 from hybrid.corpus.records import Skipped
 from hybrid.memory import held
+from hybrid.retrieve import Index
 import hybrid.indexes.inverted
 
 class Lengths:
-    dimension = 16
     fingerprint = {"model": "lengths"}
+    def __init__(self, dimension=16):
+        self.dimension = dimension
     def encode_documents(self, texts, progress=None):
-        progress(len(texts))
-        return np.tile(np.arange(1, 17, dtype=np.float32), (len(texts), 1))
+        if progress is not None:
+            progress(len(texts))
+        return np.tile(np.arange(1, 1 + self.dimension, dtype=np.float32), (len(texts), 1))
     encode_queries = encode_documents
 
 class Source:
     name, skipped = "made", Skipped()
+    def __init__(self, count, word):
+        self.count, self.word = count, word
     def documents(self):
-        for number in range(4000):
-            yield Document(f"d{number * 7919 % 4000:05}", f"{number} " + "word " * 4000)
+        for number in range(self.count):
+            yield Document(f"d{number * 7919 % 4000:05}", f"{number} " + self.word * 4000)
     def document_count(self):
-        return 4000
+        return self.count
+
+what, folder, extra = sys.argv[1], sys.argv[2], int(sys.argv[3])
+encoders = {"dense": Lengths(16384 if what == "compact" else 16)}
+if what != "build":
+    count = 2500 if what == "compact" else 2
+    build_index(Source(count, ""), folder, encoders=encoders)
+    index = Index(folder, encoders=encoders)
+    index.delete(["d00000"])
+ctypes.CDLL(None).malloc_trim(0)
+
+def work(memory):
+    if what == "build":
+        build_index(Source(4000, "word "), folder, BuildOptions(memory=memory), encoders=encoders)
+    elif what == "add":
+        index.update(Source(4000, "word ").documents(), memory=memory)
+    else:
+        index.compact(memory=memory)
 
 before, peak, done = held(), 0, False
 def watch():
@@ -153,12 +254,10 @@ def watch():
     while not done:
         peak = max(peak, held())
         time.sleep(0.002)
-extra = int(sys.argv[2])
-options = BuildOptions(memory=before + extra if extra else None)
 thread = threading.Thread(target=watch)
 thread.start()
 try:
-    build_index(Source(), sys.argv[1], options, encoders={"dense": Lengths()})
+    work(before + extra if extra else None)
 finally:
     done = True
     thread.join()
@@ -167,12 +266,13 @@ print(json.dumps([before, peak]))
 
 
 @LINUX
-def test_the_peak_of_a_build_stays_under_the_limit(tmp_path: Path) -> None:
-    peaks = {}
-    for extra in (0, 128 << 20):
-        script = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / str(extra))]
+@pytest.mark.parametrize("what", ["build", "add", "compact"])
+def test_the_peak_stays_under_the_limit(what: str, tmp_path: Path) -> None:
+    peaks, limit = {}, (128 if what == "build" else 104) << 20
+    for extra in (0, limit):
+        script = [sys.executable, "-c", textwrap.dedent(SCRIPT), what, str(tmp_path / str(extra))]
         ran = subprocess.run([*script, str(extra)], capture_output=True, text=True, check=True)
         before, peak = json.loads(ran.stdout.splitlines()[-1])
         peaks[extra] = peak - before
-    # The corpus is 80 MB of text, read back in an order of its own.
-    assert peaks[0] > 128 << 20 > peaks[128 << 20], peaks
+    # The corpus is 80 MB of text, or 164 MB of vectors, read back in an order of its own.
+    assert peaks[0] > limit > peaks[limit], peaks

@@ -14,10 +14,12 @@ from hybrid.cli.sources import (
     Encoding,
     Fields,
     IdColumn,
+    Memory,
     SkipBad,
     TextColumn,
     TitleColumn,
     document_source,
+    memory_bytes,
     passage_windows,
     print_skipped,
 )
@@ -91,10 +93,7 @@ def build(
         int | None,
         typer.Option(help="cut texts into windows of so many words; the best one scores the text"),
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="what the process may hold, Python and models included, such as 4GB"),
-    ] = None,
+    memory: Memory = None,
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
     ] = None,
@@ -104,7 +103,6 @@ def build(
     A build that was interrupted goes on from its last finished shard when it is run again.
     """
     from hybrid.build import BuildOptions, build_index
-    from hybrid.memory import parse_size
 
     options = BuildOptions(
         sparse=None if sparse == "none" else sparse,
@@ -121,7 +119,7 @@ def build(
         weights=weights.value,
         vectors=vectors.value,
         passages=passage_windows(passages, overlap),
-        memory=None if memory is None else parse_size(memory),
+        memory=memory_bytes(memory),
     )
     opened = document_source(
         source,

@@ -13,10 +13,12 @@ from hybrid.cli.sources import (
     Encoding,
     Fields,
     IdColumn,
+    Memory,
     SkipBad,
     TextColumn,
     TitleColumn,
     document_source,
+    memory_bytes,
     print_skipped,
 )
 
@@ -37,10 +39,12 @@ def add(
     fields: Fields = "",
     encoding: Encoding = "utf-8",
     skip_bad: SkipBad = False,
+    memory: Memory = None,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
     from hybrid.retrieve import open_index
 
+    allowed = memory_bytes(memory)
     opened_source = document_source(
         source,
         id_column=id_column,
@@ -52,7 +56,7 @@ def add(
     )
     with open_index(index) as opened, progress_bars(err) as start:
         change = opened.update if update else opened.add
-        report = change(opened_source.documents(), progress=start)
+        report = change(opened_source.documents(), memory=allowed, progress=start)
     print_skipped(opened_source.skipped, err)
     _print(index, report)
 
@@ -74,12 +78,15 @@ def delete(
 
 
 @app.command(epilog=example("hybrid compact my.idx"))
-def compact(index: Annotated[Path, typer.Argument(help="index folder")]) -> None:
+def compact(
+    index: Annotated[Path, typer.Argument(help="index folder")], memory: Memory = None
+) -> None:
     """Make all segments one, without deleted documents, and fit BM25 anew."""
     from hybrid.retrieve import open_index
 
+    allowed = memory_bytes(memory)
     with open_index(index) as opened, progress_bars(err) as start:
-        report = opened.compact(progress=start)
+        report = opened.compact(memory=allowed, progress=start)
     _print(index, report)
 
 

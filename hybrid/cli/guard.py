@@ -10,6 +10,7 @@ import typer
 from hybrid.cli.app import app, err, example, out, print_json
 from hybrid.cli.conflicts import refuse_given
 from hybrid.cli.progress import progress_bars
+from hybrid.cli.sources import Memory, memory_bytes
 
 
 @app.command(epilog=example("hybrid verify my.idx --deep"))
@@ -62,6 +63,7 @@ def rebuild(
     model: Annotated[
         str | None, typer.Option(help="another model for the one branch; default: its own")
     ] = None,
+    memory: Memory = None,
 ) -> None:
     """Encode branches again from the stored documents: damaged ones, or one with another model."""
     from hybrid.errors import UsageError
@@ -72,7 +74,8 @@ def rebuild(
             f"--model is for one branch, but {len(branch)} are named; rebuild it alone"
         )
     models = {} if model is None else {branch[0]: model}
+    allowed = memory_bytes(memory)
     with progress_bars(err) as start:
-        report = rebuild_branches(index, branch, models=models, progress=start)
+        report = rebuild_branches(index, branch, models=models, memory=allowed, progress=start)
     for line in report.lines():
         out.print(line, markup=False)

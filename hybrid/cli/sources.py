@@ -40,6 +40,10 @@ Recall: TypeAlias = Annotated[
         "recall when the index was built; the answer says which and how much"
     ),
 ]
+Memory: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="what the process may hold, Python and models included, such as 4GB"),
+]
 SkipBad: TypeAlias = Annotated[
     bool, typer.Option("--skip-bad", help="leave out broken records, count and report them")
 ]
@@ -51,6 +55,17 @@ QueryTextColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of 
 QrelsFile: TypeAlias = Annotated[
     Path | None, typer.Option("--qrels", help="judgments of a single-file source (TREC or BEIR)")
 ]
+
+
+def memory_bytes(text: str | None) -> int | None:
+    """Return what ``--memory`` allows; None for no limit.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    from hybrid.memory import parse_size
+
+    return None if text is None else parse_size(text)
 
 
 def field_names(text: str) -> tuple[str, ...]:

@@ -37,9 +37,11 @@ from hybrid.encoders.shards import (
 )
 from hybrid.encoders.shared import SharedPass, find_shared_pass
 from hybrid.errors import CorpusError, UsageError
+from hybrid.memory import Allowance
 
 SHARD_SIZE = 1024
 SHARD_CHARACTERS = 1 << 26
+"""A shard of so much text is full before it has its rows."""
 TERMS_FILE = "terms.json"
 RESERVED = frozenset({"documents"})
 
@@ -52,7 +54,7 @@ def encode_corpus(
     encoders: Mapping[str, Encoder],
     *,
     shard_size: int = SHARD_SIZE,
-    shard_characters: int = SHARD_CHARACTERS,
+    allowance: Allowance | None = None,
     passages: Passages | None = None,
     progress: Progress | None = None,
 ) -> Shards:
@@ -63,7 +65,7 @@ def encode_corpus(
         workdir: made if absent; nothing else belongs in it.
         encoders: by branch name; ``Bm25Parameters`` for a BM25 that is fitted to this corpus.
         shard_size: rows in a shard. Another size encodes everything again.
-        shard_characters: a shard of so much text is full before it has its rows.
+        allowance: what a shard may hold; one with too much text is full before it has its rows.
         passages: how documents are cut into rows; None makes each one row.
         progress: called with the number of newly finished documents; a document that is done in
             one of two branches counts half.
@@ -73,6 +75,8 @@ def encode_corpus(
         CorpusError: text that is not Unicode (lone surrogates), or no documents at all.
     """
     _check(encoders, shard_size)
+    allowance = allowance or Allowance()
+    shard_characters = allowance.characters(SHARD_CHARACTERS)
     workdir.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(workdir, encoders)
     (workdir / STATE_FILE).unlink(missing_ok=True)
@@ -119,7 +123,7 @@ def encode_corpus(
         else:
             branches[name] = _branch("sparse", len(encoder.vocabulary), fingerprints[name], False)
     _finish(workdir, counts, rows_in, branches)
-    return Shards(workdir)
+    return Shards(workdir, allowance)
 
 
 def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:

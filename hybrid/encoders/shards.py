@@ -24,13 +24,12 @@ from hybrid.encoders.bm25 import Bm25Encoder
 from hybrid.encoders.parts import open_csr, open_vectors
 from hybrid.encoders.protocol import Fingerprint
 from hybrid.errors import CorpusError, UsageError
+from hybrid.memory import Allowance
 
 STATE_FILE = "shards.json"
 DOCUMENTS_FILE = "documents.arrow"
 PASSAGES_FILE = "passages.npy"
 ROWS_AT_ONCE = 8192
-COPIES = 4
-"""How often a row may be held while it is read: as stored, gathered, in order, as an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +59,16 @@ def part_path(directory: Path, shard: int, part: str) -> Path:
 class Shards:
     """The finished result of :func:`~hybrid.encoders.encode.encode_corpus`.
 
-    ``piece_bytes`` bounds what reading in order holds at once; None is 8,192 rows.
+    Args:
+        directory: where they are.
+        allowance: bounds what reading in order holds at once; without a limit it is 8,192 rows.
 
     Raises:
         UsageError: the folder has no finished shards.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.piece_bytes: int | None = None
+    def __init__(self, directory: Path, allowance: Allowance | None = None) -> None:
+        self._allowance = allowance or Allowance()
         path = directory / STATE_FILE
         if not path.is_file():
             raise UsageError(
@@ -206,14 +207,14 @@ class Shards:
 
     def _rows_at_once(self, part: str, counts: tuple[int, ...]) -> int:
         """Return how many rows to read at once, by the shard whose rows are the largest."""
-        if self.piece_bytes is None:
+        if self._allowance.piece is None:
             return ROWS_AT_ONCE
         largest = 1.0
         for shard, count in enumerate(counts):
             folder = part_path(self.directory, shard, part)
             size = sum(path.stat().st_size for path in folder.iterdir())
             largest = max(largest, size / max(1, count))
-        return int(min(ROWS_AT_ONCE, max(1, self.piece_bytes // (COPIES * largest))))
+        return self._allowance.rows(largest, ROWS_AT_ONCE)
 
     def _part(self, branch: Branch) -> str:
         return f"{branch.name}.impacts" if branch.is_bm25 else branch.name

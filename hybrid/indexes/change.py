@@ -27,16 +27,20 @@ from hybrid.indexes.segment_writer import (
     write_segment,
 )
 from hybrid.indexes.store import NewGeneration
+from hybrid.memory import Allowance
 
 APPROXIMATE_FROM = 10_000
 ROWS_AT_ONCE = 8192
+"""Rows that are read at once."""
+POSTING_BYTES = 8
 
 
 class StoredRows:
     """The rows of an index as they are stored: what a merged segment is written from."""
 
-    def __init__(self, index: HybridIndex) -> None:
+    def __init__(self, index: HybridIndex, allowance: Allowance | None = None) -> None:
         self._index = index
+        self._allowance = allowance or Allowance()
 
     @property
     def passages(self) -> PassageTable | None:
@@ -49,24 +53,34 @@ class StoredRows:
 
     def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
         """Yield the rows of a sparse branch, some thousand at a time."""
-        for start in range(0, len(order), ROWS_AT_ONCE):
-            rows = order[start : start + ROWS_AT_ONCE].astype(np.int32)
-            yield self._index.sparse(branch).documents(rows)
+        stored = self._index.sparse(branch)
+        size = self._allowance.rows(
+            POSTING_BYTES * stored.nnz / max(1, stored.doc_count), ROWS_AT_ONCE
+        )
+        for start in range(0, len(order), size):
+            yield stored.documents(order[start : start + size].astype(np.int32))
 
     def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
         """Yield the vectors of a dense branch, some thousand at a time."""
-        for start in range(0, len(order), ROWS_AT_ONCE):
-            rows = order[start : start + ROWS_AT_ONCE].astype(np.int32)
-            yield self._index.dense(branch).vectors(rows)
+        stored = self._index.dense(branch)
+        size = self._allowance.rows(4 * stored.dimension, ROWS_AT_ONCE)
+        for start in range(0, len(order), size):
+            yield stored.vectors(order[start : start + size].astype(np.int32))
 
 
 class Change:
-    """An index being changed: first `remove`, then `merge`, then `append`, then `commit`."""
+    """An index being changed: first `remove`, then `merge`, then `append`, then `commit`.
 
-    def __init__(self, generation: NewGeneration) -> None:
+    Args:
+        generation: what is being written.
+        allowance: the memory that this may take; may be set until rows are written.
+    """
+
+    def __init__(self, generation: NewGeneration, allowance: Allowance | None = None) -> None:
         if generation.parent is None:
             raise UsageError("a new index has nothing to change; build it instead")
         self.generation = generation
+        self.allowance = allowance or Allowance()
         self.index = HybridIndex(generation.parent)
         self._segments = list(self.index.segments)
         self._numbering = self.index.numbering
@@ -127,7 +141,7 @@ class Change:
         merged = [self._segments.index(name) for name in names]
         self._numbering, doc_nums = self._numbering.merge(merged)
         self._segments = [name for name in self._segments if name not in set(names)]
-        rows = rows or StoredRows(self.index)
+        rows = rows or StoredRows(self.index, self.allowance)
         return self._write(rows, self._before[doc_nums], plans or {}, progress)
 
     def append(
@@ -204,7 +218,8 @@ class Change:
         table = rows.passages
         size = len(order) if table is None else int(table.counts[order].sum())
         every = {each: plans.get(each) or self._plan(each, size) for each in self._records}
-        return write_segment(folder, rows, order, every, progress=progress)
+        limit = self.allowance.limit
+        return write_segment(folder, rows, order, every, limit=limit, progress=progress)
 
     def _plan(self, name: str, size: int) -> BranchPlan:
         record = self._records[name]

@@ -13,17 +13,20 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.corpus.passages import PassageTable
-from hybrid.errors import CorpusError
+from hybrid.errors import CorpusError, MemoryLimitError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.passages import PASSAGES, save_passages
 from hybrid.indexes.vector import VectorIndex
+from hybrid.memory import MemoryLimit
 
 StartProgress: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
 """Called with a label and a total; returns a callback that takes newly finished items."""
 
 DOCUMENTS = "documents"
 MAX_ROWS = 2**31 - 1
+VECTOR_BYTES = 5
+"""Of one component while a graph or lists are built: float32, and what is built around it."""
 
 
 class Rows(Protocol):
@@ -78,6 +81,7 @@ def write_segment(
     plans: Mapping[str, BranchPlan],
     *,
     seed: int = 0,
+    limit: MemoryLimit | None = None,
     progress: StartProgress = no_progress,
 ) -> dict[str, dict[str, Any]]:
     """Write a segment below ``folder``; return what each branch measured, by name.
@@ -88,16 +92,20 @@ def write_segment(
         order: positions in ``rows`` that put the ids in descending order.
         plans: the branches by name.
         seed: of everything that is clustered or trained.
+        limit: of the memory that the process may hold.
         progress: shows how far it is.
 
     Raises:
         CorpusError: the ids do not descend, or there are more rows than int32 counts.
+        MemoryLimitError: what is left of the limit does not hold what a graph is built from.
     """
     (folder / DOCUMENTS).mkdir(parents=True)
     table = rows.passages
     row_order = order if table is None else table.rows(order)
     if len(row_order) > MAX_ROWS:
         raise CorpusError(f"a segment of {len(row_order):,} rows; {MAX_ROWS:,} is the limit")
+    if limit is not None:
+        _refuse_graphs(limit, plans, len(row_order))
     if table is not None:
         (folder / PASSAGES).mkdir()
         save_passages(table.take(order), folder / PASSAGES)
@@ -133,3 +141,16 @@ def write_segment(
             )
             reports[name] = {"dimension": plan.width, "vectors": plan.vectors}
     return reports
+
+
+def _refuse_graphs(limit: MemoryLimit, plans: Mapping[str, BranchPlan], rows: int) -> None:
+    """Refuse what holds every vector at once while it is built, if there is no room for them."""
+    for name, plan in plans.items():
+        is_held = plan.kind == "dense" and plan.vectors != "flat"
+        needed = rows * plan.width * VECTOR_BYTES if is_held else 0
+        if needed > limit.left:
+            raise MemoryLimitError(
+                f"{plan.vectors} of branch {name!r} needs about {needed >> 20} MB for its {rows:,} "
+                f"vectors, and {limit.left >> 20} MB of the limit are left; raise it, or build "
+                "with flat vectors, which are read from disk"
+            )

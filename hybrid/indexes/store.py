@@ -19,7 +19,7 @@ from secrets import token_hex
 from typing import Any
 
 import hybrid
-from hybrid.errors import HybridError, OutputExistsError, UsageError
+from hybrid.errors import HybridError, MemoryLimitError, OutputExistsError, UsageError
 from hybrid.indexes import files, lock
 from hybrid.indexes.generation import (
     CURRENT,
@@ -222,6 +222,8 @@ def _extend(index_dir: Path, keep: int, damaged: bool) -> Iterator[NewGeneration
                 _clear(generation, workspace)
                 parent.close()
                 remove_old(index_dir, keep)
+        except MemoryLimitError:
+            raise  # finished shards stay, for a writer with a higher limit
         except HybridError:
             _clear(generation, workspace)
             raise

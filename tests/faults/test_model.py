@@ -30,6 +30,7 @@ from tests.test_living import Memory, assert_same, document
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("one_thread")]
 NUMBERS = st.sets(st.integers(0, 14), min_size=1, max_size=4)
+NEW = st.integers(15, 20)
 VERSIONS = st.integers(0, 3)
 LAST = 450  # an update of one document does at most 438 operations on disk
 
@@ -84,7 +85,7 @@ class Life(RuleBasedStateMachine):
         self.done["steps"] += 1
         self.index = Index(self.folder / "living", encoders=ENCODERS)
 
-    @rule(number=st.integers(15, 20), at=st.integers(0, LAST), kind=st.sampled_from(["kill", "eio"]))
+    @rule(number=NEW, at=st.integers(0, LAST), kind=st.sampled_from(["kill", "eio"]))
     def crash(self, number: int, at: int, kind: str) -> None:
         """A writer dies, or its disk fails, while it updates one document."""
         disk = Disk(self.folder, at=at, kind="kill" if kind == "kill" else "eio")
