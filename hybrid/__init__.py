@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BestPassage": "hybrid.best_passages",
     "BuildOptions": "hybrid.build",
     "Document": "hybrid.corpus",
     "Fusion": "hybrid.fusion",
@@ -19,12 +20,15 @@ _HOMES = {
     "Index": "hybrid.retrieve",
     "Run": "hybrid.run",
     "read_qrels": "hybrid.qrels",
+    "best_passages": "hybrid.best_passages",
     "build_index": "hybrid.build",
     "open_source": "hybrid.corpus",
     "write_qrels": "hybrid.qrels",
 }
 
 if TYPE_CHECKING:
+    from hybrid.best_passages import BestPassage as BestPassage
+    from hybrid.best_passages import best_passages as best_passages
     from hybrid.build import BuildOptions as BuildOptions
     from hybrid.build import build_index as build_index
     from hybrid.corpus import Document as Document

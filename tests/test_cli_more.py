@@ -292,6 +292,13 @@ def test_passages_and_typed_fields_from_build_to_evaluate(
     command = ("search", index, "merge sorted lists", "--json", "--filter")
     _, out, _ = hybrid_command(*command, "year >= 2020")
     assert [hit["doc_id"] for hit in json.loads(out)["hits"]] == ["d2020", "d2021"]
+    best = json.loads(out)["hits"][0]["passages"][0]
+    assert best["number"] == 4
+    assert best["branches"] == ["bm25"]
+    assert best["text"] == "merge sorted lists heap" == long[best["start"] : best["stop"]]
+    _, out, _ = hybrid_command("search", index, "merge sorted lists", "-k", "1")
+    assert "merge sorted lists heap" in out
+    assert "queue" not in out
     _, out, _ = hybrid_command("explain", index, "sorted lists", "d2020")
     assert ", by passage 4" in out
     (tmp_path / "queries.tsv").write_text("q\tmerge\n")

@@ -17,7 +17,7 @@ LAYERS = [
     {"pool", "fusion"},
     {"build", "living", "query_encoders", "query_text", "rebuild", "retrieve", "search_plan"},
     {"evaluate", "explain", "training"},
-    {"tune", "explain_index"},
+    {"tune", "best_passages", "explain_index"},
     {"experiment"},
     {"report", "web", "integrations", "demo", "doctor"},
     {"cli"},

@@ -30,7 +30,8 @@ def search(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Search an index with one query."""
+    """Search an index with one query; of documents cut into passages, show the best of each."""
+    from hybrid.best_passages import best_passages
     from hybrid.retrieve import open_index
     from hybrid.search_plan import lines
 
@@ -40,11 +41,16 @@ def search(
         accuracies = opened.plan(k, fusion=chosen, **options).accuracies
         hits = opened.search(query, k=k, fusion=chosen, **options)
         documents = [opened.document(hit.doc_id) for hit in hits]
+        doc_ids = [hit.doc_id for hit in hits]
+        best = best_passages(opened, query, doc_ids, chosen.branch_names(opened.branches))
     if as_json:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score, "title": document.title}
             for hit, document in zip(hits, documents, strict=True)
         ]
+        for row, passages in zip(rows, best, strict=True):
+            if passages:
+                row["passages"] = [each.to_dict() for each in passages]
         found: dict[str, Any] = {"query": query, "fusion": str(chosen), "hits": rows}
         if accuracies:
             found["accuracy"] = {name: each.to_dict() for name, each in accuracies.items()}
@@ -52,8 +58,9 @@ def search(
         return
     for line in lines(accuracies):
         out.print(line, markup=False, style="dim")
-    for hit, document in zip(hits, documents, strict=True):
+    for hit, document, passages in zip(hits, documents, best, strict=True):
         head = document.title or document.doc_id
+        shown = passages[0].text if passages else document.text
         out.print(f"{hit.rank:>3}  {hit.score:.4f}  {hit.doc_id}", markup=False)
-        text = " ".join(f"{head if head != hit.doc_id else ''} {document.text}".split())
+        text = " ".join(f"{head if head != hit.doc_id else ''} {shown}".split())
         out.print(f"     {text[:SNIPPET]}", markup=False, style="dim")
