@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.build import measured
 from hybrid.errors import ModelMismatchError, UsageError
+from hybrid.fusion import parse_fusion
 from hybrid.indexes.change import Change, StoredRows, dense_plan, sparse_plan
 from hybrid.indexes.hybrid import BranchRecord, HybridIndex
 from hybrid.indexes.segment_writer import BranchPlan, StartProgress, no_progress
@@ -30,6 +31,18 @@ if TYPE_CHECKING:
     from hybrid.encoders.encode import Encoder
 
 
+MODEL_OPTIONS = (
+    "revision",
+    "max_length",
+    "query_prompt",
+    "document_prompt",
+    "document_terms",
+    "query_terms",
+    "min_weight",
+)
+"""How a model is loaded, in words of `hybrid.encoders`; the terms are of sparse models alone."""
+
+
 @dataclass(frozen=True)
 class RebuildReport:
     """What a rebuild did.
@@ -37,7 +50,7 @@ class RebuildReport:
     Attributes:
         branches: the branches that were encoded again, with their records.
         document_count: documents in the index.
-        stale_domains: fusions that were tuned with a branch that has another model now.
+        stale_domains: domains whose fusion uses a branch that has another model now.
         alarms: what looks wrong about a rebuilt sparse branch.
     """
 
@@ -64,6 +77,7 @@ def rebuild_branches(
     branches: Iterable[str],
     *,
     models: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     encoders: Mapping[str, Encoder] | None = None,
     same_encoders: bool = False,
     memory: int | None = None,
@@ -78,15 +92,19 @@ def rebuild_branches(
         directory: the index.
         branches: names of branches.
         models: by branch, another model to encode with; default: the one that built the branch.
+            Another model takes its own length, prompts and terms, unless ``options`` says more.
+        options: by branch, how its model is loaded: any of `MODEL_OPTIONS`. The model that built
+            the branch keeps those that it had, but for those named here.
         encoders: by branch, encoders as objects; each takes the place of what built the branch.
         same_encoders: refuse encoders as objects that are not what built the branch.
         memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
     Raises:
-        UsageError: no branch, one that is not there, or a model for one that is not named.
-        ModelMismatchError: the model is no longer what built the branch, and neither ``models``
-            nor ``encoders`` names another; or an object is another, with ``same_encoders``.
+        UsageError: no branch, one that is not there, a model for one that is not named, or an
+            option that a model does not have.
+        ModelMismatchError: the model is no longer what built the branch, and none of ``models``,
+            ``options`` and ``encoders`` says more; or an object is another, with ``same_encoders``.
         CorruptIndexError: something else is damaged; nothing was changed.
         IndexLockedError: another writer is at work.
         MemoryLimitError: more memory is needed than is allowed; nothing was changed.
@@ -97,18 +115,19 @@ def rebuild_branches(
     from hybrid.encoders.survey import survey_branches
 
     names = list(dict.fromkeys(branches))
-    models, encoders = models or {}, encoders or {}
-    if not names or not {*models, *encoders} <= set(names):
+    models, encoders, options = models or {}, encoders or {}, _checked(options or {})
+    changed = {*models, *encoders, *options}
+    if not names or not changed <= set(names):
         raise UsageError(
             f"the branches to rebuild are {', '.join(names) or 'none'}; name at least one, and "
-            f"those that get a model: {', '.join(sorted({*models, *encoders})) or 'none'}"
+            f"those that get a model or options: {', '.join(sorted(changed)) or 'none'}"
         )
     with new_generation(directory, create=False, damaged=True) as generation:
         change = Change(generation)
         index = change.index
         if not index.document_count:
             raise UsageError(f"{directory} holds no documents to encode; add some first")
-        chosen = {name: _encoder(index, name, models, encoders) for name in names}
+        chosen = {name: _encoder(index, name, models, options, encoders) for name in names}
         change.allowance = allowance = Allowance.of(memory)  # of what the models leave
         progress = allowance.watching(progress)
         if same_encoders:
@@ -151,13 +170,18 @@ def rebuild_branches(
             change.update_record(name, record)
             if shards.branches[name].is_bm25:
                 shards.bm25(name).save(change.state_folder(name))
+        others = {
+            name
+            for name, record in records.items()
+            if not shards.branches[name].is_bm25  # whose statistics are not a model
+            and differences(dict(index.record(name).fingerprint), dict(record.fingerprint))
+        }
+        stale = tuple(
+            domain
+            for domain, stored in index.domains.items()
+            if others & set(parse_fusion(stored["fusion"]).branch_names(index.branches))
+        )
         change.commit()
-    is_other = any(
-        differences(dict(index.record(name).fingerprint), dict(record.fingerprint))
-        for name, record in records.items()
-        if not shards.branches[name].is_bm25  # whose statistics are not a model
-    )
-    stale = tuple(index.domains) if is_other else ()
     alarms = tuple(alarm for each in surveys.values() for alarm in each.alarms)
     return RebuildReport(records, index.document_count, stale, alarms)
 
@@ -235,8 +259,24 @@ class _RebuiltRows(StoredRows):
         return super().ordered_dense(branch, order)
 
 
+def _checked(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the options of the branches that have any."""
+    for name, given in options.items():
+        unknown = sorted(set(given) - set(MODEL_OPTIONS))
+        if unknown:
+            raise UsageError(
+                f"{', '.join(unknown)} of branch {name!r}: no option of a model; those are "
+                f"{', '.join(MODEL_OPTIONS)}"
+            )
+    return {name: given for name, given in options.items() if given}
+
+
 def _encoder(
-    index: HybridIndex, name: str, models: Mapping[str, str], encoders: Mapping[str, Encoder]
+    index: HybridIndex,
+    name: str,
+    models: Mapping[str, str],
+    options: Mapping[str, Mapping[str, Any]],
+    encoders: Mapping[str, Encoder],
 ) -> tuple[Encoder, Mapping[str, Any]]:
     """Return the encoder of a branch to rebuild, and what its record says of it."""
     from hybrid.encoders import Bm25Parameters, check_fingerprint
@@ -244,17 +284,23 @@ def _encoder(
 
     record = index.record(name)
     if record.encoder["model"] == BM25:
-        if name in models:
-            raise UsageError(f"branch {name!r} is BM25, which has no model; leave the model out")
+        if name in models or name in options:
+            raise UsageError(
+                f"branch {name!r} is BM25, which has no model; leave the model and its options out"
+            )
         known = Bm25Parameters.__dataclass_fields__
         kept: dict[str, Any] = {k: v for k, v in record.fingerprint.items() if k in known}
         return Bm25Parameters(**kept), record.encoder
     if name in encoders:
+        if name in models or name in options:
+            raise UsageError(
+                f"branch {name!r} is given an encoder, and a model or options too; give one of them"
+            )
         given = encoders[name]
         is_other = differences(dict(record.fingerprint), given.fingerprint)
         return given, {"model": GIVEN} if is_other else record.encoder
-    if name in models:
-        described: Mapping[str, Any] = _described_anew(record, models[name])
+    if name in models or name in options:
+        described = _described_anew(record, models.get(name), options.get(name, {}))
         return load_encoder(record.kind, described), described
     encoder = load_encoder(record.kind, record.encoder)
     try:
@@ -266,13 +312,16 @@ def _encoder(
     return encoder, record.encoder
 
 
-def _described_anew(record: BranchRecord, model: str) -> dict[str, Any]:
-    """Return what loads ``model`` with the options of a branch, but for those of the old model."""
-    described = model_record(model)
-    of_the_model = {"model", "revision"}
-    if described["model"] != record.encoder["model"]:
-        of_the_model |= {"query_prompt", "document_prompt"}
-    return {**{k: v for k, v in record.encoder.items() if k not in of_the_model}, **described}
+def _described_anew(
+    record: BranchRecord, model: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what loads a model: that of a branch as it was, or another as it comes."""
+    kept = dict(record.encoder)
+    if model is not None:
+        named = model_record(model)
+        kept.pop("revision", None)  # a model that is named again is taken as it is now
+        kept = kept if kept["model"] == named["model"] else named
+    return kept | dict(options)
 
 
 def _refuse_other_kind(record: BranchRecord, kind: str, name: str) -> None:

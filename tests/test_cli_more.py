@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.indexes.generation import open_generation
 from hybrid.run import Run
 from tests.conftest import DOCUMENTS
 from tests.test_cli import Command, hybrid_command
@@ -91,7 +92,7 @@ def test_a_damaged_branch_is_encoded_again(
     assert hybrid_command(*query)[1] == expected
     status, _, err = hybrid_command(*both, "--model", "x")
     assert status == 1
-    assert "--model is for one branch" in err
+    assert "--model and its options are for one branch" in err
 
 
 def test_another_model_is_named_by_rebuild(
@@ -106,6 +107,16 @@ def test_another_model_is_named_by_rebuild(
     status, out, err = hybrid_command(*command, "--model", model)
     assert status == 0, err
     assert f"documents encoded by {model}" in out
+    _, out, _ = hybrid_command(*command, "--max-length", "12", "--query-prompt", "q: ")
+    with open_generation(tiny_copy) as generation:
+        made = generation.content["branches"]["dense"]["fingerprint"]
+    assert (made["max_length"], made["query_prompt"], made["document_prompt"]) == (12, "q: ", "")
+    status, _, err = hybrid_command(*command, "--document-terms", "9")
+    assert status == 1
+    assert "of sparse models alone" in err
+    status, _, err = hybrid_command(*command, "--branch", "sparse", "--max-length", "9")
+    assert status == 1
+    assert "for one branch, but 2 are named" in err
     status, _, err = hybrid_command("search", tiny_copy, "json", "--fusion", "dense", "-k", "1")
     assert status == 0, err
     data[-2] ^= 2

@@ -139,7 +139,23 @@ def test_domains_are_stale_where_a_model_changed(tmp_path: Path) -> None:
     assert other.stale_domains == ("python",)
 
 
-def test_another_model_leaves_the_prompts_of_the_first(
+def test_only_domains_that_use_the_branch_are_stale(tmp_path: Path) -> None:
+    index, _ = living(tmp_path)
+    for name, fusion in (
+        ("words", "bm25"),
+        ("both", "cc(branches=(bm25, sparse))"),
+        ("all", "rrf(k=9)"),
+        ("vectors", "dense"),
+    ):
+        index.store_domain(name, index.fusion(fusion))
+    report = rebuild_branches(tmp_path / "idx", ["dense"], encoders={"dense": other_dense()})
+    assert report.stale_domains == ("all", "vectors")
+    assert report.lines()[1] == "domain 'all' was tuned with another model; tune it again"
+    report = rebuild_branches(tmp_path / "idx", ["sparse"], encoders={"sparse": HashSparse(50)})
+    assert report.stale_domains == ("all", "both")
+
+
+def test_another_model_leaves_the_options_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index, _ = living(tmp_path)
@@ -163,8 +179,43 @@ def test_another_model_leaves_the_prompts_of_the_first(
     rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "first"})
     rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "second"})
     kept = {key: each for key, each in first.items() if key != "revision"}
-    assert loaded == [kept, {"model": "second", "max_length": 64}]
+    assert loaded == [kept, {"model": "second"}]
     assert Index(tmp_path / "idx").contents.record("dense").encoder == loaded[1]
+    third = {"max_length": 32, "query_prompt": "q: "}
+    rebuild_branches(
+        tmp_path / "idx", ["dense"], models={"dense": "third"}, options={"dense": third}
+    )
+    rebuild_branches(tmp_path / "idx", ["dense"], options={"dense": {"query_prompt": ""}})
+    assert loaded[2:] == [
+        {"model": "third", **third},
+        {"model": "third", "max_length": 32, "query_prompt": ""},
+    ]
+    assert Index(tmp_path / "idx").contents.record("dense").encoder == loaded[3]
+
+
+@pytest.mark.parametrize(
+    ("named", "given", "message"),
+    [
+        (["dense"], {"options": {"dense": {"depth": 1}}}, "depth of branch 'dense': no option"),
+        (["dense"], {"options": {"sparse": {"max_length": 9}}}, "model or options: sparse"),
+        (["bm25"], {"options": {"bm25": {"max_length": 9}}}, "is BM25, which has no model"),
+        (
+            ["dense"],
+            {"options": {"dense": {"max_length": 9}}, "encoders": ENCODERS},
+            "given an encoder, and a model or options too",
+        ),
+    ],
+)
+def test_options_that_no_model_has_are_refused(
+    tmp_path: Path, named: list[str], given: dict[str, Any], message: str
+) -> None:
+    living(tmp_path)
+    current = (tmp_path / "idx" / "CURRENT").read_bytes()
+    if "encoders" in given:
+        given = {**given, "encoders": {"dense": HashDense()}}
+    with pytest.raises(UsageError, match=message):
+        rebuild_branches(tmp_path / "idx", named, **given)
+    assert (tmp_path / "idx" / "CURRENT").read_bytes() == current
 
 
 class Interrupting(HashSparse):

@@ -61,7 +61,26 @@ def rebuild(
     index: Annotated[Path, typer.Argument(help="index folder")],
     branch: Annotated[list[str], typer.Option(help="a branch to encode again; may be repeated")],
     model: Annotated[
-        str | None, typer.Option(help="another model for the one branch; default: its own")
+        str | None,
+        typer.Option(
+            help="another model for the one branch, with a length, prompts and terms of its own "
+            "unless they are given here; default: the one it has, as it was built"
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="commit, tag or branch of a hub model")
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(help="tokens a text")] = None,
+    query_prompt: Annotated[
+        str | None, typer.Option(help="text before each query; an empty one is none")
+    ] = None,
+    document_prompt: Annotated[str | None, typer.Option(help="text before each document")] = None,
+    document_terms: Annotated[
+        int | None, typer.Option(help="terms of a document that a sparse branch keeps")
+    ] = None,
+    query_terms: Annotated[int | None, typer.Option(help="terms of a query that it keeps")] = None,
+    min_weight: Annotated[
+        float | None, typer.Option(help="weights of it up to this are dropped")
     ] = None,
     memory: Memory = None,
 ) -> None:
@@ -69,13 +88,31 @@ def rebuild(
     from hybrid.errors import UsageError
     from hybrid.rebuild import rebuild_branches
 
-    if model is not None and len(branch) != 1:
+    given = {
+        "revision": revision,
+        "max_length": max_length,
+        "query_prompt": query_prompt,
+        "document_prompt": document_prompt,
+        "document_terms": document_terms,
+        "query_terms": query_terms,
+        "min_weight": min_weight,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    if (model is not None or options) and len(branch) != 1:
         raise UsageError(
-            f"--model is for one branch, but {len(branch)} are named; rebuild it alone"
+            f"--model and its options are for one branch, but {len(branch)} are named; rebuild it "
+            "alone"
         )
     models = {} if model is None else {branch[0]: model}
     allowed = memory_bytes(memory)
     with progress_bars(err) as start:
-        report = rebuild_branches(index, branch, models=models, memory=allowed, progress=start)
+        report = rebuild_branches(
+            index,
+            branch,
+            models=models,
+            options={branch[0]: options},
+            memory=allowed,
+            progress=start,
+        )
     for line in report.lines():
         out.print(line, markup=False)
