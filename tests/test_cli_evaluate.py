@@ -61,7 +61,14 @@ def test_tables_in_every_form(
         assert [row["system"] for row in rows] == ["bm25", "sparse", "dense", "rrf"]
         assert 0 <= float(rows[0]["nDCG@10"]) <= 1
     elif form == "json":
-        assert json.loads(out)["rows"][0]["system"] == "bm25"
+        (table,) = json.loads(out)
+        assert table["rows"][0]["system"] == "bm25"
+        out = hybrid_command(
+            "evaluate", tiny_index, beir_folder, *arguments, "--against", "bm25", "--headroom"
+        )[1]
+        titles = [table["title"] for table in json.loads(out)]
+        assert len(titles) == 3
+        assert "against bm25" in titles[1]
     else:
         assert {"markdown": "| system |", "latex": r"\toprule", "html": "<table>"}[form] in out
 
@@ -124,6 +131,12 @@ def test_compare_leaves_out_what_does_not_count(hybrid_command: Command, tmp_pat
     assert some["systems"]["one"]["mean"] == pytest.approx(1 / 2)
     condensed = json.loads(hybrid_command(*fixed, "--measures", "RR", "--judged-only")[1])[0]
     assert condensed["systems"]["one"]["mean"] == 1
+    several = (*fixed[:-1], "--measures", "RR,P@1", "--format")
+    tables = json.loads(hybrid_command(*several, "json")[1])
+    assert [table["title"].split()[0] for table in tables] == ["RR", "P@1"]
+    status, out, err = hybrid_command(*several, "json", "--json")
+    assert (status, out) == (1, "")
+    assert "--format has no effect beside --json" in err
     status, out, err = hybrid_command(*fixed, "--measures", "alpha_nDCG@10")
     assert (status, out) == (1, "") or status == 0
     assert "Traceback" not in err
@@ -137,9 +150,9 @@ def test_compare_leaves_out_what_does_not_count(hybrid_command: Command, tmp_pat
         (("--measures", "SDCG@10"), "SDCG@10 needs max_rel"),
         (("--headroom", "--measures", "Judged@10"), "cannot be tuned"),
         (("--latency", "-1"), "give 1 or more"),
-        (("--headroom", "--judged-only"), "--judged-only leaves some out"),
-        (("--format", "json", "--against", "bm25"), "give --json for one object"),
-        (("--format", "json", "--headroom"), "give --json for one object"),
+        (("--headroom", "--judged-only"), "(--judged-only) leaves some out"),
+        (("--format", "json", "--json"), "--format has no effect beside --json"),
+        (("--format", "markdown", "--json"), "--format has no effect beside --json"),
     ],
 )
 def test_what_is_refused(

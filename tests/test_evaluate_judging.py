@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import hybrid
+from hybrid.corpus import open_source
 from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate import Judging, evaluate, parse_measures
 from hybrid.evaluate.judging import parse_gains
+from hybrid.experiment import evaluate_systems
 from hybrid.fusion import Fusion, fuse, rank, single
 from hybrid.run import Run
 from tests.made_pools import pool_of
@@ -89,3 +93,16 @@ def test_gains_that_cannot_be_read() -> None:
     for text in ("linear", "1=", "1:2", "a=b"):
         with pytest.raises(UsageError, match="give exponential, or grade=gain"):
             Judging(gains=text)
+
+
+def test_headroom_is_refused_where_candidates_were_left_out(
+    tiny_index: Path, beir_folder: Path
+) -> None:
+    with hybrid.open(tiny_index) as index:
+        report = evaluate_systems(
+            index, open_source(str(beir_folder)), judging=Judging(judged_only=True)
+        )
+        with pytest.raises(UsageError, match=r"headroom .* counts every candidate"):
+            report.headroom()
+        whole = evaluate_systems(index, open_source(str(beir_folder)))
+    assert set(whole.headroom()) >= {"best branch", "pool oracle"}

@@ -9,7 +9,7 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.compare import compare_runs
-from hybrid.report.tables import Table, comparison_table, render
+from hybrid.report.tables import Table, comparison_table, render, render_all
 from hybrid.run import Run
 
 TABLE = Table(
@@ -48,6 +48,15 @@ def test_csv_and_json_keep_numbers_in_full() -> None:
     assert found["rows"][0] == {"system": "rrf(k=60)", "nDCG@10": 0.123456, "queries": 3}
 
 
+def test_several_tables_are_one_text() -> None:
+    one = json.loads(render(TABLE, "json"))
+    assert json.loads(render_all([TABLE, TABLE], "json")) == [one, one]
+    assert json.loads(render_all([TABLE], "json")) == [one]
+    assert json.loads(render_all([], "json")) == []
+    text = render(TABLE, "markdown")
+    assert render_all([TABLE, TABLE], "markdown") == f"{text}\n{text}"
+
+
 def test_html_parses_and_holds_the_text() -> None:
     root = ElementTree.fromstring(render(TABLE, "html"))
     assert root.findtext("caption") == "50% of <a> & b_c"
@@ -74,5 +83,7 @@ def test_an_empty_table_and_what_is_refused() -> None:
         assert render(empty, form)
     with pytest.raises(UsageError, match="give one of markdown, latex, csv, json, html"):
         render(empty, "pdf")
+    with pytest.raises(UsageError, match="give one of markdown"):
+        render_all([empty], "pdf")
     with pytest.raises(UsageError, match="a row has 1 cells, the table 2"):
         Table("t", ("a", "b"), (("x",),))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybrid.cli.app import app, err, example, print_json
+from hybrid.cli.conflicts import refuse_given
 from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
 from hybrid.cli.sources import (
     Device,
@@ -23,13 +24,13 @@ from hybrid.cli.sources import (
     print_skipped,
 )
 from hybrid.cli.tables import Form, print_tables
-from hybrid.errors import UsageError
 
 MEASURES = "nDCG@10,RR@10,R@100"
 
 
 @app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test --against dense"))
 def evaluate(
+    context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
     source: Annotated[str, typer.Argument(help="where queries and judgments come from")],
     split: Annotated[str, typer.Option(help="which judged queries")] = "test",
@@ -98,15 +99,11 @@ def evaluate(
     from hybrid.report.tables import comparison_table
     from hybrid.retrieve import open_index
 
-    if headroom and judged_only:
-        raise UsageError(
-            "--headroom counts every candidate, and --judged-only leaves some out; give one of them"
-        )
-    if form is Form.json and (against is not None or slices or headroom or latency):
-        raise UsageError(
-            "--format json writes one table, and --against, --slices, --headroom and --latency add "
-            "more; give --json for one object with all of them"
-        )
+    if as_json:
+        refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
+    judging = Judging(drop_own, judged_only, gains)
+    if headroom:
+        judging.check_headroom()
     opened_source = judged_source(
         source,
         split=split,
@@ -126,7 +123,7 @@ def evaluate(
             fusions=fusion or [],
             domain=domain,
             depth=depth,
-            judging=Judging(drop_own, judged_only, gains),
+            judging=judging,
             filter=where,
             recall=recall,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import app, example, out, print_json
+from hybrid.cli.conflicts import refuse_given
 from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
 from hybrid.cli.tables import Form, print_tables
 from hybrid.errors import UsageError
@@ -32,6 +33,7 @@ def fuse(
 
 @app.command(epilog=example("hybrid compare bm25.trec dense.trec --qrels qrels.txt"))
 def compare(
+    context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(help="TREC run files; the first is the baseline")],
     qrels: Annotated[Path, typer.Option(help="judgments, TREC or BEIR form")],
     measures: Annotated[str, typer.Option(help="ir_measures names, with commas")] = "nDCG@10",
@@ -48,6 +50,8 @@ def compare(
     from hybrid.qrels import read_qrels
     from hybrid.report.tables import comparison_table
 
+    if as_json:
+        refuse_given(context, ["form"], "beside --json, which prints objects; give one of them")
     found = compare_runs(
         _read(runs),
         read_qrels(qrels),

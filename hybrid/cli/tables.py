@@ -23,14 +23,14 @@ class Form(str, Enum):
 
 
 def print_tables(tables: Sequence[Table], form: Form | None = None) -> None:
-    """Write tables to stdout: drawn for a person, or in ``form``."""
-    from hybrid.report.tables import render
+    """Write tables to stdout: drawn for a person, or as one text in ``form``."""
+    from hybrid.report.tables import render_all
 
+    if form is not None:
+        out.print(render_all(tables, form.value), markup=False)
+        return
     for table in tables:
-        if form is None:
-            out.print(_drawn(table))
-        else:
-            out.print(render(table, form.value), markup=False)
+        out.print(_drawn(table))
 
 
 def _drawn(table: Table) -> object:

@@ -45,6 +45,18 @@ class Judging:
             for query_id, judged in qrels.items()
         }
 
+    def check_headroom(self) -> None:
+        """Do nothing if every candidate counts, as headroom takes it.
+
+        Raises:
+            UsageError: documents without a judgment are left out.
+        """
+        if self.judged_only:
+            raise UsageError(
+                "headroom (--headroom) counts every candidate, and judged_only (--judged-only) "
+                "leaves some out; ask for one of them"
+            )
+
     def run(self, run: Run, qrels: JudgedDocuments) -> Run:
         """Return the run without the documents that do not count."""
         run = without_own_documents(run) if self.drop_own else run

@@ -60,6 +60,7 @@ class SystemsReport:
     systems: tuple[System, ...]
     judged: JudgedPool
     accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
+    judging: Judging = field(default_factory=Judging)
 
     @property
     def run_tag(self) -> str:
@@ -105,8 +106,10 @@ class SystemsReport:
         """Return the first measure of the best branch, and what hindsight makes of the candidates.
 
         Raises:
-            UsageError: the measure is not one that arrays can compute.
+            UsageError: the measure is not one that arrays can compute, or unjudged candidates
+                were left out.
         """
+        self.judging.check_headroom()
         return headroom(Bench(judge(self.judged.pool, self.judged.qrels), self.measures[0]))
 
     def unmet(self, expectations: Sequence[str], *, tolerance: float = 0.0005) -> list[str]:
@@ -204,4 +207,5 @@ def evaluate_systems(
         accuracies(
             index.contents, index.branches, depth, recall=recall, filtered=filter is not None
         ),
+        judging,
     )

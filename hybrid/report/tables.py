@@ -119,8 +119,15 @@ def comma_separated(table: Table) -> str:
 
 def json_text(table: Table) -> str:
     """Return JSON: the title and one object a row, numbers in full."""
+    return _dumped(_content(table))
+
+
+def _content(table: Table) -> dict[str, object]:
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    content = {"title": table.title, "rows": rows}
+    return {"title": table.title, "rows": rows}
+
+
+def _dumped(content: object) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -161,6 +168,17 @@ def render(table: Table, form: str) -> str:
     if form not in FORMATS:
         raise UsageError(f"format {form!r} is unknown; give one of {', '.join(FORMATS)}")
     return FORMATS[form](table)
+
+
+def render_all(tables: Sequence[Table], form: str) -> str:
+    """Return tables as one text in one of ``FORMATS``; in JSON a list of them, also of one.
+
+    Raises:
+        UsageError: another format.
+    """
+    if form == "json":
+        return _dumped([_content(table) for table in tables])
+    return "\n".join(render(table, form) for table in tables)
 
 
 def comparison_table(comparison: Comparison, title: str = "") -> Table:
