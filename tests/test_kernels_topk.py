@@ -65,3 +65,41 @@ def test_the_best_keys_are_kept(values, k):
     assert sorted(keys[:size].tolist(), reverse=True) == sorted(values, reverse=True)[:k]
     lowest = topk.lowest_bits(keys, size)
     assert int(lowest) & 0xFFFF_FFFF == min(keys[:size].tolist()) >> 32
+
+
+@pytest.mark.parametrize("known", [topk.PLACES, topk.NUMBERS])
+@pytest.mark.parametrize("k", [1, 10, 128, 300, 1000])
+@pytest.mark.parametrize("levels", [1, 2, 40, 0])
+def test_selection_in_pieces_is_the_reference(known, k, levels):
+    """Many ties, in by far more documents than there is room for, of which some are deleted."""
+    rng = np.random.default_rng(k)
+    n = 9000
+    scores = rng.gamma(2, 1, n) * np.linspace(0.5, 2, n)
+    if levels:
+        scores = rng.integers(0, levels, n) + 1.0
+    scores = scores.astype(np.float32)
+    doc_nums = rng.permutation(n).astype(np.int32)
+    live = np.ones(n, dtype=bool)
+    if known == topk.NUMBERS:
+        live = rng.random(n) < 0.7
+        doc_nums[~live] = -1
+    keys = np.empty(2 * k + 192, dtype=np.uint64)
+    state = topk.begin(known)
+    for first in range(0, n, 700):
+        piece = scores[first : first + 700].view(np.int32)
+        topk.offer(piece, 0, len(piece), doc_nums, first, k, keys, state)
+        if first % 2100 == 0:
+            topk.tighten(k, doc_nums, keys, state)
+        assert state[topk.SIZE] <= len(keys) - 64
+    nums, bits = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.int32)
+    assert topk.ranking(doc_nums, keys, state, nums, bits) == k
+    expected_nums, expected_scores = reference.top_k(scores[live], doc_nums[live], k)
+    np.testing.assert_array_equal(nums, expected_nums)
+    np.testing.assert_array_equal(bits.view(np.float32), expected_scores)
+
+
+def test_counted_floors_follow_scores_that_grow_out_of_their_buckets():
+    scores = np.exp2(np.linspace(-60, 60, 5000)).astype(np.float32)
+    for ordered in (scores, scores[::-1].copy()):
+        doc_nums = np.arange(5000, dtype=np.int32)
+        agrees(ordered, doc_nums, 200)

@@ -193,7 +193,7 @@ def sweep(
     per_range = RANGE // TILE
     scores = np.empty(WINDOW * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    floor = needed(state[1], unit)
+    floor = needed(state[topk.FLOOR], unit)
     cursors = np.empty(len(terms), dtype=np.int64)
     ends = np.empty(len(terms), dtype=np.int64)
     for part in range((n + RANGE - 1) // RANGE):
@@ -213,9 +213,9 @@ def sweep(
                     start = (tile - first) * TILE
                     end = start + min(TILE, n - tile * TILE)
                     topk.offer(bits, start, end, postings.order, tile * TILE, k, keys, state)
-            if state[0] >= k + 3 * (k >> 2) + 16:
-                topk.tighten(k, keys, state)
-                floor = needed(state[1], unit)
+            if state[topk.SIZE] >= k + 3 * (k >> 2) + 16:
+                topk.tighten(k, postings.order, keys, state)
+                floor = needed(state[topk.FLOOR], unit)
 
 
 @njit(cache=True, nogil=True)
@@ -255,7 +255,7 @@ def collect(
     table = lookups(postings, terms, weights)
     scores = np.empty(BATCH * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
-    floor = needed(state[1], unit)
+    floor = needed(state[topk.FLOOR], unit)
     batch = np.empty(BATCH, dtype=np.int32)
     lowest = BUCKETS
     quota = max(8, 8 * k // TILE)
@@ -285,8 +285,8 @@ def collect(
                 end = start + min(TILE, n - first)
                 topk.offer(bits, start, end, postings.order, first, k, keys, state)
             size = 0
-        topk.tighten(k, keys, state)
-        floor = needed(state[1], unit)
+        topk.tighten(k, postings.order, keys, state)
+        floor = needed(state[topk.FLOOR], unit)
         left = 0
         for tile in range(tile_count):
             left += tile_bounds[tile] >= floor
@@ -313,6 +313,6 @@ def search(
     """
     k = len(out_nums)
     keys = np.empty(min(2 * k, len(postings.order)) + 192, dtype=np.uint64)
-    state = np.array([0, 1], dtype=np.int64)
+    state = topk.begin(topk.PLACES)
     collect(postings, terms, weights, shrink, k, keys, state)
-    return topk.ranking(keys, state[0], out_nums, out_bits)
+    return topk.ranking(postings.order, keys, state, out_nums, out_bits)

@@ -31,6 +31,7 @@ class Table(NamedTuple):
     shapes: NDArray[np.int64]  # (S, fields of Postings, 2)
     tiles: NDArray[np.int64]  # (S + 1,): number of the first tile of each segment
     same_scales: NDArray[np.bool_]  # (S,): whether a code weighs what it does in the first segment
+    deleted: NDArray[np.bool_]  # (S,): whether any document is
 
 
 def table_of(parts: Sequence[Postings]) -> Table:
@@ -50,6 +51,7 @@ def table_of(parts: Sequence[Postings]) -> Table:
         shapes,
         np.concatenate([[0], np.cumsum(tiles)]).astype(np.int64),
         np.array([np.array_equal(part.scales, parts[0].scales) for part in parts]),
+        np.array([bool((part.order < 0).any()) for part in parts]),
     )
 
 
@@ -142,12 +144,14 @@ def search(
     tiles = table.tiles
     k = len(out_nums)
     keys = np.empty(min(2 * k, tiles[-1] * TILE) + 192, dtype=np.uint64)
-    state = np.array([0, 1], dtype=np.int64)
+    state = topk.begin(topk.PLACES)
+    by = topk.PLACES
     shared = lookups(postings_of(table, 0, codes), terms, weights)
     if touch(table, codes, terms) == -1:  # never: it keeps the reads in the program
         return 0
     for segment in range(len(tiles) - 1):
         postings = postings_of(table, segment, codes)
+        state[topk.BY] = topk.NUMBERS if table.deleted[segment] else by
         if pruned and tiles[segment + 1] - tiles[segment] >= LARGE:
             pruning.collect(postings, terms, weights, shrinks[segment], k, keys, state)
         else:
@@ -156,9 +160,10 @@ def search(
                 lookup = lookups(postings, terms, weights)
             exhaustive.collect(postings, terms, weights, lookup, k, keys, state)
         # Choosing the k best costs more than a few hits too many.
-        if state[1] == 1 or state[0] >= k + (k >> 2) + 16:
-            topk.tighten(k, keys, state)
-    return topk.ranking(keys, state[0], out_nums, out_bits)
+        if state[topk.FLOOR] == 1 or state[topk.SIZE] >= k + (k >> 2) + 16:
+            topk.tighten(k, postings.order, keys, state)
+        topk.resolve(postings.order, keys, state[topk.SIZE])
+    return topk.ranking(postings.order, keys, state, out_nums, out_bits)
 
 
 @njit(cache=True, nogil=True)

@@ -318,10 +318,10 @@ def search(
     """
     k = len(out_nums)
     keys = np.empty(min(2 * k, len(postings.order)) + 192, dtype=np.uint64)
-    state = np.array([0, 1], dtype=np.int64)
+    state = topk.begin(topk.PLACES)
     table = lookups(postings, terms, weights)
     collect(postings, terms, weights, table, k, keys, state)
-    return topk.ranking(keys, state[0], out_nums, out_bits)
+    return topk.ranking(postings.order, keys, state, out_nums, out_bits)
 
 
 @njit(cache=True, nogil=True)
