@@ -48,25 +48,6 @@ def test_selection_is_the_reference(k, n, made):
     agrees(scores, rng.permutation(n).astype(np.int32), k)
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=300))
-@settings(max_examples=60, deadline=None)
-def test_keys_are_sorted(values):
-    keys = np.array(values, dtype=np.uint64)
-    ordered = topk.sort_descending(keys.copy())
-    assert ordered.tolist() == sorted(values, reverse=True)
-
-
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=300), st.integers(1, 320))
-@settings(max_examples=60, deadline=None)
-def test_the_best_keys_are_kept(values, k):
-    keys = np.array(values, dtype=np.uint64)
-    size = topk.keep_best(keys, len(values), k)
-    assert size == min(k, len(values))
-    assert sorted(keys[:size].tolist(), reverse=True) == sorted(values, reverse=True)[:k]
-    lowest = topk.lowest_bits(keys, size)
-    assert int(lowest) & 0xFFFF_FFFF == min(keys[:size].tolist()) >> 32
-
-
 @pytest.mark.parametrize("known", [topk.PLACES, topk.NUMBERS])
 @pytest.mark.parametrize("k", [1, 10, 128, 300, 1000])
 @pytest.mark.parametrize("levels", [1, 2, 40, 0])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hybrid.kernels import planner, pruning, topk
 from hybrid.kernels import tiles as exhaustive
+from hybrid.kernels.keys import resolve
 from hybrid.kernels.tiles import TILE, Postings, lookups
 
 LARGE = 64  # tiles from which on a segment may be pruned, and is too much to touch beforehand
@@ -162,7 +163,7 @@ def search(
         # Choosing the k best costs more than a few hits too many.
         if state[topk.FLOOR] == 1 or state[topk.SIZE] >= k + (k >> 2) + 16:
             topk.tighten(k, postings.order, keys, state)
-        topk.resolve(postings.order, keys, state[topk.SIZE])
+        resolve(postings.order, keys, state[topk.SIZE])
     return topk.ranking(postings.order, keys, state, out_nums, out_bits)
 
 

@@ -1,15 +1,9 @@
-"""Selection of the k best: score descending, then doc_num ascending, packed in one key.
-
-A positive float32 keeps its order when its bits are read as an integer, so
-``score bits << 32 | ~doc_num`` is a key whose descending order is the ranking.
+"""Selection of the k best: score descending, then doc_num ascending; see `hybrid.kernels.keys`.
 
 Keys are gathered with room for more than k, and a floor rises below which a score cannot be among
 the k best. While k is small the floor is the k-th best key's, found whenever the room is used up.
 For a larger k keys are counted by bucket of score as they come, and the floor is the bottom of the
 lowest bucket that is still needed: it rises at once, and no key is looked at again.
-
-Looking up a document's number is a read somewhere in memory, so until the end a key holds the place
-of its document instead. Numbers are complemented and places are not: bit 31 tells them apart.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -20,7 +14,17 @@ from numba import njit
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
-Keys = NDArray[np.uint64]
+from hybrid.kernels.keys import (
+    LOW,
+    Keys,
+    drop_low,
+    keep_best,
+    lowest_bits,
+    pack,
+    resolve,
+    sort_descending,
+)
+
 State = NDArray[np.int64]
 
 # What a state holds.
@@ -34,62 +38,11 @@ COUNTS = 6  # from here on, keys offered by bucket
 
 PLACES = 0
 NUMBERS = 1
-LOW = np.uint64(0xFFFFFFFF)
-NUMBERED = np.uint64(0x80000000)  # the low half of a key that holds a doc_num reaches it
 
 SHIFT = 16  # bits of a score within a bucket: 128 buckets as scores double
 BUCKETS = 1024
 HEADROOM = 128  # buckets above the best score seen
 LEAST_COUNTED = 128  # with a smaller k the k best are chosen again and again: exact and as cheap
-
-
-@njit(cache=True, nogil=True)
-def pack(bits: np.int32, doc_num: np.int32) -> np.uint64:
-    """Return the key of one hit; ``bits`` are those of its float32 score, which is above zero."""
-    return (np.uint64(bits) << np.uint64(32)) | np.uint64(np.uint32(~doc_num))
-
-
-@njit(cache=True, nogil=True)
-def keep_best(keys: Keys, size: int, k: int) -> int:
-    """Move the k largest of ``keys[:size]`` to the front (quickselect); return the new size."""
-    if size <= k:
-        return size
-    low = 0
-    high = size - 1
-    while low < high:
-        first = keys[low]
-        middle = keys[(low + high) >> 1]
-        last = keys[high]
-        pivot = max(min(first, middle), min(max(first, middle), last))
-        left = low
-        right = high
-        while left <= right:
-            while keys[left] > pivot:
-                left += 1
-            while keys[right] < pivot:
-                right -= 1
-            if left <= right:
-                held = keys[left]
-                keys[left] = keys[right]
-                keys[right] = held
-                left += 1
-                right -= 1
-        if k - 1 <= right:
-            high = right
-        elif k - 1 >= left:
-            low = left
-        else:
-            break
-    return k
-
-
-@njit(cache=True, nogil=True)
-def lowest_bits(keys: Keys, size: int) -> np.int32:
-    """Return the score bits of the worst of ``keys[:size]``."""
-    lowest = keys[0]
-    for position in range(1, size):
-        lowest = min(lowest, keys[position])
-    return np.int32(lowest >> np.uint64(32))
 
 
 @njit(cache=True, nogil=True)
@@ -131,18 +84,8 @@ def begin(known: int) -> State:
 
 
 @njit(cache=True, nogil=True)
-def resolve(doc_nums: NDArray[np.int32], keys: Keys, size: int) -> None:
-    """Put doc_nums in the keys that hold places."""
-    for position in range(size):
-        low = keys[position] & LOW
-        if low < NUMBERED:
-            score = keys[position] & ~LOW
-            keys[position] = score | np.uint64(np.uint32(~doc_nums[np.int64(low)]))
-
-
-@njit(cache=True, nogil=True)
 def bucket_of(bits: int, base: int) -> int:
-    """Return the bucket of a score: a hundredth of its size wide, the ends hold what lies beyond."""
+    """Return the bucket of a score; the first and the last hold what lies beyond them, too."""
     return min(max((bits >> SHIFT) - base, 0), BUCKETS - 1)
 
 
@@ -161,18 +104,6 @@ def count_again(keys: Keys, state: State) -> None:
     state[BASE] = base
     state[BUCKET] = bucket_of(state[FLOOR], base)
     state[REACHING] = size
-
-
-@njit(cache=True, nogil=True)
-def drop_low(keys: Keys, size: int, floor: int) -> int:
-    """Drop the keys whose score does not reach the floor; return how many are left."""
-    kept = 0
-    lowest = np.uint64(floor) << np.uint64(32)
-    for position in range(size):
-        key = keys[position]
-        keys[kept] = key
-        kept += key >= lowest
-    return kept
 
 
 @njit(cache=True, nogil=True)
@@ -293,42 +224,6 @@ def ranking(
         out_nums[position] = np.int32(~np.uint32(best[position] & LOW))
         out_bits[position] = np.int32(best[position] >> np.uint64(32))
     return size
-
-
-@njit(cache=True, nogil=True)
-def sort_descending(keys: Keys) -> Keys:
-    """Return the keys in descending order: insertion sort when few, radix sort otherwise."""
-    size = len(keys)
-    if size <= 64:
-        for position in range(1, size):
-            key = keys[position]
-            at = position
-            while at > 0 and keys[at - 1] < key:
-                keys[at] = keys[at - 1]
-                at -= 1
-            keys[at] = key
-        return keys
-    other = np.empty_like(keys)
-    counts = np.empty(2049, dtype=np.int64)
-    mask = np.uint64(2047)
-    for digit in range(6):
-        shift = np.uint64(11 * digit)
-        counts[:] = 0
-        for position in range(size):
-            counts[2048 - ((keys[position] >> shift) & mask)] += 1
-        if counts[2048 - ((keys[0] >> shift) & mask)] == size:
-            continue
-        for value in range(1, 2049):
-            counts[value] += counts[value - 1]
-        for position in range(size):
-            key = keys[position]
-            slot = 2047 - ((key >> shift) & mask)
-            other[counts[slot]] = key
-            counts[slot] += 1
-        held = keys
-        keys = other
-        other = held
-    return keys
 
 
 @njit(cache=True, nogil=True)
