@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hybrid
-from hybrid.experiment.tuning import fusion_at
+from hybrid.corpus import Document, Query
+from hybrid.experiment.tuning import fusion_at, tune_index, tune_without_labels
 from hybrid.fusion import Fusion
+from hybrid.qrels import Qrels, write_qrels
+from hybrid.tune import Plan
 from tests.conftest import write_beir
 from tests.test_cli import Command, hybrid_command
+from tests.test_living import WORDS, Memory, document
+from tests.test_living import build as living
 
 __all__ = ["hybrid_command"]
 QUICK = ("--trials", "0", "--repeats", "1", "--folds", "2")
@@ -189,6 +196,69 @@ def test_a_depth_is_written_where_a_search_would_take_another(
     assert fusion_at(given, depth, documents) == (
         given if stored in (None, given.depth) else replace(given, depth=stored)
     )
+
+
+class Judged(Memory):
+    """Documents with a judged query for each word that some of them hold."""
+
+    def queries(self, split: str | None = None) -> Iterator[Query]:
+        return (Query(word, f"{word} {other}") for word, other in pairwise(WORDS))
+
+    def qrels(self, split: str) -> Qrels:
+        found = {q.query_id: [d for d in self.held if q.query_id in d.text] for q in self.queries()}
+        return {word: {each.doc_id: 1 for each in some[:3]} for word, some in found.items()}
+
+
+def dated(number: int) -> Document:
+    made = document(number)
+    return replace(made, title=f"{made.title} {made.text}", fields={"year": 2000 + number % 2})
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_tuning_under_a_filter_is_tuning_of_an_index_of_what_it_lets_through(
+    tmp_path: Path, labels: bool
+) -> None:
+    every = [dated(number) for number in range(60)]
+    some = Judged([each for each in every if each.fields["year"] == 2001])
+    plan = Plan(trials=12, folds=2, repeats=1)
+    found = []
+    for name, held, where in (("every", every, "year == 2001"), ("some", some.held, None)):
+        index = living(tmp_path / name, held)
+        if labels:
+            found.append(tune_index(index, some, plan=plan, depth=20, filter=where))
+        else:
+            found.append(
+                tune_without_labels(
+                    index, count=12, kind="title", plan=plan, depth=20, filter=where
+                )
+            )
+    one, other = (each.to_dict() for each in found)
+    assert one == other
+    assert one["held_out"] > 0
+
+
+def test_a_domain_records_the_filter_that_it_was_tuned_under(
+    hybrid_command: Command, tmp_path: Path
+) -> None:
+    some = Judged([dated(number) for number in range(40)])
+    corpus, queries, qrels = (tmp_path / name for name in ("corpus.jsonl", "queries.tsv", "qrels"))
+    rows = [{"_id": d.doc_id, "text": d.full_text, **d.fields} for d in some.held]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    queries.write_text("".join(f"{q.query_id}\t{q.text}\n" for q in some.queries()))
+    write_qrels(qrels, some.qrels("train"))
+    index = tmp_path / "index"
+    options = ("--sparse", "none", "--dense", "none", "--fields", "year:int")
+    assert hybrid_command("build", corpus, "-o", index, *options)[0] == 0
+    fixed = ("tune", index, corpus, "--queries", queries, "--qrels", qrels, *QUICK, "--json")
+    status, out, err = hybrid_command(*fixed, "--filter", "year == 2001")
+    assert status == 0, err
+    assert json.loads(out)["filter"] == "year == 2001"
+    with hybrid.open(index) as opened:
+        assert opened.contents.domains["default"]["report"]["filter"] == "year == 2001"
+    assert "filter" not in json.loads(hybrid_command(*fixed)[1])
+    status, _, err = hybrid_command(*fixed, "--filter", "colour == 1")
+    assert status == 1
+    assert "colour" in err
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from hybrid.cli.progress import progress_bars
 from hybrid.cli.sources import (
     Device,
     Encoding,
+    Filter,
     QrelsFile,
     Queries,
     QueryIdColumn,
@@ -114,6 +115,7 @@ def tune(
         Path | None, typer.Option(help="of several domains: write what they say of every fusion")
     ] = None,
     depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
+    where: Filter = None,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="seed of folds and sampler")] = 0,
     store: Annotated[
@@ -201,6 +203,7 @@ def tune(
                         plan=plan,
                         depth=depth,
                         seed=seed,
+                        filter=where,
                         progress=progress,
                     )
                 else:
@@ -214,9 +217,10 @@ def tune(
                         seed=seed,
                         judging=judging,
                         prior=known,
+                        filter=where,
                         progress=progress,
                     )
-            _finish(opened, own, result, store=store, as_json=as_json)
+            _finish(opened, own, result, where, store=store, as_json=as_json)
             return
         places = {index.resolve(): opened}
         tasks = []
@@ -236,6 +240,7 @@ def tune(
                 depth=depth,
                 seed=seed,
                 judging=judging,
+                filter=where,
                 store=store,
                 progress=progress,
             )
@@ -249,11 +254,20 @@ def tune(
     print_tables([transfer_table(several, measure)])
 
 
-def _finish(index: Index, name: str, result: TuneResult, *, store: bool, as_json: bool) -> None:
+def _finish(
+    index: Index,
+    name: str,
+    result: TuneResult,
+    where: str | None,
+    *,
+    store: bool,
+    as_json: bool,
+) -> None:
+    report = result.to_dict() if where is None else {**result.to_dict(), "filter": where}
     if store:
-        index.store_domain(name, result.fusion, report=result.to_dict())
+        index.store_domain(name, result.fusion, report=report)
     if as_json:
-        print_json({"domain": name, "stored": store, **result.to_dict()})
+        print_json({"domain": name, "stored": store, **report})
         return
     for line in result.lines():
         out.print(line, markup=False)

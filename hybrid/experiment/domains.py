@@ -33,13 +33,15 @@ def tune_indexes(
     depth: int = DEPTH,
     seed: int = 0,
     judging: Judging | None = None,
+    filter: str | None = None,
     store: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> DomainsResult:
     """Return one fusion a domain, the transfer between domains, and the pooled fusion.
 
-    Where ``store`` is true each fusion is stored in the index of its domain under its name, and the
-    pooled one in every index, for domains that are unknown.
+    ``filter`` is that of ``Index.search``, on every index. Where ``store`` is true each fusion is
+    stored in the index of its domain under its name, and the pooled one in every index, for domains
+    that are unknown.
 
     Raises:
         CorpusError: a split has no judged query.
@@ -48,7 +50,9 @@ def tune_indexes(
     check_names([task.name for task in tasks])
     found = []
     for task in tasks:
-        judged = judged_pool(task.index, task.source, split, depth=depth, judging=judging)
+        judged = judged_pool(
+            task.index, task.source, split, depth=depth, judging=judging, filter=filter
+        )
         found.append(Domain(task.name, judged.pool, judged.qrels))
     result = tune_domains(found, measure, seed=seed, plan=plan, progress=progress)
     widest = max(len(task.index) for task in tasks)
@@ -62,11 +66,12 @@ def tune_indexes(
         },
         pooled=fusion_at(result.pooled, min(depth, widest), widest),
     )
+    under = {} if filter is None else {"filter": filter}
     if store:
         for task in tasks:
             own = result.results[task.name]
-            task.index.store_domain(task.name, own.fusion, report=own.to_dict())
-        shared = {"domains": list(result.columns), "transfer": result.to_dict()["transfer"]}
+            task.index.store_domain(task.name, own.fusion, report=own.to_dict() | under)
+        shared = under | {"domains": list(result.columns), "transfer": result.to_dict()["transfer"]}
         for index in {id(task.index): task.index for task in tasks}.values():
             index.store_domain(POOLED_DOMAIN, result.pooled, report=shared)
     return result

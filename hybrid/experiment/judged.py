@@ -70,15 +70,20 @@ def pseudo_pool(
     depth: int = DEPTH,
     branches: Sequence[str] | None = None,
     seed: int = 0,
+    filter: str | None = None,
 ) -> JudgedPool:
     """Return the pool of known-item queries made from the documents of the index itself.
+
+    ``filter`` is that of ``Index.search``; only documents that it lets through make queries.
 
     Raises:
         UsageError: no document has enough words.
     """
-    documents = (index.document(doc_id) for doc_id in index.contents.doc_ids)
+    contents = index.contents
+    chosen = range(len(index)) if filter is None else contents.select(filter).tolist()
+    documents = contents.documents.take(chosen)
     made = known_item_queries(documents, count, kind=kind, drop=drop, seed=seed)
-    pool = index.pool(made.queries, depth=depth, branches=branches)
+    pool = index.pool(made.queries, depth=depth, branches=branches, filter=filter)
     name = index.contents.source
     qrels = {query_id: dict(judged) for query_id, judged in made.qrels.items()}
     return JudgedPool(name, f"known-item {kind}", pool, qrels, made.queries, weak=True)

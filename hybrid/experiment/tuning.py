@@ -30,15 +30,19 @@ def tune_index(
     seed: int = 0,
     judging: Judging | None = None,
     prior: Prior | None = None,
+    filter: str | None = None,
     progress: Progress | None = None,
 ) -> TuneResult:
     """Return the fusion that the judged queries of a split speak for, and how sure they are.
 
+    ``filter`` is that of ``Index.search``; a relevant document that it leaves out counts as one
+    that was not found, as in ``evaluate_systems``.
+
     Raises:
         CorpusError: the split has no judged query.
-        UsageError: an unknown measure, or too few queries.
+        UsageError: an unknown measure or field, or too few queries.
     """
-    judged = judged_pool(index, source, split, depth=depth, judging=judging)
+    judged = judged_pool(index, source, split, depth=depth, judging=judging, filter=filter)
     result = tune(
         judged.pool,
         judged.qrels,
@@ -61,14 +65,17 @@ def tune_without_labels(
     plan: Plan | None = None,
     depth: int = DEPTH,
     seed: int = 0,
+    filter: str | None = None,
     progress: Progress | None = None,
 ) -> TuneResult:
     """Return what known-item queries made from the corpus say; the result is marked as weak.
 
+    With a ``filter`` only the documents that it lets through are searched, and make queries.
+
     Raises:
-        UsageError: no document has enough words, an unknown measure, or too few queries.
+        UsageError: no document has enough words, an unknown measure or field, or too few queries.
     """
-    made = pseudo_pool(index, kind=kind, count=count, depth=depth, seed=seed)
+    made = pseudo_pool(index, kind=kind, count=count, depth=depth, seed=seed, filter=filter)
     result = tune(made.pool, made.qrels, measure, seed=seed, plan=plan, progress=progress)
     return replace(at_depth(result, made.pool.depth, len(index)), weak=True)
 
