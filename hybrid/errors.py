@@ -38,7 +38,7 @@ class IndexLockedError(HybridError):
 
 
 class StorageError(HybridError):
-    """A disk that is full, read-only or failing while an index is written; nothing was changed."""
+    """A disk that is full, read-only or failing while an index is written; says what changed."""
 
 
 class MemoryLimitError(HybridError):

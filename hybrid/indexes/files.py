@@ -57,6 +57,17 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it that are missing, so that they last through a power cut."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync_folder(each.parent)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a new file and fsync it; the caller fsyncs the folder."""
     with path.open("xb") as file:
@@ -83,6 +94,7 @@ def link_file(source: Path, target: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         shutil.copyfile(source, target, follow_symlinks=False)
+        checksum_file(target, sync=True)
 
 
 def remove_tree(path: Path) -> None:

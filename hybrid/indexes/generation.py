@@ -162,8 +162,7 @@ def open_named(index_dir: Path, name: str, *, check_sizes: bool = True) -> Gener
     """
     directory = index_dir / GENERATIONS / name
     path = directory / MANIFEST
-    if directory.is_symlink() or path.is_symlink():
-        raise CorruptIndexError(f"{path} is a link, which an index never holds. {_REMEDY}")
+    refuse_links(directory.parent, directory, path)
     descriptor = lock.hold_for_reading(path)
     try:
         size = os.fstat(descriptor).st_size
@@ -176,6 +175,8 @@ def open_named(index_dir: Path, name: str, *, check_sizes: bool = True) -> Gener
                 f"{path} is damaged: checksum {found}, expected {expected}. {_REMEDY}"
             )
         manifest = parse_manifest(data, path)
+        if manifest.number != generation_number(name):
+            raise CorruptIndexError(f"{path} is of generation {manifest.number}. {_REMEDY}")
         _verify_layout(directory, manifest, check_sizes)
     except BaseException:
         os.close(descriptor)
@@ -189,6 +190,26 @@ def _verify_layout(directory: Path, manifest: Manifest, check_sizes: bool) -> No
             raise CorruptIndexError(f"{directory / folder} is a link. {_REMEDY}")
     for name, entry in manifest.files.items() if check_sizes else ():
         verify_size(directory / name, entry)
+
+
+def generation_number(name: str) -> int:
+    """Return the number of a generation by its name.
+
+    >>> generation_number("000012-4a2cfd5ca5eb8d6f447ab86936811b96")
+    12
+    """
+    return int(name.partition("-")[0])
+
+
+def refuse_links(*paths: Path) -> None:
+    """Do nothing if none of the paths is a link, through which a writer could leave the index.
+
+    Raises:
+        CorruptIndexError: one is.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise CorruptIndexError(f"{path} is a link, which an index never holds. {_REMEDY}")
 
 
 def _parents(name: str) -> list[str]:
@@ -205,6 +226,8 @@ def read_current(index_dir: Path) -> str:
     """
     path = index_dir / CURRENT
     try:
+        if index_dir.exists() and path.exists() and not path.is_file():
+            raise CorruptIndexError(f"{path} is not a regular file. {_REMEDY}")
         with path.open("rb") as file:
             data = file.read(1024)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -217,7 +240,9 @@ def read_current(index_dir: Path) -> str:
     text, _, last = data.rpartition(b"checksum ")
     if files.checksum(text).encode() + b"\n" != last:
         raise CorruptIndexError(f"{path} is damaged: its checksum does not fit. {_REMEDY}")
-    fields = dict(line.split(" ", 1) for line in text.decode().splitlines() if " " in line)
+    fields = dict(
+        line.split(" ", 1) for line in text.decode("utf-8", "replace").splitlines() if " " in line
+    )
     version = fields.get(FORMAT_NAME, "")
     check_version(
         int(version) if version.isdecimal() else version, fields.get("created-by", "?"), index_dir

@@ -9,6 +9,7 @@ numbering/                     where each live document lies, unless one segment
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +38,8 @@ from hybrid.indexes.vector import VectorIndex
 
 SEGMENTS = "segments"
 NUMBERING = "numbering"
+ID_BYTES = 4
+"""A document has at least the offset of its id."""
 Kind = Literal["sparse", "dense"]
 Documents: TypeAlias = DocumentStore | SegmentedDocuments
 SparseBranch: TypeAlias = InvertedIndex | SegmentedSparse
@@ -103,6 +106,7 @@ class HybridIndex:
             self.segments = {str(name): int(size) for name, size in content["segments"]}
             window = content.get("passages")
             self.window = None if window is None else Passages(**window)
+            _check_names(self.records, self.segments)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptIndexError(
                 f"the manifest of {generation.directory} lacks what an index needs: {error!r}; "
@@ -130,6 +134,7 @@ class HybridIndex:
     def numbering(self) -> Numbering:
         """Where each live document lies."""
         sizes = list(self.segments.values())
+        self._check_sizes()
         if self.generation.names(NUMBERING):
             folder = self.generation.folder(NUMBERING)
             return Numbering.open(folder, sizes, self.document_count)
@@ -139,6 +144,17 @@ class HybridIndex:
                 f"{self.document_count} live ones and no numbering; build the index again"
             )
         return Numbering.whole(self.document_count)
+
+    def _check_sizes(self) -> None:
+        """Refuse segments of more documents than their files can hold, before memory is taken."""
+        for segment, size in self.segments.items():
+            names = self.generation.names(f"{SEGMENTS}/{segment}/{DOCUMENTS}")
+            stored = sum(self.generation.manifest.files[name].size for name in names)
+            if not 0 <= size <= stored // ID_BYTES:
+                raise CorruptIndexError(
+                    f"the manifest of {self.generation.directory} gives segment {segment} {size:,} "
+                    f"documents, but only {stored:,} bytes of them; build the index again"
+                )
 
     @cached_property
     def documents(self) -> Documents:
@@ -353,6 +369,18 @@ class HybridIndex:
                 f"{expected} were expected; build the index again"
             )
         return part
+
+
+def _check_names(records: Mapping[str, BranchRecord], segments: Mapping[str, int]) -> None:
+    """Refuse names that would not do for the folders that writers make of them."""
+    for name in segments:
+        if not re.fullmatch(r"[0-9]{6,9}", name):
+            raise ValueError(f"a segment is called {name!r:.80}")
+    for name, record in records.items():
+        if not (name.isascii() and name.isidentifier()) or name in (SEGMENTS, NUMBERING):
+            raise ValueError(f"a branch is called {name!r:.80}")
+        if record.kind not in ("sparse", "dense") or not isinstance(record.encoder["model"], str):
+            raise ValueError(f"branch {name!r:.80} is of no known kind, or names no model")
 
 
 def _plain(value: Any) -> Any:

@@ -11,10 +11,11 @@ import datetime
 import errno
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from hybrid.errors import IndexLockedError, UsageError
+from hybrid.errors import CorruptIndexError, IndexLockedError, UsageError
 
 try:
     import fcntl
@@ -31,6 +32,7 @@ def writer_lock(path: Path, what: str) -> Iterator[None]:
     Raises:
         IndexLockedError: another process or thread holds it; tells its pid, host and time.
         UsageError: the system has no such locks.
+        CorruptIndexError: ``path`` is there and no regular file.
     """
     descriptor = _acquire(path, what)
     try:
@@ -43,7 +45,7 @@ def _acquire(path: Path, what: str) -> int:
     if fcntl is None:
         raise UsageError("an index can be written only where POSIX file locks exist (Linux, macOS)")
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _opened(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -60,11 +62,38 @@ def _acquire(path: Path, what: str) -> int:
             break
         os.close(descriptor)  # its last holder removed it between our open and our lock
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    os.ftruncate(descriptor, 0)
-    os.pwrite(
-        descriptor, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode(), 0
-    )
+    holder = f"process {os.getpid()} on {socket.gethostname()} since {now}\n"
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+    except OSError:
+        os.close(descriptor)  # or this process would hold the lock until it ends
+        raise
     return descriptor
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open a regular file and nothing else: no link, which leads elsewhere, and no pipe.
+
+    Raises:
+        CorruptIndexError: something else is there.
+    """
+    try:
+        # A pipe would be waited for; for a regular file O_NONBLOCK means nothing.
+        guarded = flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, guarded, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        descriptor = -1
+    if descriptor >= 0 and stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    if descriptor >= 0:
+        os.close(descriptor)
+    raise CorruptIndexError(
+        f"{path} is not a regular file, and an index holds no links or devices; remove it if you "
+        "trust the rest of the folder"
+    )
 
 
 def hold_for_reading(path: Path) -> int:
@@ -72,8 +101,9 @@ def hold_for_reading(path: Path) -> int:
 
     Raises:
         FileNotFoundError: the file is gone, or went while it was being taken.
+        CorruptIndexError: it is no regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = _opened(path, os.O_RDONLY)
     if fcntl is None:
         return descriptor
     try:
@@ -94,7 +124,7 @@ def claim_for_removal(path: Path) -> Iterator[bool]:
     if fcntl is None:
         yield False
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = _opened(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ reserve more than the files that are really there.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def parse_manifest(data: bytes, where: object) -> Manifest:
         IndexFormatError: a manifest of another format version.
     """
     try:
-        record = json.loads(data)
+        record = json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise CorruptIndexError(f"{where} is not JSON: {error}; restore it from a copy") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT_NAME:
@@ -84,6 +85,15 @@ def parse_manifest(data: bytes, where: object) -> Manifest:
         files=files,
         content=record["content"],
     )
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
 
 
 def check_version(version: object, created_by: str, where: object) -> None:

@@ -19,15 +19,24 @@ from secrets import token_hex
 from typing import Any
 
 import hybrid
-from hybrid.errors import HybridError, MemoryLimitError, OutputExistsError, UsageError
+from hybrid.errors import (
+    CorruptIndexError,
+    HybridError,
+    MemoryLimitError,
+    OutputExistsError,
+    StorageError,
+    UsageError,
+)
 from hybrid.indexes import files, lock
 from hybrid.indexes.generation import (
     CURRENT,
     GENERATION_NAME,
     GENERATIONS,
     Generation,
+    generation_number,
     open_generation,
     read_current,
+    refuse_links,
 )
 from hybrid.indexes.manifest import (
     FORMAT_NAME,
@@ -46,13 +55,36 @@ _TEMPORARY = "unfinished-"
 
 
 def write_current(index_dir: Path, name: str) -> None:
-    """Make ``name`` the current generation: the one atomic step of a commit."""
+    """Make ``name`` the current generation: the one atomic step of a commit.
+
+    Raises:
+        StorageError: it is current now, but the disk failed to make that last.
+    """
+    data = _current(name)
+    try:
+        files.replace_file(index_dir / CURRENT, data)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            if (index_dir / CURRENT).read_bytes() == data:
+                raise _not_lasting(error, index_dir) from error
+        raise
+
+
+def _current(name: str) -> bytes:
     text = (
         f"{FORMAT_NAME} {FORMAT_VERSION}\ncreated-by hybrid-retrieval {hybrid.__version__}\n"
         f"generation {name}\n"
     ).encode()
-    last = f"checksum {files.checksum(text)}\n".encode()
-    files.replace_file(index_dir / CURRENT, text + last)
+    return text + f"checksum {files.checksum(text)}\n".encode()
+
+
+def _not_lasting(error: OSError, index_dir: Path) -> StorageError:
+    """Return what is raised where the one atomic step was done, but not brought to the disk."""
+    return StorageError(
+        f"the disk failed ({error}) while {index_dir} was made to last; what was asked for is "
+        "done, but a power cut may undo it. Check the health of the disk, and the index with "
+        "`hybrid verify`"
+    )
 
 
 class NewGeneration:
@@ -64,6 +96,7 @@ class NewGeneration:
         self._workspace = workspace
         self.used_workspace = False
         self._reused: set[str] = set()
+        self._expected: dict[str, FileEntry] = {}
         self.parent = parent
         self.name: str | None = None
         # A new name each time: what a dead writer left may be beyond removing.
@@ -75,10 +108,20 @@ class NewGeneration:
         """A folder for finished shards: it outlives a crash, Ctrl-C or full disk.
 
         It goes when a generation that asked for it is committed, or its input turns out to be bad.
+
+        Raises:
+            CorruptIndexError, StorageError: it is there and holds links, or is one.
         """
+        if self._workspace.is_symlink() or self._workspace.is_dir():
+            refuse_links(self._workspace)
+            list(files.regular_files(self._workspace))  # refuses links, which lead elsewhere
         self.used_workspace = True
         self._workspace.mkdir(parents=True, exist_ok=True)
         return self._workspace
+
+    def expect(self, entries: Mapping[str, FileEntry]) -> None:
+        """Refuse to commit files of these names that are not of this size and checksum."""
+        self._expected.update(entries)
 
     def reuse(self, *names: str) -> None:
         """Take files or whole folders of the parent as they are, by hard link, without reading.
@@ -103,6 +146,7 @@ class NewGeneration:
 
         Raises:
             UsageError: committed already, or a file has an unusable name.
+            CorruptIndexError: a file is not what was expected.
         """
         if self.name is not None:
             raise UsageError("this generation is committed already")
@@ -122,7 +166,10 @@ class NewGeneration:
         name = f"{self._number:06d}-{files.checksum(data)}"
         os.rename(self.directory, self._home / GENERATIONS / name)
         files.sync_folder(self._home / GENERATIONS)
-        write_current(self._home, name)
+        if self.parent is None:  # nobody sees it before it is published
+            files.replace_file(self._home / CURRENT, _current(name))
+        else:
+            write_current(self._home, name)
         self.name = name
 
     def _entry(self, name: str) -> FileEntry:
@@ -130,7 +177,14 @@ class NewGeneration:
             raise UsageError(f"{name!r} cannot be the name of a file in an index")
         if self.parent is not None and name in self._reused:
             return self.parent.manifest.files[name]
-        return FileEntry(*files.checksum_file(self.directory / name, sync=True))
+        entry = FileEntry(*files.checksum_file(self.directory / name, sync=True))
+        if self._expected.get(name, entry) != entry:
+            raise CorruptIndexError(
+                f"{name} came out damaged: {entry.size} bytes, checksum {entry.checksum}, where "
+                f"{self._expected[name].size} and {self._expected[name].checksum} were expected. "
+                "Check the health of the disk and repeat this"
+            )
+        return entry
 
 
 @contextlib.contextmanager
@@ -163,7 +217,8 @@ def new_generation(
 def _create(index_dir: Path) -> Iterator[NewGeneration]:
     refuse_existing(index_dir)
     building = index_dir.with_name(index_dir.name + ".building")
-    building.mkdir(parents=True, exist_ok=True)
+    files.make_folders(index_dir.parent)
+    building.mkdir(exist_ok=True)
     home = building / f"{_TEMPORARY}{token_hex(4)}"
     workspace = building / "workspace"
     with lock.writer_lock(building / LOCK, str(index_dir)):
@@ -191,7 +246,10 @@ def _publish(home: Path, index_dir: Path) -> None:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             refuse_existing(index_dir)
         raise
-    files.sync_folder(index_dir.parent)
+    try:
+        files.sync_folder(index_dir.parent)
+    except OSError as error:
+        raise _not_lasting(error, index_dir) from error
 
 
 def refuse_existing(index_dir: Path) -> None:
@@ -214,8 +272,10 @@ def _extend(index_dir: Path, keep: int, damaged: bool) -> Iterator[NewGeneration
         lock.writer_lock(index_dir / LOCK, str(index_dir)),
         open_generation(index_dir, check_sizes=not damaged) as parent,
     ):
-        _remove_leftovers(index_dir, parent.manifest.number)
-        generation = NewGeneration(index_dir, parent.manifest.number + 1, parent, workspace)
+        _remove_leftovers(index_dir, parent.name)
+        # Above all that are there: what could not be removed must never look newer.
+        number = 1 + max(map(generation_number, generation_names(index_dir)))
+        generation = NewGeneration(index_dir, number, parent, workspace)
         try:
             yield generation
             if generation.name is not None:
@@ -237,21 +297,22 @@ def _clear(generation: NewGeneration, workspace: Path) -> None:
         files.remove_tree(workspace)
 
 
-def _remove_leftovers(index_dir: Path, current_number: int) -> None:
+def _remove_leftovers(index_dir: Path, current: str) -> None:
     """Remove what a dead writer left: unfinished folders and generations never switched to."""
+    number = generation_number(current)
     for entry in (index_dir / GENERATIONS).iterdir():
-        match = GENERATION_NAME.fullmatch(entry.name)
-        if entry.name.startswith(_TEMPORARY) or not (entry / MANIFEST).exists():
+        is_generation = GENERATION_NAME.fullmatch(entry.name) is not None
+        if entry.name.startswith(_TEMPORARY) or (is_generation and not (entry / MANIFEST).exists()):
             files.remove_tree(entry)
-        elif match is not None and int(match[1]) > current_number:
+        elif is_generation and entry.name != current and generation_number(entry.name) >= number:
             remove_generation(entry)
 
 
 def remove_old(index_dir: Path, keep: int) -> None:
     """Remove the generations before the current one, but for ``keep`` and those being read."""
-    current = read_current(index_dir)
+    current = generation_number(read_current(index_dir))
     for name in generation_names(index_dir):
-        if name < current:
+        if generation_number(name) < current:
             keep -= 1
             if keep < 0:
                 remove_generation(index_dir / GENERATIONS / name)
@@ -261,7 +322,7 @@ def generation_names(index_dir: Path) -> list[str]:
     """Return the names of the committed generations on disk, newest first."""
     folder = index_dir / GENERATIONS
     names = [entry.name for entry in folder.iterdir() if GENERATION_NAME.fullmatch(entry.name)]
-    return sorted(names, key=lambda name: int(name.partition("-")[0]), reverse=True)
+    return sorted(names, key=generation_number, reverse=True)
 
 
 def remove_generation(directory: Path) -> None:

@@ -37,7 +37,8 @@ def snapshot(index_dir: str | Path, target: str | Path) -> None:
 
     Raises:
         OutputExistsError: ``target`` exists.
-        CorruptIndexError: a file of the index is damaged; nothing is left at ``target``.
+        CorruptIndexError: a file of the index or of the copy is damaged; nothing is left at
+            ``target``.
     """
     with open_generation(index_dir) as source:
         _copy(source, target)
@@ -63,6 +64,7 @@ def _copy(source: Generation, target: str | Path) -> None:
             path = generation.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.path(name), path)
+        generation.expect(source.manifest.files)
         generation.commit(source.content)
 
 
@@ -127,6 +129,7 @@ def pull(url: str, target: str | Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(source.path(name), path)
             content = dict(source.content)
+            generation.expect(source.manifest.files)
             source.close()
         finally:
             # Nothing that was fetched is of use to another try.

@@ -15,9 +15,11 @@ from hybrid.indexes.generation import (
     CURRENT,
     GENERATIONS,
     Generation,
+    generation_number,
     open_generation,
     open_named,
     read_current,
+    refuse_links,
 )
 from hybrid.indexes.hybrid import SEGMENTS, HybridIndex
 from hybrid.indexes.lock import writer_lock
@@ -229,8 +231,12 @@ def repair_index(directory: str | Path, *, deep: bool = False) -> RepairReport:
         raise IndexFormatError(f"{directory} holds no generations; give the folder of an index")
     repairing = storage_errors(f"repairing the index {directory}")
     with repairing, writer_lock(directory / LOCK, str(directory)):
+        refuse_links(directory / GENERATIONS)
         damaged: list[str] = []
+        newest = generation_number(before) if before else None
         for name in generation_names(directory):
+            if newest is not None and generation_number(name) > newest:
+                continue  # it was never committed
             if _is_whole(directory, name, deep):
                 if name != before:
                     write_current(directory, name)

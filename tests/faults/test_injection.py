@@ -67,6 +67,8 @@ def test_the_index_is_the_old_or_the_new(
         assert found in (before, after), where
         if answer == "done":
             assert found == after, where
+        if "nothing was changed" in answer:
+            assert found == before, where
         outcomes["new" if found == after and before != after else "old"] += 1
         # Whoever comes next finds nothing in the way, and completes the work.
         if found == before:
