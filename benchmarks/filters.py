@@ -3,8 +3,10 @@
     python benchmarks/filters.py --docs 200000 --json docs/results/filters.json
 
 Documents are generated (sparse_vectors.py) and random 384-dimensional vectors. A filter leaves a
-random share of them, or as many neighbours. Recall is against brute force over what is stored:
-SciPy's product, and NumPy's for the vectors. The whole search stands beside, as the share 1.
+random share of them, or as many neighbours, and is given as doc_nums or as the mask that a filter
+over fields makes. Recall is against brute force over what is stored: SciPy's product, and NumPy's
+for the vectors. The whole search stands beside, as the share 1. At the end documents are deleted
+from the one segment of a living index, which then passes over them.
 """
 
 from __future__ import annotations
@@ -22,14 +24,18 @@ import sparse_vectors
 from numpy.typing import NDArray
 
 from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.segments import SegmentedSparse, SegmentedVectors
 from hybrid.indexes.vector import VectorIndex
 
 SHARES = (1.0, 0.5, 0.05, 0.001, 0.00001)
 DIMENSION = 384
-Subset = NDArray[np.int32] | None
+DELETED = (1, 100, 10_000)
+Doc_nums = NDArray[np.int32] | None
+Search = Callable[[int], NDArray[np.int32]]
 
 
-def subset_of(docs: int, share: float, spread: str, seed: int) -> Subset:
+def doc_nums_of(docs: int, share: float, spread: str, seed: int) -> Doc_nums:
     """Return the doc_nums that a filter leaves, at least one; None for all."""
     if share == 1:
         return None
@@ -41,7 +47,7 @@ def subset_of(docs: int, share: float, spread: str, seed: int) -> Subset:
     return np.sort(rng.choice(docs, size, replace=False)).astype(np.int32)
 
 
-def share_found(scores: NDArray[Any], nums: NDArray[np.int32], subset: Subset, k: int) -> float:
+def share_found(scores: NDArray[Any], nums: NDArray[np.int32], subset: Doc_nums, k: int) -> float:
     """Return the share of the k best of a subset that are in ``nums``; ties with the k-th count."""
     within = np.arange(len(scores)) if subset is None else subset
     wanted = min(k, int((scores[within] > -np.inf).sum()))
@@ -53,7 +59,7 @@ def share_found(scores: NDArray[Any], nums: NDArray[np.int32], subset: Subset, k
     return float((scores[found] >= floor - 1e-6 * abs(floor)).sum() / wanted)
 
 
-def timed(search: Callable[[int], NDArray[np.int32]], queries: int, sweeps: int) -> tuple[Any, ...]:
+def timed(search: Search, queries: int, sweeps: int) -> tuple[float, list[NDArray[np.int32]]]:
     """Return the median milliseconds a query, and the answers."""
     answers = [search(row) for row in range(queries)]
     times = np.empty((sweeps, queries))
@@ -65,8 +71,8 @@ def timed(search: Callable[[int], NDArray[np.int32]], queries: int, sweeps: int)
     return float(np.median(np.median(times, axis=0)) * 1000), answers
 
 
-def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[dict[str, Any]]:
-    """Return one row a branch, share and spread."""
+def build(docs: int, folder: Path) -> tuple[InvertedIndex, VectorIndex]:
+    """Return both branches of generated documents."""
     (folder / "sparse").mkdir()
     (folder / "dense").mkdir()
     InvertedIndex.build(
@@ -79,7 +85,12 @@ def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[di
     sizes = (min(50_000, docs - start) for start in starts)
     parts = (rng.standard_normal((size, DIMENSION), dtype=np.float32) for size in sizes)
     VectorIndex.build(parts, folder / "dense", dimension=DIMENSION)
-    sparse, dense = InvertedIndex.open(folder / "sparse"), VectorIndex.open(folder / "dense")
+    return InvertedIndex.open(folder / "sparse"), VectorIndex.open(folder / "dense")
+
+
+def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[dict[str, Any]]:
+    """Return one row a branch and filter, then one a branch and number of deleted documents."""
+    sparse, dense = build(docs, folder)
     queries = sparse_vectors.queries("symmetric", count)
     vectors = np.random.default_rng(1).standard_normal((count, DIMENSION), dtype=np.float32)
     every = np.arange(docs, dtype=np.int32)
@@ -89,34 +100,44 @@ def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[di
         "dense": dense.vectors(every) @ vectors.T,
     }
     rows = []
+
+    def add(branch: str, search: Search, within: Doc_nums, **named: Any) -> None:
+        milliseconds, answers = timed(search, count, sweeps)
+        shares = [share_found(truths[branch][:, i], answers[i], within, k) for i in range(count)]
+        row = {"branch": branch, "docs": docs, "k": k, **named}
+        row |= {"p50_ms": round(milliseconds, 4), "recall": float(np.mean(shares))}
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+
+    def searches(
+        sparse: InvertedIndex | SegmentedSparse, dense: VectorIndex | SegmentedVectors, subset: Any
+    ) -> dict[str, Search]:
+        return {
+            "sparse": lambda row: sparse.search(queries[row], k, threads=1, subset=subset)[0][0],
+            "dense": lambda row: dense.search(vectors[row : row + 1], k, threads=1, subset=subset)[
+                0
+            ][0],
+        }
+
     for spread in ("random", "neighbours"):
         for share in SHARES:
-            subset = subset_of(docs, share, spread, 2)
-            searches: dict[str, Callable[[int], NDArray[np.int32]]] = {
-                "sparse": lambda row, s=subset: sparse.search(queries[row], k, threads=1, subset=s)[
-                    0
-                ][0],
-                "dense": lambda row, s=subset: dense.search(
-                    vectors[row : row + 1], k, threads=1, subset=s
-                )[0][0],
-            }
-            for branch, search in searches.items():
-                milliseconds, answers = timed(search, count, sweeps)
-                truth = truths[branch]
-                shares = [share_found(truth[:, i], answers[i], subset, k) for i in range(count)]
-                rows.append(
-                    {
-                        "branch": branch,
-                        "docs": docs,
-                        "filter": spread,
-                        "share": share,
-                        "left": docs if subset is None else len(subset),
-                        "k": k,
-                        "p50_ms": round(milliseconds, 4),
-                        "recall": float(np.mean(shares)),
-                    }
-                )
-                print(json.dumps(rows[-1]), flush=True)
+            left = doc_nums_of(docs, share, spread, 2)
+            size = docs if left is None else len(left)
+            given = {"numbers": left}
+            if left is not None:
+                given["mask"] = np.isin(every, left)
+            for way, subset in given.items():
+                named = {"filter": spread, "share": share, "left": size, "given": way}
+                for branch, search in searches(sparse, dense, subset).items():
+                    add(branch, search, left, **named)
+    for deleted in DELETED:
+        gone = np.random.default_rng(3).choice(docs, deleted, replace=False)
+        numbering = Numbering.whole(docs).change(gone.tolist(), [])
+        _, places = numbering.live(0)
+        parts = SegmentedSparse([sparse], numbering), SegmentedVectors([dense], numbering)
+        for branch, search in searches(*parts, None).items():
+            # Numbers of the living index, back to those of its segment.
+            add(branch, lambda row, s=search, p=places: p[s(row)], places, deleted=deleted)
     return rows
 
 

@@ -18,6 +18,7 @@ from hybrid.indexes.hybrid import BranchRecord, HybridIndex
 from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
+from hybrid.indexes.subset import SubsetLike
 from hybrid.indexes.summary import IndexSummary, summarise
 from hybrid.living import ChangeReport, add_documents, compact_index, delete_documents
 from hybrid.pool import BranchHits, Pool, build_pool
@@ -220,7 +221,7 @@ class Index:
         encoded: Any,
         depth: int,
         *,
-        subset: NDArray[np.int32] | None = None,
+        subset: SubsetLike | None = None,
         recall: float = 1.0,
     ) -> BranchHits:
         """Return what one branch finds for encoded queries; a recall counts for sparse ones."""

@@ -14,6 +14,7 @@ from hybrid.indexes import devices
 from hybrid.indexes.devices import Probe, ask, choose, ordinal_of, probe_faiss, probe_torch
 from hybrid.indexes.scan import FaissScan
 from hybrid.indexes.scan_device import FAISS_MOST, FaissGpuScan, TorchScan
+from hybrid.indexes.subset import Subset
 
 YES, NO = Probe(True, "it answered"), Probe(False, "it is built for the CPU")
 
@@ -143,7 +144,7 @@ class Rounding:
         self,
         queries: NDArray[np.float32],
         vectors: NDArray[np.float32],
-        subset: NDArray[np.int32] | None,
+        subset: Subset | None,
         count: int,
         threads: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -163,7 +164,7 @@ def test_faiss_leaves_to_the_cpu_what_it_cannot_do(monkeypatch: pytest.MonkeyPat
     rng = np.random.default_rng(1)
     vectors = rng.standard_normal((3000, 8), dtype=np.float32)
     scan = FaissGpuScan(0, FaissScan())
-    subset = np.arange(0, 3000, 2, dtype=np.int32)
+    subset = Subset.of(np.arange(0, 3000, 2, dtype=np.int32), 3000)
     assert scan.best(vectors[:2], vectors, subset, 3, 1)[1].max() <= 2998
     assert scan.best(vectors[:2], vectors, None, FAISS_MOST + 1, 1)[1].shape == (2, FAISS_MOST + 1)
     assert used == []

@@ -39,7 +39,7 @@ def index(tmp_path: Path) -> Index:
 
 
 def selected(index: Index, text: str) -> set[str]:
-    return {index.contents.doc_ids[number] for number in index.contents.select(text)}
+    return {index.contents.doc_ids[number] for number in index.contents.select(text).doc_nums}
 
 
 def test_a_filter_is_pushed_into_every_branch_with_exact_recall(index: Index) -> None:
@@ -79,7 +79,7 @@ def test_fields_live_through_changes(index: Index, tmp_path: Path) -> None:
         assert list(index.contents.documents) == list(expected.contents.documents)
         for text in ("year > 2030", "lang is null", 'not lang == "en"'):
             np.testing.assert_array_equal(
-                index.contents.select(text), expected.contents.select(text)
+                index.contents.select(text).doc_nums, expected.contents.select(text).doc_nums
             )
         index.compact()
     assert index.document("d0041").fields == fields_of(41)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random
 
 from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.subset import Subset
 from hybrid.kernels import reference
 
 
@@ -67,16 +68,29 @@ def test_a_batch_is_the_reference_however_it_is_cut(tmp_path_factory, drawn, pat
 
 
 @settings(max_examples=40, deadline=None)
-@given(collections(), st.data())
-def test_a_subset_is_the_reference_over_its_rows(tmp_path_factory, drawn, data):
+@given(
+    collections(),
+    st.sampled_from([0.0, 0.002, 0.05, 0.5, 1.0]),
+    st.booleans(),
+    st.integers(0, 2**20),
+    st.sampled_from(["auto", "exhaustive", "pruned"]),
+)
+def test_a_subset_is_the_reference_over_its_rows(
+    tmp_path_factory, drawn, share, neighbours, seed, path
+):
     documents, queries, k, options = drawn
     index, stored = built(tmp_path_factory, documents, options)
-    chosen = data.draw(st.sets(st.integers(0, documents.shape[0] - 1)))
-    subset = np.array(sorted(chosen), dtype=np.int32)
-    nums, scores = index.search(queries, k, subset=subset)
+    rng, count = np.random.default_rng(seed), documents.shape[0]
+    mask = rng.random(count) < share
+    if neighbours:  # places that lie together, so that whole tiles are passed over
+        order = np.asarray(index.postings.order)
+        mask[order] = np.arange(count) < share * count
+    subset = np.flatnonzero(mask).astype(np.int32)
     expected, expected_scores = reference.search(stored[subset], queries, k)
-    np.testing.assert_array_equal(nums, np.append(subset, -1)[expected])
-    np.testing.assert_array_equal(scores, expected_scores)
+    for given_, threads in ((subset, 1), (mask, 2), (Subset.of(subset, count), 1)):
+        nums, scores = index.search(queries, k, subset=given_, path=path, threads=threads)
+        np.testing.assert_array_equal(nums, np.append(subset, -1)[expected])
+        np.testing.assert_array_equal(scores, expected_scores)
 
 
 @settings(max_examples=40, deadline=None)

@@ -175,7 +175,7 @@ class Stored:
 
     def search(self, queries, k, *, threads=0, subset=None):  # type: ignore[no-untyped-def]
         self.asked.append(k)
-        rows = np.arange(self.doc_count) if subset is None else subset
+        rows = np.arange(self.doc_count) if subset is None else subset.doc_nums
         order = rows[np.lexsort((rows, -self.values[rows]))][:k]
         nums = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -114,9 +115,12 @@ def test_many_segments_are_one_fresh_build(
     vectors = rng.integers(-1, 2, (3, DIMENSION)).astype(np.float32)
     subset = np.flatnonzero(rng.integers(0, 2, len(live))).astype(np.int32)
     k = data.draw(st.integers(1, 12))
-    for each in (None, subset):
+    mask = np.zeros(len(live), dtype=np.bool_)
+    mask[subset] = True
+    for each in (None, subset, mask):
         same(many.sparse.search(queries, k, subset=each), sparse.search(queries, k, subset=each))
-        same(many.dense.search(vectors, k, subset=each), dense.search(vectors, k, subset=each))
+        for few in (vectors, vectors[:1]):
+            same(many.dense.search(few, k, subset=each), dense.search(few, k, subset=each))
     if live:
         nums = rng.integers(-1, len(live), (3, 5)).astype(np.int32)
         same([many.sparse.score(queries, nums)], [sparse.score(queries, nums)])
@@ -272,13 +276,16 @@ def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path) -> None:
     assert joined.same_scales.tolist() == [True, False, False]
     terms = np.array([1, 5, 8], dtype=np.int32)
     weights = np.array([0.5, 1.0, 2.0], dtype=np.float32)
-    for k in (1, 7, 300, 20_000):
+    count = sum(len(each.order) for each in table)
+    masks = [np.arange(count) % 3 > 0, np.arange(count) // 4000 % 2 == 1]
+    for k, mask in itertools.product((1, 7, 300, 20_000), (None, *masks)):
         found = []
+        allowed = () if mask is None else (mask,)
         for pruned in (False, True):
             nums, bits = np.full(k, -1, np.int32), np.zeros(k, np.int32)
             codes = table[0].tail_codes
             size = kernel.search(
-                joined, codes, terms, weights, pruned, np.ones(len(parts)), nums, bits
+                joined, codes, terms, weights, pruned, np.ones(len(parts)), nums, bits, *allowed
             )
             found.append((size, nums[:size], bits[:size].view(np.float32)))
         assert found[0][0] == found[1][0]
@@ -289,9 +296,9 @@ def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path) -> None:
         starts = np.cumsum([0, *(part.doc_count for part in parts)])
         best = []
         for part, start in zip(parts, starts, strict=False):
-            nums, scores = part.search(query, min(k, part.doc_count))
+            nums, scores = part.search(query, part.doc_count)
             best += [(-s, n + start) for n, s in zip(nums[0], scores[0], strict=True) if n >= 0]
-        expected = sorted(best)[:k]
+        expected = sorted(pair for pair in best if mask is None or mask[pair[1]])[:k]
         assert found[0][1].tolist() == [num for _, num in expected]
         assert found[0][2].tolist() == [-score for score, _ in expected]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import scan
 from hybrid.indexes.scan import margin as rounding_margin
 from hybrid.indexes.scan_device import TorchScan
+from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
-from hybrid.kernels.dense import dot, dot_reference
+from hybrid.kernels.dense import best_allowed, dot, dot_reference
 
 Floats = NDArray[np.float32]
 
@@ -111,7 +113,7 @@ def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
             self,
             queries: Floats,
             vectors: Floats,
-            subset: NDArray[np.int32] | None,
+            subset: Subset | None,
             count: int,
             threads: int,
         ) -> tuple[Floats, NDArray[np.int64]]:
@@ -142,30 +144,67 @@ def test_search_over_a_subset_is_its_twin(
 ) -> None:
     seed = data.draw(st.integers(0, 2**16))
     vectors = np.round(random(seed, count, dimension))  # whole numbers: many ties
-    queries = np.round(random(seed + 1, 2, dimension))
+    queries = np.round(random(seed + 1, data.draw(st.sampled_from([1, 2, 5])), dimension))
     subset = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1)))), dtype=np.int32)
+    mask = np.zeros(count, dtype=np.bool_)
+    mask[subset] = True
     index = make(tmp_path_factory.mktemp("dense"), vectors)
-    nums, scores = index.search(queries, k, subset=subset)
     expected = twin(vectors, queries, k, subset)
-    np.testing.assert_array_equal(nums, expected[0])
-    np.testing.assert_array_equal(scores, expected[1])
+    for given_ in (subset, mask):
+        nums, scores = index.search(queries, k, subset=given_)
+        np.testing.assert_array_equal(nums, expected[0])
+        np.testing.assert_array_equal(scores, expected[1])
 
 
 def test_more_chunks_than_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "CHUNK", 8)
     vectors, queries = np.round(random(28, 300, 6)), random(29, 5, 6)
     index = make(tmp_path / "dense", vectors)
-    for threads in (1, 2, 3):
+    for threads, rows in itertools.product((1, 2, 3), (1, 5)):
         for subset in (None, np.arange(3, 290, 3, dtype=np.int32)):
-            nums, scores = index.search(queries, 1, subset=subset, threads=threads)
-            expected = twin(vectors, queries, 1, subset)
+            nums, scores = index.search(queries[:rows], 1, subset=subset, threads=threads)
+            expected = twin(vectors, queries[:rows], 1, subset)
             np.testing.assert_array_equal(nums, expected[0])
             np.testing.assert_array_equal(scores, expected[1])
 
 
+@pytest.mark.parametrize("count", [1, 7, 300])
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.3, 1.0])
+def test_allowed_rows_are_chosen_by_their_rounded_scores(count: int, share: float) -> None:
+    vectors, queries = np.round(random(32, 2000, 5)), np.round(random(33, 3, 5))  # no rounding
+    allowed = np.random.default_rng(1).random(2000) < share
+    scores = np.empty((3, count), dtype=np.float32)
+    docs = np.empty((3, count), dtype=np.int64)
+    best_allowed(queries, vectors, allowed, 10, 1990, scores, docs)
+    inside = np.flatnonzero(allowed)
+    inside = inside[(inside >= 10) & (inside < 1990)]
+    for row, query in enumerate(queries):
+        best = -np.sort(-(vectors[inside] @ query))[:count]
+        kept = docs[row, : len(best)]
+        assert np.sort(scores[row, : len(best)]).tolist() == best[::-1].tolist()
+        assert len(set(kept.tolist())) == len(best)
+        assert np.isin(kept, inside).all()
+        assert np.array_equal(vectors[kept] @ query, scores[row, : len(best)])
+        assert (docs[row, len(best) :] == -1).all()
+        assert (scores[row, len(best) :] == -np.inf).all()
+
+
+def test_deep_over_a_mask(tmp_path: Path) -> None:
+    vectors, queries = np.round(random(30, 20_003, 3)), random(31, 1, 3)
+    index = make(tmp_path / "dense", vectors)
+    subset = np.flatnonzero(np.random.default_rng(0).random(len(vectors)) < 0.3).astype(np.int32)
+    for k in (300, 7000):
+        for threads in (1, 2):
+            nums, scores = index.search(queries, k, subset=subset, threads=threads)
+            expected = twin(vectors, queries, k, subset)
+            np.testing.assert_array_equal(nums, expected[0])
+            np.testing.assert_array_equal(scores, expected[1])
+
+
+@pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("step", [1, 2, 37])
-def test_a_subset_larger_than_one_chunk(tmp_path: Path, step: int) -> None:
-    vectors, queries = random(8, 20_000, 4), random(9, 3, 4)
+def test_a_subset_larger_than_one_chunk(tmp_path: Path, step: int, rows: int) -> None:
+    vectors, queries = random(8, 20_000, 4), random(9, rows, 4)
     subset = np.arange(5, 19_000, step, dtype=np.int32)
     subset = np.delete(subset, [3, 100])
     index = make(tmp_path / "dense", vectors)

@@ -34,6 +34,7 @@ from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import DOCUMENTS
 from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
 from hybrid.indexes.store import Generation, open_generation
+from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
 
 SEGMENTS = "segments"
@@ -54,7 +55,7 @@ class Branch(Protocol):
     def doc_count(self) -> int: ...
 
     def search(
-        self, queries: Any, k: int, *, threads: int = 0, subset: NDArray[np.int32] | None = None
+        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
 
     def score(self, queries: Any, doc_nums: NDArray[np.int32]) -> NDArray[np.float32]: ...
@@ -182,22 +183,22 @@ class HybridIndex:
             name: column.type for store in self._stores for name, column in store.fields.items()
         }
 
-    def select(self, text: str) -> NDArray[np.int32]:
-        """Return the doc_nums of the documents that a filter lets through, ascending.
+    def select(self, text: str) -> Subset:
+        """Return the documents that a filter lets through.
 
         Raises:
             UsageError: it cannot be parsed, or names a field or value that cannot be.
         """
         parsed = parse_filter(text)
-        found = [np.empty(0, dtype=np.int32)]
+        selected = np.zeros(self.document_count, dtype=np.bool_)
         for segment, store in enumerate(self._stores):
             columns = dict(store.fields)
             for name, kind in self.field_types.items():
                 columns.setdefault(name, pa.nulls(len(store), kind))
             mask = pc.fill_null(matches(parsed, columns), False).to_numpy(zero_copy_only=False)
             doc_nums = self.numbering.doc_nums(segment)[mask]
-            found.append(doc_nums[doc_nums >= 0])
-        return np.sort(np.concatenate(found))
+            selected[doc_nums[doc_nums >= 0]] = True
+        return Subset.of(selected, self.document_count)
 
     def record(self, name: str) -> BranchRecord:
         """Return what the manifest says about a branch.

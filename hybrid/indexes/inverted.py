@@ -20,6 +20,7 @@ from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Accuracy, Approximation
 from hybrid.indexes.postings_build import Weights, write_index
 from hybrid.indexes.sparse_layout import open_sparse
+from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.kernels import assembly, planner, rows, tiles, topk
 
 Floats = NDArray[np.float32]
@@ -212,7 +213,7 @@ class InvertedIndex:
         k: int,
         *,
         threads: int = 0,
-        subset: Ints | None = None,
+        subset: SubsetLike | None = None,
         recall: float = 1.0,
         path: SearchPath = "auto",
     ) -> tuple[Ints, Floats]:
@@ -224,7 +225,8 @@ class InvertedIndex:
             queries: CSR float32 (queries, vocabulary_size), weights >= 0.
             k: at least 1; may exceed the number of documents.
             threads: queries answered at once; 0 means one a core. Changes no bit of the result.
-            subset: search only these doc_nums, ascending int32.
+            subset: search only these doc_nums, ascending int32, or those where a bool
+                (doc_count,) is true.
             recall: 1.0 is exact. Under 1 the search may miss hits: it skips as much as kept this
                 recall on the queries sampled at build; ``accuracy`` says what that means at this
                 depth. What it returns still has exact scores. A subset is searched exactly.
@@ -242,7 +244,10 @@ class InvertedIndex:
         queries = _checked(queries, self.vocabulary_size, "query")
         shrink = self.accuracy(recall, k).shrink
         if subset is not None:
-            return self._search_subset(queries, k, subset, threads)
+            within = Subset.of(subset, self.doc_count)
+            if within.dense:
+                return self._search_mask(queries, k, within, path, threads)
+            return self._search_places(queries, k, within.doc_nums, threads)
         if shrink == 1:
             return self._search(queries, k, path, shrink, threads)
         nums, scores = self._search(queries, max(k, approximate.DEPTHS[0]), path, shrink, threads)
@@ -298,11 +303,36 @@ class InvertedIndex:
         _in_slices(answer, count, threads)
         return nums, values
 
-    def _search_subset(
+    def _search_mask(
+        self, queries: csr_matrix, k: int, subset: Subset, path: SearchPath, threads: int
+    ) -> tuple[Ints, Floats]:
+        """Search everything, and drop what is not in the subset."""
+        count = queries.shape[0]
+        nums = np.empty((count, k), dtype=np.int32)
+        values = np.empty((count, k), dtype=np.float32)
+        rows = _compiled(queries)
+
+        def answer(first: int, last: int) -> None:
+            planner.answer_within(
+                self._postings,
+                self._frequencies,
+                *rows,
+                first,
+                last,
+                PATHS[path],
+                subset.mask,
+                len(subset),
+                nums,
+                values,
+            )
+
+        _in_slices(answer, count, threads)
+        return nums, values
+
+    def _search_places(
         self, queries: csr_matrix, k: int, subset: Ints, threads: int
     ) -> tuple[Ints, Floats]:
-        subset = np.asarray(subset, dtype=np.int32)
-        self._check_nums(subset, lowest=0)
+        """Score the documents of a subset one by one, as far as they lie apart."""
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)
         values = np.full((count, k), -np.inf, dtype=np.float32)

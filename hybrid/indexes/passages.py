@@ -18,7 +18,8 @@ from hybrid.corpus.passages import PassageTable, expand, starts
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.arrays import open_array
 from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.segments import check_doc_nums, checked_subset
+from hybrid.indexes.segments import check_doc_nums
+from hybrid.indexes.subset import Subset, SubsetLike
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -37,7 +38,7 @@ class Rows(Protocol):
     def doc_count(self) -> int: ...
 
     def search(
-        self, queries: Any, k: int, *, threads: int = 0, subset: Ints | None = None
+        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
     ) -> tuple[Ints, Floats]: ...
 
     def score(self, queries: Any, doc_nums: Ints) -> Floats: ...
@@ -97,7 +98,7 @@ class MaxPassage:
         return len(self.offsets) - 1
 
     def search(
-        self, queries: Any, k: int, *, threads: int = 0, subset: Ints | None = None
+        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), as a branch of documents does.
 
@@ -106,16 +107,16 @@ class MaxPassage:
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
-        within: Ints | None = None
-        total = self.rows.doc_count
+        within: Subset | None = None
+        total, documents_left = self.rows.doc_count, self.doc_count
         if subset is not None:
-            subset = checked_subset(subset, self.doc_count)
-            within = expand(self.offsets[subset], self.offsets[subset + 1]).astype(np.int32)
-            total = len(within)
+            chosen = Subset.of(subset, self.doc_count)
+            within = self._rows_of(chosen)
+            total, documents_left = len(within), len(chosen)
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)
         scores = np.full((count, k), -np.inf, dtype=np.float32)
-        wanted = min(k, self.doc_count if subset is None else len(subset))
+        wanted = min(k, documents_left)
         left = np.arange(count)
         fetch = min(total, 2 * k + SPARE)
         while len(left) and wanted:
@@ -134,6 +135,13 @@ class MaxPassage:
             left = np.array(short, dtype=np.int64)
             fetch = min(total, 2 * fetch)
         return nums, scores
+
+    def _rows_of(self, subset: Subset) -> Subset:
+        rows = self.rows.doc_count
+        if subset.dense:
+            return Subset.of(np.repeat(subset.mask, np.diff(self.offsets)), rows)
+        first, last = self.offsets[subset.doc_nums], self.offsets[subset.doc_nums + 1]
+        return Subset.of(expand(first, last).astype(np.int32), rows)
 
     def score(self, queries: Any, doc_nums: Ints) -> Floats:
         """Return the score of each named document, as a branch of documents does."""

@@ -20,6 +20,7 @@ from hybrid.indexes.scan import FaissScan, Floats, Ints, Longs, Scan
 from hybrid.indexes.scan_device import FaissGpuScan, TorchScan
 from hybrid.indexes.segments import SegmentedSparse, SegmentedVectors
 from hybrid.indexes.sparse_gpu import DeviceSearcher
+from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
 
 LEAST = 16  # queries: fewer are answered before a device would have been given them
@@ -93,7 +94,7 @@ class PlacedSparse:
         k: int,
         *,
         threads: int = 0,
-        subset: Ints | None = None,
+        subset: SubsetLike | None = None,
         recall: float = 1.0,
     ) -> tuple[Ints, Floats]:
         """Return what the index does; see there. On the device a search is always exact."""
@@ -119,7 +120,7 @@ class PlacedScan:
         self._held = Held(self._make, placement, "dense")
 
     def best(
-        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+        self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
         """Return the best as `Scan` says."""
 

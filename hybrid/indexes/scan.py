@@ -13,7 +13,7 @@ a tie. If it is not, as with many duplicates, the kernel answers the query over 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import require
+from hybrid.indexes.subset import Subset
+from hybrid.kernels import dense
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -29,6 +31,7 @@ Longs = NDArray[np.int64]
 
 CHUNK = 8192
 DEEP = 256  # from here on, selecting the best of every chunk costs more than the cache saves
+FEW = 3  # queries: for more of them at once it pays to copy the rows of a subset together
 _ROUNDING = 2.0**-24
 
 
@@ -36,7 +39,7 @@ class Scan(Protocol):
     """A way to find the best vectors by float32 inner products, on the CPU or on a device."""
 
     def best(
-        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+        self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
         """Return (scores, doc_nums), both (queries, count): the best of ``subset``, any order."""
         ...
@@ -46,7 +49,7 @@ def candidates(
     scan: Scan,
     queries: Floats,
     vectors: Floats,
-    subset: Ints | None,
+    subset: Subset | None,
     count: int,
     largest_norm: float,
     threads: int,
@@ -83,59 +86,83 @@ class FaissScan:
     """
 
     def best(
-        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+        self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
         """Return the best as `Scan` says; the work is proportional to the subset."""
-        faiss = require("faiss", extra="cpu", purpose="dense search")
         workers = threads or cpu_count() or 1
+        if subset is not None and subset.dense and len(queries) <= FEW:
+            return _best_allowed(queries, vectors, subset, count, workers)
+        faiss = require("faiss", extra="cpu", purpose="dense search")
         total = len(vectors) if subset is None else len(subset)
         size = CHUNK if count <= DEEP else max(CHUNK, -(-total // workers))
-        chunks = list(_chunks(len(vectors), subset, size))
+        chunks: list[Longs | range]
+        if subset is None:
+            chunks = [range(at, min(total, at + size)) for at in range(0, total, size)]
+        else:
+            named = subset.doc_nums.astype(np.int64)
+            chunks = [named[at : at + CHUNK] for at in range(0, total, CHUNK)]
         workers = min(workers, len(chunks))
 
         def work(worker: int) -> tuple[Floats, Longs]:
             faiss.omp_set_num_threads(1)  # of this thread alone
+            rows = 0 if subset is None else min(CHUNK, total)
+            copied = np.empty((rows, vectors.shape[1]), dtype=np.float32)
             scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
             docs = np.full((len(queries), count), -1, dtype=np.int64)
             for number in range(worker, len(chunks), workers):
-                found = _knn(faiss, queries, vectors, chunks[number], count)
+                found = _knn(faiss, queries, vectors, chunks[number], count, copied)
                 scores, docs = _merge([scores, found[0]], [docs, found[1]], count)
             return scores, docs
 
-        if workers == 1:
-            before = faiss.omp_get_max_threads()
-            try:
-                return work(0)
-            finally:
-                faiss.omp_set_num_threads(before)
-        with ThreadPoolExecutor(workers) as pool:
-            parts = list(pool.map(work, range(workers)))
-        return _merge([part[0] for part in parts], [part[1] for part in parts], count)
+        if workers > 1:
+            return _side_by_side(work, workers, count)
+        before = faiss.omp_get_max_threads()
+        try:
+            return work(0)
+        finally:
+            faiss.omp_set_num_threads(before)
 
 
-def _chunks(total: int, subset: Ints | None, size: int) -> Iterator[Longs | range]:
-    """Yield what to scan piece by piece: a range of rows, or the rows of a subset."""
-    if subset is None:
-        for start in range(0, total, size):
-            yield range(start, min(total, start + size))
-    else:
-        for start in range(0, len(subset), size):
-            yield subset[start : start + size].astype(np.int64)
+def _best_allowed(
+    queries: Floats, vectors: Floats, subset: Subset, count: int, workers: int
+) -> tuple[Floats, Longs]:
+    """Return the best of a subset by reading its rows where they lie, a range for each thread."""
+    edges = np.linspace(0, len(vectors), workers + 1).astype(np.int64).tolist()
+
+    def work(worker: int) -> tuple[Floats, Longs]:
+        scores = np.empty((len(queries), count), dtype=np.float32)
+        docs = np.empty((len(queries), count), dtype=np.int64)
+        first, last = edges[worker : worker + 2]
+        dense.best_allowed(queries, vectors, subset.mask, first, last, scores, docs)
+        return scores, docs
+
+    return _side_by_side(work, workers, count)
+
+
+def _side_by_side(
+    work: Callable[[int], tuple[Floats, Longs]], workers: int, count: int
+) -> tuple[Floats, Longs]:
+    if workers == 1:
+        return work(0)
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(work, range(workers)))
+    return _merge([part[0] for part in parts], [part[1] for part in parts], count)
 
 
 def _knn(
-    faiss: Any, queries: Floats, vectors: Floats, chunk: Longs | range, count: int
+    faiss: Any, queries: Floats, vectors: Floats, chunk: Longs | range, count: int, copied: Floats
 ) -> tuple[Floats, Longs]:
     """Return the best of a chunk: in place where its rows lie close together, else by a copy."""
     low, high = int(chunk[0]), int(chunk[-1]) + 1
     outside = (high - low) - len(chunk)
     wanted = min(len(chunk), count) + outside
     if outside > count:
-        rows = np.asarray(chunk)
+        named = np.asarray(chunk)
+        rows = np.take(vectors, named, axis=0, out=copied[: len(named)], mode="clip")
         scores, places = faiss.knn(
-            queries, vectors[rows], min(len(rows), count), metric=faiss.METRIC_INNER_PRODUCT
+            queries, rows, min(len(rows), count), metric=faiss.METRIC_INNER_PRODUCT
         )
-        return scores, rows[places]
+        return scores, named[places]
     scores, places = faiss.knn(
         queries, vectors[low:high], wanted, metric=faiss.METRIC_INNER_PRODUCT
     )

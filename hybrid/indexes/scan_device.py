@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.errors import require
-from hybrid.indexes.scan import Floats, Ints, Longs, Scan
+from hybrid.indexes.scan import Floats, Longs, Scan
+from hybrid.indexes.subset import Subset
 
 PRODUCT = 2**28  # scores held on the device at once: one gigabyte
 FAISS_MOST = 2048  # FAISS selects no more than this on a GPU
@@ -32,7 +33,7 @@ class TorchScan:
         self._sent: tuple[Floats, Any] | None = None
 
     def best(
-        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+        self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
         """Return the best as `Scan` says."""
         torch = self._torch
@@ -43,7 +44,7 @@ class TorchScan:
                 self._sent = (vectors, torch.from_numpy(np.array(vectors)).to(self._device))
             rows = self._sent[1]
             if subset is not None:
-                rows = rows[torch.from_numpy(subset.astype(np.int64)).to(self._device)]
+                rows = rows[torch.from_numpy(subset.doc_nums.astype(np.int64)).to(self._device)]
             size = max(1, PRODUCT // max(1, len(rows)))
             allowed = torch.backends.cuda.matmul.allow_tf32
             torch.backends.cuda.matmul.allow_tf32 = False
@@ -55,7 +56,7 @@ class TorchScan:
             finally:
                 torch.backends.cuda.matmul.allow_tf32 = allowed
         docs = np.concatenate([part[1] for part in parts])
-        named = docs if subset is None else subset.astype(np.int64)[docs]
+        named = docs if subset is None else subset.doc_nums.astype(np.int64)[docs]
         return np.concatenate([part[0] for part in parts]), named
 
 
@@ -78,7 +79,7 @@ class FaissGpuScan:
         self._sent: tuple[Floats, Any] | None = None
 
     def best(
-        self, queries: Floats, vectors: Floats, subset: Ints | None, count: int, threads: int
+        self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
         """Return the best as `Scan` says."""
         if subset is not None or count > FAISS_MOST:

@@ -23,6 +23,7 @@ from hybrid.indexes.approximate import Accuracy
 from hybrid.indexes.documents import DocumentsById, DocumentStore
 from hybrid.indexes.inverted import InvertedIndex, _checked, _compiled, _in_slices
 from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels import segments as kernel
 from hybrid.kernels.tiles import Postings
@@ -46,14 +47,13 @@ class SegmentedBranch:
         return len(self.numbering)
 
     def search(
-        self, queries: Any, k: int, *, threads: int = 0, subset: Ints | None = None
+        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
     ) -> tuple[Ints, Floats]:
         """Return what one index of the live documents would: see the branch of one segment."""
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
-        if subset is not None:
-            subset = checked_subset(subset, self.doc_count)
-        found = self._search_parts(queries, k, threads, subset)
+        within = None if subset is None else Subset.of(subset, self.doc_count)
+        found = self._search_parts(queries, k, threads, within)
         nums = np.concatenate([each[0] for each in found], axis=1)
         scores = np.concatenate([each[1] for each in found], axis=1)
         # Numbers as the second key: padding has the score -inf and comes last in any case.
@@ -74,7 +74,7 @@ class SegmentedBranch:
         return out
 
     def _search_parts(
-        self, queries: Any, k: int, threads: int, subset: Ints | None
+        self, queries: Any, k: int, threads: int, subset: Subset | None
     ) -> list[tuple[Ints, Floats]]:
         """Search one segment after the other: a sparse one takes less than a thread costs."""
         return [
@@ -83,25 +83,43 @@ class SegmentedBranch:
         ]
 
     def _search_part(
-        self, segment: int, queries: Any, k: int, threads: int, subset: Ints | None
+        self, segment: int, queries: Any, k: int, threads: int, subset: Subset | None
     ) -> tuple[Ints, Floats]:
         """Search one segment for its live documents; return doc_nums of the whole index."""
         part = self.parts[segment]
         deleted = self.numbering.deleted(segment)
         if subset is not None:
-            places = self.numbering.places[subset[self.numbering.segments[subset] == segment]]
-            nums, scores = part.search(queries, k, threads=threads, subset=places)
+            here = self._subset_of_part(segment, subset)
+            nums, scores = part.search(queries, k, threads=threads, subset=here)
         elif deleted <= OVERFETCH:
             # The k best live ones are among the k + deleted best of all.
             nums, scores = part.search(queries, k + deleted, threads=threads)
         else:
-            _, places = self.numbering.live(segment)
-            nums, scores = part.search(queries, k, threads=threads, subset=places)
+            nums, scores = part.search(queries, k, threads=threads, subset=self._live[segment])
         numbers = self.numbering.doc_nums(segment)
         if not len(numbers):
             return nums, scores
         nums = np.where(nums >= 0, numbers[nums], np.int32(-1))
         return nums, np.where(nums >= 0, scores, np.float32(-np.inf))
+
+    def _subset_of_part(self, segment: int, subset: Subset) -> Subset:
+        """Return what a subset leaves of one segment, by the segment's own numbers."""
+        size = self.numbering.sizes[segment]
+        if subset.dense:
+            numbers = self.numbering.doc_nums(segment)
+            # A deleted document has the number -1, which reads the last entry.
+            return Subset.of(subset.mask[numbers] & (numbers >= 0), size)
+        here = self.numbering.segments[subset.doc_nums] == segment
+        return Subset.of(self.numbering.places[subset.doc_nums[here]], size)
+
+    @cached_property
+    def _live(self) -> list[Subset]:
+        """The live documents of each segment, by the segment's own numbers."""
+        every = range(len(self.numbering.sizes))
+        return [
+            Subset.of(self.numbering.doc_nums(each) >= 0, self.numbering.sizes[each])
+            for each in every
+        ]
 
     def _located(self, doc_nums: Ints) -> tuple[Ints, Ints]:
         """Return (segments, places) of doc_nums, -1 for -1."""
@@ -135,18 +153,19 @@ class SegmentedSparse(SegmentedBranch):
         k: int,
         *,
         threads: int = 0,
-        subset: Ints | None = None,
+        subset: SubsetLike | None = None,
         recall: float = 1.0,
     ) -> tuple[Ints, Floats]:
         """Return what one index of the live documents would: see the branch of one segment.
 
-        All segments are searched in one call, with one threshold; a subset is scored segment by
-        segment, exactly.
+        All segments are searched in one call, with one threshold; a small subset is scored segment
+        by segment. A subset is always searched exactly.
         """
         asked = k
-        cuts = self._accuracies(recall, k)
-        if subset is not None:
-            return super().search(queries, k, threads=threads, subset=subset)
+        cuts = self._accuracies(recall if subset is None else 1.0, k)
+        within = None if subset is None else Subset.of(subset, self.doc_count)
+        if within is not None and not within.dense:
+            return super().search(queries, k, threads=threads, subset=within)
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
         if not all(each.exact for each in cuts):
@@ -158,12 +177,25 @@ class SegmentedSparse(SegmentedBranch):
         scores = np.empty((count, k), dtype=np.float32)
         postings, table, frequencies = self._joined
         codes = postings[0].tail_codes
-        depth = min(k, self.doc_count)
+        depth = min(k, self.doc_count if within is None else len(within))
+        allowed: tuple[Any, ...] = ()
+        if within is not None:
+            allowed = within.mask, depth * self.doc_count // max(len(within), 1)
         shrinks = np.array([cuts[segment].shrink for segment in self._largest_first])
 
         def answer(first: int, last: int) -> None:
             kernel.answer(
-                table, codes, frequencies, *rows, first, last, depth, shrinks, nums, scores
+                table,
+                codes,
+                frequencies,
+                *rows,
+                first,
+                last,
+                depth,
+                shrinks,
+                nums,
+                scores,
+                *allowed,
             )
 
         _in_slices(answer, count, threads)
@@ -221,7 +253,7 @@ class SegmentedVectors(SegmentedBranch):
     parts: Sequence[VectorIndex]
 
     def _search_parts(
-        self, queries: Any, k: int, threads: int, subset: Ints | None
+        self, queries: Any, k: int, threads: int, subset: Subset | None
     ) -> list[tuple[Ints, Floats]]:
         """Search the segments side by side."""
         workers = min(threads or cpu_count() or 1, len(self.parts))
@@ -318,19 +350,6 @@ def _located(numbering: Numbering, doc_num: int) -> tuple[int, int]:
     if not -len(numbering) <= doc_num < len(numbering):
         raise IndexError(doc_num)
     return int(numbering.segments[doc_num]), int(numbering.places[doc_num])
-
-
-def checked_subset(subset: Ints, doc_count: int) -> Ints:
-    """Return the subset as int32, ascending and inside the index.
-
-    Raises:
-        UsageError: it is not.
-    """
-    checked = np.ascontiguousarray(subset, dtype=np.int32)
-    check_doc_nums(checked, 0, doc_count)
-    if checked.ndim != 1 or (np.diff(checked) <= 0).any():
-        raise UsageError("a subset must be one-dimensional, ascending and free of duplicates")
-    return checked
 
 
 def check_doc_nums(doc_nums: Ints, lowest: int, doc_count: int) -> None:

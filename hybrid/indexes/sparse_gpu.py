@@ -15,7 +15,8 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.indexes.inverted import InvertedIndex, _checked
-from hybrid.indexes.segments import SegmentedSparse, checked_subset
+from hybrid.indexes.segments import SegmentedSparse
+from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.kernels import reference
 
 BATCH = 64
@@ -59,14 +60,14 @@ class DeviceSearcher:
         self._parts = parts
 
     def search(
-        self, queries: csr_matrix, k: int, *, subset: NDArray[np.int32] | None = None
+        self, queries: csr_matrix, k: int, *, subset: SubsetLike | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return (doc_nums, scores), both (queries, k): what the index returns, to the bit.
 
         Args:
             queries: CSR float32 (queries, vocabulary_size), weights >= 0.
             k: at least 1.
-            subset: search only these doc_nums, ascending int32.
+            subset: search only these doc_nums, ascending int32, or a mask.
 
         Raises:
             UsageError: as the index does.
@@ -74,14 +75,13 @@ class DeviceSearcher:
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
         queries = _checked(queries, self.index.vocabulary_size, "query")
-        if subset is not None:
-            subset = checked_subset(subset, self.index.doc_count)
+        chosen = None if subset is None else Subset.of(subset, self.index.doc_count).doc_nums
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)
         values = np.full((count, k), -np.inf, dtype=np.float32)
         for first in range(0, count, BATCH):
             rows = queries[first : first + BATCH]
-            found, scores = self._batch(rows, k, subset)
+            found, scores = self._batch(rows, k, chosen)
             nums[first : first + BATCH, : found.shape[1]] = found
             values[first : first + BATCH, : found.shape[1]] = scores
         return nums, values

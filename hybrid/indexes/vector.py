@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import neighbours, scan
 from hybrid.indexes.arrays import ArrayWriter, open_array
+from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.kernels import dense
 
 Floats = NDArray[np.float32]
@@ -131,7 +132,7 @@ class VectorIndex:
         k: int,
         *,
         threads: int = 0,
-        subset: Ints | None = None,
+        subset: SubsetLike | None = None,
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
 
@@ -142,7 +143,8 @@ class VectorIndex:
             queries: float32 (queries, dimension).
             k: at least 1; may exceed the number of documents.
             threads: 0 means one a core. Changes no bit of the result.
-            subset: search only these doc_nums, ascending int32; the work is proportional to it.
+            subset: search only these doc_nums, ascending int32, or those where a bool
+                (doc_count,) is true; the work is proportional to it.
 
         Raises:
             UsageError: k below 1, queries of another width, or doc_nums that are not there.
@@ -150,19 +152,18 @@ class VectorIndex:
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
         queries = _checked(queries, self.dimension, "The queries")
-        if subset is not None:
-            subset = self._checked_subset(subset)
+        within = None if subset is None else Subset.of(subset, self.doc_count)
         nums = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        total = self.doc_count if subset is None else len(subset)
+        total = self.doc_count if within is None else len(within)
         depth = min(k, total)
         if not len(queries) or not depth:
             return nums, scores
-        approximate = self._candidates if subset is None else None
+        approximate = self._candidates if within is None else None
         fetch = min(total, depth + max(32, depth // 4))
         if approximate is None:
             found, bound = scan.candidates(
-                self._scan, queries, self._vectors, subset, fetch, self._largest_norm, threads
+                self._scan, queries, self._vectors, within, fetch, self._largest_norm, threads
             )
 
         def answer(row: int) -> None:
@@ -173,7 +174,7 @@ class VectorIndex:
             else:
                 best, values = self._best(queries[row], found[row], depth)
                 if fetch < total and not values[-1] > bound[row]:
-                    every = np.arange(total, dtype=np.int32) if subset is None else subset
+                    every = _every(total) if within is None else within.doc_nums
                     best, values = self._best(queries[row], every, depth)
             nums[row, : len(best)] = best
             scores[row, : len(best)] = values
@@ -215,13 +216,6 @@ class VectorIndex:
         order = np.lexsort((doc_nums, -scores))[:depth]
         return doc_nums[order], scores[order]
 
-    def _checked_subset(self, subset: Ints) -> Ints:
-        checked = np.ascontiguousarray(subset, dtype=np.int32)
-        self._check_nums(checked, lowest=0)
-        if checked.ndim != 1 or (np.diff(checked) <= 0).any():
-            raise UsageError("a subset must be one-dimensional, ascending and free of duplicates")
-        return checked
-
     def _check_nums(self, doc_nums: Ints, *, lowest: int) -> None:
         if doc_nums.size and (doc_nums.min() < lowest or doc_nums.max() >= self.doc_count):
             raise UsageError(
@@ -240,6 +234,10 @@ def _checked(vectors: Floats, dimension: int, what: str) -> Floats:
     if not np.isfinite(checked).all() or _largest_norm(checked) > MAX_NORM:
         raise UsageError(f"{what}: a vector is not finite, or longer than {MAX_NORM:g}")
     return checked
+
+
+def _every(count: int) -> Ints:
+    return np.arange(count, dtype=np.int32)
 
 
 def _largest_norm(vectors: Floats) -> float:

@@ -66,6 +66,76 @@ def score_rows(
             out[position] = dot(query, vectors[doc])
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def rounded(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
+    """Return the inner product as float32 sums in whatever order is fastest here."""
+    total: np.float32 = np.float32(0)
+    for i in range(len(a)):
+        total = np.float32(total + a[i] * b[i])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def best_allowed(
+    queries: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    first: int,
+    last: int,
+    scores: NDArray[np.float32],
+    docs: NDArray[np.int64],
+) -> None:
+    """Fill (queries, count) with the best rounded scores of allowed rows, in any order.
+
+    Rows ``first`` to ``last`` of ``vectors`` are read where they lie, those that are not allowed
+    are not read; where there are fewer than ``count`` of them, -inf and -1 follow.
+    """
+    count = scores.shape[1]
+    room = 2 * count + 256
+    found = np.empty((len(queries), room), dtype=np.float32)
+    places = np.empty((len(queries), room), dtype=np.int64)
+    sizes = np.zeros(len(queries), dtype=np.int64)
+    floors = np.full(len(queries), -np.inf, dtype=np.float32)
+    for doc in range(first, last):
+        if not allowed[doc]:
+            continue
+        for row in range(len(queries)):
+            score = rounded(queries[row], vectors[doc])
+            if score > floors[row] or sizes[row] < count:
+                found[row, sizes[row]] = score
+                places[row, sizes[row]] = doc
+                sizes[row] += 1
+                if sizes[row] == room:
+                    floors[row] = _keep_best(found[row], places[row], count)
+                    sizes[row] = count
+    for row in range(len(queries)):
+        size = sizes[row]
+        if size > count:
+            _keep_best(found[row, :size], places[row, :size], count)
+            size = count
+        scores[row, :size] = found[row, :size]
+        docs[row, :size] = places[row, :size]
+        scores[row, size:] = -np.inf
+        docs[row, size:] = -1
+
+
+@njit(cache=True, nogil=True)
+def _keep_best(scores: NDArray[np.float32], docs: NDArray[np.int64], count: int) -> np.float32:
+    """Move the ``count`` best to the front, of equals any; return the worst of them."""
+    floor: np.float32 = np.partition(scores, len(scores) - count)[len(scores) - count]
+    spare = count
+    for score in scores:
+        spare -= score > floor
+    kept = 0
+    for at in range(len(scores)):
+        if scores[at] > floor or (scores[at] == floor and spare > 0):
+            spare -= scores[at] == floor
+            scores[kept] = scores[at]
+            docs[kept] = docs[at]
+            kept += 1
+    return floor
+
+
 def dot_reference(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     """Return what `dot` returns, in plain NumPy: the definition that the kernel is tested by."""
     products = a.astype(np.float64) * b.astype(np.float64)

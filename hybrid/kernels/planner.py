@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels import pruning, tiles
+from hybrid.kernels import masked, pruning, tiles, topk
 
 AUTO = 0
 EXHAUSTIVE = 1
@@ -84,5 +84,51 @@ def answer(
             )
         else:
             found = tiles.search(postings, terms, values, nums[row, :depth], bits[row, :depth])
+        nums[row, found:] = -1
+        scores[row, found:] = -np.inf
+
+
+@njit(cache=True, nogil=True)
+def answer_within(
+    postings: tiles.Postings,
+    frequencies: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    first: int,
+    last: int,
+    path: int,
+    allowed: NDArray[np.bool_],
+    left: int,
+    nums: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Do what ``answer`` does, exactly, over the ``left`` documents that ``allowed`` (n,) lets in.
+
+    The k-th best of them has about the score of the k * n / left-th of all: what pruning has to
+    reach.
+    """
+    bits = scores.view(np.int32)
+    n = len(postings.order)
+    depth = min(nums.shape[1], left)
+    wanted = depth * n // max(left, 1)
+    exact_only = postings.tail_codes.itemsize > 1
+    keys = np.empty(min(2 * depth, n) + 192, dtype=np.uint64)
+    for row in range(first, last):
+        terms = indices[indptr[row] : indptr[row + 1]]
+        values = weights[indptr[row] : indptr[row + 1]]
+        pruned = path == PRUNED and not exact_only
+        if path == AUTO and not exact_only:
+            pruned = pays(postings, frequencies, terms, wanted)
+        state = topk.begin(topk.NUMBERS)
+        if depth == 0 or len(terms) == 0:
+            pass
+        elif pruned:
+            pruning.collect(postings, terms, values, 1.0, depth, keys, state, allowed)
+        else:
+            table = tiles.lookups(postings, terms, values)
+            masked.collect(postings, terms, values, table, depth, keys, state, allowed)
+        out = nums[row, :depth], bits[row, :depth]
+        found = topk.ranking(postings.order, keys, state, out[0], out[1])
         nums[row, found:] = -1
         scores[row, found:] = -np.inf

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels import topk
+from hybrid.kernels import masked, topk
 from hybrid.kernels.tiles import (
     BLOCK,
     LEVEL,
@@ -183,6 +183,7 @@ def sweep(
     k: int,
     keys: NDArray[np.uint64],
     state: NDArray[np.int64],
+    allowed: NDArray[np.bool_] | None = None,
 ) -> None:
     """Offer the hits of every tile whose bound reaches the floor, in order.
 
@@ -212,7 +213,8 @@ def sweep(
                 if tile_bounds[tile] >= floor:
                     start = (tile - first) * TILE
                     end = start + min(TILE, n - tile * TILE)
-                    topk.offer(bits, start, end, postings.order, tile * TILE, k, keys, state)
+                    place = tile * TILE
+                    topk.offer(bits, start, end, postings.order, place, k, keys, state, allowed)
             if state[topk.SIZE] >= k + 3 * (k >> 2) + 16:
                 topk.tighten(k, postings.order, keys, state)
                 floor = needed(state[topk.FLOOR], unit)
@@ -227,10 +229,12 @@ def collect(
     k: int,
     keys: NDArray[np.uint64],
     state: NDArray[np.int64],
+    allowed: NDArray[np.bool_] | None = None,
 ) -> None:
     """Offer all hits that may be among the k best to ``keys``; see `topk.offer`.
 
     What ``keys`` and ``state`` hold already, of other postings, raises the floor from the start.
+    ``allowed`` is that of `topk.offer`; tiles that hold no allowed document are not scored.
     """
     n = len(postings.order)
     added = np.empty((min(len(terms), MOST_TERMS), 256), dtype=np.uint16)
@@ -239,7 +243,10 @@ def collect(
         unit = counts_of(postings, terms, weights, added)
     if unit < LEAST_UNIT:
         table = lookups(postings, terms, weights)
-        collect_all(postings, terms, weights, table, k, keys, state)
+        if allowed is None:
+            collect_all(postings, terms, weights, table, k, keys, state)
+        else:
+            masked.collect(postings, terms, weights, table, k, keys, state, allowed)
         return
     tile_count = (n + TILE - 1) // TILE
     tile_bounds = np.empty(tile_count, dtype=np.int32)
@@ -272,6 +279,10 @@ def collect(
                 if tile_bounds[tile] < edge:
                     continue
                 tile_bounds[tile] = -1
+                if allowed is not None:
+                    end = min(n, (tile + 1) * TILE)
+                    if not masked.holds_any(postings.order, tile * TILE, end, allowed):
+                        continue
                 batch[size] = tile
                 size += 1
                 if size < BATCH:
@@ -283,7 +294,7 @@ def collect(
                 first = batch[slot] * TILE
                 start = slot * TILE
                 end = start + min(TILE, n - first)
-                topk.offer(bits, start, end, postings.order, first, k, keys, state)
+                topk.offer(bits, start, end, postings.order, first, k, keys, state, allowed)
             size = 0
         topk.tighten(k, postings.order, keys, state)
         floor = needed(state[topk.FLOOR], unit)
@@ -293,7 +304,7 @@ def collect(
         if left == 0:
             break
         if left * SWEEP_SHARE > tile_count:
-            sweep(postings, terms, weights, table, tile_bounds, unit, k, keys, state)
+            sweep(postings, terms, weights, table, tile_bounds, unit, k, keys, state, allowed)
             break
 
 

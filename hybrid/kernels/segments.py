@@ -16,7 +16,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from hybrid.kernels import planner, pruning, topk
+from hybrid.kernels import masked, planner, pruning, topk
 from hybrid.kernels import tiles as exhaustive
 from hybrid.kernels.keys import resolve
 from hybrid.kernels.tiles import TILE, Postings, lookups
@@ -135,18 +135,19 @@ def search(
     shrinks: NDArray[np.float64],
     out_nums: NDArray[np.int32],
     out_bits: NDArray[np.int32],
+    allowed: NDArray[np.bool_] | None = None,
 ) -> int:
     """Fill (k,) with the best hits of all segments; return how many there are.
 
     ``pruned`` prunes the large segments, which changes no bit of the result where a segment's entry
     of ``shrinks`` (segments,) is 1; under 1 it may miss hits. ``terms`` ascend, ``weights`` are
-    above zero.
+    above zero. ``allowed`` says of each number of the whole index if it may be a hit.
     """
     tiles = table.tiles
     k = len(out_nums)
     keys = np.empty(min(2 * k, tiles[-1] * TILE) + 192, dtype=np.uint64)
     state = topk.begin(topk.PLACES)
-    by = topk.PLACES
+    by = topk.PLACES if allowed is None else topk.NUMBERS
     shared = lookups(postings_of(table, 0, codes), terms, weights)
     if touch(table, codes, terms) == -1:  # never: it keeps the reads in the program
         return 0
@@ -154,12 +155,15 @@ def search(
         postings = postings_of(table, segment, codes)
         state[topk.BY] = topk.NUMBERS if table.deleted[segment] else by
         if pruned and tiles[segment + 1] - tiles[segment] >= LARGE:
-            pruning.collect(postings, terms, weights, shrinks[segment], k, keys, state)
+            pruning.collect(postings, terms, weights, shrinks[segment], k, keys, state, allowed)
         else:
             lookup = shared
             if not table.same_scales[segment]:
                 lookup = lookups(postings, terms, weights)
-            exhaustive.collect(postings, terms, weights, lookup, k, keys, state)
+            if allowed is None:
+                exhaustive.collect(postings, terms, weights, lookup, k, keys, state)
+            else:
+                masked.collect(postings, terms, weights, lookup, k, keys, state, allowed)
         # Choosing the k best costs more than a few hits too many.
         if state[topk.FLOOR] == 1 or state[topk.SIZE] >= k + (k >> 2) + 16:
             topk.tighten(k, postings.order, keys, state)
@@ -181,12 +185,15 @@ def answer(
     shrinks: NDArray[np.float64],
     nums: NDArray[np.int32],
     scores: NDArray[np.float32],
+    allowed: NDArray[np.bool_] | None = None,
+    wanted: int = 0,
 ) -> None:
     """Fill rows ``first`` to ``last`` of ``nums`` and ``scores``, both (queries, k).
 
     The queries are a canonical CSR matrix. ``frequencies`` are those of the first segment, the
     largest, whose cost decides whether to prune; ``shrinks`` are those of ``search``. From
-    ``depth`` hits on, -1 and -inf follow.
+    ``depth`` hits on, -1 and -inf follow. With ``allowed``, ``wanted`` of all hits are expected to
+    hold the ``depth`` allowed ones.
     """
     bits = scores.view(np.int32)
     largest = postings_of(table, 0, codes)
@@ -196,8 +203,10 @@ def answer(
         found = 0
         if depth > 0 and len(terms) > 0:
             # float32 weights have no block maxima
-            pruned = codes.itemsize == 1 and planner.pays(largest, frequencies, terms, depth)
+            pruned = codes.itemsize == 1 and planner.pays(
+                largest, frequencies, terms, max(depth, wanted)
+            )
             out = nums[row, :depth], bits[row, :depth]
-            found = search(table, codes, terms, values, pruned, shrinks, out[0], out[1])
+            found = search(table, codes, terms, values, pruned, shrinks, out[0], out[1], allowed)
         nums[row, found:] = -1
         scores[row, found:] = -np.inf

@@ -153,11 +153,14 @@ def offer(
     k: int,
     keys: Keys,
     state: State,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> None:
     """Add the hits of ``bits[start:end]`` that may be among the k best to ``keys``.
 
     Score ``bits[start + i]`` is that of place ``first + i``, whose number is in ``doc_nums``; a
     number below 0 is that of a deleted document. ``keys`` has room for more than k + 64.
+    ``allowed`` says of each doc_num whether it may be a hit; the state is then one of `NUMBERS`.
+    Without it the compiler leaves the question out.
     """
     size = state[SIZE]
     floor = np.int32(state[FLOOR])
@@ -178,7 +181,10 @@ def offer(
                     size += 1
                 elif doc_nums[place] >= 0:
                     keys[size] = pack(bits[position], doc_nums[place])
-                    size += 1
+                    if allowed is None:
+                        size += 1
+                    else:
+                        size += np.int64(allowed[doc_nums[place]])
             if state[REACHING]:
                 base = state[BASE]
                 for position in range(held, size):
