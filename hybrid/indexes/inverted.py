@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from os import cpu_count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +17,11 @@ from hybrid.errors import UsageError
 from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Accuracy, Approximation
 from hybrid.indexes.postings_build import Weights, write_index
+from hybrid.indexes.query_rows import checked, compiled, row_of
 from hybrid.indexes.sparse_layout import open_sparse
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.kernels import assembly, planner, rows, tiles, topk
+from hybrid.indexes.workers import each, in_slices
+from hybrid.kernels import planner, rows, tiles, topk
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -165,7 +165,7 @@ class InvertedIndex:
             return wanted and weights == "uint8"
 
         described = write_index(
-            (_checked(part, vocabulary_size, "document") for part in documents),
+            (checked(part, vocabulary_size, "document") for part in documents),
             directory,
             vocabulary_size=vocabulary_size,
             weights=weights,
@@ -186,7 +186,7 @@ class InvertedIndex:
                 rows = index.documents(chosen.astype(np.int32))
                 samples = approximate.queries_of(rows, seed)
             else:
-                samples = [_checked(sample, vocabulary_size, "query")]
+                samples = [checked(sample, vocabulary_size, "query")]
 
             def search(queries: csr_matrix, k: int, shrink: float) -> tuple[Ints, Floats]:
                 return index._search(queries, k, "pruned", shrink, threads)
@@ -241,12 +241,12 @@ class InvertedIndex:
             raise UsageError(f"k is {k}; it must be at least 1.")
         if path not in PATHS:
             raise UsageError(f"path is {path!r}; expected {', '.join(PATHS)}.")
-        queries = _checked(queries, self.vocabulary_size, "query")
+        queries = checked(queries, self.vocabulary_size, "query")
         shrink = self.accuracy(recall, k).shrink
         if subset is not None:
             within = Subset.of(subset, self.doc_count)
             if within.dense:
-                return self._search_mask(queries, k, within, path, threads)
+                return self._search(queries, k, path, 1.0, threads, within)
             return self._search_places(queries, k, within.doc_nums, threads)
         if shrink == 1:
             return self._search(queries, k, path, shrink, threads)
@@ -279,54 +279,29 @@ class InvertedIndex:
         )
 
     def _search(
-        self, queries: csr_matrix, k: int, path: SearchPath, shrink: float, threads: int
+        self,
+        queries: csr_matrix,
+        k: int,
+        path: SearchPath,
+        shrink: float,
+        threads: int,
+        within: Subset | None = None,
     ) -> tuple[Ints, Floats]:
-        """Return what ``search`` does over all documents; the queries are canonical."""
+        """Return what ``search`` does, over everything that a subset lets in; exactly with one."""
         count = queries.shape[0]
         nums = np.empty((count, k), dtype=np.int32)
         values = np.empty((count, k), dtype=np.float32)
-        rows = _compiled(queries)
+        given = self._postings, self._frequencies, *compiled(queries)
+        way = PATHS[path]
 
         def answer(first: int, last: int) -> None:
-            planner.answer(
-                self._postings,
-                self._frequencies,
-                *rows,
-                first,
-                last,
-                PATHS[path],
-                shrink,
-                nums,
-                values,
-            )
+            if within is None:
+                planner.answer(*given, first, last, way, shrink, nums, values)
+            else:
+                size = len(within)
+                planner.answer_within(*given, first, last, way, within.mask, size, nums, values)
 
-        _in_slices(answer, count, threads)
-        return nums, values
-
-    def _search_mask(
-        self, queries: csr_matrix, k: int, subset: Subset, path: SearchPath, threads: int
-    ) -> tuple[Ints, Floats]:
-        """Search everything, and drop what is not in the subset."""
-        count = queries.shape[0]
-        nums = np.empty((count, k), dtype=np.int32)
-        values = np.empty((count, k), dtype=np.float32)
-        rows = _compiled(queries)
-
-        def answer(first: int, last: int) -> None:
-            planner.answer_within(
-                self._postings,
-                self._frequencies,
-                *rows,
-                first,
-                last,
-                PATHS[path],
-                subset.mask,
-                len(subset),
-                nums,
-                values,
-            )
-
-        _in_slices(answer, count, threads)
+        in_slices(answer, count, threads)
         return nums, values
 
     def _search_places(
@@ -344,12 +319,12 @@ class InvertedIndex:
         within_nums = self._postings.order[within]
 
         def answer(row: int) -> None:
-            terms, weights = _row(queries, row)
+            terms, weights = row_of(queries, row)
             scores = np.empty(len(within), dtype=np.float32)
             tiles.score_places(self._postings, terms, weights, within, scores)
             topk.select(scores, within_nums, nums[row, :depth], bits[row, :depth])
 
-        _each(answer, count, threads)
+        each(answer, count, threads)
         return nums, values
 
     @cached_property
@@ -369,7 +344,7 @@ class InvertedIndex:
             queries: CSR float32 (queries, vocabulary_size).
             doc_nums: int32 (queries, c).
         """
-        queries = _checked(queries, self.vocabulary_size, "query")
+        queries = checked(queries, self.vocabulary_size, "query")
         doc_nums = np.asarray(doc_nums, dtype=np.int32)
         if doc_nums.ndim != 2 or doc_nums.shape[0] != queries.shape[0]:
             raise UsageError(
@@ -384,10 +359,10 @@ class InvertedIndex:
             places = self._place[doc_nums[row, known]]
             ascending = np.argsort(places)
             scores = np.empty(len(known), dtype=np.float32)
-            tiles.score_places(self._postings, *_row(queries, row), places[ascending], scores)
+            tiles.score_places(self._postings, *row_of(queries, row), places[ascending], scores)
             out[row, known[ascending]] = scores
 
-        _each(answer, queries.shape[0], 1)
+        each(answer, queries.shape[0], 1)
         return out
 
     def documents(self, doc_nums: Ints) -> csr_matrix:
@@ -420,67 +395,3 @@ class InvertedIndex:
                 f"doc_nums run from {doc_nums.min()} to {doc_nums.max()}; the index has "
                 f"{self.doc_count} documents, numbered from 0."
             )
-
-
-def _row(matrix: csr_matrix, row: int) -> tuple[Ints, Floats]:
-    span = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    return matrix.indices[span].astype(np.int32), matrix.data[span]
-
-
-def _compiled(matrix: csr_matrix) -> tuple[NDArray[np.int64], Ints, Floats]:
-    """Return the arrays of a matrix in the types that the kernels are compiled for."""
-    data = matrix.data if matrix.data.flags.writeable else matrix.data.copy()
-    indices = matrix.indices
-    if indices.dtype != np.int32 or not indices.flags.writeable:
-        indices = indices.astype(np.int32)
-    return matrix.indptr.astype(np.int64), indices, data
-
-
-def _checked(matrix: csr_matrix, width: int, what: str) -> csr_matrix:
-    """Return the matrix as canonical CSR float32: sorted terms, no duplicate, no stored zero."""
-    if matrix.shape[1] != width:
-        raise UsageError(
-            f"A {what} matrix has {matrix.shape[1]} columns; the index has {width} terms. "
-            "Use the encoder that the index was built with."
-        )
-    if not isinstance(matrix, csr_matrix) or matrix.dtype != np.float32:
-        matrix = csr_matrix(matrix, dtype=np.float32)
-    state = assembly.inspect(matrix.indptr, matrix.indices, matrix.data)
-    if state == assembly.BAD_WEIGHT:
-        raise UsageError(
-            f"A {what} has a weight that is negative or not finite; weights must be >= 0."
-        )
-    if state == assembly.NOT_CANONICAL:
-        matrix = matrix.copy()
-        matrix.has_canonical_format = False
-        matrix.sum_duplicates()
-        matrix.eliminate_zeros()
-    return matrix
-
-
-def _workers(count: int, threads: int) -> int:
-    """Return how many threads share ``count`` jobs; 0 asks for one a core."""
-    return min(threads if threads > 0 else cpu_count() or 1, count)
-
-
-def _in_slices(job: Callable[[int, int], None], count: int, threads: int) -> None:
-    """Run the job for all rows, from a first to before a last one at a time.
-
-    Slices are short enough to keep every core busy to the end, and calls few for many queries.
-    """
-    workers = _workers(count, threads)
-    size = count if workers == 1 else max(1, min(16, count // (4 * workers)))
-    firsts = range(0, count, max(size, 1))
-    _each(lambda i: job(firsts[i], min(firsts[i] + size, count)), len(firsts), workers)
-
-
-def _each(job: Callable[[int], None], count: int, threads: int) -> None:
-    """Run the job for every row; the kernels release the interpreter lock."""
-    workers = _workers(count, threads)
-    if workers <= 1:
-        for row in range(count):
-            job(row)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(job, range(count)):
-            pass

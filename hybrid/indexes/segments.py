@@ -21,10 +21,12 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Accuracy
 from hybrid.indexes.documents import DocumentsById, DocumentStore
-from hybrid.indexes.inverted import InvertedIndex, _checked, _compiled, _in_slices
+from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.query_rows import checked, compiled
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
+from hybrid.indexes.workers import in_slices
 from hybrid.kernels import segments as kernel
 from hybrid.kernels.tiles import Postings
 
@@ -170,8 +172,8 @@ class SegmentedSparse(SegmentedBranch):
             raise UsageError(f"k is {k}; it must be at least 1")
         if not all(each.exact for each in cuts):
             k = max(k, approximate.DEPTHS[0])
-        queries = _checked(queries, self.vocabulary_size, "query")
-        rows = _compiled(queries)
+        queries = checked(queries, self.vocabulary_size, "query")
+        rows = compiled(queries)
         count = queries.shape[0]
         nums = np.empty((count, k), dtype=np.int32)
         scores = np.empty((count, k), dtype=np.float32)
@@ -198,7 +200,7 @@ class SegmentedSparse(SegmentedBranch):
                 *allowed,
             )
 
-        _in_slices(answer, count, threads)
+        in_slices(answer, count, threads)
         return nums[:, :asked], scores[:, :asked]
 
     def accuracy(self, recall: float, k: int) -> Accuracy:

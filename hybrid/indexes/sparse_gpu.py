@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.indexes.inverted import InvertedIndex, _checked
+from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.query_rows import checked
 from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.kernels import reference
@@ -74,7 +75,7 @@ class DeviceSearcher:
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
-        queries = _checked(queries, self.index.vocabulary_size, "query")
+        queries = checked(queries, self.index.vocabulary_size, "query")
         chosen = None if subset is None else Subset.of(subset, self.index.doc_count).doc_nums
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +19,7 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import neighbours, scan
 from hybrid.indexes.arrays import ArrayWriter, open_array
 from hybrid.indexes.subset import Subset, SubsetLike
+from hybrid.indexes.workers import each
 from hybrid.kernels import dense
 
 Floats = NDArray[np.float32]
@@ -179,7 +178,7 @@ class VectorIndex:
             nums[row, : len(best)] = best
             scores[row, : len(best)] = values
 
-        _each(answer, len(queries), threads)
+        each(answer, len(queries), threads)
         return nums, scores
 
     def score(self, queries: Floats, doc_nums: Ints) -> Floats:
@@ -260,15 +259,3 @@ def _described(path: Path) -> dict[str, Any]:
         if not isinstance(description, dict) or not good(description.get(key)):
             raise CorruptIndexError(f"{path} has no usable {key!r}")
     return dict(description)
-
-
-def _each(job: Callable[[int], None], count: int, threads: int) -> None:
-    """Run the job for every row; the kernel releases the interpreter lock."""
-    workers = min(threads if threads > 0 else cpu_count() or 1, count)
-    if workers <= 1:
-        for row in range(count):
-            job(row)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(job, range(count)):
-            pass
