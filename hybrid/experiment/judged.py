@@ -80,7 +80,7 @@ def pseudo_pool(
         UsageError: no document has enough words.
     """
     contents = index.contents
-    chosen = range(len(index)) if filter is None else contents.select(filter).tolist()
+    chosen = range(len(index)) if filter is None else contents.select(filter).doc_nums.tolist()
     documents = contents.documents.take(chosen)
     made = known_item_queries(documents, count, kind=kind, drop=drop, seed=seed)
     pool = index.pool(made.queries, depth=depth, branches=branches, filter=filter)

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hybrid.kernels import topk
+from hybrid.kernels.keys import Keys
 from hybrid.kernels.tiles import (
     RANGE,
     SWEEP_SHARE,
@@ -60,7 +61,7 @@ def collect(
     weights: NDArray[np.float32],
     table: NDArray[np.float32],
     k: int,
-    keys: topk.Keys,
+    keys: Keys,
     state: NDArray[np.int64],
     allowed: NDArray[np.bool_],
 ) -> None:
