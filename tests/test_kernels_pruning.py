@@ -167,3 +167,15 @@ def test_seek_is_searchsorted(wanted):
     for start in range(len(places) + 1):
         expected = start + np.searchsorted(places[start:], wanted)
         assert tiles.seek(places, start, len(places), wanted) == expected
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 1000])
+@pytest.mark.parametrize("edge", [1, 3, 9])
+def test_taken_tiles_reach_the_edge_and_are_taken_once(count, edge):
+    bounds = np.random.default_rng(count).integers(0, 8, count).astype(np.int32)
+    before = bounds.copy()
+    wanted = np.full(count, -7, dtype=np.int32)
+    size = pruning.take(bounds, edge, wanted)
+    assert wanted[:size].tolist() == np.flatnonzero(before >= edge).tolist()
+    assert bounds.tolist() == np.where(before >= edge, -1, before).tolist()
+    assert pruning.take(bounds, edge, wanted) == 0

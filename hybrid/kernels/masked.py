@@ -55,6 +55,22 @@ def holds_any(
 
 
 @njit(cache=True, nogil=True)
+def keep_allowed(
+    doc_nums: NDArray[np.int32],
+    allowed: NDArray[np.bool_],
+    wanted: NDArray[np.int32],
+    size: int,
+) -> int:
+    """Drop the tiles of ``wanted[:size]`` that hold no allowed document; return how many stay."""
+    kept = 0
+    for position in range(size):
+        first = wanted[position] * TILE
+        wanted[kept] = wanted[position]
+        kept += holds_any(doc_nums, first, min(len(doc_nums), first + TILE), allowed)
+    return kept
+
+
+@njit(cache=True, nogil=True)
 def collect(
     postings: Postings,
     terms: NDArray[np.int32],

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
 from hybrid.kernels import masked, topk
@@ -35,6 +36,9 @@ BATCH = 32
 BUCKETS = 512
 IN_BUCKET = 128  # counts of a bound; all buckets together hold 16 bits
 MOST_TERMS = 1024
+FRACTION = 4096  # of a count: steps of a tail's codes are whole numbers of it, rounded up
+CODES = np.arange(256, dtype=np.uint32)
+COUNTERS = 4  # neighbours count apart: a count that waits for the one before is slow
 LEAST_UNIT = 2.0**-100  # below it float32 underflow may lift a score above its bound
 
 
@@ -61,8 +65,11 @@ def counts_of(
             for level in range(16):
                 table[row, level] = level * step
         else:
-            for code in range(256):
-                table[row, code] = np.int64(np.ceil(code * factor))
+            step = np.uint32(np.ceil(factor * FRACTION))
+            for code in range(np.uint64(256)):
+                table[row, code] = (CODES[code] * step + np.uint32(FRACTION - 1)) // np.uint32(
+                    FRACTION
+                )
     return unit
 
 
@@ -173,6 +180,24 @@ def needed(floor_bits: int, unit: float) -> int:
 
 
 @njit(cache=True, nogil=True)
+def take(tile_bounds: NDArray[np.int32], edge: int, wanted: NDArray[np.int32]) -> int:
+    """Move the tiles whose bound reaches ``edge``, ascending, to ``wanted``; return how many."""
+    size = 0
+    for first in range(0, len(tile_bounds), 64):
+        end = min(first + 64, len(tile_bounds))
+        if topk.chunk_max(tile_bounds, first, end) < edge:
+            continue
+        mask = topk.reaching(tile_bounds, first, end, np.int32(edge))
+        while mask != np.uint64(0):
+            tile = first + np.int64(trailing_zeros(mask))
+            mask &= mask - np.uint64(1)
+            tile_bounds[tile] = -1
+            wanted[size] = tile
+            size += 1
+    return size
+
+
+@njit(cache=True, nogil=True)
 def sweep(
     postings: Postings,
     terms: NDArray[np.int32],
@@ -255,47 +280,38 @@ def collect(
         return
     # A float32 sum of m products is within m + 1 roundings of the true one.
     unit *= (1 + (len(terms) + 4) * 2.0**-23) * shrink
-    counts = np.zeros(BUCKETS + 1, dtype=np.int64)
-    for tile in range(tile_count):
-        counts[tile_bounds[tile] // IN_BUCKET] += 1
+    counts = np.zeros((COUNTERS, BUCKETS + 1), dtype=np.int32)
+    for tile in range(np.uint64(tile_count)):
+        bucket = np.uint64(tile_bounds[tile]) // np.uint64(IN_BUCKET)
+        counts[tile % np.uint64(COUNTERS), bucket] += 1
 
     table = lookups(postings, terms, weights)
     scores = np.empty(BATCH * TILE, dtype=np.float32)
     bits = scores.view(np.int32)
     floor = needed(state[topk.FLOOR], unit)
-    batch = np.empty(BATCH, dtype=np.int32)
+    wanted = np.empty(tile_count, dtype=np.int32)
     lowest = BUCKETS
     quota = max(8, 8 * k // TILE)
     while True:
         taken = 0
         while lowest > 0 and taken < quota:
             lowest -= 1
-            taken += counts[lowest]
+            for counter in range(COUNTERS):
+                taken += counts[counter, lowest]
         quota *= 3
         edge = max(lowest * IN_BUCKET, floor)
-        size = 0
-        for tile in range(tile_count + 1):
-            if tile < tile_count:
-                if tile_bounds[tile] < edge:
-                    continue
-                tile_bounds[tile] = -1
-                if allowed is not None:
-                    end = min(n, (tile + 1) * TILE)
-                    if not masked.holds_any(postings.order, tile * TILE, end, allowed):
-                        continue
-                batch[size] = tile
-                size += 1
-                if size < BATCH:
-                    continue
-            if size == 0:
-                continue
-            add_tiles(postings, terms, weights, table, batch[:size], scores)
-            for slot in range(size):
+        size = take(tile_bounds, edge, wanted)
+        if allowed is not None:
+            size = masked.keep_allowed(postings.order, allowed, wanted, size)
+        for start in range(0, size, BATCH):
+            batch = wanted[start : min(start + BATCH, size)]
+            add_tiles(postings, terms, weights, table, batch, scores)
+            for slot in range(len(batch)):
                 first = batch[slot] * TILE
-                start = slot * TILE
-                end = start + min(TILE, n - first)
-                topk.offer(bits, start, end, postings.order, first, k, keys, state, allowed)
-            size = 0
+                end = slot * TILE + min(TILE, n - first)
+                topk.offer(
+                    bits, slot * TILE, end, postings.order, first, k, keys, state, allowed
+                )
         topk.tighten(k, postings.order, keys, state)
         floor = needed(state[topk.FLOOR], unit)
         left = 0

@@ -51,7 +51,7 @@ def block_bounds(
 
     ``codes`` are the stored weights of consecutive documents. A bound is the sum over terms of the
     largest product in the block (Ding and Suel, SIGIR 2011), each rounded up to a count; a head's
-    largest code is first rounded up to a multiple of 17.
+    largest code is first rounded up to a multiple of 17, another term's factor to one of 1/4096.
     """
     blocks = -(-codes.shape[0] // block)
     columns = codes.tocsc()
@@ -65,7 +65,7 @@ def block_bounds(
         if heads[term]:
             counts = np.ceil(largest / 17) * np.ceil(17 * factor)
         else:
-            counts = np.ceil(largest * factor)
+            counts = np.ceil(largest * np.ceil(4096 * factor) / 4096)
         bounds += counts.astype(np.int64)
     return bounds, unit
 

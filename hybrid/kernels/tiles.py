@@ -20,12 +20,15 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from hybrid.kernels import topk
+from hybrid.kernels.prefetch import prefetch, prefetch_run
 
 RANGE = 65536
 TILE = 256
 BLOCK = 16
 LEVEL = 17  # block maxima are stored as multiples of it, rounded up: 15 of them reach 255
 WINDOW = 32  # tiles whose scores fit the first-level cache; divides the tiles of a range
+CODES = np.arange(256, dtype=np.float32)
+SEEK = 256  # places that are compared at once
 SWEEP_SHARE = 4  # scoring a tile within a window costs about a quarter of picking it
 
 
@@ -81,8 +84,8 @@ def lookups(
     for row in range(len(terms)):
         scale = postings.scales[terms[row]]
         weight = weights[row]
-        for code in range(256):
-            table[row, code] = (np.float32(code) * scale) * weight
+        for code in range(np.uint64(256)):
+            table[row, code] = (CODES[code] * scale) * weight
     return table
 
 
@@ -121,21 +124,25 @@ def add_entries(
 
 
 @njit(cache=True, nogil=True)
+def below(places: NDArray[np.uint16], start: int, size: int, wanted: int) -> int:
+    """Return how many of ``places[start : start + size]`` are below ``wanted``.
+
+    Counting all has no branch that depends on what is read, and is vectorised.
+    """
+    limit = np.uint16(wanted)
+    count = np.uint16(0)
+    for position in range(np.uint64(size)):
+        count = np.uint16(count + np.uint16(places[np.uint64(start) + position] < limit))
+    return np.int64(count)
+
+
+@njit(cache=True, nogil=True)
 def seek(places: NDArray[np.uint16], start: int, end: int, wanted: int) -> int:
     """Return the first position in ``[start, end)`` whose place is ``wanted`` or more."""
-    step = 1
     low = start
-    while low + step < end and places[low + step] < wanted:
-        low += step
-        step *= 2
-    high = min(low + step, end)
-    while low < high:
-        middle = (low + high) >> 1
-        if places[middle] < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    while low + SEEK <= end and places[low + SEEK - 1] < wanted:
+        low += SEEK
+    return low + below(places, low, min(SEEK, end - low), wanted)
 
 
 @njit(cache=True, nogil=True)
@@ -218,9 +225,13 @@ def add_tiles(
     tile_count = (n + TILE - 1) // TILE
     lows = np.zeros((len(terms), len(tiles)), dtype=np.int64)
     highs = np.zeros((len(terms), len(tiles)), dtype=np.int64)
-    # First find where every tile's entries lie and touch them: without a branch that depends on
-    # what is read, the memory serves many at once.
-    touched = np.uint16(0)
+    # First find where every tile's entries lie and ask for them, so that the memory serves many.
+    for row in range(len(terms)):
+        head = postings.heads[terms[row]]
+        if head >= 0:
+            starts = postings.head_starts[head]
+            for tile in tiles:
+                prefetch(starts, np.int64(tile))
     for row in range(len(terms)):
         head = postings.heads[terms[row]]
         if head < 0:
@@ -237,13 +248,10 @@ def add_tiles(
                 continue
             last = tile + 1 == tile_count or (tile + 1) % per_range == 0
             low = start + np.int64(postings.head_starts[head, tile])
+            high = end if last else start + np.int64(postings.head_starts[head, tile + 1])
             lows[row, slot] = low
-            highs[row, slot] = (
-                end if last else start + np.int64(postings.head_starts[head, tile + 1])
-            )
-            touched |= postings.head_stream[low]
-    if touched == 65535:  # never matters; it keeps the reads above from being optimised away
-        lows[0, 0] += 0 * np.int64(touched)
+            highs[row, slot] = high
+            prefetch_run(postings.head_stream, low, high)
     for row in range(len(terms)):
         term = terms[row]
         lookup = table[row]
