@@ -1,8 +1,8 @@
 """Asks the memory for what will be read soon.
 
-The entries of a few tiles lie all over the postings: each read waits for memory. Whoever knows
-beforehand which lines will be read asks for all of them, and the waits overlap. A request changes
-no result.
+Postings are read in short runs here and there, and the first lines of each wait for memory. Whoever
+knows beforehand which lines will be read asks for all of them, and the waits overlap with each
+other and with work. A request changes no result.
 """
 
 # mypy: disable-error-code="no-any-return,no-untyped-call"

@@ -27,6 +27,7 @@ TILE = 256
 BLOCK = 16
 LEVEL = 17  # block maxima are stored as multiples of it, rounded up: 15 of them reach 255
 WINDOW = 32  # tiles whose scores fit the first-level cache; divides the tiles of a range
+AHEAD = 1024  # entries of a term's next window that are asked for while other terms are added
 CODES = np.arange(256, dtype=np.float32)
 SEEK = 256  # places that are compared at once
 SWEEP_SHARE = 4  # scoring a tile within a window costs about a quarter of picking it
@@ -195,6 +196,8 @@ def add_window(
             start = low + np.int64(starts[first])
             stop = end if range_end else low + np.int64(starts[last])
             add_entries(postings.head_stream, start, stop, lookup, scores, 0)
+            soon = min(stop + AHEAD, len(postings.head_stream))
+            prefetch_run(postings.head_stream, stop, soon)
             continue
         places = postings.tail_places
         if places[low] < floor:
