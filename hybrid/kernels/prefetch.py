@@ -33,14 +33,12 @@ def prefetch(typingctx: Any, array: Any, at: Any) -> Any:
             builder.add(builder.ptrtoint(data, offset.type), offset), cgutils.voidptr_t
         )
         word = ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word]),
-            "llvm.prefetch.p0",
+        kinds = [cgutils.voidptr_t, word, word, word]
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch", [cgutils.voidptr_t], ir.FunctionType(ir.VoidType(), kinds)
         )
-        builder.call(
-            function, [address, word(0), word(2), word(1)]
-        )  # to read, into the second-level cache
+        # To read, and into the second-level cache; of data, not of code.
+        builder.call(function, [address, word(0), word(2), word(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate

@@ -66,10 +66,9 @@ def counts_of(
                 table[row, level] = level * step
         else:
             step = np.uint32(np.ceil(factor * FRACTION))
+            up = np.uint32(FRACTION - 1)
             for code in range(np.uint64(256)):
-                table[row, code] = (CODES[code] * step + np.uint32(FRACTION - 1)) // np.uint32(
-                    FRACTION
-                )
+                table[row, code] = (CODES[code] * step + up) // np.uint32(FRACTION)
     return unit
 
 
@@ -309,9 +308,7 @@ def collect(
             for slot in range(len(batch)):
                 first = batch[slot] * TILE
                 end = slot * TILE + min(TILE, n - first)
-                topk.offer(
-                    bits, slot * TILE, end, postings.order, first, k, keys, state, allowed
-                )
+                topk.offer(bits, slot * TILE, end, postings.order, first, k, keys, state, allowed)
         topk.tighten(k, postings.order, keys, state)
         floor = needed(state[topk.FLOOR], unit)
         left = 0
