@@ -157,6 +157,21 @@ def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
     same(many.dense.search(vectors, 20), dense.search(vectors, 20))
 
 
+def test_segments_searched_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [(rows_of([f"{number}{at}" for at in range(30)], number), set()) for number in range(5)]
+    many = assemble(tmp_path, steps)
+    vectors = np.round(np.random.default_rng(4).standard_normal((3, DIMENSION), dtype=np.float32))
+    expected = many.dense.search(vectors, 20)
+    assert "_threads" not in vars(many.dense)  # too few rows for them
+    monkeypatch.setattr("hybrid.indexes.segments.SHARED_FROM", 0)
+    monkeypatch.setattr("hybrid.indexes.segments.cpu_count", lambda: 3)
+    for threads in (1, 2, 3, 9):
+        same(many.dense.search(vectors, 20, threads=threads), expected)
+    kept = many.dense._threads
+    same(many.dense.search(vectors, 20, subset=np.arange(150, dtype=np.int32)), expected)
+    assert many.dense._threads is kept
+
+
 def test_merged_segments_become_the_last() -> None:
     numbering = Numbering(
         np.array([0, 2, 1, 0, 2], np.int32), np.array([0, 0, 1, 2, 1], np.int32), (3, 2, 2)

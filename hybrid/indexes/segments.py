@@ -26,7 +26,7 @@ from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.query_rows import checked, compiled
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
-from hybrid.indexes.workers import in_slices
+from hybrid.indexes.workers import in_slices, worker_count
 from hybrid.kernels import segments as kernel
 from hybrid.kernels.tiles import Postings
 
@@ -34,6 +34,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 OVERFETCH = 64
+SHARED_FROM = 10_000
+"""Products of a vector and a query: with fewer, threads wait for each other longer than they work."""
 
 
 class SegmentedBranch:
@@ -257,14 +259,23 @@ class SegmentedVectors(SegmentedBranch):
     def _search_parts(
         self, queries: Any, k: int, threads: int, subset: Subset | None
     ) -> list[tuple[Ints, Floats]]:
-        """Search the segments side by side."""
-        workers = min(threads or cpu_count() or 1, len(self.parts))
+        """Search the segments side by side; one alone shares its rows among the threads."""
+        count = len(self.parts)
+        workers = worker_count(count, threads)
+        if count == 1 or workers == 1 or self.doc_count * len(queries) < SHARED_FROM:
+            return super()._search_parts(queries, k, threads, subset)
 
-        def search_part(segment: int) -> tuple[Ints, Floats]:
-            return self._search_part(segment, queries, k, 1, subset)
+        def work(worker: int) -> list[tuple[Ints, Floats]]:
+            mine = range(worker, count, workers)
+            return [self._search_part(each, queries, k, 1, subset) for each in mine]
 
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(search_part, range(len(self.parts))))
+        found = list(self._threads.map(work, range(workers)))
+        return [found[each % workers][each // workers] for each in range(count)]
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        """Threads kept from search to search: starting them costs as much as a small segment."""
+        return ThreadPoolExecutor(min(cpu_count() or 1, len(self.parts)))
 
     @property
     def dimension(self) -> int:
