@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.workers import SCORED_FROM
 from hybrid.kernels import reference
 
 
@@ -209,6 +210,21 @@ def test_clear_errors(tmp_path):
         index.score(query, np.array([1]))
     with pytest.raises(CorruptIndexError, match="lacks"):
         InvertedIndex.open(tmp_path)
+
+
+def test_scores_are_the_same_bits_on_any_number_of_threads(tmp_path):
+    documents = matrix(28, 1200, 40, 0.2)
+    queries = matrix(29, 9, 40, 0.3)
+    index = built(tmp_path, documents, order="cluster")
+    doc_nums = np.random.default_rng(3).integers(-1, 1200, (9, 1200)).astype(np.int32)
+    assert doc_nums.size >= SCORED_FROM
+    stored = index.documents(np.arange(1200, dtype=np.int32))
+    for threads in (0, 1, 2, 5):
+        scores = index.score(queries, doc_nums, threads=threads)
+        for row in range(9):
+            expected = reference.scores(stored, queries[row])[doc_nums[row]]
+            expected[doc_nums[row] < 0] = -np.inf
+            np.testing.assert_array_equal(scores[row], expected)
 
 
 def test_large_and_scattered_subsets(tmp_path):

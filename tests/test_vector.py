@@ -16,6 +16,7 @@ from hybrid.indexes.scan import margin as rounding_margin
 from hybrid.indexes.scan_device import TorchScan
 from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
+from hybrid.indexes.workers import SCORED_FROM
 from hybrid.kernels.dense import best_allowed, dot, dot_reference
 
 Floats = NDArray[np.float32]
@@ -227,6 +228,17 @@ def test_search_and_score_agree_to_the_bit_at_any_batch_and_thread_count(tmp_pat
         alone = index.search(queries[row : row + 1], 20)
         np.testing.assert_array_equal(alone[0][0], nums[row])
         np.testing.assert_array_equal(alone[1][0], scores[row])
+
+
+def test_scores_are_the_same_bits_on_any_number_of_threads(tmp_path: Path) -> None:
+    vectors, queries = random(34, 900, 20), random(35, 12, 20)
+    doc_nums = np.random.default_rng(2).integers(-1, 900, (12, 900)).astype(np.int32)
+    assert doc_nums.size >= SCORED_FROM
+    index = make(tmp_path / "dense", vectors)
+    expected = index.score(queries, doc_nums, threads=1)
+    assert (expected[doc_nums < 0] == -np.inf).all()
+    for threads in (0, 2, 5):
+        np.testing.assert_array_equal(index.score(queries, doc_nums, threads=threads), expected)
 
 
 def test_torch_finds_the_same(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hybrid.indexes.postings_build import Weights, write_index
 from hybrid.indexes.query_rows import checked, compiled, row_of
 from hybrid.indexes.sparse_layout import open_sparse
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.workers import each, in_slices
+from hybrid.indexes.workers import each, in_slices, scoring_threads
 from hybrid.kernels import planner, rows, tiles, topk
 
 Floats = NDArray[np.float32]
@@ -334,7 +334,7 @@ class InvertedIndex:
         # Entries of early versions, without a depth, were measured on long queries alone.
         return [Approximation(**entry) for entry in stored if "depth" in entry]
 
-    def score(self, queries: csr_matrix, doc_nums: Ints) -> Floats:
+    def score(self, queries: csr_matrix, doc_nums: Ints, *, threads: int = 0) -> Floats:
         """Return the score of each named document, float32 of the shape of ``doc_nums``.
 
         The bits are those that ``search`` returns for the same pair. -1 scores -inf; a document
@@ -343,6 +343,7 @@ class InvertedIndex:
         Args:
             queries: CSR float32 (queries, vocabulary_size).
             doc_nums: int32 (queries, c).
+            threads: queries scored at once; 0 means one a core, where there is enough to do.
         """
         queries = checked(queries, self.vocabulary_size, "query")
         doc_nums = np.asarray(doc_nums, dtype=np.int32)
@@ -362,7 +363,7 @@ class InvertedIndex:
             tiles.score_places(self._postings, *row_of(queries, row), places[ascending], scores)
             out[row, known[ascending]] = scores
 
-        each(answer, queries.shape[0], 1)
+        each(answer, queries.shape[0], scoring_threads(doc_nums.size, threads))
         return out
 
     def documents(self, doc_nums: Ints) -> csr_matrix:

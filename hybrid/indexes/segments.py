@@ -35,7 +35,7 @@ Ints = NDArray[np.int32]
 
 OVERFETCH = 64
 SHARED_FROM = 10_000
-"""Products of a vector and a query: with fewer, threads wait for each other longer than they work."""
+"""Products of a vector and a query: with fewer, threads wait for each other more than they work."""
 
 
 class SegmentedBranch:

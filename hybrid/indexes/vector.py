@@ -19,7 +19,7 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import neighbours, scan
 from hybrid.indexes.arrays import ArrayWriter, open_array
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.workers import each
+from hybrid.indexes.workers import each, scoring_threads
 from hybrid.kernels import dense
 
 Floats = NDArray[np.float32]
@@ -181,7 +181,7 @@ class VectorIndex:
         each(answer, len(queries), threads)
         return nums, scores
 
-    def score(self, queries: Floats, doc_nums: Ints) -> Floats:
+    def score(self, queries: Floats, doc_nums: Ints, *, threads: int = 0) -> Floats:
         """Return the score of each named document, float32 of the shape of ``doc_nums``.
 
         The bits are those that ``search`` returns for the same pair; -1 scores -inf.
@@ -189,6 +189,7 @@ class VectorIndex:
         Args:
             queries: float32 (queries, dimension).
             doc_nums: int32 (queries, c).
+            threads: queries scored at once; 0 means one a core, where there is enough to do.
         """
         queries = _checked(queries, self.dimension, "The queries")
         doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
@@ -199,8 +200,11 @@ class VectorIndex:
             )
         self._check_nums(doc_nums, lowest=-1)
         out = np.empty(doc_nums.shape, dtype=np.float32)
-        for row in range(len(queries)):
+
+        def answer(row: int) -> None:
             dense.score_rows(queries[row], self._vectors, doc_nums[row], out[row])
+
+        each(answer, len(queries), scoring_threads(doc_nums.size, threads))
         return out
 
     def vectors(self, doc_nums: Ints) -> Floats:

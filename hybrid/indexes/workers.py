@@ -6,6 +6,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 
+SCORED_FROM = 10_000
+"""Documents to score by name: with fewer, starting threads costs more than they save."""
+
+
+def scoring_threads(count: int, threads: int) -> int:
+    """Return how many threads score ``count`` named documents; see `worker_count`.
+
+    >>> scoring_threads(100, 0), scoring_threads(10_000, 2)
+    (1, 2)
+    """
+    return threads if count >= SCORED_FROM else 1
+
 
 def worker_count(count: int, threads: int) -> int:
     """Return how many threads share ``count`` jobs; 0 asks for one a core."""
