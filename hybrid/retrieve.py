@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hybrid.branch_search import pool_found, search_branch, search_branches
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank
-from hybrid.indexes.hybrid import BranchRecord, HybridIndex
+from hybrid.indexes.hybrid import HybridIndex
 from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
 from hybrid.indexes.subset import SubsetLike
 from hybrid.indexes.summary import IndexSummary, summarise
 from hybrid.living import ChangeReport, add_documents, compact_index, delete_documents
-from hybrid.pool import BranchHits, Pool, build_pool
+from hybrid.pool import BranchHits, Pool
 from hybrid.query_encoders import BM25, QueryEncoder, QueryEncoders
-from hybrid.query_text import named_queries, text_features
+from hybrid.query_text import named_queries
 from hybrid.run import Hit, Run
-from hybrid.search_plan import DEPTH, SearchPlan, accuracies, chosen_fusion, plan_search
-
-
-def least_score(record: BranchRecord) -> float:
-    """Return the least score that a branch can give; -inf for inner products of free lengths."""
-    unbounded = record.kind == "dense" and record.fingerprint.get("similarity") == "dot"
-    return -np.inf if unbounded else record.minimum
+from hybrid.search_plan import DEPTH, SearchPlan, chosen_fusion, plan_search
 
 
 class Index:
@@ -195,24 +186,18 @@ class Index:
             filter: search only documents whose fields match.
             recall: under 1, how much of what sparse branches find is kept: see ``search``.
         """
-        for query_id, text in queries.items():
-            if not text.strip():
-                raise UsageError(f"query {query_id!r} is empty; give at least one word")
         if depth < 1:
             raise UsageError(f"depth is {depth}; give 1 or more")
         depth = min(depth, len(self))
-        subset = None if filter is None else self._index.select(filter)
-        names = tuple(branches or self.branches)
-        accuracies(self._index, names, depth, recall=recall, filtered=filter is not None)
-        texts = list(queries.values())
-        encoders = {name: self.encoder(name) for name in names}
-
-        def found(name: str) -> tuple[Any, BranchHits]:
-            encoded = encoders[name].encode_queries(texts)
-            return encoded, self.search_branch(name, encoded, depth, subset=subset, recall=recall)
-
-        with ThreadPoolExecutor(max_workers=len(names)) as threads:
-            results = dict(zip(names, threads.map(found, names), strict=True))
+        results = search_branches(
+            self._index,
+            self.encoder,
+            queries,
+            depth,
+            branches=tuple(branches or self.branches),
+            filter=filter,
+            recall=recall,
+        )
         return self.pool_of(queries, results, depth)
 
     def search_branch(
@@ -225,11 +210,7 @@ class Index:
         recall: float = 1.0,
     ) -> BranchHits:
         """Return what one branch finds for encoded queries; a recall counts for sparse ones."""
-        options: dict[str, Any] = {} if subset is None else {"subset": subset}
-        if recall < 1 and subset is None and self._index.record(name).kind == "sparse":
-            exact = self._index.accuracy(name, recall, depth).exact
-            options = {} if exact else {"recall": recall}
-        return BranchHits(*self._index.branch(name).search(encoded, depth, **options))
+        return search_branch(self._index, name, encoded, depth, subset=subset, recall=recall)
 
     def pool_of(
         self, queries: Mapping[str, str], found: Mapping[str, tuple[Any, BranchHits]], depth: int
@@ -241,18 +222,7 @@ class Index:
             found: branch to its encoded queries and what it returned for them.
             depth: how deep each branch searched.
         """
-        return build_pool(
-            list(queries),
-            {name: hits for name, (_, hits) in found.items()},
-            {name: self._scorer(name, encoded) for name, (encoded, _) in found.items()},
-            minimum={name: least_score(self._index.record(name)) for name in found},
-            depth=depth,
-            doc_ids=self._index.doc_ids,
-            features=text_features(
-                list(queries.values()),
-                {name: (self.encoder(name), encoded) for name, (encoded, _) in found.items()},
-            ),
-        )
+        return pool_found(self._index, self.encoder, queries, found, depth)
 
     def encoder(self, name: str) -> QueryEncoder:
         """Return the query encoder of a branch, loaded once and held against the index.
@@ -388,14 +358,6 @@ class Index:
     def info(self) -> IndexSummary:
         """Return what the index holds."""
         return summarise(self.directory, self._index)
-
-    def _scorer(self, name: str, encoded: Any) -> Any:
-        branch = self._index.branch(name)
-
-        def score(doc_nums: NDArray[np.int32]) -> NDArray[np.float32]:
-            return branch.score(encoded, doc_nums)
-
-        return score
 
 
 def open_index(

@@ -16,7 +16,10 @@ from hybrid.corpus.records import FieldValue
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.retrieve import Index
+from tests.test_cli import Command, hybrid_command
 from tests.test_living import ENCODERS, Memory, assert_same, document
+
+__all__ = ["hybrid_command"]
 
 
 def fields_of(number: int) -> dict[str, FieldValue]:
@@ -233,3 +236,59 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert found[0].fields == {"3": 2020}
     with pytest.raises(UsageError, match="stdlib has no field 'year'"):
         list(open_source("stdlib", options=SourceOptions(fields=("year",))).documents())
+
+
+def test_latency_under_a_filter_searches_what_is_left(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hybrid.experiment import stage_latencies
+    from hybrid.indexes.inverted import InvertedIndex
+    from hybrid.indexes.vector import VectorIndex
+
+    given: list[tuple[str, list[int]]] = []
+    for kind in (InvertedIndex, VectorIndex):
+        plain = kind.search
+
+        def noted(self, *args, plain=plain, kind=kind, **named):  # type: ignore[no-untyped-def]
+            given.append((kind.__name__, named["subset"].doc_nums.tolist()))
+            return plain(self, *args, **named)
+
+        monkeypatch.setattr(kind, "search", noted)
+    text = 'lang == "de"'
+    stages = stage_latencies(
+        index, {"a": "merge sort", "b": "json"}, index.fusion(), count=2, filter=text
+    )
+    left = index.contents.select(text).doc_nums.tolist()
+    assert 0 < len(left) < len(index)
+    assert {name for name, _ in given} == {"InvertedIndex", "VectorIndex"}
+    assert all(numbers == left for _, numbers in given)
+    assert [each.name for each in stages][-3:] == ["pool", "fuse", "total"]
+
+
+def test_evaluate_times_its_stages_under_the_filter(
+    hybrid_command: Command, beir_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hybrid.experiment as experiment
+
+    rows = [json.loads(line) for line in (beir_folder / "corpus.jsonl").read_text().splitlines()]
+    corpus = "".join(json.dumps({**row, "n": at}) + "\n" for at, row in enumerate(rows))
+    (beir_folder / "corpus.jsonl").write_text(corpus)
+    built = ("build", beir_folder, "-o", tmp_path / "index", "--sparse", "none", "--dense", "none")
+    assert hybrid_command(*built, "--fields", "n:int")[0] == 0
+    plain, timed = experiment.stage_latencies, []
+
+    def noted(*args, **named):  # type: ignore[no-untyped-def]
+        timed.append(named["filter"])
+        return plain(*args, **named)
+
+    monkeypatch.setattr(experiment, "stage_latencies", noted)
+    judged = ("evaluate", tmp_path / "index", beir_folder, "--json", "--latency", "2")
+    status, out, err = hybrid_command(*judged, "--filter", "n < 6")
+    assert status == 0, err
+    assert timed == ["n < 6"]
+    assert [each["name"] for each in json.loads(out)["latency"]] == [
+        "encode bm25", "search bm25", "pool", "fuse", "total",
+    ]  # fmt: skip
+    status, _, err = hybrid_command(*judged, "--filter", "absent == 1")
+    assert status == 1
+    assert "no field 'absent'" in err
