@@ -265,3 +265,13 @@ def test_few_and_many_rows_are_gathered_alike(tmp_path, weights):
     assert few.has_sorted_indices
     assert (few != every[chosen]).nnz == 0
     assert index.documents(np.empty(0, dtype=np.int32)).shape == (0, 3000)
+
+
+def test_a_small_index_has_block_maxima_of_dense_terms_alone(tmp_path):
+    dense = np.zeros((1024, 3), dtype=np.float32)
+    for tile in range(4):
+        dense[tile * 256 : tile * 256 + 3, 0] = 1
+        dense[tile * 256 : tile * 256 + 4, 1] = 1
+    InvertedIndex.build([csr_matrix(dense)], tmp_path, vocabulary_size=3, order="none")
+    heads = np.asarray(InvertedIndex.open(tmp_path).postings.heads)
+    assert heads.tolist() == [-1, 0, -1]

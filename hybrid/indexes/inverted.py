@@ -144,7 +144,8 @@ class InvertedIndex:
                 does so from 20,000 documents on. Never visible outside.
             seed: of the clustering.
             threads: 0 means one a core. Changes no byte of the result.
-            head_fill: a term with postings in this share of the tiles gets block maxima.
+            head_fill: a term with postings in this share of the tiles gets block maxima; up to
+                65,536 documents it needs four a tile, too.
             scales: float32 (vocabulary_size,), those of an index whose documents must get the same
                 codes here; a weight above 255 of them is cut. Default: from the largest weights.
             sample: queries to measure approximate search on; if None, long and short ones made of

@@ -29,6 +29,8 @@ from hybrid.kernels.tiles import RANGE, TILE
 
 FORMAT = 2
 HEAD_POSTINGS = 8  # a term with fewer is never a head
+SMALL = RANGE  # documents up to which block maxima seldom pay
+SMALL_HEAD = 4  # postings a tile that a head of a small index has; with fewer it takes more room
 Weights = Literal["uint8", "float32"]
 
 
@@ -194,7 +196,8 @@ def write_index(
             tiles += occupied
         tile_count = -(-doc_count // TILE)
         is_head = (tiles >= max(head_fill * tile_count, 1)) & (weights == "uint8")
-        is_head &= counts.sum(axis=0, dtype=np.int64) >= HEAD_POSTINGS
+        least = SMALL_HEAD * tile_count if doc_count <= SMALL else 0
+        is_head &= counts.sum(axis=0, dtype=np.int64) >= max(HEAD_POSTINGS, least)
         heads = np.where(is_head, np.cumsum(is_head) - 1, -1).astype(np.int32)
         merge(spool.folder, directory, counts, is_head, doc_count, np.dtype(weights), pool)
     np.save(directory / "order.npy", order)
