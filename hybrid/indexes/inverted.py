@@ -294,13 +294,10 @@ class InvertedIndex:
         values = np.empty((count, k), dtype=np.float32)
         given = self._postings, self._frequencies, *compiled(queries)
         way = PATHS[path]
+        mask = () if within is None else (within.mask, len(within))
 
         def answer(first: int, last: int) -> None:
-            if within is None:
-                planner.answer(*given, first, last, way, shrink, nums, values)
-            else:
-                size = len(within)
-                planner.answer_within(*given, first, last, way, within.mask, size, nums, values)
+            planner.answer(*given, first, last, way, shrink, nums, values, *mask)
 
         in_slices(answer, count, threads)
         return nums, values

@@ -23,6 +23,7 @@ from hybrid.kernels.tiles import (
     add_tiles,
     add_window,
     enter_range,
+    lookups,
 )
 
 
@@ -112,3 +113,21 @@ def collect(
                     start = slot * TILE
                     end = start + min(TILE, n - begin)
                     topk.offer(bits, start, end, postings.order, begin, k, keys, state, allowed)
+
+
+@njit(cache=True, nogil=True)
+def search(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    out_nums: NDArray[np.int32],
+    out_bits: NDArray[np.int32],
+    allowed: NDArray[np.bool_],
+) -> int:
+    """Fill (k,) with the best allowed hits; return how many there are; see `tiles.search`."""
+    k = len(out_nums)
+    keys = np.empty(min(2 * k, len(postings.order)) + 192, dtype=np.uint64)
+    state = topk.begin(topk.NUMBERS)
+    table = lookups(postings, terms, weights)
+    collect(postings, terms, weights, table, k, keys, state, allowed)
+    return topk.ranking(postings.order, keys, state, out_nums, out_bits)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels import masked, pruning, tiles, topk
+from hybrid.kernels import masked, pruning, tiles
 
 AUTO = 0
 EXHAUSTIVE = 1
@@ -61,74 +61,39 @@ def answer(
     shrink: float,
     nums: NDArray[np.int32],
     scores: NDArray[np.float32],
+    allowed: NDArray[np.bool_] | None = None,
+    left: int = 0,
 ) -> None:
     """Fill rows ``first`` to ``last`` of ``nums`` and ``scores``, both (queries, k).
 
     The queries are a canonical CSR matrix. Where there are fewer than k hits, -1 and -inf follow.
+    With ``allowed`` (n,), only the ``left`` documents that it lets in are hits; the k-th best of
+    them has about the score of the k * n / left-th of all, which is what pruning has to reach.
     """
     bits = scores.view(np.int32)
-    depth = min(nums.shape[1], len(postings.order))
+    n = len(postings.order)
+    depth = min(nums.shape[1], n)
+    wanted = depth
+    if allowed is not None:
+        depth = min(depth, left)
+        wanted = depth * n // max(left, 1)
     exact_only = postings.tail_codes.itemsize > 1  # float32 weights have no block maxima
     for row in range(first, last):
         terms = indices[indptr[row] : indptr[row + 1]]
         values = weights[indptr[row] : indptr[row + 1]]
         pruned = path == PRUNED and not exact_only
         if path == AUTO and not exact_only:
-            pruned = pays(postings, frequencies, terms, depth)
+            pruned = pays(postings, frequencies, terms, wanted)
         found = 0
         if depth == 0 or len(terms) == 0:
             pass
         elif pruned:
-            found = pruning.search(
-                postings, terms, values, shrink, nums[row, :depth], bits[row, :depth]
-            )
-        else:
+            out = nums[row, :depth], bits[row, :depth]
+            found = pruning.search(postings, terms, values, shrink, out[0], out[1], allowed)
+        elif allowed is None:
             found = tiles.search(postings, terms, values, nums[row, :depth], bits[row, :depth])
-        nums[row, found:] = -1
-        scores[row, found:] = -np.inf
-
-
-@njit(cache=True, nogil=True)
-def answer_within(
-    postings: tiles.Postings,
-    frequencies: NDArray[np.int32],
-    indptr: NDArray[np.int64],
-    indices: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    first: int,
-    last: int,
-    path: int,
-    allowed: NDArray[np.bool_],
-    left: int,
-    nums: NDArray[np.int32],
-    scores: NDArray[np.float32],
-) -> None:
-    """Do what ``answer`` does, exactly, over the ``left`` documents that ``allowed`` (n,) lets in.
-
-    The k-th best of them has about the score of the k * n / left-th of all: what pruning has to
-    reach.
-    """
-    bits = scores.view(np.int32)
-    n = len(postings.order)
-    depth = min(nums.shape[1], left)
-    wanted = depth * n // max(left, 1)
-    exact_only = postings.tail_codes.itemsize > 1
-    keys = np.empty(min(2 * depth, n) + 192, dtype=np.uint64)
-    for row in range(first, last):
-        terms = indices[indptr[row] : indptr[row + 1]]
-        values = weights[indptr[row] : indptr[row + 1]]
-        pruned = path == PRUNED and not exact_only
-        if path == AUTO and not exact_only:
-            pruned = pays(postings, frequencies, terms, wanted)
-        state = topk.begin(topk.NUMBERS)
-        if depth == 0 or len(terms) == 0:
-            pass
-        elif pruned:
-            pruning.collect(postings, terms, values, 1.0, depth, keys, state, allowed)
         else:
-            table = tiles.lookups(postings, terms, values)
-            masked.collect(postings, terms, values, table, depth, keys, state, allowed)
-        out = nums[row, :depth], bits[row, :depth]
-        found = topk.ranking(postings.order, keys, state, out[0], out[1])
+            out = nums[row, :depth], bits[row, :depth]
+            found = masked.search(postings, terms, values, out[0], out[1], allowed)
         nums[row, found:] = -1
         scores[row, found:] = -np.inf

@@ -329,6 +329,7 @@ def search(
     shrink: float,
     out_nums: NDArray[np.int32],
     out_bits: NDArray[np.int32],
+    allowed: NDArray[np.bool_] | None = None,
 ) -> int:
     """Fill (k,) with the best hits; return how many there are.
 
@@ -337,6 +338,6 @@ def search(
     """
     k = len(out_nums)
     keys = np.empty(min(2 * k, len(postings.order)) + 192, dtype=np.uint64)
-    state = topk.begin(topk.PLACES)
-    collect(postings, terms, weights, shrink, k, keys, state)
+    state = topk.begin(topk.PLACES if allowed is None else topk.NUMBERS)
+    collect(postings, terms, weights, shrink, k, keys, state, allowed)
     return topk.ranking(postings.order, keys, state, out_nums, out_bits)
