@@ -166,13 +166,16 @@ class SegmentedSparse(SegmentedBranch):
         by segment. A subset is always searched exactly.
         """
         asked = k
-        cuts = self._accuracies(recall if subset is None else 1.0, k)
+        shrinks = self._exact
+        if recall != 1 and subset is None:
+            cuts = self._accuracies(recall, k)
+            shrinks = np.array([cuts[segment].shrink for segment in self._largest_first])
         within = None if subset is None else Subset.of(subset, self.doc_count)
         if within is not None and not within.dense:
             return super().search(queries, k, threads=threads, subset=within)
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
-        if not all(each.exact for each in cuts):
+        if shrinks is not self._exact and not (shrinks == 1).all():
             k = max(k, approximate.DEPTHS[0])
         queries = checked(queries, self.vocabulary_size, "query")
         rows = compiled(queries)
@@ -185,7 +188,6 @@ class SegmentedSparse(SegmentedBranch):
         allowed: tuple[Any, ...] = ()
         if within is not None:
             allowed = within.mask, depth * self.doc_count // max(len(within), 1)
-        shrinks = np.array([cuts[segment].shrink for segment in self._largest_first])
 
         def answer(first: int, last: int) -> None:
             kernel.answer(
@@ -211,6 +213,10 @@ class SegmentedSparse(SegmentedBranch):
 
     def _accuracies(self, recall: float, k: int) -> list[Accuracy]:
         return approximate.over_segments([part.accuracy(recall, k) for part in self.parts])
+
+    @cached_property
+    def _exact(self) -> NDArray[np.float64]:
+        return np.ones(len(self.parts))
 
     @cached_property
     def _largest_first(self) -> list[int]:
