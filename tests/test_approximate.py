@@ -100,7 +100,7 @@ def test_shallow_searches_are_cut_from_the_measured_depth(
 def test_deeper_than_measured_is_exact(large: InvertedIndex, held_out: csr_matrix) -> None:
     accuracy = large.accuracy(0.9, 11)
     assert accuracy.exact
-    assert "to the top 10; a search to depth 11 misses nothing" in str(accuracy)
+    assert "to depth 10 or less can be cut, and this one goes to 11" in str(accuracy)
     exact, found = large.search(held_out, 11), large.search(held_out, 11, recall=0.9)
     assert np.array_equal(found[0], exact[0])
 
@@ -130,8 +130,8 @@ TABLE = [
         (0.96, 50, Accuracy(0.9, 0.97, 10, 128)),  # the lower of both depths
         (0.98, 50, Accuracy(0.95, 0.985, 100, 128)),
         (0.988, 50, Accuracy(reason="no cut that was measured at build kept recall 0.988")),
-        (0.9, 101, Accuracy(reason="recall was measured at build to the top 100; a search to "
-                                   "depth 101 misses nothing")),
+        (0.9, 101, Accuracy(reason="searches to depth 100 or less can be cut, and this one goes to "
+                                   "101")),
     ],
 )  # fmt: skip
 def test_the_smallest_factor_that_kept_it_around_the_depth(

@@ -77,7 +77,7 @@ def test_the_plan_says_which_cut_and_at_which_depth(measured: Path) -> None:
         )
         assert index.plan(5).accuracies == {}
         deep = index.plan(5, recall=0.9).accuracies["sparse"]
-        assert str(deep).startswith("exact: recall was measured at build to the top 10")
+        assert str(deep).startswith("exact: searches to depth 10 or less can be cut")
         filtered = index.plan(5, depth=10, recall=0.9, filter="year > 1").accuracies["sparse"]
         assert str(filtered) == "exact: what a filter leaves is searched exactly"
 

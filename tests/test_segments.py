@@ -18,6 +18,7 @@ from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering, insertion_point
 from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
+from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels import segments as kernel
 from hybrid.kernels.segments import LARGE
@@ -155,6 +156,29 @@ def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
     vectors = np.ones((1, DIMENSION), np.float32)
     same(many.sparse.search(queries, 20), sparse.search(queries, 20))
     same(many.dense.search(vectors, 20), dense.search(vectors, 20))
+
+
+@pytest.mark.parametrize("scanned", [0, 50_000])
+def test_small_subsets_by_segment_and_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scanned: int
+) -> None:
+    monkeypatch.setattr("hybrid.indexes.segments.SCANNED", scanned)
+    rows = rows_of([f"{number:03}" for number in range(300)], 6)
+    more = rows_of([f"{number:03}x" for number in range(50)], 7)
+    deleted = {"000", "007", "150"}
+    many = assemble(tmp_path / "many", [(rows, set()), (more, deleted)])
+    live = {key: row for key, row in rows.items() if key not in deleted} | more
+    _, sparse, dense = segment(tmp_path / "fresh", live)
+    queries = csr_matrix(np.ones((2, WIDTH), np.float32))
+    vectors = np.ones((2, DIMENSION), np.float32)
+    for chosen in ([], [0], [346], [3, 60, 61, 200, 345]):
+        subset = np.array(chosen, dtype=np.int32)
+        assert not Subset.of(subset, len(live)).dense
+        for k in (1, 9):
+            found = many.sparse.search(queries, k, subset=subset)
+            same(found, sparse.search(queries, k, subset=subset))
+            found = many.dense.search(vectors, k, subset=subset)
+            same(found, dense.search(vectors, k, subset=subset))
 
 
 def test_segments_searched_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,8 +163,7 @@ def accuracy_for(recall: float, k: int, table: Sequence[Approximation]) -> Accur
     measured = sorted({entry.depth for entry in table})
     if k > measured[-1]:
         return Accuracy(
-            reason=f"recall was measured at build to the top {measured[-1]}; "
-            f"a search to depth {k} misses nothing"
+            reason=f"searches to depth {measured[-1]} or less can be cut, and this one goes to {k}"
         )
     wanted = max(k, measured[0])
     around = {

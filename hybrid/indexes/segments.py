@@ -34,6 +34,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 OVERFETCH = 64
+SCANNED = 50_000
+"""Documents of a mask that are looked through in the time that one more call takes, with room."""
 SHARED_FROM = 10_000
 """Products of a vector and a query: with fewer, threads wait for each other more than they work."""
 
@@ -162,8 +164,8 @@ class SegmentedSparse(SegmentedBranch):
     ) -> tuple[Ints, Floats]:
         """Return what one index of the live documents would: see the branch of one segment.
 
-        All segments are searched in one call, with one threshold; a small subset is scored segment
-        by segment. A subset is always searched exactly.
+        All segments are searched in one call, with one threshold; a small subset of large segments
+        is scored segment by segment. A subset is always searched exactly.
         """
         asked = k
         shrinks = self._exact
@@ -171,7 +173,8 @@ class SegmentedSparse(SegmentedBranch):
             cuts = self._accuracies(recall, k)
             shrinks = np.array([cuts[segment].shrink for segment in self._largest_first])
         within = None if subset is None else Subset.of(subset, self.doc_count)
-        if within is not None and not within.dense:
+        together = self.doc_count <= SCANNED * len(self.parts)
+        if within is not None and not within.dense and not together:
             return super().search(queries, k, threads=threads, subset=within)
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
