@@ -212,6 +212,13 @@ def test_each_segment_uses_its_own_factor(
     assert np.array_equal(full[0], exact[0])
 
 
+def test_segments_refuse_a_recall_outside_its_range(large: InvertedIndex, held_out) -> None:
+    many = SegmentedSparse([large], Numbering.whole(ROWS))
+    for subset in (None, np.arange(5, dtype=np.int32)):
+        with pytest.raises(UsageError, match="recall is 2"):
+            many.search(held_out, 10, recall=2, subset=subset)
+
+
 def test_two_cut_segments_are_searched_exactly(large: InvertedIndex, held_out) -> None:
     owners = np.repeat(np.int32([0, 1]), ROWS)
     places = np.tile(np.arange(ROWS, dtype=np.int32), 2)

@@ -167,6 +167,7 @@ class SegmentedSparse(SegmentedBranch):
         All segments are searched in one call, with one threshold; a small subset of large segments
         is scored segment by segment. A subset is always searched exactly.
         """
+        approximate.check_recall(recall)
         asked = k
         shrinks = self._exact
         if recall != 1 and subset is None:
