@@ -42,6 +42,28 @@ def test_what_is_no_subset_is_refused(count: int, bad: list[int], said: str) -> 
         Subset.of(np.array(bad, dtype=np.int32), count)
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ([2**32 + 3], "run from 4294967299 to 4294967299"),
+        ([0.5, 1.7], "whole numbers were expected"),
+        (["1"], "whole numbers were expected"),
+    ],
+)
+def test_numbers_that_int32_cannot_hold_are_refused_not_cut(bad: list[object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Subset.of(np.array(bad), 5)
+
+
+@pytest.mark.parametrize("made", [np.array([0, 2], dtype=np.int32), np.array([True, False, True])])
+def test_a_read_only_subset_needs_no_kernel_of_its_own(made: np.ndarray) -> None:
+    made.flags.writeable = False
+    subset = Subset.of(made, 3)
+    assert subset.doc_nums.tolist() == [0, 2]
+    assert subset.doc_nums.flags.writeable
+    assert subset.mask.flags.writeable
+
+
 def test_one_of_another_index_is_refused() -> None:
     with pytest.raises(UsageError, match=r"mask has shape \(4,\); the index has 5"):
         Subset.of(np.ones(4, dtype=np.bool_), 5)

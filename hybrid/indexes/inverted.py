@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from hybrid.errors import UsageError
 from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Accuracy, Approximation
+from hybrid.indexes.doc_nums import checked_doc_nums
 from hybrid.indexes.postings_build import Weights, write_index
 from hybrid.indexes.query_rows import checked, compiled, row_of
 from hybrid.indexes.sparse_layout import open_sparse
@@ -344,13 +345,12 @@ class InvertedIndex:
             threads: queries scored at once; 0 means one a core, where there is enough to do.
         """
         queries = checked(queries, self.vocabulary_size, "query")
-        doc_nums = np.asarray(doc_nums, dtype=np.int32)
+        doc_nums = checked_doc_nums(doc_nums, -1, self.doc_count)
         if doc_nums.ndim != 2 or doc_nums.shape[0] != queries.shape[0]:
             raise UsageError(
                 f"doc_nums has shape {doc_nums.shape}; one row for each of the "
                 f"{queries.shape[0]} queries was expected."
             )
-        self._check_nums(doc_nums, lowest=-1)
         out = np.full(doc_nums.shape, -np.inf, dtype=np.float32)
 
         def answer(row: int) -> None:
@@ -370,8 +370,7 @@ class InvertedIndex:
         Rows are gathered from the postings: about a millisecond a call, or one pass over all of
         them where many rows are asked for.
         """
-        doc_nums = np.asarray(doc_nums, dtype=np.int32)
-        self._check_nums(doc_nums, lowest=0)
+        doc_nums = checked_doc_nums(doc_nums, 0, self.doc_count)
         unique, inverse = np.unique(self._place[doc_nums], return_inverse=True)
         gather, key = rows.collect, unique
         if len(unique) * self.vocabulary_size > self.nnz:
@@ -387,10 +386,3 @@ class InvertedIndex:
         indptr = np.concatenate([[0], ends]).astype(np.int64)
         shape = (len(unique), self.vocabulary_size)
         return csr_matrix((data, columns, indptr), shape=shape)[inverse]
-
-    def _check_nums(self, doc_nums: Ints, *, lowest: int) -> None:
-        if doc_nums.size and (doc_nums.min() < lowest or doc_nums.max() >= self.doc_count):
-            raise UsageError(
-                f"doc_nums run from {doc_nums.min()} to {doc_nums.max()}; the index has "
-                f"{self.doc_count} documents, numbered from 0."
-            )

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from hybrid.corpus.passages import PassageTable, expand, starts
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.arrays import open_array
+from hybrid.indexes.doc_nums import checked_doc_nums
 from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.segments import check_doc_nums
 from hybrid.indexes.subset import Subset, SubsetLike
 
 Ints = NDArray[np.int32]
@@ -152,8 +152,7 @@ class MaxPassage:
         return self._best(queries, doc_nums)[1]
 
     def _best(self, queries: Any, doc_nums: Ints) -> tuple[Floats, NDArray[np.int64]]:
-        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
-        check_doc_nums(doc_nums, -1, self.doc_count)
+        doc_nums = checked_doc_nums(doc_nums, -1, self.doc_count)
         scores = np.full(doc_nums.shape, -np.inf, dtype=np.float32)
         best = np.full(doc_nums.shape, -1, dtype=np.int64)
         for start in range(0, len(doc_nums), QUERIES_AT_ONCE):

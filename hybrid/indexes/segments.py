@@ -20,6 +20,7 @@ from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Accuracy
+from hybrid.indexes.doc_nums import checked_doc_nums
 from hybrid.indexes.documents import DocumentsById, DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
@@ -68,8 +69,7 @@ class SegmentedBranch:
 
     def score(self, queries: Any, doc_nums: Ints) -> Floats:
         """Return the score of each named document: see the branch of one segment."""
-        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
-        check_doc_nums(doc_nums, -1, self.doc_count)
+        doc_nums = checked_doc_nums(doc_nums, -1, self.doc_count)
         out = np.full(doc_nums.shape, -np.inf, dtype=np.float32)
         segments, places = self._located(doc_nums)
         for segment, part in enumerate(self.parts):
@@ -138,8 +138,7 @@ class SegmentedBranch:
     def _gather(
         self, doc_nums: Ints, take: Callable[[Any, Ints], Any], stack: Callable[[list[Any]], Any]
     ) -> Any:
-        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
-        check_doc_nums(doc_nums, 0, self.doc_count)
+        doc_nums = checked_doc_nums(doc_nums, 0, self.doc_count)
         segments, places = self._located(doc_nums)
         order = np.argsort(segments, kind="stable")
         rows = stack(
@@ -373,16 +372,3 @@ def _located(numbering: Numbering, doc_num: int) -> tuple[int, int]:
     if not -len(numbering) <= doc_num < len(numbering):
         raise IndexError(doc_num)
     return int(numbering.segments[doc_num]), int(numbering.places[doc_num])
-
-
-def check_doc_nums(doc_nums: Ints, lowest: int, doc_count: int) -> None:
-    """Refuse doc_nums outside ``lowest`` to ``doc_count - 1``.
-
-    Raises:
-        UsageError: there is one.
-    """
-    if doc_nums.size and (doc_nums.min() < lowest or doc_nums.max() >= doc_count):
-        raise UsageError(
-            f"doc_nums run from {doc_nums.min()} to {doc_nums.max()}; the index has {doc_count} "
-            "documents, numbered from 0"
-        )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
+from hybrid.indexes.doc_nums import check_span, checked_doc_nums
 from hybrid.kernels import masked
 
 Ints = NDArray[np.int32]
@@ -40,33 +41,29 @@ class Subset:
             doc_count: documents of the index.
 
         Raises:
-            UsageError: doc_nums that do not ascend or that the index does not have, or a mask of
-                another length.
+            UsageError: doc_nums that do not ascend, are no whole numbers or that the index does not
+                have, or a mask of another length.
         """
         if isinstance(given, Subset):
             given._expect(given.doc_count, doc_count)
             return given
-        array: NDArray[Any] = np.ascontiguousarray(given)
+        # Kernels are compiled for arrays that can be written: once more, for seconds, for others.
+        array: NDArray[Any] = np.require(given, requirements=["C", "W"])
         if array.dtype == np.bool_:
             if array.shape != (doc_count,):
                 raise UsageError(
                     f"a mask has shape {array.shape}; the index has {doc_count} documents"
                 )
             return cls(doc_count, None, array)
-        doc_nums = array.astype(np.int32, copy=False)
-        if doc_nums.ndim != 1:
+        if array.ndim != 1:
             raise UsageError(_NOT_ASCENDING)
-        ascending = masked.ascends(doc_nums)
-        if len(doc_nums):
-            ends = doc_nums[[0, -1]] if ascending else (doc_nums.min(), doc_nums.max())
-            if ends[0] < 0 or ends[1] >= doc_count:
-                raise UsageError(
-                    f"doc_nums run from {ends[0]} to {ends[1]}; the index has {doc_count} "
-                    "documents, numbered from 0"
-                )
+        if array.dtype != np.int32:
+            array = checked_doc_nums(array, 0, doc_count)
+        ascending = masked.ascends(array)
+        check_span(array[[0, -1]] if ascending and len(array) else array, 0, doc_count)
         if not ascending:
             raise UsageError(_NOT_ASCENDING)
-        return cls(doc_count, doc_nums, None)
+        return cls(doc_count, array, None)
 
     @cached_property
     def _size(self) -> int:

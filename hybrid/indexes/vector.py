@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import neighbours, scan
 from hybrid.indexes.arrays import ArrayWriter, open_array
+from hybrid.indexes.doc_nums import checked_doc_nums
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.workers import each, scoring_threads
 from hybrid.kernels import dense
@@ -192,13 +193,12 @@ class VectorIndex:
             threads: queries scored at once; 0 means one a core, where there is enough to do.
         """
         queries = _checked(queries, self.dimension, "The queries")
-        doc_nums = np.ascontiguousarray(doc_nums, dtype=np.int32)
+        doc_nums = checked_doc_nums(doc_nums, -1, self.doc_count)
         if doc_nums.ndim != 2 or len(doc_nums) != len(queries):
             raise UsageError(
                 f"doc_nums has shape {doc_nums.shape}; one row for each of the {len(queries)} "
                 "queries was expected"
             )
-        self._check_nums(doc_nums, lowest=-1)
         out = np.empty(doc_nums.shape, dtype=np.float32)
 
         def answer(row: int) -> None:
@@ -209,22 +209,13 @@ class VectorIndex:
 
     def vectors(self, doc_nums: Ints) -> Floats:
         """Return the stored vectors of ``doc_nums``, float32 (len(doc_nums), dimension)."""
-        doc_nums = np.asarray(doc_nums, dtype=np.int32)
-        self._check_nums(doc_nums, lowest=0)
-        return np.array(self._vectors[doc_nums])
+        return np.array(self._vectors[checked_doc_nums(doc_nums, 0, self.doc_count)])
 
     def _best(self, query: Floats, doc_nums: Ints, depth: int) -> tuple[Ints, Floats]:
         scores = np.empty(len(doc_nums), dtype=np.float32)
         dense.score_rows(query, self._vectors, doc_nums, scores)
         order = np.lexsort((doc_nums, -scores))[:depth]
         return doc_nums[order], scores[order]
-
-    def _check_nums(self, doc_nums: Ints, *, lowest: int) -> None:
-        if doc_nums.size and (doc_nums.min() < lowest or doc_nums.max() >= self.doc_count):
-            raise UsageError(
-                f"doc_nums run from {doc_nums.min()} to {doc_nums.max()}; the index has "
-                f"{self.doc_count} documents, numbered from 0"
-            )
 
 
 def _checked(vectors: Floats, dimension: int, what: str) -> Floats:
