@@ -191,9 +191,9 @@ def test_segments_searched_side_by_side(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("hybrid.indexes.segments.cpu_count", lambda: 3)
     for threads in (1, 2, 3, 9):
         same(many.dense.search(vectors, 20, threads=threads), expected)
-    kept = many.dense._threads
+    kept = many.dense._threads.pool
     same(many.dense.search(vectors, 20, subset=np.arange(150, dtype=np.int32)), expected)
-    assert many.dense._threads is kept
+    assert many.dense._threads.pool is kept
 
 
 def test_merged_segments_become_the_last() -> None:

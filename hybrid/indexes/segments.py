@@ -7,7 +7,6 @@ the best of each, and merging them by the one ordering rule gives what a single 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from os import cpu_count
 from typing import Any, overload
@@ -27,7 +26,7 @@ from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.query_rows import checked, compiled
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
-from hybrid.indexes.workers import in_slices, worker_count
+from hybrid.indexes.workers import KeptThreads, in_slices, worker_count
 from hybrid.kernels import segments as kernel
 from hybrid.kernels.tiles import Postings
 
@@ -278,13 +277,12 @@ class SegmentedVectors(SegmentedBranch):
             mine = range(worker, count, workers)
             return [self._search_part(each, queries, k, 1, subset) for each in mine]
 
-        found = list(self._threads.map(work, range(workers)))
+        found = self._threads.map(work, workers)
         return [found[each % workers][each // workers] for each in range(count)]
 
     @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        """Threads kept from search to search: starting them costs as much as a small segment."""
-        return ThreadPoolExecutor(min(cpu_count() or 1, len(self.parts)))
+    def _threads(self) -> KeptThreads:
+        return KeptThreads(min(cpu_count() or 1, len(self.parts)))
 
     @property
     def dimension(self) -> int:

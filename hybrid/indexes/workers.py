@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
+from os import cpu_count, getpid
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 SCORED_FROM = 10_000
 """Documents to score by name: with fewer, starting threads costs more than they save."""
@@ -30,8 +33,8 @@ def in_slices(job: Callable[[int, int], None], count: int, threads: int) -> None
     Slices are short enough to keep every core busy to the end, and calls few for many queries.
     """
     workers = worker_count(count, threads)
-    size = count if workers == 1 else max(1, min(16, count // (4 * workers)))
-    firsts = range(0, count, max(size, 1))
+    size = max(1, count if workers == 1 else min(16, count // (4 * max(workers, 1))))
+    firsts = range(0, count, size)
     each(lambda i: job(firsts[i], min(firsts[i] + size, count)), len(firsts), workers)
 
 
@@ -45,3 +48,27 @@ def each(job: Callable[[int], None], count: int, threads: int) -> None:
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(job, range(count)):
             pass
+
+
+class KeptThreads:
+    """Threads kept from call to call: starting them costs as much as a small search.
+
+    No thread follows a process that is forked: waiting for the parent's would never end, so each
+    process starts its own.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._started: tuple[int, ThreadPoolExecutor] | None = None
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """The threads of this process, started when they are first asked for."""
+        started = self._started
+        if started is None or started[0] != getpid():
+            started = self._started = getpid(), ThreadPoolExecutor(self._count)
+        return started[1]
+
+    def map(self, job: Callable[[int], Result], count: int) -> list[Result]:
+        """Return what the job gives for 0 to ``count - 1``."""
+        return list(self.pool.map(job, range(count)))
