@@ -45,12 +45,14 @@ def plan_search(
     """Return the plan of a search with these arguments, which are those of ``Index.search``.
 
     Raises:
-        UsageError: k out of range, or a recall that cannot be had.
+        UsageError: k or depth out of range, or a recall that cannot be had.
     """
     count = index.document_count
     k = min(FIRST_HITS, count) if k is None else k
     if not 1 <= k <= count:
         raise UsageError(f"k is {k}; give 1 to {count}, the documents of this index")
+    if depth is not None and depth < 1:
+        raise UsageError(f"depth is {depth}; give 1 or more")
     reach = max(k, depth or fusion.depth or DEPTH)
     if fusion.depth is not None and reach > fusion.depth:
         fusion = replace(fusion, depth=None)

@@ -131,6 +131,15 @@ def test_no_documents_at_all(tmp_path):
     assert nums.shape == scores.shape == (2, 3)
 
 
+def test_no_queries_at_all(tmp_path):
+    index = built(tmp_path, csr_matrix(np.eye(4, dtype=np.float32)))
+    none = csr_matrix((0, 4), dtype=np.float32)
+    for options in ({}, {"subset": np.array([1, 2])}, {"threads": 2}):
+        nums, scores = index.search(none, 3, **options)
+        assert nums.shape == scores.shape == (0, 3)
+    assert index.score(none, np.empty((0, 2))).shape == (0, 2)
+
+
 def test_stored_zeros_and_unsorted_terms_do_not_matter(tmp_path):
     documents = csr_matrix(
         (np.array([2, 0, 1], dtype=np.float32), np.array([2, 1, 0]), np.array([0, 3])), shape=(1, 3)

@@ -94,6 +94,9 @@ def test_what_cannot_be_had_is_refused(measured: Path, tiny_copy: Path) -> None:
     with opened(measured) as index:
         with pytest.raises(UsageError, match=r"no branch that is searched \(dense\) is sparse"):
             index.search("merge", fusion="dense", recall=0.9)
+        for depth in (0, -3):
+            with pytest.raises(UsageError, match=f"depth is {depth}; give 1 or more"):
+                index.search("merge", depth=depth)
         with pytest.raises(UsageError, match="recall is 0"):
             index.search("merge", recall=0)
         with pytest.raises(UsageError, match=r"recall is 1\.1"):
