@@ -27,9 +27,7 @@ def test_threads_are_kept() -> None:
     assert threads.pool is kept
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning"
-)  # of forking beside threads, as meant here
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking beside threads
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     threads = KeptThreads(2)
