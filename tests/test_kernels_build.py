@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random
 
 from hybrid.indexes import reorder
 from hybrid.indexes.arrays import ArrayWriter
-from hybrid.kernels import assembly, clustering, reference
+from hybrid.kernels import assembly, clustering, reference, walking
 
 
 def rows_of(seed: int, rows: int, terms: int, density: float) -> csr_matrix:
@@ -46,6 +48,55 @@ def test_clusters_are_the_reference():
     assigned[:] = assigned % 6  # the last cluster is empty
     clustering.update(terms, weights, rows, assigned, centroids)
     np.testing.assert_allclose(centroids, reference.means(vectors, assigned, 7), atol=1e-6)
+
+
+def sketches(seed: int, rows: int, vocabulary: int, width: int):
+    rng = np.random.default_rng(seed)
+    terms = np.stack([rng.choice(vocabulary, width, replace=False) for _ in range(rows)])
+    weights = rng.integers(1, 256, (rows, width)).astype(np.uint8)
+    weights[::4, width // 2 :] = 0
+    weights[rows // 2] = 0
+    return terms.astype(np.uint16), weights
+
+
+def cosines(terms, weights, rows, vocabulary):
+    vectors = np.zeros((len(rows), vocabulary))
+    for number, row in enumerate(rows):
+        vectors[number, terms[row]] = weights[row]
+    norms = np.linalg.norm(vectors, axis=1)
+    return (vectors @ vectors.T) / np.maximum(np.outer(norms, norms), 1e-9)
+
+
+def test_likeness_is_the_cosine():
+    terms, weights = sketches(3, 40, 60, 7)
+    rows = np.array([5, 3, 20, 39, 0, 8], dtype=np.int64)
+    heads = np.full(60, -1, dtype=np.int32)
+    found = np.full((8, 8), 7, dtype=np.float32)
+    walking.likeness(terms, weights, rows, heads, found)
+    expected = cosines(terms, weights, rows, 60)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(found[:6, :6], expected, atol=1e-6)
+    assert (heads == -1).all()
+
+
+@pytest.mark.parametrize("most", [1, 3, 64])
+def test_a_walk_goes_to_the_nearest_left(most):
+    terms, weights = sketches(4, 50, 30, 6)
+    rows = np.random.default_rng(0).permutation(50).astype(np.int64)
+    bounds = np.array([0, 20, 20, 21, 50])
+    walked = rows.copy()
+    walking.walk(terms, weights, walked, bounds, most, 30)
+    for start, end in pairwise(bounds):
+        for first in range(start, end, most):
+            part = rows[first : min(first + most, end)]
+            likeness = cosines(terms, weights, part, 30)
+            at, left, expected = 0, list(range(1, len(part))), [part[0]]
+            while left:
+                # Ties go to the one that came first; rounding must not decide.
+                at = max(left, key=lambda number: (round(likeness[at, number], 5), -number))
+                left.remove(at)
+                expected.append(part[at])
+            assert walked[first : first + len(part)].tolist() == expected
 
 
 def test_an_order_is_a_permutation_and_the_same_for_a_seed():

@@ -1,4 +1,7 @@
-"""An order of documents in which neighbours share terms: two-level spherical k-means."""
+"""An order of documents in which neighbours share terms.
+
+Two-level spherical k-means, and within each cluster a walk from neighbour to nearest neighbour.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.kernels import clustering
+from hybrid.kernels import clustering, walking
 
 WIDTH = 32
 BRANCHING = 64
 SAMPLE_PER_CLUSTER = 64
 ITERATIONS = 4
+WALK = 512  # documents that one walk covers at most
 
 
 def _kmeans(
@@ -85,7 +89,11 @@ def order(
         inner = np.zeros((vocabulary_size, clusters), dtype=np.float32)
         child = np.random.default_rng([seed, group])
         second = _kmeans(terms, weights, rows, clusters, inner, child)
-        return rows[np.argsort(_chain(inner)[second], kind="stable")]
+        within = _chain(inner)[second]
+        rows = rows[np.argsort(within, kind="stable")]
+        ends = np.concatenate([[0], np.cumsum(np.bincount(within, minlength=clusters))])
+        walking.walk(terms, weights, rows, ends, WALK, vocabulary_size)
+        return rows
 
     with ThreadPoolExecutor(threads) as pool:
         return np.concatenate(list(pool.map(split, range(top)))).astype(np.int32)
