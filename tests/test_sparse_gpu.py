@@ -42,6 +42,16 @@ def test_many_ties_widen_the_candidates(tmp_path):
     assert found[0].tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
+@pytest.mark.parametrize("rows", [0, 30])
+def test_a_filter_that_leaves_nothing(tmp_path, rows):
+    InvertedIndex.build([rows_of(1, rows, 5, 0.5)], tmp_path, vocabulary_size=5)
+    device = DeviceSearcher(InvertedIndex.open(tmp_path), device="cpu")
+    for subset in (np.empty(0, dtype=np.int32), np.zeros(rows, dtype=np.bool_)):
+        nums, scores = device.search(rows_of(2, 3, 5, 0.5), 2, subset=subset)
+        assert nums.tolist() == [[-1, -1]] * 3
+        assert np.isneginf(scores).all()
+
+
 def test_bad_arguments(tmp_path):
     InvertedIndex.build([rows_of(1, 10, 5, 0.5)], tmp_path, vocabulary_size=5)
     index = InvertedIndex.open(tmp_path)

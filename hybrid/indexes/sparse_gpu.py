@@ -80,6 +80,8 @@ class DeviceSearcher:
         count = queries.shape[0]
         nums = np.full((count, k), -1, dtype=np.int32)
         values = np.full((count, k), -np.inf, dtype=np.float32)
+        if not (self.index.doc_count if chosen is None else len(chosen)):
+            return nums, values
         for first in range(0, count, BATCH):
             rows = queries[first : first + BATCH]
             found, scores = self._batch(rows, k, chosen)
