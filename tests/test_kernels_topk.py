@@ -84,3 +84,11 @@ def test_counted_floors_follow_scores_that_grow_out_of_their_buckets():
     for ordered in (scores, scores[::-1].copy()):
         doc_nums = np.arange(5000, dtype=np.int32)
         agrees(ordered, doc_nums, 200)
+
+
+@pytest.mark.parametrize("better", [127, 128, 129])
+def test_a_counted_floor_stops_at_the_kth_best(better):
+    """The k best come last, each in a bucket of its own; the bucket of the k-th is still needed."""
+    best = 1 + np.arange(1, better + 1) / 128
+    scores = np.concatenate([np.ones(1000), best]).astype(np.float32)
+    agrees(scores, np.arange(len(scores), dtype=np.int32), 128)
