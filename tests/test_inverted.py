@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, random
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.workers import SCORED_FROM
-from hybrid.kernels import reference
+from hybrid.kernels import reference, tiles
 
 
 def matrix(seed: int, rows: int, terms: int, density: float, levels: int = 0) -> csr_matrix:
@@ -129,6 +129,21 @@ def test_no_documents_at_all(tmp_path):
     assert (nums == -1).all()
     assert np.isneginf(scores).all()
     assert nums.shape == scores.shape == (2, 3)
+
+
+def test_read_only_queries_need_no_kernel_of_their_own(tmp_path):
+    index = built(tmp_path, csr_matrix(np.eye(40, dtype=np.float32)))
+    query = csr_matrix(np.eye(1, 40, dtype=np.float32))
+
+    def answers():
+        few = index.search(query, 1, subset=np.array([0]))
+        return few[0].tolist(), index.score(query, np.array([[0]])).tolist()
+
+    expected = answers()
+    compiled = len(tiles.score_places.signatures)
+    query.data.flags.writeable = False
+    assert answers() == expected == ([[0]], [[1.0]])
+    assert len(tiles.score_places.signatures) == compiled
 
 
 def test_no_queries_at_all(tmp_path):

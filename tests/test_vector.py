@@ -17,6 +17,7 @@ from hybrid.indexes.scan_device import TorchScan
 from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
 from hybrid.indexes.workers import SCORED_FROM
+from hybrid.kernels import dense
 from hybrid.kernels.dense import best_allowed, dot, dot_reference
 
 Floats = NDArray[np.float32]
@@ -423,3 +424,14 @@ def test_a_graph_naming_a_node_on_a_level_that_it_is_not_on_is_walked_in_bounds(
     assert levels[1999] == 1
     nums, _ = VectorIndex.open(tmp_path / "hnsw").search(vectors[1999:], 1)
     assert nums.tolist() == [[1999]]
+
+
+def test_read_only_queries_need_no_kernel_of_their_own(tmp_path):
+    VectorIndex.build([np.eye(4, dtype=np.float32)], tmp_path, dimension=4)
+    index = VectorIndex.open(tmp_path)
+    query = np.eye(1, 4, dtype=np.float32)
+    expected = index.search(query, 1)[0].tolist(), index.score(query, np.array([[0]])).tolist()
+    compiled = len(dense.score_rows.signatures)
+    query.flags.writeable = False
+    assert (index.search(query, 1)[0].tolist(), index.score(query, [[0]]).tolist()) == expected
+    assert len(dense.score_rows.signatures) == compiled

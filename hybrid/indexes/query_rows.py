@@ -14,8 +14,9 @@ Ints = NDArray[np.int32]
 
 
 def row_of(matrix: csr_matrix, row: int) -> tuple[Ints, Floats]:
+    """Return the terms and weights of one row in the types that the kernels are compiled for."""
     span = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    return matrix.indices[span].astype(np.int32), matrix.data[span]
+    return matrix.indices[span].astype(np.int32), np.require(matrix.data[span], requirements="W")
 
 
 def compiled(matrix: csr_matrix) -> tuple[NDArray[np.int64], Ints, Floats]:

@@ -151,7 +151,7 @@ class VectorIndex:
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
-        queries = _checked(queries, self.dimension, "The queries")
+        queries = np.require(_checked(queries, self.dimension, "The queries"), requirements="W")
         within = None if subset is None else Subset.of(subset, self.doc_count)
         nums = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -192,7 +192,7 @@ class VectorIndex:
             doc_nums: int32 (queries, c).
             threads: queries scored at once; 0 means one a core, where there is enough to do.
         """
-        queries = _checked(queries, self.dimension, "The queries")
+        queries = np.require(_checked(queries, self.dimension, "The queries"), requirements="W")
         doc_nums = checked_doc_nums(doc_nums, -1, self.doc_count)
         if doc_nums.ndim != 2 or len(doc_nums) != len(queries):
             raise UsageError(
