@@ -190,6 +190,8 @@ def forked(work: Callable[[], None]) -> str:
     child = os.fork()
     if child == 0:
         answer = "done"
+        # A shell's background job ignores Ctrl-C, and its children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             work()
         except HybridError as error:
