@@ -76,7 +76,7 @@ def accuracies(
     if not sparse:
         raise UsageError(
             f"recall is {recall}, and no branch that is searched ({', '.join(names)}) is sparse; "
-            "leave it out, or search a sparse branch"
+            "leave it out, or search a sparse branch with --fusion, such as --fusion sparse or rrf"
         )
     if filtered:
         return dict.fromkeys(sparse, Accuracy(reason="what a filter leaves is searched exactly"))

@@ -329,3 +329,26 @@ def test_passages_and_typed_fields_from_build_to_evaluate(
     assert "line 3" in err
     _, out, _ = hybrid_command("delete", index, "new")
     assert "3 documents" in out
+
+
+def test_add_keeps_the_fields_that_the_index_has(tmp_path, hybrid_command):
+    source = tmp_path / "old.csv"
+    source.write_text("id,text,year,lang\na,coffee roasting,2019,en\n")
+    index = tmp_path / "idx"
+    status, _, err = hybrid_command(
+        "build", source, "-o", index, "--bm25", "--fields", "year:int,lang"
+    )
+    assert status == 0, err
+    source.write_text("id,text,year,lang\na,coffee roasting,2024,en\nb,coffee beans,2025,de\n")
+    status, _, err = hybrid_command("add", index, source, "--update")
+    assert status == 0, err
+    command = ("search", index, "coffee", "--json", "--filter")
+    _, out, _ = hybrid_command(*command, "year >= 2024 and lang == 'en'")
+    assert [hit["doc_id"] for hit in json.loads(out)["hits"]] == ["a"]
+    hybrid_command("add", index, source, "--update", "--fields", "lang")
+    _, out, _ = hybrid_command(*command, "lang == 'de'")
+    assert [hit["doc_id"] for hit in json.loads(out)["hits"]] == ["b"]
+    source.write_text("id,text,year\nc,coffee,soon\n")
+    status, _, err = hybrid_command("add", index, source)
+    assert status == 1
+    assert "lang" in err

@@ -19,6 +19,7 @@ from hybrid.cli.sources import (
     TextColumn,
     TitleColumn,
     document_source,
+    field_names,
     memory_bytes,
     passage_windows,
     print_skipped,
@@ -126,7 +127,7 @@ def build(
         id_column=id_column,
         text_column=text_column,
         title_column=title_column,
-        fields=fields,
+        fields=field_names(fields),
         encoding=encoding,
         skip_bad=skip_bad,
     )

@@ -11,13 +11,13 @@ from hybrid.cli.app import app, err, example, out, print_alarms
 from hybrid.cli.progress import progress_bars
 from hybrid.cli.sources import (
     Encoding,
-    Fields,
     IdColumn,
     Memory,
     SkipBad,
     TextColumn,
     TitleColumn,
     document_source,
+    field_names,
     memory_bytes,
     print_skipped,
 )
@@ -36,25 +36,30 @@ def add(
     id_column: IdColumn = None,
     text_column: TextColumn = None,
     title_column: TitleColumn = None,
-    fields: Fields = "",
+    fields: Annotated[
+        str | None,
+        typer.Option(help="columns to store for filters, as for build; default: the index's own"),
+    ] = None,
     encoding: Encoding = "utf-8",
     skip_bad: SkipBad = False,
     memory: Memory = None,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
+    from hybrid.indexes.fields import as_asked_for
     from hybrid.retrieve import open_index
 
     allowed = memory_bytes(memory)
-    opened_source = document_source(
-        source,
-        id_column=id_column,
-        text_column=text_column,
-        title_column=title_column,
-        fields=fields,
-        encoding=encoding,
-        skip_bad=skip_bad,
-    )
     with open_index(index) as opened, progress_bars(err) as start:
+        stored = as_asked_for(opened.contents.field_types)
+        opened_source = document_source(
+            source,
+            id_column=id_column,
+            text_column=text_column,
+            title_column=title_column,
+            fields=stored if fields is None else field_names(fields),
+            encoding=encoding,
+            skip_bad=skip_bad,
+        )
         change = opened.update if update else opened.add
         report = change(opened_source.documents(), memory=allowed, progress=start)
     print_skipped(opened_source.skipped, err)

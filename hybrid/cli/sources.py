@@ -83,7 +83,7 @@ def document_source(
     id_column: str | None,
     text_column: str | None,
     title_column: str | None,
-    fields: str,
+    fields: tuple[str, ...],
     encoding: str,
     skip_bad: bool,
 ) -> Source:
@@ -92,7 +92,7 @@ def document_source(
         id_column=id_column,
         text_column=text_column,
         title_column=title_column,
-        fields=field_names(fields),
+        fields=fields,
         encoding=encoding,
         skip_bad=skip_bad,
     )

@@ -79,6 +79,12 @@ class FieldWriter:
             writer.write_table(table)
 
 
+def as_asked_for(types: Mapping[str, pa.DataType]) -> tuple[str, ...]:
+    """Return the stored fields as a source is asked for them: ``("year:int", "lang")``."""
+    kinds = {pa.int64(): ":int", pa.float64(): ":float", pa.bool_(): ":bool"}
+    return tuple(f"{name}{kinds.get(kind, '')}" for name, kind in types.items())
+
+
 def open_fields(directory: Path, count: int) -> dict[str, pa.ChunkedArray]:
     """Return the columns of ``count`` documents by name, validated; none if there is no file.
 
