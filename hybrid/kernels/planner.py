@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels import masked, pruning, tiles
+from hybrid.kernels import exhaustive, pruning, tiles
 
 AUTO = 0
 EXHAUSTIVE = 1
@@ -42,10 +42,10 @@ def pays(
             in_tails += np.int64(frequencies[term])
         else:
             heads += 1
-    exhaustive = 0.12 * n + 0.7 * total
+    sweeping = 0.12 * n + 0.7 * total
     bounds = 0.006 * n + 0.00175 * n * heads + 0.9 * in_tails
     picking = 8000.0 + 600.0 * len(terms)
-    return bounds + picking < exhaustive
+    return bounds + picking < sweeping
 
 
 @njit(cache=True, nogil=True)
@@ -85,15 +85,12 @@ def answer(
         if path == AUTO and not exact_only:
             pruned = pays(postings, frequencies, terms, wanted)
         found = 0
+        out = nums[row, :depth], bits[row, :depth]
         if depth == 0 or len(terms) == 0:
             pass
         elif pruned:
-            out = nums[row, :depth], bits[row, :depth]
             found = pruning.search(postings, terms, values, shrink, out[0], out[1], allowed)
-        elif allowed is None:
-            found = tiles.search(postings, terms, values, nums[row, :depth], bits[row, :depth])
         else:
-            out = nums[row, :depth], bits[row, :depth]
-            found = masked.search(postings, terms, values, out[0], out[1], allowed)
+            found = exhaustive.search(postings, terms, values, out[0], out[1], allowed)
         nums[row, found:] = -1
         scores[row, found:] = -np.inf

@@ -15,7 +15,7 @@ from numba import njit
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
-from hybrid.kernels import masked, topk
+from hybrid.kernels import exhaustive, masked, topk
 from hybrid.kernels.tiles import (
     BLOCK,
     LEVEL,
@@ -24,13 +24,11 @@ from hybrid.kernels.tiles import (
     TILE,
     WINDOW,
     Postings,
-    add_tiles,
     add_window,
     bounds,
     enter_range,
     lookups,
 )
-from hybrid.kernels.tiles import collect as collect_all
 
 BATCH = 32
 BUCKETS = 512
@@ -267,10 +265,7 @@ def collect(
         unit = counts_of(postings, terms, weights, added)
     if unit < LEAST_UNIT:
         table = lookups(postings, terms, weights)
-        if allowed is None:
-            collect_all(postings, terms, weights, table, k, keys, state)
-        else:
-            masked.collect(postings, terms, weights, table, k, keys, state, allowed)
+        exhaustive.collect(postings, terms, weights, table, k, keys, state, allowed)
         return
     tile_count = (n + TILE - 1) // TILE
     tile_bounds = np.empty(tile_count, dtype=np.int32)
@@ -286,7 +281,6 @@ def collect(
 
     table = lookups(postings, terms, weights)
     scores = np.empty(BATCH * TILE, dtype=np.float32)
-    bits = scores.view(np.int32)
     floor = needed(state[topk.FLOOR], unit)
     wanted = np.empty(tile_count, dtype=np.int32)
     lowest = BUCKETS
@@ -304,11 +298,9 @@ def collect(
             size = masked.keep_allowed(postings.order, allowed, wanted, size)
         for start in range(0, size, BATCH):
             batch = wanted[start : min(start + BATCH, size)]
-            add_tiles(postings, terms, weights, table, batch, scores)
-            for slot in range(len(batch)):
-                first = batch[slot] * TILE
-                end = slot * TILE + min(TILE, n - first)
-                topk.offer(bits, slot * TILE, end, postings.order, first, k, keys, state, allowed)
+            exhaustive.offer_tiles(
+                postings, terms, weights, table, batch, scores, k, keys, state, allowed
+            )
         topk.tighten(k, postings.order, keys, state)
         floor = needed(state[topk.FLOOR], unit)
         left = 0

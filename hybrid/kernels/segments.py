@@ -16,8 +16,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from hybrid.kernels import masked, planner, pruning, topk
-from hybrid.kernels import tiles as exhaustive
+from hybrid.kernels import exhaustive, planner, pruning, topk
 from hybrid.kernels.keys import resolve
 from hybrid.kernels.tiles import TILE, Postings, lookups
 
@@ -160,10 +159,7 @@ def search(
             lookup = shared
             if not table.same_scales[segment]:
                 lookup = lookups(postings, terms, weights)
-            if allowed is None:
-                exhaustive.collect(postings, terms, weights, lookup, k, keys, state)
-            else:
-                masked.collect(postings, terms, weights, lookup, k, keys, state, allowed)
+            exhaustive.collect(postings, terms, weights, lookup, k, keys, state, allowed)
         # Choosing the k best costs more than a few hits too many.
         if state[topk.FLOOR] == 1 or state[topk.SIZE] >= k + (k >> 2) + 16:
             topk.tighten(k, postings.order, keys, state)

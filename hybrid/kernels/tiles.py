@@ -19,7 +19,6 @@ from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from hybrid.kernels import topk
 from hybrid.kernels.prefetch import prefetch, prefetch_run
 
 RANGE = 65536
@@ -284,55 +283,6 @@ def add_tiles(
                     postings.tail_codes, cursor, lookup, postings.scales[term], weights[row]
                 )
                 cursor += 1
-
-
-@njit(cache=True, nogil=True)
-def collect(
-    postings: Postings,
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    table: NDArray[np.float32],
-    k: int,
-    keys: NDArray[np.uint64],
-    state: NDArray[np.int64],
-) -> None:
-    """Offer the hits of every document to ``keys``; see `topk.offer`."""
-    n = len(postings.order)
-    scores = np.empty(WINDOW * TILE, dtype=np.float32)
-    bits = scores.view(np.int32)
-    cursors = np.empty(len(terms), dtype=np.int64)
-    ends = np.empty(len(terms), dtype=np.int64)
-    tile_count = (n + TILE - 1) // TILE
-    for part in range((n + RANGE - 1) // RANGE):
-        if not enter_range(postings, terms, part, cursors, ends):
-            continue
-        range_first = part * (RANGE // TILE)
-        range_last = min(range_first + RANGE // TILE, tile_count)
-        for first in range(range_first, range_last, WINDOW):
-            last = min(first + WINDOW, range_last)
-            add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
-            size = min(n, last * TILE) - first * TILE
-            topk.offer(bits, 0, size, postings.order, first * TILE, k, keys, state)
-
-
-@njit(cache=True, nogil=True)
-def search(
-    postings: Postings,
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    out_nums: NDArray[np.int32],
-    out_bits: NDArray[np.int32],
-) -> int:
-    """Fill (k,) with the best hits of an exhaustive search; return how many there are.
-
-    ``terms`` ascend, ``weights`` are above zero; ``out_bits`` receives the bits of the scores.
-    """
-    k = len(out_nums)
-    keys = np.empty(min(2 * k, len(postings.order)) + 192, dtype=np.uint64)
-    state = topk.begin(topk.PLACES)
-    table = lookups(postings, terms, weights)
-    collect(postings, terms, weights, table, k, keys, state)
-    return topk.ranking(postings.order, keys, state, out_nums, out_bits)
 
 
 @njit(cache=True, nogil=True)
