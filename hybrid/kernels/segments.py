@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from hybrid.kernels import exhaustive, planner, pruning, topk
 from hybrid.kernels.keys import resolve
+from hybrid.kernels.prefetch import prefetch_run
 from hybrid.kernels.tiles import TILE, Postings, lookups
 
 LARGE = 64  # tiles from which on a segment may be pruned, and is too much to touch beforehand
-LINE = 32  # 16-bit entries in a cache line
 
 
 class Table(NamedTuple):
@@ -85,11 +85,11 @@ def postings_of(table: Table, segment: int, codes: NDArray[np.generic]) -> Posti
 
 
 @njit(cache=True, nogil=True)
-def touch(table: Table, codes: NDArray[np.generic], terms: NDArray[np.int32]) -> np.int64:
-    """Read a byte of every cache line that sweeping small segments will need; the sum is nothing.
+def ask(table: Table, codes: NDArray[np.generic], terms: NDArray[np.int32]) -> None:
+    """Ask for every list that sweeping small segments will read.
 
-    Scoring stops at every short list until its first lines arrive. Here no read waits for another:
-    first where all lists begin, then the lists.
+    Scoring stops at every short list until its first lines arrive. Here no list waits for another:
+    first where all begin is read, then they are asked for.
     """
     tiles = table.tiles
     lists = np.empty(((len(tiles) - 1) * len(terms), 4), dtype=np.int64)
@@ -104,7 +104,6 @@ def touch(table: Table, codes: NDArray[np.generic], terms: NDArray[np.int32]) ->
             lists[size, 2] = postings.spans[term, 0]
             lists[size, 3] = postings.spans[term, 1]
             size += 1
-    total = np.int64(0)
     before = -1
     postings = postings_of(table, 0, codes)
     for row in range(size):
@@ -113,15 +112,12 @@ def touch(table: Table, codes: NDArray[np.generic], terms: NDArray[np.int32]) ->
             postings = postings_of(table, segment, codes)
             before = segment
         if head >= 0:
-            for at in range(0, postings.head_starts.shape[1], LINE):
-                total += postings.head_starts[head, at]
-            for at in range(start, stop, LINE):
-                total += postings.head_stream[at]
-            total += postings.head_stream[stop - 1]
+            starts = postings.head_starts[head]
+            prefetch_run(starts, 0, len(starts))
+            prefetch_run(postings.head_stream, start, stop)
         else:
-            for at in range(start, stop, LINE):
-                total += postings.tail_places[at] + np.int64(postings.tail_codes[at])
-    return total
+            prefetch_run(postings.tail_places, start, stop)
+            prefetch_run(postings.tail_codes, start, stop)
 
 
 @njit(cache=True, nogil=True)
@@ -148,8 +144,7 @@ def search(
     state = topk.begin(topk.PLACES)
     by = topk.PLACES if allowed is None else topk.NUMBERS
     shared = lookups(postings_of(table, 0, codes), terms, weights)
-    if touch(table, codes, terms) == -1:  # never: it keeps the reads in the program
-        return 0
+    ask(table, codes, terms)
     for segment in range(len(tiles) - 1):
         postings = postings_of(table, segment, codes)
         state[topk.BY] = topk.NUMBERS if table.deleted[segment] else by
