@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
 
-from hybrid.errors import CorpusError, OutputExistsError, StorageError
+from hybrid.errors import CorpusError, OutputExistsError
+from hybrid.folders import refusals
 
 
 def open_text(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
@@ -59,11 +60,16 @@ def write_new(path: str | Path, text: str) -> None:
 
     Raises:
         OutputExistsError: ``path`` exists.
+        StorageError: it cannot be written.
     """
-    try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise OutputExistsError(f"{path} exists; remove it or give another path") from error
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error
+    with refusals(path):
+        try:
+            file = Path(path).open("x", encoding="utf-8")  # noqa: SIM115  (closed below)
+        except FileExistsError as error:
+            raise OutputExistsError(f"{path} exists; remove it or give another path") from error
+        try:
+            with file:
+                file.write(text)
+        except OSError:
+            Path(path).unlink()
+            raise

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from hybrid import folders
 from hybrid.errors import (
     CorruptIndexError,
     HybridError,
@@ -208,6 +210,55 @@ def test_a_second_writer_is_refused_and_a_dead_one_recovered(tmp_path: Path, mod
         generation.commit({"documents": 7})
     assert open_generation(index).content == {"documents": 7}
     assert not list(tmp_path.rglob("half.bin"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
+
+
+def test_a_writer_whose_folder_is_removed_under_it_makes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, gone = folders.make_folders, []
+
+    def make(path: Path) -> None:
+        real(path)
+        if len(gone) < 3:  # as the last holder of the lock does when it ends
+            gone.append(path)
+            path.rmdir()
+
+    monkeypatch.setattr(folders, "make_folders", make)
+    build(tmp_path / "idx")
+    assert gone == [tmp_path / "idx.building"] * 3
+    with open_generation(tmp_path / "idx") as generation:
+        assert generation.content == {"documents": 1}
+
+
+def test_a_first_build_that_always_loses_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "make_folders", lambda path: None)
+    with pytest.raises(IndexLockedError, match="removed by other writers"):
+        build(tmp_path / "idx")
+
+
+def test_first_builds_at_the_same_time_are_one_and_refusals(tmp_path: Path) -> None:
+    outcomes: list[str] = []
+
+    def work(number: int) -> None:
+        for turn in range(50):
+            try:
+                with new_generation(tmp_path / "idx", create=True) as generation:
+                    if turn < 49:
+                        raise KeyError  # ends without a commit, and removes what it made
+                    generation.commit({"documents": number})
+                outcomes.append("built")
+            except KeyError:
+                outcomes.append("ended")
+            except (IndexLockedError, OutputExistsError) as error:
+                outcomes.append(type(error).__name__)
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(work, number) for number in range(4)]:
+            done.result()  # raises what is neither
+    assert outcomes.count("built") == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hybrid import folders
 from hybrid.errors import CorruptIndexError, IndexFormatError, StorageError
 from hybrid.indexes import files, lock, store
 from hybrid.indexes.files import checksum
@@ -220,14 +221,14 @@ def test_a_switch_that_was_made_but_not_to_last_is_said(
 ) -> None:
     build(tmp_path / "idx")
     with open_generation(tmp_path / "idx") as before, monkeypatch.context() as patch:
-        real = files.sync_folder
+        real = folders.sync
 
         def sync(path: Path) -> None:
             real(path)
             if path == tmp_path / "idx":
                 raise OSError(errno.EIO, "failed")
 
-        patch.setattr(files, "sync_folder", sync)
+        patch.setattr(folders, "sync", sync)
         with pytest.raises(StorageError, match="what was asked for is done, but a power cut may"):
             change(tmp_path / "idx")
     with open_generation(tmp_path / "idx") as after:
@@ -258,8 +259,8 @@ def test_the_folders_above_a_new_index_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    real = files.sync_folder
-    monkeypatch.setattr(files, "sync_folder", lambda path: (synced.append(path), real(path)))
+    real = folders.sync
+    monkeypatch.setattr(folders, "sync", lambda path: (synced.append(path), real(path)))
     build(tmp_path / "new" / "deep" / "idx")
     assert synced.index(tmp_path) < synced.index(tmp_path / "new") < len(synced)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybrid.encoders.models import load_sparse
-from hybrid.errors import CorpusError, OutputExistsError, UsageError
+from hybrid.errors import CorpusError, OutputExistsError, StorageError, UsageError
 from hybrid.training import Example, TrainConfig, read_examples, split_examples, train
 from hybrid.training.recipes import RECIPES, find_recipe
 from tests.conftest import DOCUMENTS, QUERIES, write_beir
@@ -106,6 +106,12 @@ def test_finished_output_is_kept(tiny_bert: Path, tmp_path: Path) -> None:
     train(config, made_examples())
     with pytest.raises(OutputExistsError, match="another output folder"):
         train(config, made_examples())
+
+
+def test_an_output_that_cannot_be_written_is_said_first(tiny_bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/out cannot be written"):
+        train(made_config(tiny_bert, tmp_path / "file" / "out"), made_examples())
 
 
 def test_recipe_with_a_teacher_needs_scores(tiny_bert: Path, tmp_path: Path) -> None:

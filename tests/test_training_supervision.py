@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.errors import UsageError
+from hybrid.errors import StorageError, UsageError
 from hybrid.retrieve import open_index
 from hybrid.training import Example
 from hybrid.training import supervision as module
@@ -91,6 +91,13 @@ def test_negatives_and_scores_are_kept(
     assert supervised(ROWS, asked) == found
     with pytest.raises(TypeError):
         supervised(ROWS[:1], asked)
+
+
+def test_a_cache_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    supervision = Supervision(teachers=("dense:never-loaded",), cache=tmp_path / "file" / "cache")
+    with pytest.raises(StorageError, match=r"file/cache cannot be written"):
+        supervised([Example("query", "positive")], supervision)
 
 
 def test_nothing_asked_is_nothing_changed() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hybrid.encoders.fingerprint import file_sha256
 from hybrid.errors import ModelError
+from hybrid.folders import sync
 
 RECORD = "files.json"
 
@@ -36,24 +37,15 @@ def write_folder(directory: Path, write: Callable[[Path], None]) -> None:
         temporary.chmod(0o755)
         write(temporary)
         for path in [*temporary.rglob("*"), temporary]:
-            flush(path)
+            sync(path)
         try:
             temporary.rename(directory)
         except OSError:
             if not directory.is_dir():
                 raise
-        flush(directory.parent)
+        sync(directory.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def flush(path: Path) -> None:
-    """Ask the system to bring a file or a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def cached_model(name: str, write: Callable[[Path], None]) -> Path:

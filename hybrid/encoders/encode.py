@@ -25,7 +25,7 @@ from hybrid.corpus import Document, Passages
 from hybrid.corpus.passages import passage_text
 from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
-from hybrid.encoders.cache import flush, write_folder
+from hybrid.encoders.cache import write_folder
 from hybrid.encoders.parts import is_whole, open_csr, save_csr, save_vectors, write_part
 from hybrid.encoders.protocol import DenseEncoder, Fingerprint, Progress, SparseEncoder
 from hybrid.encoders.shards import (
@@ -37,6 +37,7 @@ from hybrid.encoders.shards import (
 )
 from hybrid.encoders.shared import SharedPass, find_shared_pass
 from hybrid.errors import CorpusError, UsageError
+from hybrid.folders import sync
 from hybrid.memory import Allowance
 
 SHARD_SIZE = 1024
@@ -329,6 +330,6 @@ def _finish(
     temporary = workdir / f".{STATE_FILE}"
     state = {"counts": counts, "rows": rows, "branches": branches}
     temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
-    flush(temporary)
+    sync(temporary)
     temporary.rename(workdir / STATE_FILE)
-    flush(workdir)
+    sync(workdir)

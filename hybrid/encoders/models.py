@@ -13,6 +13,7 @@ from hybrid.encoders.loading import EncoderOptions, gives_term_weights, load_mod
 from hybrid.encoders.locate import ModelFolder, locate
 from hybrid.encoders.splade import SpladeEncoder
 from hybrid.errors import ModelError, OutputExistsError, UsageError
+from hybrid.folders import refusals
 
 
 def load_dense(spec: str, *, revision: str | None = None, **options: Any) -> TransformerEncoder:
@@ -61,6 +62,7 @@ def export_model(spec: str, directory: Path) -> None:
 
     Raises:
         OutputExistsError: ``directory`` exists.
+        StorageError: ``directory`` cannot be written.
         ModelError, MissingPackageError: as :func:`load_dense`.
     """
     if directory.exists():
@@ -73,7 +75,8 @@ def export_model(spec: str, directory: Path) -> None:
         if card is not None:
             (target / "README.md").write_text(card, encoding="utf-8")
 
-    write_folder(directory, write)
+    with refusals(directory):
+        write_folder(directory, write)
 
 
 def model_folder(spec: str, revision: str | None = None) -> ModelFolder:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
+from hybrid import folders
 from hybrid.errors import StorageError
 
 BLOCK = 1 << 20
@@ -48,26 +49,6 @@ def checksum_file(path: Path, *, sync: bool = False) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folders(path: Path) -> None:
-    """Make a folder and those above it that are missing, so that they last through a power cut."""
-    missing = []
-    while not path.exists():
-        missing.append(path)
-        path = path.parent
-    for each in reversed(missing):
-        each.mkdir(exist_ok=True)
-        sync_folder(each.parent)
-
-
 def write_file(path: Path, data: bytes) -> None:
     """Write a new file and fsync it; the caller fsyncs the folder."""
     with path.open("xb") as file:
@@ -82,7 +63,7 @@ def replace_file(path: Path, data: bytes) -> None:
     temporary.unlink(missing_ok=True)
     write_file(temporary, data)
     os.replace(temporary, path)
-    sync_folder(path.parent)
+    folders.sync(path.parent)
 
 
 def link_file(source: Path, target: Path) -> None:

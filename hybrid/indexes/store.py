@@ -19,9 +19,11 @@ from secrets import token_hex
 from typing import Any
 
 import hybrid
+from hybrid import folders
 from hybrid.errors import (
     CorruptIndexError,
     HybridError,
+    IndexLockedError,
     MemoryLimitError,
     OutputExistsError,
     StorageError,
@@ -52,6 +54,7 @@ __all__ = ["Generation", "NewGeneration", "new_generation", "open_generation"]
 
 LOCK = "LOCK"
 _TEMPORARY = "unfinished-"
+_ATTEMPTS = 100
 
 
 def write_current(index_dir: Path, name: str) -> None:
@@ -160,12 +163,12 @@ class NewGeneration:
         data = manifest.to_bytes()
         parse_manifest(data, "the new manifest")
         for folder, _, _ in os.walk(self.directory, topdown=False):
-            files.sync_folder(Path(folder))
+            folders.sync(Path(folder))
         files.write_file(self.directory / MANIFEST, data)
-        files.sync_folder(self.directory)
+        folders.sync(self.directory)
         name = f"{self._number:06d}-{files.checksum(data)}"
         os.rename(self.directory, self._home / GENERATIONS / name)
-        files.sync_folder(self._home / GENERATIONS)
+        folders.sync(self._home / GENERATIONS)
         if self.parent is None:  # nobody sees it before it is published
             files.replace_file(self._home / CURRENT, _current(name))
         else:
@@ -216,12 +219,10 @@ def new_generation(
 @contextlib.contextmanager
 def _create(index_dir: Path) -> Iterator[NewGeneration]:
     refuse_existing(index_dir)
-    building = index_dir.with_name(index_dir.name + ".building")
-    files.make_folders(index_dir.parent)
-    building.mkdir(exist_ok=True)
-    home = building / f"{_TEMPORARY}{token_hex(4)}"
-    workspace = building / "workspace"
-    with lock.writer_lock(building / LOCK, str(index_dir)):
+    with _locked_building(index_dir) as building:
+        refuse_existing(index_dir)  # another writer may have made it just now
+        home = building / f"{_TEMPORARY}{token_hex(4)}"
+        workspace = building / "workspace"
         for leftover in building.glob(f"{_TEMPORARY}*"):
             files.remove_tree(leftover)
         try:
@@ -234,12 +235,35 @@ def _create(index_dir: Path) -> Iterator[NewGeneration]:
         finally:
             files.remove_tree(home)
             if not workspace.exists() or not any(workspace.iterdir()):
-                files.remove_tree(building)
+                files.remove_tree(workspace)
+                with contextlib.suppress(OSError):  # the lock last: whoever takes it next is alone
+                    (building / LOCK).unlink()
+                    building.rmdir()
+
+
+@contextlib.contextmanager
+def _locked_building(index_dir: Path) -> Iterator[Path]:
+    """Give ``INDEX.building``, made and locked, although its last holder may be removing it."""
+    building = index_dir.with_name(index_dir.name + ".building")
+    with contextlib.ExitStack() as held:
+        for _ in range(_ATTEMPTS):
+            with folders.refusals(index_dir):
+                folders.make_folders(building)
+            try:
+                held.enter_context(lock.writer_lock(building / LOCK, str(index_dir)))
+            except FileNotFoundError:
+                continue
+            yield building
+            return
+    raise IndexLockedError(
+        f"{building} was removed by other writers {_ATTEMPTS} times while it was taken; wait until "
+        "they end"
+    )
 
 
 def _publish(home: Path, index_dir: Path) -> None:
     refuse_existing(index_dir)
-    files.sync_folder(home)
+    folders.sync(home)
     try:
         os.rename(home, index_dir)
     except OSError as error:
@@ -247,7 +271,7 @@ def _publish(home: Path, index_dir: Path) -> None:
             refuse_existing(index_dir)
         raise
     try:
-        files.sync_folder(index_dir.parent)
+        folders.sync(index_dir.parent)
     except OSError as error:
         raise _not_lasting(error, index_dir) from error
 

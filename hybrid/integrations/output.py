@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hybrid.errors import OutputExistsError, StorageError
+from hybrid.folders import sync
 
 
 @contextmanager
@@ -28,10 +29,10 @@ def new_output(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         for made in (*sorted(temporary.rglob("*")), temporary):
-            _sync(made)
+            sync(made)
         _refuse_existing(path)
         temporary.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(
             f"{path} could not be written ({error.strerror or error}); nothing is left of it. "
@@ -48,11 +49,3 @@ def new_output(path: Path) -> Iterator[Path]:
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
         raise OutputExistsError(f"{path} exists; remove it or give another path")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

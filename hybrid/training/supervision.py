@@ -11,8 +11,8 @@ from typing import Any
 
 import xxhash
 
-from hybrid.encoders.cache import flush
 from hybrid.errors import UsageError
+from hybrid.folders import make_folders, refusals, sync
 from hybrid.retrieve import Index, open_index
 from hybrid.training.examples import Example, read_examples
 from hybrid.training.hybrid_teacher import HybridTeacher
@@ -123,9 +123,15 @@ def supervised(examples: Sequence[Example], supervision: Supervision) -> list[Ex
     """Return the examples with mined negatives and the teachers' scores, as far as asked for.
 
     What was mined and scored before, from the same examples and index, is read from the cache.
+
+    Raises:
+        StorageError: the cache cannot be made; nothing was mined or scored.
     """
     if supervision.index is None and not supervision.teachers:
         return list(examples)
+    if supervision.cache is not None:
+        with refusals(supervision.cache):
+            make_folders(supervision.cache)
     if supervision.index is None:
         return _with_negatives(examples, supervision, None)
     with open_index(supervision.index) as index:
@@ -186,5 +192,5 @@ def _store(path: Path, examples: Sequence[Example]) -> None:
     with gzip.open(temporary, "wt", encoding="utf-8") as file:
         for row in examples:
             file.write(json.dumps(asdict(row)) + "\n")
-    flush(temporary)
+    sync(temporary)
     temporary.replace(path)

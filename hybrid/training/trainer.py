@@ -11,6 +11,7 @@ from typing import Any
 
 from hybrid.encoders.cache import write_folder
 from hybrid.errors import OutputExistsError, UsageError, require
+from hybrid.folders import make_folders, refusals
 from hybrid.training.config import TrainConfig
 from hybrid.training.examples import Example, split_examples
 from hybrid.training.report import Logged, Measured, TrainReport, save_report
@@ -49,6 +50,7 @@ def train(
         UsageError: too few examples, or none with what the recipe needs; or the folder holds
             checkpoints of another configuration.
         OutputExistsError: ``config.output`` holds a finished model.
+        StorageError: ``config.output`` cannot be written; nothing was trained.
         MissingPackageError: datasets or accelerate are not installed.
     """
     require("datasets", extra="train", purpose="training")
@@ -143,8 +145,9 @@ def _check_same(config: TrainConfig, checkpoint: Path | None) -> None:
                 f"{config.output} holds checkpoints of another run: {shown}. Give the same options "
                 "to go on, or another output folder"
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(ours, indent=1), encoding="utf-8")
+    with refusals(config.output):
+        make_folders(path.parent)
+        path.write_text(json.dumps(ours, indent=1), encoding="utf-8")
 
 
 def _checked_width(config: TrainConfig, examples: Sequence[Example]) -> int:
