@@ -163,11 +163,11 @@ def test_export_writes_integer_weights(
         (("build", "{tmp}/none.jsonl", "-o", "{tmp}/x"), "does not exist"),
         (
             ("build", "{beir}", "-o", "{index}/CURRENT/x", "--sparse", "none", "--dense", "none"),
-            "cannot be written",
+            "the path cannot be used",
         ),
         (
             ("build", "{beir}", "-o", "{tmp}/" + "x" * 300, "--sparse", "none", "--dense", "none"),
-            "cannot be written",
+            "the path cannot be used",
         ),
         (("build", "x" * 5000, "-o", "{tmp}/x"), "is neither a file"),
         (("build", "{beir}", "-o", "{tmp}/x", "--dense", "x" * 5000), "is neither a folder"),
@@ -177,7 +177,7 @@ def test_export_writes_integer_weights(
             ("build", "{beir}", "-o", "{tmp}/x", "--dense", "none", "--query-prompt", "q: "),
             "no dense model",
         ),
-        (("snapshot", "{index}", "{index}/CURRENT/x"), "cannot be written"),
+        (("snapshot", "{index}", "{index}/CURRENT/x"), "the path cannot be used"),
         (("models", "export", "builtin:splade", "{index}/CURRENT/x"), "cannot be written"),
         (("search", "{index}/CURRENT/x", "query"), "does not exist"),
         (("search", "x" * 5000, "query"), "cannot be read"),

@@ -247,7 +247,7 @@ def _locked_building(index_dir: Path) -> Iterator[Path]:
     building = index_dir.with_name(index_dir.name + ".building")
     with contextlib.ExitStack() as held:
         for _ in range(_ATTEMPTS):
-            with folders.refusals(index_dir):
+            with folders.refusals(index_dir), storage_errors(f"writing the index {index_dir}"):
                 folders.make_folders(building)
             try:
                 held.enter_context(lock.writer_lock(building / LOCK, str(index_dir)))
