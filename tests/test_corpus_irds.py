@@ -124,7 +124,7 @@ def test_fields_are_stored_with_or_without_chosen_columns(register: Any) -> None
         found = list(open_source("hybrid-tiny", options=options).documents())
         assert [each.fields for each in found] == [{"title": "heapq"}, {"title": ""}]
     source = open_source("hybrid-tiny", options=SourceOptions(fields=("year",)))
-    with pytest.raises(CorpusError, match=r"no 'year' to store as a field; they have doc_id"):
+    with pytest.raises(CorpusError, match=r"no column 'year' to store as a field, found 'doc_id'"):
         list(source.documents())
 
 

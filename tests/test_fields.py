@@ -223,19 +223,56 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "n.tsv").write_text("a\tx\t2020\n")
     pq.write_table(pa.table({"id": ["a"], "text": ["x"]}), tmp_path / "c.parquet")
     numbered = {"id_column": "1", "text_column": "2"}
+    (tmp_path / "c.jsonl").write_text('{"id": "a", "text": "x"}\n{"id": "b", "y": 1}\n')
+    (tmp_path / "corpus.jsonl").write_text('{"id": "a", "text": "x"}\n')
     for name, columns, field in (
         ("c.csv", {}, "yaer"),
+        ("c.jsonl", {}, "yaer"),
+        ("", {}, "yaer"),
         ("n.tsv", numbered, "4"),
         ("c.parquet", {}, "y"),
     ):
         options = SourceOptions(fields=(f"{field}:int",), **columns)
         with pytest.raises(CorpusError, match=f"no column '{field}' to store as a field"):
             list(open_source(tmp_path / name, options=options).documents())
+    with pytest.raises(CorpusError, match=r"'yaer' to store as a field, found 'id', 'text', 'y';"):
+        list(open_source(tmp_path / "c.jsonl", options=SourceOptions(fields=("yaer",))).documents())
     options = SourceOptions(fields=("3:int",), **numbered)
     found = list(open_source(tmp_path / "n.tsv", options=options).documents())
     assert found[0].fields == {"3": 2020}
     with pytest.raises(UsageError, match="stdlib has no field 'year'"):
         list(open_source("stdlib", options=SourceOptions(fields=("year",))).documents())
+
+
+def test_what_is_no_type_is_refused_unless_a_field_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"id": "a", "text": "x", "year": "2020", "a:date": 7}\n')
+    for name in ("year:date", "year:"):
+        bad = open_source(path, options=SourceOptions(fields=(name,)))
+        said = f"no column '{name}' .* a type after a colon is one of int, float, bool, str"
+        with pytest.raises(CorpusError, match=said):
+            list(bad.documents())
+    for name, expected in (("a:date", {"a:date": 7}), ("a:date:str", {"a:date": "7"})):
+        source = open_source(path, options=SourceOptions(fields=(name,)))
+        assert [each.fields for each in source.documents()] == [expected]
+
+
+def test_fields_that_no_new_document_has_are_refused_only_if_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text('not JSON\n{"id": "a", "text": "x"}\n')
+    late = '{"id": "b", "text": "x", "year": null}\n'
+    optional = SourceOptions(fields=("year",), fields_optional=True, skip_bad=True)
+    assert [each.fields for each in open_source(path, options=optional).documents()] == [{}]
+    asked = SourceOptions(fields=("year",), skip_bad=True)
+    with pytest.raises(CorpusError, match="no column 'year'"):
+        list(open_source(path, options=asked).documents())
+    path.write_text(path.read_text() + late)
+    source = open_source(path, options=asked)
+    assert [each.doc_id for each in source.documents()] == ["a", "b"]
+    assert source.skipped.total == 1
+    path.write_text("")
+    with pytest.raises(CorpusError, match="no documents"):
+        list(open_source(path, options=asked).documents())
 
 
 def test_latency_under_a_filter_searches_what_is_left(

@@ -57,6 +57,7 @@ def add(
             text_column=text_column,
             title_column=title_column,
             fields=stored if fields is None else field_names(fields),
+            fields_optional=fields is None,
             encoding=encoding,
             skip_bad=skip_bad,
         )

@@ -86,6 +86,7 @@ def document_source(
     fields: tuple[str, ...],
     encoding: str,
     skip_bad: bool,
+    fields_optional: bool = False,
 ) -> Source:
     """Return the source of documents that ``build`` and ``add`` read."""
     options = SourceOptions(
@@ -93,6 +94,7 @@ def document_source(
         text_column=text_column,
         title_column=title_column,
         fields=fields,
+        fields_optional=fields_optional,
         encoding=encoding,
         skip_bad=skip_bad,
     )

@@ -7,13 +7,13 @@ files; texts that are missing, empty, or not encodable.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeVar
 
 from hybrid.corpus.fields import field_value
-from hybrid.corpus.records import Document, FieldValue, Query, Skipped, SourceOptions
+from hybrid.corpus.records import FIELD_TYPES, Document, FieldValue, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError
 
 ID_NAMES = ("_id", "id", "doc_id", "docid", "docno", "pid")
@@ -58,6 +58,7 @@ class Columns:
     chosen: tuple[str, ...] = ()
     title_chosen: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
+    fields_optional: bool = False
 
     @classmethod
     def of_documents(cls, options: SourceOptions) -> Columns:
@@ -70,6 +71,7 @@ class Columns:
             tuple(name for name in chosen if name),
             bool(options.title_column),
             options.typed_fields,
+            options.fields_optional,
         )
 
     @classmethod
@@ -82,6 +84,23 @@ class Columns:
             (options.query_text_column,) if options.query_text_column else QUERY_TEXT_NAMES,
             tuple(name for name in chosen if name),
         )
+
+
+def refuse_absent_fields(place: str, names: Iterable[str], present: Collection[str]) -> None:
+    """Refuse fields to store that are not among those ``present``.
+
+    Raises:
+        CorpusError: names them and what there is; of ``year:date`` says which types there are.
+    """
+    missing = [name for name in names if name not in present]
+    if not missing:
+        return
+    typed = any(":" in name for name in missing)
+    types = f"; a type after a colon is one of {', '.join(FIELD_TYPES)}" if typed else ""
+    raise CorpusError(
+        f"{place}: no column {', '.join(map(repr, missing))} to store as a field, found "
+        f"{', '.join(map(shown, list(present)[:20]))}; name columns that are there{types}"
+    )
 
 
 class RefusedError(Exception):

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from hybrid.corpus.checks import Columns, Door, Row
+from hybrid.corpus.checks import Columns, Door, Row, refuse_absent_fields
 from hybrid.corpus.files import judged_queries, unknown_split
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError, require
@@ -121,7 +121,7 @@ class IrDatasetsSource:
         for number, record in enumerate(self._guarded(records), start=1):
             fields = record._asdict()
             if number == 1:
-                self._refuse_unknown_fields(columns, list(fields))
+                refuse_absent_fields(self.name, columns.fields, fields)
             if not columns.chosen:
                 text = fields.get("text")
                 fields = {
@@ -132,14 +132,6 @@ class IrDatasetsSource:
             else:
                 fields.setdefault(columns.id[0], fields[id_field])
             yield Row(f"{self.name}, {what} {number}", fields)
-
-    def _refuse_unknown_fields(self, columns: Columns, present: list[str]) -> None:
-        missing = [name for name in columns.fields if name not in present]
-        if missing:
-            raise CorpusError(
-                f"documents of the ir-datasets id {self.name!r} have no {missing[0]!r} to store as "
-                f"a field; they have {', '.join(present)}"
-            )
 
     def _guarded(self, records: Callable[[], Iterable[T]]) -> Iterator[T]:
         """Yield what ``records()`` yields; its failures come as a CorpusError that says how."""

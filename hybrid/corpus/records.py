@@ -107,6 +107,7 @@ class SourceOptions:
         split: the name that ``qrels`` goes by.
         fields: columns to store with the documents, for filters; ``year:int`` reads a text as a
             number (also ``float``, ``bool`` and ``str``).
+        fields_optional: a JSONL file may lack one of them in every document; else that is an error.
         skip_bad: leave out bad records and count them, instead of an error at the first one.
         delimiter: the column separator of TSV and CSV files (default: tab, comma).
         encoding: the encoding of text files.
@@ -125,6 +126,7 @@ class SourceOptions:
     qrels: str | Path | None = None
     split: str = "test"
     fields: tuple[str, ...] = ()
+    fields_optional: bool = False
     skip_bad: bool = False
     delimiter: str | None = None
     encoding: str = "utf-8"

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from hybrid.corpus.checks import Columns, Door, Row, shown
+from hybrid.corpus.checks import Columns, Door, Row, refuse_absent_fields, shown
+from hybrid.corpus.records import Skipped
 from hybrid.errors import CorpusError
 from hybrid.textfile import open_bytes
 
@@ -41,6 +42,8 @@ def rows(
     """
     suffix = table_suffix(path)
     if suffix in (".jsonl", ".ndjson"):
+        if not columns.fields_optional:
+            _refuse_fields_of_no_row(path, columns, encoding)
         yield from _json_rows(path, door, encoding)
     elif suffix == ".tsv":
         yield from _table_rows(path, columns, door, _tsv(path, delimiter or "\t", encoding))
@@ -84,6 +87,20 @@ def _json_rows(path: Path, door: Door, encoding: str) -> Iterator[Row]:
             door.refuse(place, "broken line", f"{shown(record)} is not a JSON object")
             continue
         yield Row(place, record)
+
+
+def _refuse_fields_of_no_row(path: Path, columns: Columns, encoding: str) -> None:
+    """Look for each field to store in as many rows as it takes: one or two in most files."""
+    missing = set(columns.fields)
+    found: dict[str, None] = {}
+    rows = _json_rows(path, Door(Skipped(), skip_bad=True), encoding) if missing else iter(())
+    for row in rows:
+        missing -= row.fields.keys()
+        if not missing:
+            return
+        found |= dict.fromkeys(row.fields)
+    if found:
+        refuse_absent_fields(str(path), columns.fields, found)
 
 
 def _tsv(path: Path, delimiter: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
@@ -132,7 +149,7 @@ def _table_rows(
     if names is None:
         names = _numbered(path, columns, first[1])
         lines = chain((first,), lines)
-    _refuse_unknown_fields(path, columns, names)
+    refuse_absent_fields(str(path), columns.fields, names)
     for number, cells in lines:
         place = f"{path}, line {number}"
         if len(cells) != len(names):
@@ -159,15 +176,6 @@ def _header(path: Path, columns: Columns, cells: Sequence[str]) -> list[str] | N
         f"{', '.join(map(shown, names[:8]))}. Name the columns of id and text, or for a file "
         "without a header give their numbers, from 1"
     )
-
-
-def _refuse_unknown_fields(path: Path, columns: Columns, present: Sequence[str]) -> None:
-    missing = [name for name in columns.fields if name not in present]
-    if missing:
-        raise CorpusError(
-            f"{path}: no column {', '.join(map(repr, missing))} to store as a field, found "
-            f"{', '.join(map(shown, present[:20]))}; name columns that are there"
-        )
 
 
 def _numbered(path: Path, columns: Columns, cells: Sequence[str]) -> list[str]:
@@ -218,7 +226,7 @@ def _parquet_columns(path: Path, columns: Columns, present: Sequence[str]) -> li
                 f"{path}: no column {' or '.join(map(repr, wanted))}, found "
                 f"{', '.join(map(repr, present))}; name the columns of id and text"
             )
-    _refuse_unknown_fields(path, columns, present)
+    refuse_absent_fields(str(path), columns.fields, present)
     used = (*columns.id, *columns.title, *columns.text, *columns.fields)
     return [name for name in dict.fromkeys(used) if name in present]
 
