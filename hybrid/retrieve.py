@@ -112,7 +112,7 @@ class Index:
 
         Args:
             query: a text; or texts, which get the query ids "1", "2", ...; or query id to text.
-            k: how many documents, from 1 to the size of the corpus; default: 10, or all of fewer.
+            k: how many documents, 1 or more; of fewer, all are returned; default: 10.
             fusion: how the branches are combined; default: the domain's, or the untuned default.
             domain: use the fusion tuned under this name.
             depth: how deep each branch searches before fusion; default: what the fusion says, or
@@ -123,7 +123,7 @@ class Index:
                 sampled queries; ``plan`` says what that means for a search.
 
         Raises:
-            UsageError: an empty query, k out of range, an unknown branch, domain or field, a
+            UsageError: an empty query, k below 1, an unknown branch, domain or field, a
                 recall that cannot be had.
             ModelMismatchError: a query encoder that is not the one which built the index.
         """
@@ -188,7 +188,7 @@ class Index:
         """
         if depth < 1:
             raise UsageError(f"depth is {depth}; give 1 or more")
-        depth = min(depth, len(self))
+        depth = min(depth, max(1, len(self)))
         results = search_branches(
             self._index,
             self.encoder,

@@ -21,7 +21,7 @@ class SearchPlan:
     """What a search does.
 
     Attributes:
-        k: how many documents it returns.
+        k: how many documents it returns at most: what was asked for, or all of fewer.
         fusion: how the branches are combined.
         depth: how deep each branch searches.
         accuracies: how exact each sparse branch is; empty unless a recall under 1 is asked for.
@@ -45,12 +45,12 @@ def plan_search(
     """Return the plan of a search with these arguments, which are those of ``Index.search``.
 
     Raises:
-        UsageError: k or depth out of range, or a recall that cannot be had.
+        UsageError: k or depth below 1, or a recall that cannot be had.
     """
-    count = index.document_count
-    k = min(FIRST_HITS, count) if k is None else k
-    if not 1 <= k <= count:
-        raise UsageError(f"k is {k}; give 1 to {count}, the documents of this index")
+    k = FIRST_HITS if k is None else k
+    if k < 1:
+        raise UsageError(f"k is {k}; give 1 or more")
+    k = min(k, max(1, index.document_count))
     if depth is not None and depth < 1:
         raise UsageError(f"depth is {depth}; give 1 or more")
     reach = max(k, depth or fusion.depth or DEPTH)

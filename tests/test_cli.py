@@ -186,7 +186,6 @@ def test_export_writes_integer_weights(
         (("rebuild", "{index}", "--branch", "none"), "no branch 'none'"),
         (("search", "{index}", ""), "is empty"),
         (("search", "{index}", "json", "-k", "0"), "k is 0"),
-        (("search", "{index}", "json", "-k", "99"), "k is 99"),
         (("search", "{index}", "json", "-k", "3", "--fusion", "magic(1)"), "magic"),
         (("search", "{index}", "json", "-k", "3", "--domain", "law"), "never tuned"),
         (("explain", "{index}", "json", "nope"), "no document 'nope'"),

@@ -119,14 +119,38 @@ def test_domain_is_stored_and_used(tiny_copy: Path) -> None:
     [
         ("", 3, "is empty"),
         ("  \n", 3, "is empty"),
-        ("json", 0, "k is 0; give 1 to 10"),
+        ("json", 0, "k is 0; give 1 or more"),
         ("json", -1, "k is -1"),
-        ("json", 11, "k is 11; give 1 to 10"),
     ],
 )
 def test_bad_queries_are_refused(tiny_index: Path, query: str, k: int, said: str) -> None:
     with hybrid.open(tiny_index) as index, pytest.raises(UsageError, match=said):
         index.search(query, k=k)
+
+
+@pytest.mark.parametrize("fusion", [None, "dense", "bm25", "rrf(k=60)"])
+def test_more_than_there_is_gives_all_that_there_is(tiny_index: Path, fusion: str | None) -> None:
+    with hybrid.open(tiny_index) as index:
+        count = len(index)
+        every = index.search("json", k=count, fusion=fusion)
+        assert index.search("json", k=count + 1, fusion=fusion) == every
+        assert index.search("json", k=10**12, fusion=fusion) == every
+        assert index.search(["json"], k=count + 1, fusion=fusion)["1"] == every
+        assert index.plan(count + 1, fusion=fusion) == index.plan(count, fusion=fusion)
+        assert fusion != "dense" or len(every) == count
+
+
+def test_an_index_without_documents_is_searched_and_gives_nothing(tmp_path: Path) -> None:
+    from hybrid.build import BuildOptions, build_index
+    from hybrid.corpus import open_source
+
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"_id": "only", "text": "merge lists"}\n')
+    build_index(open_source(corpus), tmp_path / "idx", BuildOptions(sparse=None, dense=None))
+    with hybrid.open(tmp_path / "idx") as index:
+        index.delete(["only"])
+        assert index.search("merge") == index.search("merge", k=3) == []
+        assert len(index.search(["merge", "lists"], k=3)["2"]) == 0
 
 
 def test_default_k_fits_a_small_index(beir_folder: Path, tmp_path: Path) -> None:
