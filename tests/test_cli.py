@@ -56,6 +56,16 @@ def test_search_json_is_one_object(hybrid_command: Command, tiny_index: Path) ->
     assert found["query"] == "parse json"
 
 
+def test_a_search_that_finds_nothing_says_so_on_stderr(
+    hybrid_command: Command, tiny_index: Path
+) -> None:
+    command = ("search", tiny_index, "xylophone", "--fusion", "bm25")
+    assert hybrid_command(*command) == (0, "", "nothing found by bm25\n")
+    status, out, err = hybrid_command(*command, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["hits"] == []
+
+
 def test_tune_stores_a_domain_that_evaluate_reports(
     hybrid_command: Command, tiny_copy: Path, beir_folder: Path
 ) -> None:

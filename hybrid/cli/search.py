@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli.app import app, example, out, print_json
+from hybrid.cli.app import app, err, example, out, print_json
 from hybrid.cli.sources import Device, Filter, Recall
 
 SNIPPET = 160
@@ -58,6 +58,9 @@ def search(
         return
     for line in lines(accuracies):
         out.print(line, markup=False, style="dim")
+    if not hits:
+        within = "" if where is None else f" among the documents that {where} lets through"
+        err.print(f"nothing found by {chosen}{within}", markup=False, soft_wrap=True)
     for hit, document, passages in zip(hits, documents, best, strict=True):
         head = document.title or document.doc_id
         shown = passages[0].text if passages else document.text
