@@ -39,6 +39,13 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_FOREIGN = {
+    "=": "but equality is written ==",
+    "&": "but it is written and",
+    "|": "but it is written or",
+    "!": "but it is written not (or !=)",
+}
+"""Signs of other languages, by their first character, and what a filter has in their place."""
 _WORDS = {"and", "or", "not", "in", "is", "null", "true", "false"}
 
 
@@ -303,9 +310,10 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
             start = at + len(text[at:]) - len(text[at:].lstrip())
+            why = _FOREIGN.get(text[start], "which no filter holds; a text needs quotes")
             raise UsageError(
                 f"the filter {text[:200]!r} has {text[start : start + 10]!r} at character "
-                f"{start + 1}, which no filter holds; a text needs quotes"
+                f"{start + 1}, {why}"
             )
         yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
         at = match.end()
