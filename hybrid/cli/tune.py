@@ -82,7 +82,13 @@ def tune(
         list[str] | None,
         typer.Option(help="the name to store the fusion under, one a source; default: default"),
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="how many fusions Optuna tries")] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="how many fusions Optuna tries in each search; 0 searches only the exact lines "
+            "between two branches"
+        ),
+    ] = None,
     sampler: Annotated[Sampler, typer.Option(help="how Optuna proposes")] = Sampler.tpe,
     folds: Annotated[int, typer.Option(help="parts of the cross-validation")] = 5,
     repeats: Annotated[int, typer.Option(help="how often it is repeated")] = 2,

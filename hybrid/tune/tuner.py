@@ -30,7 +30,8 @@ class Plan:
     """How the tuner works.
 
     Attributes:
-        trials: fusions that Optuna proposes for each search; 0 leaves the exact lines alone.
+        trials: fusions that Optuna proposes for each search; 0 searches only the exact
+            lines between two branches.
         folds, repeats: of the outer cross-validation.
         sampler: "tpe" or "gp".
         curve: whether to draw the learning curve.
