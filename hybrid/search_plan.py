@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hybrid.errors import UsageError
@@ -121,14 +121,27 @@ def chosen_fusion(
         raise UsageError("both a fusion and a domain are given; give one of them")
     if fusion is not None:
         return parse_fusion(fusion) if isinstance(fusion, str) else fusion
-    if domain not in domains and POOLED_DOMAIN in domains:
-        domain = DEFAULT_DOMAIN if domain is None else POOLED_DOMAIN
-        domain = domain if domain in domains else POOLED_DOMAIN
-    if domain is not None and domain not in domains:
+    name = stored_domain(domain, domains)
+    if name is not None:
+        return domains[name]
+    if domain is not None:
         known = ", ".join(sorted(domains)) or "none yet"
         raise UsageError(
             f"domain {domain!r} was never tuned on this index; tuned are: {known}. "
             "Run `hybrid tune` with --domain"
         )
-    name = domain or DEFAULT_DOMAIN
-    return domains[name] if name in domains else default_fusion(branches)
+    return default_fusion(branches)
+
+
+def stored_domain(domain: str | None, domains: Collection[str]) -> str | None:
+    """Return the name under which the fusion is stored that a search of ``domain`` takes, or None.
+
+    >>> [stored_domain(domain, {"law", "pooled"}) for domain in (None, "law", "news")]
+    ['pooled', 'law', 'pooled']
+    >>> stored_domain(None, {"law"}) is None
+    True
+    """
+    for name in (DEFAULT_DOMAIN if domain is None else domain, POOLED_DOMAIN):
+        if name in domains:
+            return name
+    return None

@@ -164,6 +164,8 @@ def evaluate(
         print_json(data)
     else:
         print_tables(printed, form)
+    for line in result.warnings():
+        err.print(f"[bold yellow]warning:[/bold yellow] {line}", soft_wrap=True)
     for line in unmet:
         err.print(f"expectation not met: {line}", markup=False)
     if unmet:

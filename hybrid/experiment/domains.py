@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from hybrid.corpus import Source
 from hybrid.evaluate import Judging
 from hybrid.experiment.judged import judged_pool
+from hybrid.experiment.reuse import query_hashes
 from hybrid.experiment.tuning import at_depth, fusion_at
 from hybrid.retrieve import Index
 from hybrid.search_plan import DEPTH, POOLED_DOMAIN
@@ -49,18 +51,22 @@ def tune_indexes(
     """
     check_names([task.name for task in tasks])
     found = []
+    texts = {}
     for task in tasks:
         judged = judged_pool(
             task.index, task.source, split, depth=depth, judging=judging, filter=filter
         )
         found.append(Domain(task.name, judged.pool, judged.qrels))
+        texts[task.name] = list(judged.texts.values())
     result = tune_domains(found, measure, seed=seed, plan=plan, progress=progress)
     widest = max(len(task.index) for task in tasks)
     result = replace(
         result,
         results={
             task.name: at_depth(
-                result.results[task.name], min(depth, len(task.index)), len(task.index)
+                replace(result.results[task.name], query_hashes=query_hashes(texts[task.name])),
+                min(depth, len(task.index)),
+                len(task.index),
             )
             for task in tasks
         },
@@ -71,7 +77,11 @@ def tune_indexes(
         for task in tasks:
             own = result.results[task.name]
             task.index.store_domain(task.name, own.fusion, report=own.to_dict() | under)
-        shared = under | {"domains": list(result.columns), "transfer": result.to_dict()["transfer"]}
+        shared = under | {
+            "domains": list(result.columns),
+            "transfer": result.to_dict()["transfer"],
+            "query_hashes": query_hashes(chain.from_iterable(texts.values())),
+        }
         for index in {id(task.index): task.index for task in tasks}.values():
             index.store_domain(POOLED_DOMAIN, result.pooled, report=shared)
     return result

@@ -20,11 +20,12 @@ from hybrid.evaluate import (
 )
 from hybrid.evaluate.headroom import headroom
 from hybrid.experiment.judged import JudgedPool, judged_pool
+from hybrid.experiment.reuse import reused_queries, warning
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
 from hybrid.indexes.approximate import Accuracy
 from hybrid.retrieve import Index
 from hybrid.run import Run
-from hybrid.search_plan import DEFAULT_DOMAIN, DEPTH, POOLED_DOMAIN, accuracies
+from hybrid.search_plan import DEPTH, accuracies, stored_domain
 from hybrid.textfile import write_new
 from hybrid.tune.bench import Bench
 
@@ -52,6 +53,8 @@ class SystemsReport:
         systems: in the order in which they are printed.
         judged: their pool, texts and judgments.
         accuracies: how exact each sparse branch was; empty if exact search was asked for.
+        judging: what counted.
+        reused: how many of the queries the tuned fusion was tuned on.
     """
 
     source: str
@@ -61,6 +64,7 @@ class SystemsReport:
     judged: JudgedPool
     accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
     judging: Judging = field(default_factory=Judging)
+    reused: int = 0
 
     @property
     def run_tag(self) -> str:
@@ -129,6 +133,11 @@ class SystemsReport:
             lines += [f"{name}: {line}" for line in unmet]
         return lines
 
+    def warnings(self) -> list[str]:
+        """Return what a reader of the figures must know: that they are not held out."""
+        found = warning(self.reused, len(self.judged.texts))
+        return [f"{TUNED}: {found}"] if found else []
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON data: ``systems`` maps a name to its measures."""
         found: dict[str, Any] = {
@@ -139,6 +148,8 @@ class SystemsReport:
             "systems": {s.name: dict(s.evaluation.aggregates) for s in self.systems},
             "fusions": {s.name: str(s.fusion) for s in self.systems},
         }
+        if self.reused:
+            found["queries_tuned_on"] = self.reused
         if self.accuracies:
             found["accuracy"] = {name: each.to_dict() for name, each in self.accuracies.items()}
         return found
@@ -182,7 +193,8 @@ def evaluate_systems(
     systems = {name: single(name) for name in index.branches}
     if len(index.branches) > 1:
         systems[RRF] = rrf()
-    if domain is not None or not {DEFAULT_DOMAIN, POOLED_DOMAIN}.isdisjoint(index.domains):
+    stored = stored_domain(domain, index.domains)
+    if domain is not None or stored is not None:
         systems[TUNED] = index.fusion(domain=domain)
     for text in fusions:
         parsed = parse_fusion(text)
@@ -208,4 +220,10 @@ def evaluate_systems(
             index.contents, index.branches, depth, recall=recall, filtered=filter is not None
         ),
         judging,
+        0 if stored is None else _reused(index, stored, judged),
     )
+
+
+def _reused(index: Index, domain: str, judged: JudgedPool) -> int:
+    report = index.contents.domains[domain].get("report", {})
+    return reused_queries(judged.texts.values(), report)

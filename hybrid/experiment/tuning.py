@@ -8,6 +8,7 @@ from dataclasses import replace
 from hybrid.corpus import Source
 from hybrid.evaluate import Judging
 from hybrid.experiment.judged import judged_pool, pseudo_pool
+from hybrid.experiment.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.fusion.signatures import SINGLE
 from hybrid.retrieve import Index
@@ -53,6 +54,7 @@ def tune_index(
         prior=prior,
         progress=progress,
     )
+    result = replace(result, query_hashes=query_hashes(judged.texts.values()))
     return at_depth(result, judged.pool.depth, len(index))
 
 
@@ -77,7 +79,8 @@ def tune_without_labels(
     """
     made = pseudo_pool(index, kind=kind, count=count, depth=depth, seed=seed, filter=filter)
     result = tune(made.pool, made.qrels, measure, seed=seed, plan=plan, progress=progress)
-    return replace(at_depth(result, made.pool.depth, len(index)), weak=True)
+    result = replace(result, weak=True, query_hashes=query_hashes(made.texts.values()))
+    return at_depth(result, made.pool.depth, len(index))
 
 
 def at_depth(result: TuneResult, depth: int, documents: int) -> TuneResult:

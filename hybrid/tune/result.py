@@ -41,6 +41,8 @@ class TuneResult:
         per_query: what a weight for each query gave, where that was asked for.
         weak: whether a program made the queries and judgments.
         settings: seed, trials, folds, repeats, sampler, depth, versions: what repeats the result.
+        query_hashes: of the queries' texts, so that they are known again; empty where tuning had
+            none. See ``experiment.reuse``.
     """
 
     fusion: Fusion
@@ -60,6 +62,7 @@ class TuneResult:
     per_query: PerQueryResult | None = None
     weak: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    query_hashes: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data."""
@@ -84,6 +87,7 @@ class TuneResult:
             "importance": dict(self.importance),
             "per_query": None if self.per_query is None else self.per_query.to_dict(),
             "settings": dict(self.settings),
+            "query_hashes": self.query_hashes,
         }
 
     def lines(self) -> list[str]:

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import hybrid
+from hybrid.corpus import open_source
+from hybrid.experiment import DomainTask, evaluate_systems, tune_index, tune_indexes
+from hybrid.experiment.reuse import MOST_KEPT, WIDTH, query_hashes, reused_queries, warning
+from hybrid.tune import Plan
+from tests.conftest import QUERIES
+from tests.test_cli import Command, hybrid_command
+
+__all__ = ["hybrid_command"]
+
+PLAN = Plan(trials=0, folds=2, repeats=1, curve=False)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_a_record_knows_its_queries_again(count: int) -> None:
+    texts = ["merge lists", "roll dice", "read json"]
+    record = {"query_hashes": query_hashes(texts[:count])}
+    assert len(record["query_hashes"]) == count * WIDTH
+    assert reused_queries([f" {text.upper()}\n" for text in texts], record) == count
+    assert reused_queries([], record) == 0
+
+
+def test_a_record_without_hashes_knows_none() -> None:
+    assert reused_queries(["merge lists"], {}) == 0
+    assert reused_queries(["merge lists"], {"queries": 3}) == 0
+
+
+def test_a_record_is_bounded() -> None:
+    texts = [f"query {number}" for number in range(MOST_KEPT + 5)]
+    assert len(query_hashes(texts)) == MOST_KEPT * WIDTH
+    assert reused_queries(texts, {"query_hashes": query_hashes(texts)}) == MOST_KEPT
+
+
+def test_a_few_queries_are_no_warning() -> None:
+    assert [bool(warning(count, 100)) for count in (0, 9, 10, 100)] == [False, False, True, True]
+
+
+def test_a_figure_on_the_tuning_queries_is_told(
+    tiny_copy: Path, beir_folder: Path, hybrid_command: Command
+) -> None:
+    source = open_source(beir_folder)
+    with hybrid.open(tiny_copy) as index:
+        result = tune_index(index, source, split="test", plan=PLAN)
+        assert evaluate_systems(index, source).warnings() == []  # nothing is tuned yet
+        old = {name: value for name, value in result.to_dict().items() if name != "query_hashes"}
+        index.store_domain("default", result.fusion, report=old)
+        assert evaluate_systems(index, source).warnings() == []
+        index.store_domain("default", result.fusion, report=result.to_dict())
+        count = len(QUERIES)
+        report = evaluate_systems(index, source)
+        said = f"{count} of {count} queries were used to tune this fusion: this is not a held-out"
+        assert report.warnings() == [f"tuned: {said} figure"]
+        assert report.to_dict()["queries_tuned_on"] == count
+    status, out, err = hybrid_command("evaluate", tiny_copy, beir_folder, "--format", "csv")
+    assert status == 0
+    assert f"warning: tuned: {said}" in err
+    assert "warning" not in out
+
+
+def test_each_of_several_domains_and_the_pooled_one_know_their_queries(
+    tiny_copy: Path, beir_folder: Path
+) -> None:
+    source, other = open_source(beir_folder), tiny_copy.parent / "other"
+    other.mkdir()
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
+        (other / name).parent.mkdir(exist_ok=True)
+        (other / name).write_text((beir_folder / name).read_text())
+    queries = (other / "queries.jsonl").read_text()
+    (other / "queries.jsonl").write_text(queries.replace('"text": "', '"text": "how to '))
+    with hybrid.open(tiny_copy) as index:
+        tasks = [DomainTask("a", source, index), DomainTask("b", open_source(other), index)]
+        tune_indexes(tasks, split="test", plan=PLAN)
+        count = len(QUERIES)
+        for domain, reused in (("a", count), ("b", 0), ("unheard of", count)):
+            assert evaluate_systems(index, source, domain=domain).reused == reused
+
+
+def test_other_queries_are_held_out(tiny_copy: Path, beir_folder: Path, tmp_path: Path) -> None:
+    source = open_source(beir_folder)
+    other = {"query_hashes": query_hashes(["something else"])}
+    with hybrid.open(tiny_copy) as index:
+        index.store_domain("default", index.fusion("dense"), report=other)
+        report = evaluate_systems(index, source)
+        assert (report.reused, report.warnings()) == (0, [])
+        assert "queries_tuned_on" not in report.to_dict()
+        pooled = {"query_hashes": query_hashes(QUERIES[next(iter(QUERIES))][:1])}
+        index.store_domain("pooled", index.fusion("dense"), report=pooled)
+        assert evaluate_systems(index, source, domain="unheard of").reused == 1
