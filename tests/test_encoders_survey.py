@@ -8,8 +8,8 @@ import pytest
 from hybrid.build import BuildOptions, build_index
 from hybrid.corpus import open_source
 from hybrid.encoders import Shards, encode_corpus, load_dense, load_sparse
-from hybrid.encoders.density import density, expected_flops
-from hybrid.encoders.survey import DOCUMENTS, survey, survey_branches
+from hybrid.encoders.density import Density, density, expected_flops
+from hybrid.encoders.survey import DOCUMENTS, Survey, survey, survey_branches
 from hybrid.errors import ModelMismatchError, UsageError
 from hybrid.memory import Allowance
 from hybrid.retrieve import Index, open_index
@@ -69,8 +69,23 @@ def test_a_build_reports_its_figures_and_alarms(tiny_sparse: Path, tmp_path: Pat
     assert figures["expected_flops"] == 0
     assert "expected_flops" not in report.branches["bm25"].report
     with open_index(tmp_path / "empty") as index:
-        rows = [each for each in source.documents() if each.doc_id == "json.load"]
-        assert index.update(rows).alarms[0].startswith("collapse")
+        rows = list(source.documents())
+        (alarm,) = index.update(rows[:3]).alarms
+        assert alarm.startswith("collapse: 100% of the documents")
+        assert index.update(rows[:1]).alarms == index.update(rows[:2]).alarms == ()
+
+
+@pytest.mark.parametrize(
+    ("sampled", "empty", "kinds"),
+    [
+        (1, 1.0, []), (2, 1.0, []), (3, 1.0, ["collapse"]), (19, 1.0, ["collapse"]),
+        (19, 0.9, []), (19, 0.0, []), (20, 0.9, ["collapse", "terms lost", "too sparse"]),
+        (20, 0.0, ["too sparse", "terms lost", "too sparse"]),
+    ],
+)  # fmt: skip
+def test_a_few_texts_raise_no_alarm(sampled: int, empty: float, kinds: list[str]) -> None:
+    found = Survey(Density(4.0, empty, 1.0, 0.9), Density(2.0, 0.0, 1.0), 1.0, sampled)
+    assert [alarm.split(":")[0] for alarm in found.alarms] == kinds
 
 
 def test_pruned_terms_are_recorded_with_the_index(tiny_sparse: Path, tmp_path: Path) -> None:
