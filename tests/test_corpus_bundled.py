@@ -39,9 +39,21 @@ def test_stdlib_source(stdlib: ModuleType) -> None:
     assert list(source.queries()) == [Query("q1", "order a list"), Query("q2", "join")]
     assert list(source.queries("test")) == [Query("q2", "join")]
     assert source.qrels("test") == {"q2": {"heapq.merge": 2, "sorted": 0}}
-    assert (source.name, source.document_count()) == ("stdlib", None)
+    assert (source.name, source.document_count()) == ("stdlib", 2)
     with pytest.raises(CorpusError, match="no split 'dev'; it has train, test"):
         source.qrels("dev")
+
+
+def test_the_documents_are_gathered_once(
+    stdlib: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, gathered = stdlib.documents, []
+    monkeypatch.setattr(stdlib, "documents", lambda: gathered.append(1) or real())
+    source = open_source("stdlib")
+    assert gathered == []
+    assert source.document_count() == len(list(source.documents())) == 2
+    assert list(source.documents()) == list(source.documents())
+    assert gathered == [1]
 
 
 def test_columns_are_not_taken_for_the_bundled_collection(stdlib: ModuleType) -> None:
