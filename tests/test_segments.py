@@ -17,7 +17,8 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering, insertion_point
-from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
+from hybrid.indexes.segmented_documents import SegmentedDocuments
+from hybrid.indexes.segments import SegmentedSparse, SegmentedVectors
 from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels import segments as kernel

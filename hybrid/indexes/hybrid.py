@@ -32,7 +32,8 @@ from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import DOCUMENTS
-from hybrid.indexes.segments import SegmentedDocuments, SegmentedSparse, SegmentedVectors
+from hybrid.indexes.segmented_documents import SegmentedDocuments
+from hybrid.indexes.segments import SegmentedSparse, SegmentedVectors
 from hybrid.indexes.store import Generation, open_generation
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
