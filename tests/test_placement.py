@@ -135,7 +135,7 @@ def test_nothing_stands_between_without_a_gpu(
     for device in ("auto", "cpu"):
         contents = Index(folder, encoders=ENCODERS, device=device).contents
         assert contents.branch("sparse") is contents.sparse("sparse")
-        assert not isinstance(contents.dense("dense")._scan, PlacedScan)  # type: ignore[union-attr]
+        assert not isinstance(contents.dense("dense").scan, PlacedScan)  # type: ignore[union-attr]
     stand_in(monkeypatch)
     contents = Index(folder, encoders=ENCODERS).contents
     assert isinstance(contents.branch("sparse"), PlacedSparse)
@@ -180,6 +180,9 @@ def test_torch_answers_alone_where_faiss_is_missing(
 ) -> None:
     folder = make(tmp_path / "index")
     expected = Index(folder, encoders=ENCODERS, device="cpu").search("merge sort", fusion="dense")
+    few = dict(list(TEXTS.items())[: LEAST - 1])  # too few for a device, were FAISS there
+    cpu = Index(folder, encoders=ENCODERS, device="cpu")
+    pools = {len(each): cpu.pool(each, depth=7, branches=["dense"]) for each in (few, TEXTS)}
 
     def missing(*_: object, **__: object) -> object:
         raise MissingPackageError("dense search needs the package 'faiss'")
@@ -188,10 +191,17 @@ def test_torch_answers_alone_where_faiss_is_missing(
     stand_in(monkeypatch)
     index = Index(folder, encoders=ENCODERS)
     assert index.search("merge sort", fusion="dense") == expected
+    for queries in (few, TEXTS):
+        pool = index.pool(queries, depth=7, branches=["dense"])
+        np.testing.assert_array_equal(pool.doc_nums, pools[len(queries)].doc_nums)
+        np.testing.assert_array_equal(pool.scores, pools[len(queries)].scores)
     cpu_only = Backends(Backend("faiss", "cpu", "no GPU"), Backend("kernels", "cpu", "no GPU"))
     stand_in(monkeypatch, cpu_only)
-    with pytest.raises(MissingPackageError, match="faiss"):
-        Index(folder, encoders=ENCODERS).search("merge sort", fusion="dense")
+    alone = Index(folder, encoders=ENCODERS)
+    assert alone.search("merge sort", fusion="dense") == expected  # few queries need neither
+    for queries in (few, TEXTS):
+        with pytest.raises(MissingPackageError, match="faiss"):
+            alone.pool(queries, depth=7, branches=["dense"])
 
 
 def test_a_reopened_index_stays_on_its_device(

@@ -17,8 +17,10 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering, insertion_point
+from hybrid.indexes.row_scan import FEW
 from hybrid.indexes.segmented_documents import SegmentedDocuments
-from hybrid.indexes.segments import SegmentedSparse, SegmentedVectors
+from hybrid.indexes.segmented_vectors import SegmentedVectors
+from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
 from hybrid.kernels import segments as kernel
@@ -187,14 +189,19 @@ def test_segments_searched_side_by_side(tmp_path: Path, monkeypatch: pytest.Monk
     many = assemble(tmp_path, steps)
     vectors = np.round(np.random.default_rng(4).standard_normal((3, DIMENSION), dtype=np.float32))
     expected = many.dense.search(vectors, 20)
-    assert "_threads" not in vars(many.dense)  # too few rows for them
-    monkeypatch.setattr("hybrid.indexes.segments.SHARED_FROM", 0)
-    monkeypatch.setattr("hybrid.indexes.segments.cpu_count", lambda: 3)
+    kept = many.dense._flat.threads
+    assert kept._started is None  # too few rows for them
+    for module in ("flat", "row_scan"):
+        monkeypatch.setattr(f"hybrid.indexes.{module}.SHARED_FROM", 0)
+    monkeypatch.setattr("hybrid.indexes.workers.cpu_count", lambda: 3)
     for threads in (1, 2, 3, 9):
         same(many.dense.search(vectors, 20, threads=threads), expected)
-    kept = many.dense._threads.pool
+    pool = kept.pool
     same(many.dense.search(vectors, 20, subset=np.arange(150, dtype=np.int32)), expected)
-    assert many.dense._threads.pool is kept
+    batch = np.concatenate([vectors] * FEW)
+    for few, many_rows in zip(expected, many.dense.search(batch, 20, threads=2), strict=True):
+        np.testing.assert_array_equal(np.concatenate([few] * FEW), many_rows)
+    assert kept.pool is pool
 
 
 def test_merged_segments_become_the_last() -> None:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import scan
+from hybrid.indexes.row_scan import FEW, NO_NUMBERS
 from hybrid.indexes.scan import margin as rounding_margin
 from hybrid.indexes.scan_device import TorchScan
 from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
 from hybrid.indexes.workers import SCORED_FROM
 from hybrid.kernels import dense
-from hybrid.kernels.dense import best_allowed, dot, dot_reference
+from hybrid.kernels.dense import dot, dot_reference
 
 Floats = NDArray[np.float32]
 
@@ -108,7 +109,7 @@ def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
     vectors = random(5, 1, 16) + np.float32(2**-22) * random(6, 500, 16)
     queries = random(7, 4, 16)
     index = make(tmp_path / "dense", vectors)
-    margin = rounding_margin(queries, index._largest_norm)[:, None]
+    margin = rounding_margin(queries, index.largest_norm)[:, None]
 
     class Worst:
         def best(
@@ -125,7 +126,10 @@ def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
             order = np.argsort(-wrong, axis=1)[:, :count]
             return np.take_along_axis(wrong, order, axis=1), order
 
-    index._scan = Worst()
+        def on_cpu(self, queries: int) -> bool:
+            return False
+
+    index.scan = Worst()
     nums, _ = index.search(queries, 10)
     np.testing.assert_array_equal(nums, twin(vectors, queries, 10)[0])
 
@@ -160,9 +164,9 @@ def test_search_over_a_subset_is_its_twin(
 
 def test_more_chunks_than_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "CHUNK", 8)
-    vectors, queries = np.round(random(28, 300, 6)), random(29, 5, 6)
+    vectors, queries = np.round(random(28, 300, 6)), random(29, FEW + 5, 6)
     index = make(tmp_path / "dense", vectors)
-    for threads, rows in itertools.product((1, 2, 3), (1, 5)):
+    for threads, rows in itertools.product((1, 2, 3), (1, 5, FEW + 5)):
         for subset in (None, np.arange(3, 290, 3, dtype=np.int32)):
             nums, scores = index.search(queries[:rows], 1, subset=subset, threads=threads)
             expected = twin(vectors, queries[:rows], 1, subset)
@@ -170,14 +174,22 @@ def test_more_chunks_than_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             np.testing.assert_array_equal(scores, expected[1])
 
 
+@pytest.mark.parametrize("skips", [False, True])
 @pytest.mark.parametrize("count", [1, 7, 300])
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.3, 1.0])
-def test_allowed_rows_are_chosen_by_their_rounded_scores(count: int, share: float) -> None:
+def test_allowed_rows_are_chosen_by_their_rounded_scores(
+    count: int, share: float, skips: bool
+) -> None:
     vectors, queries = np.round(random(32, 2000, 5)), np.round(random(33, 3, 5))  # no rounding
     allowed = np.random.default_rng(1).random(2000) < share
+    numbers = np.arange(2000, dtype=np.int32)
+    kept_so_far = dense.nothing_kept(3, count)
+    for first, last in ((10, 500), (500, 500), (500, 1990)):
+        wanted = dense.Wanted(numbers, allowed, NO_NUMBERS, skips)
+        dense.read_rows(queries, vectors, wanted, first, last, 0, count, kept_so_far)
     scores = np.empty((3, count), dtype=np.float32)
     docs = np.empty((3, count), dtype=np.int64)
-    best_allowed(queries, vectors, allowed, 10, 1990, scores, docs)
+    dense.take_best(kept_so_far, scores, docs)
     inside = np.flatnonzero(allowed)
     inside = inside[(inside >= 10) & (inside < 1990)]
     for row, query in enumerate(queries):
@@ -246,7 +258,7 @@ def test_torch_finds_the_same(tmp_path: Path) -> None:
     vectors, queries = random(12, 3000, 20), random(13, 5, 20)
     index = make(tmp_path / "dense", vectors)
     expected = index.search(queries, 15)
-    index.use_scan(TorchScan("cpu"))
+    index.scan = TorchScan("cpu")
     for subset in (None, np.arange(0, 3000, 2, dtype=np.int32)):
         found = index.search(queries, 15, subset=subset)
         if subset is not None:

@@ -18,7 +18,8 @@ from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.passages import Rows
 from hybrid.indexes.scan import FaissScan, Floats, Ints, Longs, Scan
 from hybrid.indexes.scan_device import FaissGpuScan, TorchScan
-from hybrid.indexes.segments import SegmentedSparse, SegmentedVectors
+from hybrid.indexes.segmented_vectors import SegmentedVectors
+from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.sparse_gpu import DeviceSearcher
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex
@@ -69,7 +70,7 @@ class Placement:
         parts = rows.parts if isinstance(rows, SegmentedVectors) else [rows]
         for part in parts:
             if isinstance(part, VectorIndex):
-                part.use_scan(PlacedScan(self))
+                part.scan = PlacedScan(self)
         return rows
 
 
@@ -133,13 +134,19 @@ class PlacedScan:
             )
 
         if self._placement.named or len(queries) >= LEAST:
-            return on_device() if self._placement.backends.dense.sends else on_cpu()
+            return on_cpu() if self.on_cpu(len(queries)) else on_device()
         try:
             return on_cpu()
         except MissingPackageError:
             if not self._placement.backends.dense.sends:
                 raise
             return on_device()
+
+    def on_cpu(self, queries: int) -> bool:
+        """Return whether so many queries stay on the CPU."""
+        if self._placement.named or queries >= LEAST:
+            return not self._placement.backends.dense.sends
+        return True
 
     def _make(self) -> Scan:
         backend = self._placement.backends.dense

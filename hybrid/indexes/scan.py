@@ -13,8 +13,6 @@ a tie. If it is not, as with many duplicates, the kernel answers the query over 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from typing import Any, Protocol
 
@@ -22,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import require
+from hybrid.indexes.row_scan import FEW, NO_NUMBERS, RowScan, merged
 from hybrid.indexes.subset import Subset
-from hybrid.kernels import dense
+from hybrid.indexes.workers import KeptThreads
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -31,7 +30,6 @@ Longs = NDArray[np.int64]
 
 CHUNK = 8192
 DEEP = 256  # from here on, selecting the best of every chunk costs more than the cache saves
-FEW = 3  # queries: for more of them at once it pays to copy the rows of a subset together
 _ROUNDING = 2.0**-24
 
 
@@ -44,24 +42,9 @@ class Scan(Protocol):
         """Return (scores, doc_nums), both (queries, count): the best of ``subset``, any order."""
         ...
 
-
-def candidates(
-    scan: Scan,
-    queries: Floats,
-    vectors: Floats,
-    subset: Subset | None,
-    count: int,
-    largest_norm: float,
-    threads: int,
-) -> tuple[Ints, Floats]:
-    """Return the ``count`` best doc_nums by rounded score, and a bound on all others.
-
-    Shapes are (queries, count) and (queries,): no document of the subset (default: of all) that
-    is not among the candidates has a final score above its query's bound.
-    """
-    rounded, found = scan.best(queries, vectors, subset, count, threads)
-    bound = rounded.min(axis=1) + margin(queries, largest_norm)
-    return found.astype(np.int32), bound.astype(np.float32)
+    def on_cpu(self, queries: int) -> bool:
+        """Return whether so many queries are answered on the CPU."""
+        ...
 
 
 def margin(queries: Floats, largest_norm: float) -> NDArray[np.float64]:
@@ -78,20 +61,30 @@ def margin(queries: Floats, largest_norm: float) -> NDArray[np.float64]:
 
 
 class FaissScan:
-    """FAISS over chunks of the memory map, read in place; each thread takes a range of chunks.
+    """A kernel for few queries; for more, FAISS over chunks, each thread takes a range of them.
 
-    A chunk stays in the cache while all queries pass over it, and one query alone still uses
-    every core. Of 200,000 vectors of 384 components on two cores: 7 ms for one query and 4 ms
-    each for 64, where one call over the whole takes 29 and 13.
+    A chunk of the memory map is read in place, and stays in the cache while all queries pass over
+    it. Of 200,000 vectors of 384 components on two cores: 4 ms each for 64 queries, where one call
+    over the whole takes 13.
     """
+
+    def __init__(self) -> None:
+        self._threads = KeptThreads(cpu_count() or 1)
+
+    def on_cpu(self, queries: int) -> bool:
+        """Return True: there is nothing else."""
+        return True
 
     def best(
         self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
         """Return the best as `Scan` says; the work is proportional to the subset."""
+        if len(queries) <= FEW:
+            rows = RowScan([vectors], [NO_NUMBERS], self._threads)
+            if subset is None or subset.dense:
+                return rows.best(queries, subset, count, threads)
+            return rows.best_of(queries, subset.doc_nums.astype(np.int64), count, threads)
         workers = threads or cpu_count() or 1
-        if subset is not None and subset.dense and len(queries) <= FEW:
-            return _best_allowed(queries, vectors, subset, count, workers)
         faiss = require("faiss", extra="cpu", purpose="dense search")
         total = len(vectors) if subset is None else len(subset)
         size = CHUNK if count <= DEEP else max(CHUNK, -(-total // workers))
@@ -111,42 +104,16 @@ class FaissScan:
             docs = np.full((len(queries), count), -1, dtype=np.int64)
             for number in range(worker, len(chunks), workers):
                 found = _knn(faiss, queries, vectors, chunks[number], count, copied)
-                scores, docs = _merge([scores, found[0]], [docs, found[1]], count)
+                scores, docs = merged([(scores, docs), found], count)
             return scores, docs
 
         if workers > 1:
-            return _side_by_side(work, workers, count)
+            return merged(self._threads.map(work, workers), count)
         before = faiss.omp_get_max_threads()
         try:
             return work(0)
         finally:
             faiss.omp_set_num_threads(before)
-
-
-def _best_allowed(
-    queries: Floats, vectors: Floats, subset: Subset, count: int, workers: int
-) -> tuple[Floats, Longs]:
-    """Return the best of a subset by reading its rows where they lie, a range for each thread."""
-    edges = np.linspace(0, len(vectors), workers + 1).astype(np.int64).tolist()
-
-    def work(worker: int) -> tuple[Floats, Longs]:
-        scores = np.empty((len(queries), count), dtype=np.float32)
-        docs = np.empty((len(queries), count), dtype=np.int64)
-        first, last = edges[worker : worker + 2]
-        dense.best_allowed(queries, vectors, subset.mask, first, last, scores, docs)
-        return scores, docs
-
-    return _side_by_side(work, workers, count)
-
-
-def _side_by_side(
-    work: Callable[[int], tuple[Floats, Longs]], workers: int, count: int
-) -> tuple[Floats, Longs]:
-    if workers == 1:
-        return work(0)
-    with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(work, range(workers)))
-    return _merge([part[0] for part in parts], [part[1] for part in parts], count)
 
 
 def _knn(
@@ -171,13 +138,3 @@ def _knn(
         member[np.asarray(chunk) - low] = True
         scores = np.where(member[places], scores, np.float32(-np.inf))
     return scores, places + low
-
-
-def _merge(scores: list[Floats], docs: list[Longs], count: int) -> tuple[Floats, Longs]:
-    """Return the ``count`` best of several results, in any order."""
-    all_scores, all_docs = np.concatenate(scores, axis=1), np.concatenate(docs, axis=1)
-    if all_scores.shape[1] > count:
-        places = np.argpartition(-all_scores, count - 1, axis=1)[:, :count]
-        all_scores = np.take_along_axis(all_scores, places, axis=1)
-        all_docs = np.take_along_axis(all_docs, places, axis=1)
-    return all_scores, all_docs

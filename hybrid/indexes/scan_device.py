@@ -32,6 +32,10 @@ class TorchScan:
         self._device = device
         self._sent: tuple[Floats, Any] | None = None
 
+    def on_cpu(self, queries: int) -> bool:
+        """Return False."""
+        return False
+
     def best(
         self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
@@ -77,6 +81,10 @@ class FaissGpuScan:
         self._rest = rest
         self._resources = self._faiss.StandardGpuResources()
         self._sent: tuple[Floats, Any] | None = None
+
+    def on_cpu(self, queries: int) -> bool:
+        """Return False."""
+        return False
 
     def best(
         self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int

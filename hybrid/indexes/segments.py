@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from os import cpu_count
 from typing import Any
 
 import numpy as np
@@ -21,21 +20,18 @@ from hybrid.indexes.approximate import Accuracy
 from hybrid.indexes.doc_nums import checked_doc_nums
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.part_subsets import PartSubsets
 from hybrid.indexes.query_rows import checked, compiled
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.vector import VectorIndex
-from hybrid.indexes.workers import KeptThreads, in_slices, worker_count
+from hybrid.indexes.workers import in_slices
 from hybrid.kernels import segments as kernel
 from hybrid.kernels.tiles import Postings
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
-OVERFETCH = 64
 SCANNED = 50_000
 """Documents of a mask that are looked through in the time that one more call takes, with room."""
-SHARED_FROM = 10_000
-"""Products of a vector and a query: with fewer, threads wait for each other more than they work."""
 
 
 class SegmentedBranch:
@@ -90,39 +86,17 @@ class SegmentedBranch:
     ) -> tuple[Ints, Floats]:
         """Search one segment for its live documents; return doc_nums of the whole index."""
         part = self.parts[segment]
-        deleted = self.numbering.deleted(segment)
-        if subset is not None:
-            here = self._subset_of_part(segment, subset)
-            nums, scores = part.search(queries, k, threads=threads, subset=here)
-        elif deleted <= OVERFETCH:
-            # The k best live ones are among the k + deleted best of all.
-            nums, scores = part.search(queries, k + deleted, threads=threads)
-        else:
-            nums, scores = part.search(queries, k, threads=threads, subset=self._live[segment])
+        here, deleted = self._subsets.searched(segment, subset)
+        nums, scores = part.search(queries, k + deleted, threads=threads, subset=here)
         numbers = self.numbering.doc_nums(segment)
         if not len(numbers):
             return nums, scores
         nums = np.where(nums >= 0, numbers[nums], np.int32(-1))
         return nums, np.where(nums >= 0, scores, np.float32(-np.inf))
 
-    def _subset_of_part(self, segment: int, subset: Subset) -> Subset:
-        """Return what a subset leaves of one segment, by the segment's own numbers."""
-        size = self.numbering.sizes[segment]
-        if subset.dense:
-            numbers = self.numbering.doc_nums(segment)
-            # A deleted document has the number -1, which reads the last entry.
-            return Subset.of(subset.mask[numbers] & (numbers >= 0), size)
-        here = self.numbering.segments[subset.doc_nums] == segment
-        return Subset.of(self.numbering.places[subset.doc_nums[here]], size)
-
     @cached_property
-    def _live(self) -> list[Subset]:
-        """The live documents of each segment, by the segment's own numbers."""
-        every = range(len(self.numbering.sizes))
-        return [
-            Subset.of(self.numbering.doc_nums(each) >= 0, self.numbering.sizes[each])
-            for each in every
-        ]
+    def _subsets(self) -> PartSubsets:
+        return PartSubsets(self.numbering)
 
     def _located(self, doc_nums: Ints) -> tuple[Ints, Ints]:
         """Return (segments, places) of doc_nums, -1 for -1."""
@@ -255,41 +229,3 @@ class SegmentedSparse(SegmentedBranch):
             lambda parts: csr_matrix(vstack(parts, format="csr", dtype=np.float32)),
         )
         return csr_matrix(rows)
-
-
-class SegmentedVectors(SegmentedBranch):
-    """A dense branch over all segments."""
-
-    parts: Sequence[VectorIndex]
-
-    def _search_parts(
-        self, queries: Any, k: int, threads: int, subset: Subset | None
-    ) -> list[tuple[Ints, Floats]]:
-        """Search the segments side by side; one alone shares its rows among the threads."""
-        count = len(self.parts)
-        workers = worker_count(count, threads)
-        if count == 1 or workers == 1 or self.doc_count * len(queries) < SHARED_FROM:
-            return super()._search_parts(queries, k, threads, subset)
-
-        def work(worker: int) -> list[tuple[Ints, Floats]]:
-            mine = range(worker, count, workers)
-            return [self._search_part(each, queries, k, 1, subset) for each in mine]
-
-        found = self._threads.map(work, workers)
-        return [found[each % workers][each // workers] for each in range(count)]
-
-    @cached_property
-    def _threads(self) -> KeptThreads:
-        return KeptThreads(min(cpu_count() or 1, len(self.parts)))
-
-    @property
-    def dimension(self) -> int:
-        """Components of a vector."""
-        return self.parts[0].dimension
-
-    def vectors(self, doc_nums: Ints) -> Floats:
-        """Return the stored vectors of ``doc_nums``, float32 (len(doc_nums), dimension)."""
-        rows: Floats = self._gather(
-            doc_nums, lambda part, places: part.vectors(places), np.concatenate
-        )
-        return rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes import neighbours, scan
+from hybrid.indexes import neighbours
 from hybrid.indexes.arrays import ArrayWriter, open_array
 from hybrid.indexes.doc_nums import checked_doc_nums
+from hybrid.indexes.flat import FlatSearch
+from hybrid.indexes.scan import FaissScan, Scan
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.workers import each, scoring_threads
 from hybrid.kernels import dense
@@ -34,7 +37,14 @@ MAX_DIMENSION = 65_536
 
 
 class VectorIndex:
-    """Dense vectors of one dimension, memory-mapped from one directory."""
+    """Dense vectors of one dimension, memory-mapped from one directory.
+
+    Attributes:
+        rows: float32 (n, dimension).
+        largest_norm: no vector is longer.
+        scan: finds the candidates of a flat search; any finds the same results.
+        kind: how it is searched.
+    """
 
     def __init__(
         self,
@@ -43,21 +53,21 @@ class VectorIndex:
         kind: Kind = "flat",
         candidates: neighbours.Candidates | None = None,
     ) -> None:
-        self._vectors = vectors
-        self._largest_norm = largest_norm
+        self.rows = vectors
+        self.largest_norm = largest_norm
         self._candidates = candidates
-        self._scan: scan.Scan = scan.FaissScan()
+        self.scan: Scan = FaissScan()
         self.kind: Kind = kind
 
     @property
     def doc_count(self) -> int:
         """Number of documents."""
-        return len(self._vectors)
+        return len(self.rows)
 
     @property
     def dimension(self) -> int:
         """Components of a vector."""
-        return int(self._vectors.shape[1])
+        return int(self.rows.shape[1])
 
     @staticmethod
     def build(
@@ -122,10 +132,6 @@ class VectorIndex:
             candidates = neighbours.GraphCandidates(directory, vectors)
         return VectorIndex(vectors, description["largest_norm"], description["kind"], candidates)
 
-    def use_scan(self, found: scan.Scan) -> None:
-        """Find the candidates of a flat search this way from now on; same results."""
-        self._scan = found
-
     def search(
         self,
         queries: Floats,
@@ -151,36 +157,27 @@ class VectorIndex:
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
-        queries = np.require(_checked(queries, self.dimension, "The queries"), requirements="W")
+        queries = checked_queries(queries, self.dimension)
         within = None if subset is None else Subset.of(subset, self.doc_count)
+        approximate = self._candidates
+        if approximate is None or within is not None:
+            return self._flat.search(queries, k, threads, within)
         nums = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        total = self.doc_count if within is None else len(within)
-        depth = min(k, total)
-        if not len(queries) or not depth:
-            return nums, scores
-        approximate = self._candidates if within is None else None
-        fetch = min(total, depth + max(32, depth // 4))
-        if approximate is None:
-            found, bound = scan.candidates(
-                self._scan, queries, self._vectors, within, fetch, self._largest_norm, threads
-            )
+        depth = min(k, self.doc_count)
 
         def answer(row: int) -> None:
-            if approximate is not None:
-                best, values = self._best(
-                    queries[row], approximate.find(queries[row], depth), depth
-                )
-            else:
-                best, values = self._best(queries[row], found[row], depth)
-                if fetch < total and not values[-1] > bound[row]:
-                    every = _every(total) if within is None else within.doc_nums
-                    best, values = self._best(queries[row], every, depth)
+            found = approximate.find(queries[row], depth).astype(np.int64)
+            best, values = self._flat.best(queries[row], found, depth)
             nums[row, : len(best)] = best
             scores[row, : len(best)] = values
 
-        each(answer, len(queries), threads)
+        each(answer, len(queries) if depth else 0, threads)
         return nums, scores
+
+    @cached_property
+    def _flat(self) -> FlatSearch:
+        return FlatSearch([self])
 
     def score(self, queries: Floats, doc_nums: Ints, *, threads: int = 0) -> Floats:
         """Return the score of each named document, float32 of the shape of ``doc_nums``.
@@ -192,7 +189,7 @@ class VectorIndex:
             doc_nums: int32 (queries, c).
             threads: queries scored at once; 0 means one a core, where there is enough to do.
         """
-        queries = np.require(_checked(queries, self.dimension, "The queries"), requirements="W")
+        queries = checked_queries(queries, self.dimension)
         doc_nums = checked_doc_nums(doc_nums, -1, self.doc_count)
         if doc_nums.ndim != 2 or len(doc_nums) != len(queries):
             raise UsageError(
@@ -202,20 +199,23 @@ class VectorIndex:
         out = np.empty(doc_nums.shape, dtype=np.float32)
 
         def answer(row: int) -> None:
-            dense.score_rows(queries[row], self._vectors, doc_nums[row], out[row])
+            dense.score_rows(queries[row], self.rows, doc_nums[row], out[row])
 
         each(answer, len(queries), scoring_threads(doc_nums.size, threads))
         return out
 
     def vectors(self, doc_nums: Ints) -> Floats:
         """Return the stored vectors of ``doc_nums``, float32 (len(doc_nums), dimension)."""
-        return np.array(self._vectors[checked_doc_nums(doc_nums, 0, self.doc_count)])
+        return np.array(self.rows[checked_doc_nums(doc_nums, 0, self.doc_count)])
 
-    def _best(self, query: Floats, doc_nums: Ints, depth: int) -> tuple[Ints, Floats]:
-        scores = np.empty(len(doc_nums), dtype=np.float32)
-        dense.score_rows(query, self._vectors, doc_nums, scores)
-        order = np.lexsort((doc_nums, -scores))[:depth]
-        return doc_nums[order], scores[order]
+
+def checked_queries(queries: Floats, dimension: int) -> Floats:
+    """Return queries as the kernels take them, float32 (n, dimension).
+
+    Raises:
+        UsageError: another width, or a vector that is not finite or too long.
+    """
+    return np.require(_checked(queries, dimension, "The queries"), requirements="W")
 
 
 def _checked(vectors: Floats, dimension: int, what: str) -> Floats:
@@ -228,10 +228,6 @@ def _checked(vectors: Floats, dimension: int, what: str) -> Floats:
     if not np.isfinite(checked).all() or _largest_norm(checked) > MAX_NORM:
         raise UsageError(f"{what}: a vector is not finite, or longer than {MAX_NORM:g}")
     return checked
-
-
-def _every(count: int) -> Ints:
-    return np.arange(count, dtype=np.int32)
 
 
 def _largest_norm(vectors: Floats) -> float:

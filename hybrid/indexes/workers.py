@@ -72,3 +72,11 @@ class KeptThreads:
     def map(self, job: Callable[[int], Result], count: int) -> list[Result]:
         """Return what the job gives for 0 to ``count - 1``."""
         return list(self.pool.map(job, range(count)))
+
+    def deal(self, job: Callable[[int], Result], count: int, workers: int) -> list[Result]:
+        """Return what the job gives for 0 to ``count - 1``, in order; each worker has its share."""
+        workers = min(workers, count)
+        if workers <= 1:
+            return [job(number) for number in range(count)]
+        shares = self.map(lambda first: [job(at) for at in range(first, count, workers)], workers)
+        return [shares[number % workers][number // workers] for number in range(count)]

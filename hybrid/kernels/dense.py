@@ -8,9 +8,19 @@ of threads, the processor, or whether it has fused multiply-add.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from hybrid.kernels.prefetch import prefetch_run
+
+PAGE = 1024  # components in a page of memory
+AHEAD = 4 * PAGE
+ASKED = 64  # components at a page's beginning to ask for; the processor goes on from there
+NEXT = 4  # rows to ask for beforehand where they do not lie side by side
+BLOCK = 512  # rows chosen at a time
 
 
 @njit(cache=True, nogil=True)
@@ -75,48 +85,126 @@ def rounded(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     return total
 
 
+class Wanted(NamedTuple):
+    """Which rows of an array of n may be found."""
+
+    numbers: NDArray[np.int32]
+    """(n,), the doc_num of each row, -1 if it is deleted; empty, each is its own number."""
+    allowed: NDArray[np.bool_]
+    """Whether each doc_num may be found; empty, all may."""
+    named: NDArray[np.int32]
+    """The rows to read, which may all be found; empty, there is no such list."""
+    skips: bool
+    """Whether a row that may not be found is passed over. Else it is read like the others, which
+    takes less time where it is one of few."""
+
+
+class Kept(NamedTuple):
+    """The best rows so far of each query, and more of them than are wanted, in any order."""
+
+    scores: NDArray[np.float32]  # (queries, room)
+    rows: NDArray[np.int64]  # (queries, room)
+    sizes: NDArray[np.int64]  # (queries,): how many are held
+    floors: NDArray[np.float32]  # (queries,): what a score must exceed, once ``count`` are held
+
+
+def nothing_kept(queries: int, count: int) -> Kept:
+    """Return room to keep the ``count`` best rows of each query."""
+    room = 2 * count + 256
+    return Kept(
+        np.empty((queries, room), dtype=np.float32),
+        np.empty((queries, room), dtype=np.int64),
+        np.zeros(queries, dtype=np.int64),
+        np.full(queries, -np.inf, dtype=np.float32),
+    )
+
+
 @njit(cache=True, nogil=True)
-def best_allowed(
+def read_rows(
     queries: NDArray[np.float32],
     vectors: NDArray[np.float32],
-    allowed: NDArray[np.bool_],
+    wanted: Wanted,
     first: int,
     last: int,
-    scores: NDArray[np.float32],
-    docs: NDArray[np.int64],
+    base: int,
+    count: int,
+    kept: Kept,
 ) -> None:
-    """Fill (queries, count) with the best rounded scores of allowed rows, in any order.
+    """Add rows of ``vectors`` to what is kept, if they may be among the best by rounded score.
 
-    Rows ``first`` to ``last`` of ``vectors`` are read where they lie, those that are not allowed
-    are not read; where there are fewer than ``count`` of them, -inf and -1 follow.
+    Args:
+        queries: (q, d).
+        vectors: (n, d).
+        wanted: which of them.
+        first: of all rows or, if there is one, of the list of names.
+        last: the range ends before it.
+        base: added to the number of a row that is kept.
+        count: how many are wanted.
+        kept: what the rows are added to.
+
+    The processor reads ahead within a page of memory only, so the next pages are asked for, and
+    the next rows where they do not lie side by side.
     """
+    numbers, allowed, named, skips = wanted
+    scores, rows, sizes, floors = kept
+    room = scores.shape[1]
+    dimension = vectors.shape[1]
+    values = vectors.reshape(-1)
+    numbered, masked = len(numbers) > 0, len(allowed) > 0
+    places = np.empty(BLOCK, dtype=np.int64)
+    asked = first * dimension
+    for start in range(first, last, BLOCK):
+        stop = min(start + BLOCK, last)
+        found = 0
+        for place in range(start, stop):
+            if len(named):
+                places[found] = named[place]
+                found += 1
+            elif skips:
+                number = np.int64(numbers[place]) if numbered else place
+                places[found] = place
+                found += np.int64(number >= 0 and (not masked or allowed[number]))
+            else:
+                places[found] = place
+                found += 1
+        for at in range(found):
+            place = places[at]
+            if len(named) or skips:
+                begin = places[min(at + NEXT, found - 1)] * dimension
+                prefetch_run(values, begin, begin + min(dimension, PAGE))
+            elif (place + 1) * dimension > asked:
+                asked = max(asked, place * dimension)
+                prefetch_run(values, asked + AHEAD, asked + AHEAD + ASKED)
+                asked += PAGE
+            for query in range(len(queries)):
+                score = rounded(queries[query], vectors[place])
+                size = sizes[query]
+                if score > floors[query] or size < count:
+                    if not skips and (numbered or masked):
+                        number = np.int64(numbers[place]) if numbered else place
+                        if number < 0 or (masked and not allowed[number]):
+                            continue
+                    scores[query, size] = score
+                    rows[query, size] = base + place
+                    sizes[query] = size + 1
+                    if size + 1 == room:
+                        floors[query] = _keep_best(scores[query], rows[query], count)
+                        sizes[query] = count
+
+
+@njit(cache=True, nogil=True)
+def take_best(kept: Kept, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+    """Fill (queries, count) with the best that are kept, in any order, then with -inf and -1."""
     count = scores.shape[1]
-    room = 2 * count + 256
-    found = np.empty((len(queries), room), dtype=np.float32)
-    places = np.empty((len(queries), room), dtype=np.int64)
-    sizes = np.zeros(len(queries), dtype=np.int64)
-    floors = np.full(len(queries), -np.inf, dtype=np.float32)
-    for doc in range(first, last):
-        if not allowed[doc]:
-            continue
-        for row in range(len(queries)):
-            score = rounded(queries[row], vectors[doc])
-            if score > floors[row] or sizes[row] < count:
-                found[row, sizes[row]] = score
-                places[row, sizes[row]] = doc
-                sizes[row] += 1
-                if sizes[row] == room:
-                    floors[row] = _keep_best(found[row], places[row], count)
-                    sizes[row] = count
-    for row in range(len(queries)):
-        size = sizes[row]
+    for query in range(len(scores)):
+        size = kept.sizes[query]
         if size > count:
-            _keep_best(found[row, :size], places[row, :size], count)
+            _keep_best(kept.scores[query, :size], kept.rows[query, :size], count)
             size = count
-        scores[row, :size] = found[row, :size]
-        docs[row, :size] = places[row, :size]
-        scores[row, size:] = -np.inf
-        docs[row, size:] = -1
+        scores[query, :size] = kept.scores[query, :size]
+        rows[query, :size] = kept.rows[query, :size]
+        scores[query, size:] = -np.inf
+        rows[query, size:] = -1
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,198 @@
+"""Exact search over the vectors of one segment or of many as one.
+
+Candidates are found by rounded scores over all segments, cut to the best few of the whole, scored
+by the kernel, and the one bound on all others is checked: see `hybrid.indexes.scan`. The norm in
+it is the largest of all segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import cpu_count
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import CorruptIndexError
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.part_subsets import PartSubsets
+from hybrid.indexes.row_scan import FEW, NO_NUMBERS, SHARED_FROM, RowScan, merged
+from hybrid.indexes.scan import Scan, margin
+from hybrid.indexes.subset import Subset
+from hybrid.indexes.workers import KeptThreads, each, worker_count
+from hybrid.kernels import dense
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+
+MANY = 512
+"""Scored rows of which the best are chosen before they are sorted."""
+
+
+class Stored(Protocol):
+    """The vectors of one segment, and how their best are found."""
+
+    rows: Floats
+    largest_norm: float
+    scan: Scan
+
+
+class FlatSearch:
+    """Exact search over segments.
+
+    Args:
+        parts: the segments; how each is scanned may change between searches.
+        numbering: their documents; None for one segment with nothing deleted.
+
+    Raises:
+        CorruptIndexError: segments of different dimensions, or of other sizes than numbered.
+    """
+
+    def __init__(self, parts: Sequence[Stored], numbering: Numbering | None = None) -> None:
+        if len({part.rows.shape[1] for part in parts}) > 1:
+            raise CorruptIndexError(
+                "segments of one branch have vectors of different dimensions; build it again"
+            )
+        sizes = tuple(len(part.rows) for part in parts)
+        if numbering is not None and sizes != numbering.sizes:
+            raise CorruptIndexError(
+                f"segments hold {sizes} vectors, and {numbering.sizes} are numbered; build it again"
+            )
+        self._parts = parts
+        self._numbering = numbering
+        self._numbers = [
+            NO_NUMBERS if numbering is None else numbering.doc_nums(segment)
+            for segment in range(len(parts))
+        ]
+        self.threads = KeptThreads(cpu_count() or 1)
+        self._row_scan = RowScan([part.rows for part in parts], self._numbers, self.threads)
+        self._firsts = self._row_scan.firsts
+        self._subsets = None if numbering is None else PartSubsets(numbering)
+        self._doc_count = sum(sizes) if numbering is None else len(numbering)
+
+    def search(
+        self, queries: Floats, k: int, threads: int, subset: Subset | None
+    ) -> tuple[Ints, Floats]:
+        """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
+
+        Args:
+            queries: float32 (queries, dimension), checked.
+            k: at least 1.
+            threads: 0 means one a core.
+            subset: of the whole index.
+        """
+        nums = np.full((len(queries), k), -1, dtype=np.int32)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        total = self._doc_count if subset is None else len(subset)
+        depth = min(k, total)
+        if not len(queries) or not depth:
+            return nums, scores
+        fetch = min(total, depth + max(32, depth // 4))
+        bound: Floats | None = None
+        if fetch == total:
+            found: Longs | list[Longs] = [self._every(subset)] * len(queries)
+        else:
+            rounded, found = self._candidates(queries, subset, fetch, threads)
+            largest = max(part.largest_norm for part in self._parts)
+            bound = (rounded.min(axis=1) + margin(queries, largest)).astype(np.float32)
+
+        def answer(row: int) -> None:
+            best, values = self.best(queries[row], found[row], depth)
+            sure = bound is None or (len(values) == depth and values[-1] > bound[row])
+            if not sure:
+                best, values = self.best(queries[row], self._every(subset), depth)
+            nums[row, : len(best)] = best
+            scores[row, : len(best)] = values
+
+        each(answer, len(queries), threads)
+        return nums, scores
+
+    def _every(self, subset: Subset | None) -> Longs:
+        """Return the row of every document of a subset."""
+        if self._numbering is None:
+            if subset is None:
+                return np.arange(self._doc_count, dtype=np.int64)
+            return subset.doc_nums.astype(np.int64)
+        segments, places = self._numbering.segments, self._numbering.places
+        if subset is not None:
+            segments, places = segments[subset.doc_nums], places[subset.doc_nums]
+        rows: Longs = self._firsts[segments] + places
+        return rows
+
+    def best(self, query: Floats, rows: Longs, depth: int) -> tuple[Ints, Floats]:
+        """Return the ``depth`` best of these rows by final scores, (doc_nums, scores), in order.
+
+        Args:
+            query: (dimension,).
+            rows: numbered one segment after the other, in any order; none is deleted, -1 is none.
+            depth: at least 1.
+        """
+        rows = np.sort(rows)
+        rows = rows[np.searchsorted(rows, 0) :]
+        nums = np.empty(len(rows), dtype=np.int32)
+        scores = np.empty(len(rows), dtype=np.float32)
+        for segment, first, last in self._row_scan.spans(rows):
+            places = (rows[first:last] - self._firsts[segment]).astype(np.int32)
+            numbers = self._numbers[segment]
+            nums[first:last] = numbers[places] if len(numbers) else places
+            dense.score_rows(query, self._parts[segment].rows, places, scores[first:last])
+        if len(rows) > max(4 * depth, MANY):
+            kept = ~(scores < np.partition(scores, len(rows) - depth)[len(rows) - depth])
+            nums, scores = nums[kept], scores[kept]
+        order = np.lexsort((nums, -scores))[:depth]
+        return nums[order], scores[order]
+
+    def _candidates(
+        self, queries: Floats, subset: Subset | None, count: int, threads: int
+    ) -> tuple[Floats, Longs]:
+        """Return (rounded scores, rows), (queries, count): no other document has a higher score.
+
+        There are ``count`` live documents or more.
+        """
+        few = len(queries) <= FEW
+        if few and all(part.scan.on_cpu(len(queries)) for part in self._parts):
+            if subset is None or subset.dense:
+                return self._row_scan.best(queries, subset, count, threads)
+            return self._row_scan.best_of(queries, self._every(subset), count, threads)
+        workers = sharing_segments(len(self._parts), self._doc_count * len(queries), threads)
+        share = self._doc_count / workers if workers > 1 else np.inf
+        large = [at for at, part in enumerate(self._parts) if len(part.rows) > share]
+        rest = [at for at, part in enumerate(self._parts) if len(part.rows) <= share]
+        inside = threads if workers == 1 else 1
+
+        def work(at: int, inside: int) -> tuple[Floats, Longs]:
+            return self._of_part(at, queries, subset, count, inside)
+
+        found = [work(at, threads) for at in large]
+        found += self.threads.deal(lambda number: work(rest[number], inside), len(rest), workers)
+        return merged(found, count)
+
+    def _of_part(
+        self, segment: int, queries: Floats, subset: Subset | None, count: int, threads: int
+    ) -> tuple[Floats, Longs]:
+        """Return what one segment has of the candidates; a deleted document scores -inf."""
+        part = self._parts[segment]
+        here, deleted = subset, 0
+        if self._subsets is not None:
+            here, deleted = self._subsets.searched(segment, subset)
+        wanted = min(len(part.rows) if here is None else len(here), count + deleted)
+        if not wanted:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        scores, places = part.scan.best(queries, part.rows, here, wanted, threads)
+        if deleted:
+            scores = np.where(self._numbers[segment][places] >= 0, scores, np.float32(-np.inf))
+        # A scan that meets what is no number may find too few, and say -1.
+        return scores, np.where(places >= 0, places + self._firsts[segment], -1)
+
+
+def sharing_segments(segments: int, products: int, threads: int) -> int:
+    """Return how many threads search segments side by side.
+
+    Args:
+        segments: one alone shares its rows among the threads.
+        products: of a vector and a query.
+        threads: 0 means one a core.
+    """
+    return worker_count(segments, threads) if products >= SHARED_FROM else 1

@@ -1,0 +1,68 @@
+"""The vectors of many segments searched as those of one index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import UsageError
+from hybrid.indexes.flat import FlatSearch, sharing_segments
+from hybrid.indexes.segments import SegmentedBranch
+from hybrid.indexes.subset import Subset, SubsetLike
+from hybrid.indexes.vector import VectorIndex, checked_queries
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+
+class SegmentedVectors(SegmentedBranch):
+    """A dense branch over all segments."""
+
+    parts: Sequence[VectorIndex]
+
+    def search(
+        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
+    ) -> tuple[Ints, Floats]:
+        """Return what one index of the live documents would: see the branch of one segment.
+
+        Where all are compared, the segments are one to the search. Where ``ivf`` or ``hnsw`` leave
+        some out, each segment finds its own best.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}; it must be at least 1")
+        if subset is None and any(part.kind != "flat" for part in self.parts):
+            return super().search(queries, k, threads=threads)
+        queries = checked_queries(queries, self.dimension)
+        within = None if subset is None else Subset.of(subset, self.doc_count)
+        return self._flat.search(queries, k, threads, within)
+
+    @cached_property
+    def _flat(self) -> FlatSearch:
+        return FlatSearch(self.parts, self.numbering)
+
+    def _search_parts(
+        self, queries: Any, k: int, threads: int, subset: Subset | None
+    ) -> list[tuple[Ints, Floats]]:
+        """Search the segments side by side; one alone shares its rows among the threads."""
+        count = len(self.parts)
+        workers = sharing_segments(count, self.doc_count * len(queries), threads)
+        inside = threads if workers == 1 else 1
+        return self._flat.threads.deal(
+            lambda segment: self._search_part(segment, queries, k, inside, subset), count, workers
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Components of a vector."""
+        return self.parts[0].dimension
+
+    def vectors(self, doc_nums: Ints) -> Floats:
+        """Return the stored vectors of ``doc_nums``, float32 (len(doc_nums), dimension)."""
+        rows: Floats = self._gather(
+            doc_nums, lambda part, places: part.vectors(places), np.concatenate
+        )
+        return rows
