@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from hybrid.arguments import several_texts
 from hybrid.corpus import Document
+from hybrid.corpus.handed import handed_documents
 from hybrid.errors import CorpusError, UsageError
 from hybrid.indexes.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.indexes.hybrid import HybridIndex
@@ -81,6 +83,7 @@ def add_documents(
         progress: shows how far it is.
 
     Raises:
+        UsageError: something else than documents.
         CorpusError: no documents, an id twice, or, without ``update``, one that is there already.
         ModelMismatchError: an encoder is not what built its branch in the current generation.
         IndexLockedError: another writer is at work.
@@ -92,6 +95,7 @@ def add_documents(
 
     allowance = Allowance.of(memory)
     progress = allowance.watching(progress)
+    documents = handed_documents(documents)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
         check_unchanged(change.index, encoders)
@@ -129,9 +133,11 @@ def delete_documents(
     """Delete documents by id and return what changed. Their space is freed by `compact_index`.
 
     Raises:
-        UsageError: an id that is not in the index, unless ``ignore_missing``.
+        UsageError: an id that is not in the index, unless ``ignore_missing``; or one text in place
+            of a list of ids.
         IndexLockedError: another writer is at work.
     """
+    doc_ids = several_texts("doc_ids", doc_ids)
     with new_generation(directory, create=False) as generation:
         change = Change(generation)
         found = {doc_id: change.index.documents.find(doc_id) for doc_id in doc_ids}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from hybrid.arguments import whole_number
 from hybrid.errors import MemoryLimitError, UsageError
 
 _Start: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
@@ -53,12 +54,13 @@ class MemoryLimit:
     """What a process may hold, in bytes, all told: interpreter and models too.
 
     Raises:
-        UsageError: so little is left that nothing could be done.
+        UsageError: it is no number, or so little is left that nothing could be done.
     """
 
     limit: int
 
     def __post_init__(self) -> None:
+        whole_number("the memory limit in bytes", self.limit)
         used = held() or 0
         if self.limit - used < LEAST:
             raise UsageError(

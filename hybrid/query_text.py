@@ -8,18 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.arguments import several_texts
 from hybrid.encoders import Bm25Encoder
+from hybrid.errors import UsageError
 
 
 def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """Return query id to text; texts without ids are numbered from 1.
 
+    Raises:
+        UsageError: it is neither a list of texts nor query id to text.
+
     >>> named_queries(["a", "b"])
     {'1': 'a', '2': 'b'}
     """
+    if isinstance(queries, set | frozenset):
+        raise UsageError("the queries are a set, which has no order to number them by; give a list")
     if isinstance(queries, Mapping):
-        return dict(queries)
-    return {str(number): text for number, text in enumerate(queries, start=1)}
+        ids = several_texts("query ids", queries)
+        return dict(zip(ids, several_texts("query", queries.values()), strict=True))
+    texts = several_texts("query", queries)
+    return {str(number): text for number, text in enumerate(texts, start=1)}
 
 
 def text_features(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, overload
 
+from hybrid.arguments import whole_number
 from hybrid.branch_search import pool_found, search_branch, search_branches
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
@@ -186,9 +187,7 @@ class Index:
             filter: search only documents whose fields match.
             recall: under 1, how much of what sparse branches find is kept: see ``search``.
         """
-        if depth < 1:
-            raise UsageError(f"depth is {depth}; give 1 or more")
-        depth = min(depth, max(1, len(self)))
+        depth = min(whole_number("depth", depth), max(1, len(self)))
         results = search_branches(
             self._index,
             self.encoder,
@@ -291,6 +290,7 @@ class Index:
             progress: shows how far it is.
 
         Raises:
+            UsageError: something else than documents.
             CorpusError: no documents, an id twice, or one that is in the index already.
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         """
@@ -321,7 +321,8 @@ class Index:
         """Delete documents by id; return what changed.
 
         Raises:
-            UsageError: an id that is not in the index, unless ``ignore_missing``.
+            UsageError: an id that is not in the index, unless ``ignore_missing``; or one text in
+                place of a list of ids.
         """
         return self._change(
             delete_documents(self.directory, doc_ids, ignore_missing=ignore_missing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hybrid.arguments import given, whole_number
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, cc, parse_fusion, single
 from hybrid.indexes.approximate import Accuracy, check_recall
@@ -47,12 +48,10 @@ def plan_search(
     Raises:
         UsageError: k or depth below 1, or a recall that cannot be had.
     """
-    k = FIRST_HITS if k is None else k
-    if k < 1:
-        raise UsageError(f"k is {k}; give 1 or more")
+    k = FIRST_HITS if k is None else whole_number("k", k)
     k = min(k, max(1, index.document_count))
-    if depth is not None and depth < 1:
-        raise UsageError(f"depth is {depth}; give 1 or more")
+    if depth is not None:
+        depth = whole_number("depth", depth)
     reach = max(k, depth or fusion.depth or DEPTH)
     if fusion.depth is not None and reach > fusion.depth:
         fusion = replace(fusion, depth=None)
@@ -119,8 +118,12 @@ def chosen_fusion(
     """
     if fusion is not None and domain is not None:
         raise UsageError("both a fusion and a domain are given; give one of them")
+    if isinstance(fusion, str):
+        return parse_fusion(fusion)
+    if fusion is not None and not isinstance(fusion, Fusion):
+        raise UsageError(f"fusion is {given(fusion)}; give one such as 'rrf(k=60)'")
     if fusion is not None:
-        return parse_fusion(fusion) if isinstance(fusion, str) else fusion
+        return fusion
     name = stored_domain(domain, domains)
     if name is not None:
         return domains[name]

@@ -11,7 +11,7 @@ ROOT = Path(hybrid.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"memory", "folders", "textfile"},
+    {"arguments", "folders", "memory", "textfile"},
     {"qrels", "run", "corpus", "collections", "kernels"},
     {"encoders", "indexes"},
     {"pool", "fusion"},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,8 @@ def check_recall(recall: float) -> None:
     Raises:
         UsageError: it is not in (0, 1].
     """
-    if not 0 < recall <= 1:
-        raise UsageError(f"recall is {recall}; it must be above 0 and at most 1 (which is exact)")
+    if not isinstance(recall, Real) or not 0 < recall <= 1:
+        raise UsageError(f"recall is {recall!r}; it must be above 0 and at most 1 (which is exact)")
 
 
 def depths(documents: int) -> tuple[int, ...]:

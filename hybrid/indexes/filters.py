@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeAlias
 
+from hybrid.arguments import given
 from hybrid.errors import UsageError
 
 Literal: TypeAlias = "str | int | float | bool"
@@ -117,6 +118,8 @@ def parse_filter(text: str) -> Filter:
     >>> print(parse_filter("year>=2020 and (lang == 'en' or not lang in ['de', 'fr'])"))
     year >= 2020 and (lang == "en" or not (lang in ["de", "fr"]))
     """
+    if not isinstance(text, str):
+        raise UsageError(f"the filter is {given(text)}; give a text such as 'year >= 2020'")
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the filter has {len(text)} characters; {MAX_LENGTH} is the limit")
     parser = _Parser(text)
