@@ -55,6 +55,16 @@ def _open(path: Path) -> BufferedIOBase:
     return path.open("rb")
 
 
+def check_new(path: str | Path) -> None:
+    """Do nothing where ``write_new`` could write ``path``: for before the work that makes the text.
+
+    Raises:
+        OutputExistsError, StorageError: as ``write_new`` would.
+    """
+    write_new(path, "")
+    Path(path).unlink()
+
+
 def write_new(path: str | Path, text: str) -> None:
     """Write ``text`` to a file that must not exist yet.
 

@@ -201,6 +201,8 @@ def test_export_writes_integer_weights(
         (("explain", "{index}", "json", "nope"), "no document 'nope'"),
         (("evaluate", "{index}", "{beir}", "--split", "dev"), "dev"),
         (("evaluate", "{index}", "{beir}", "--measures", "nGCD@10"), "nGCD"),
+        (("evaluate", "{index}", "{beir}", "--run", "{tmp}/a/b"), "a/b cannot be written"),
+        (("evaluate", "{index}", "{beir}", "--per-query", "{beir}"), "exists"),
         (("tune", "{index}", "{beir}", "--split", "dev"), "dev"),
         (("export", "{index}", "{beir}"), "exists"),
     ],

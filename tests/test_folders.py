@@ -8,7 +8,7 @@ import pytest
 from hybrid.errors import OutputExistsError, StorageError
 from hybrid.folders import make_folders, refusals
 from hybrid.indexes.store import new_generation
-from hybrid.textfile import write_new
+from hybrid.textfile import check_new, write_new
 
 NOWHERE = ("/proc/none", "{tmp}/file/new", "{tmp}/link/new", "{tmp}/new/" + "x" * 300)
 
@@ -45,8 +45,9 @@ def test_every_writer_of_an_output_says_that_it_cannot(tmp_path: Path) -> None:
             new_generation(path, create=True),
         ):
             pytest.fail("the block must not run")
-        with pytest.raises(StorageError, match="cannot be written"):
-            write_new(path, "text")
+        for attempt in (lambda path: write_new(path, "text"), check_new):
+            with pytest.raises(StorageError, match="cannot be written"):
+                attempt(path)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -54,6 +55,15 @@ def test_a_text_that_exists_is_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("old")
     with pytest.raises(OutputExistsError):
         write_new(tmp_path / "old", "new")
+    assert (tmp_path / "old").read_text() == "old"
+
+
+def test_a_place_for_a_text_is_checked_beforehand(tmp_path: Path) -> None:
+    check_new(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old").write_text("old")
+    with pytest.raises(OutputExistsError):
+        check_new(tmp_path / "old")
     assert (tmp_path / "old").read_text() == "old"
 
 

@@ -98,9 +98,13 @@ def evaluate(
     from hybrid.report import evaluation as tables
     from hybrid.report.tables import comparison_table
     from hybrid.retrieve import open_index
+    from hybrid.textfile import check_new
 
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
+    for path in (run, per_query):
+        if path is not None:
+            check_new(path)
     judging = Judging(drop_own, judged_only, gains)
     if headroom:
         judging.check_headroom()

@@ -150,6 +150,7 @@ def tune(
     from hybrid.report.evaluation import transfer_table
     from hybrid.retrieve import open_index
     from hybrid.search_plan import DEFAULT_DOMAIN, POOLED_DOMAIN
+    from hybrid.textfile import check_new
     from hybrid.tune import Plan, Prior
 
     given = sources or []
@@ -183,6 +184,8 @@ def tune(
     plan = plan if trials is None else replace(plan, trials=trials)
     if save_prior is not None and (len(given) < 3 or save_prior.exists()):
         raise UsageError("--save-prior needs three sources or more, and a file that does not exist")
+    if save_prior is not None:
+        check_new(save_prior)
     read = partial(
         judged_source,
         split=split,
