@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,13 +157,13 @@ def test_no_more_is_scored_over_many_segments_than_over_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many, one = split(VECTORS["random"], "few", ("flat",), tmp_path)
-    score_rows, scored = dense.score_rows, [0]
+    score_found, scored = dense.score_found, [0]
 
-    def counted(query: Floats, vectors: Floats, doc_nums: Ints, out: Floats) -> None:
-        scored[0] += len(doc_nums)
-        score_rows(query, vectors, doc_nums, out)
+    def counted(queries: Floats, vectors: Floats, numbers: Ints, rows: Any, *rest: Any) -> None:
+        scored[0] += int(((rows >= rest[0]) & (rows < rest[0] + len(vectors))).sum())
+        score_found(queries, vectors, numbers, rows, *rest)
 
-    monkeypatch.setattr(dense, "score_rows", counted)
+    monkeypatch.setattr(dense, "score_found", counted)
     for batch, k in itertools.product(BATCHES, (10, 200)):
         for index in (many, one):
             scored[0] = 0

@@ -7,7 +7,7 @@ it is the largest of all segments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import cpu_count
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from hybrid.indexes.part_subsets import PartSubsets
 from hybrid.indexes.row_scan import FEW, NO_NUMBERS, SHARED_FROM, RowScan, merged
 from hybrid.indexes.scan import Scan, margin
 from hybrid.indexes.subset import Subset
-from hybrid.indexes.workers import KeptThreads, each, worker_count
+from hybrid.indexes.workers import KeptThreads, in_slices, worker_count
 from hybrid.kernels import dense
 
 Floats = NDArray[np.float32]
@@ -90,23 +90,24 @@ class FlatSearch:
         if not len(queries) or not depth:
             return nums, scores
         fetch = min(total, depth + max(32, depth // 4))
-        bound: Floats | None = None
-        if fetch == total:
-            found: Longs | list[Longs] = [self._every(subset)] * len(queries)
-        else:
+        found: Longs | None = None
+        if fetch < total:
             rounded, found = self._candidates(queries, subset, fetch, threads)
             largest = max(part.largest_norm for part in self._parts)
             bound = (rounded.min(axis=1) + margin(queries, largest)).astype(np.float32)
 
-        def answer(row: int) -> None:
-            best, values = self.best(queries[row], found[row], depth)
-            sure = bound is None or (len(values) == depth and values[-1] > bound[row])
-            if not sure:
-                best, values = self.best(queries[row], self._every(subset), depth)
-            nums[row, : len(best)] = best
-            scores[row, : len(best)] = values
+        def answer(first: int, last: int) -> None:
+            unsure: Iterable[int] = range(first, last)
+            if found is not None:
+                best, values = self.best(queries[first:last], found[first:last], depth)
+                nums[first:last, :depth], scores[first:last, :depth] = best, values
+                unsure = first + np.flatnonzero(~(values[:, -1] > bound[first:last]))
+            for row in unsure:
+                every = self._every(subset)[np.newaxis]
+                best, values = self.best(queries[row : row + 1], every, depth)
+                nums[row, :depth], scores[row, :depth] = best[0], values[0]
 
-        each(answer, len(queries), threads)
+        in_slices(answer, len(queries), threads)
         return nums, scores
 
     def _every(self, subset: Subset | None) -> Longs:
@@ -121,28 +122,27 @@ class FlatSearch:
         rows: Longs = self._firsts[segments] + places
         return rows
 
-    def best(self, query: Floats, rows: Longs, depth: int) -> tuple[Ints, Floats]:
-        """Return the ``depth`` best of these rows by final scores, (doc_nums, scores), in order.
+    def best(self, queries: Floats, rows: Longs, depth: int) -> tuple[Ints, Floats]:
+        """Return the best of these rows by final scores: (doc_nums, scores), in order.
+
+        Where there are fewer than ``depth``, -1 and -inf fill the place.
 
         Args:
-            query: (dimension,).
-            rows: numbered one segment after the other, in any order; none is deleted, -1 is none.
+            queries: (queries, dimension).
+            rows: (queries, c), numbered one segment after the other; none is deleted, -1 is none.
             depth: at least 1.
         """
-        rows = np.sort(rows)
-        rows = rows[np.searchsorted(rows, 0) :]
-        nums = np.empty(len(rows), dtype=np.int32)
-        scores = np.empty(len(rows), dtype=np.float32)
-        for segment, first, last in self._row_scan.spans(rows):
-            places = (rows[first:last] - self._firsts[segment]).astype(np.int32)
-            numbers = self._numbers[segment]
-            nums[first:last] = numbers[places] if len(numbers) else places
-            dense.score_rows(query, self._parts[segment].rows, places, scores[first:last])
-        if len(rows) > max(4 * depth, MANY):
-            kept = ~(scores < np.partition(scores, len(rows) - depth)[len(rows) - depth])
-            nums, scores = nums[kept], scores[kept]
-        order = np.lexsort((nums, -scores))[:depth]
-        return nums[order], scores[order]
+        nums = np.full(rows.shape, -1, dtype=np.int32)
+        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+        for part, numbers, base in zip(self._parts, self._numbers, self._firsts, strict=False):
+            dense.score_found(queries, part.rows, numbers, rows, base, nums, scores)
+        if len(queries) == 1 and rows.shape[1] > max(4 * depth, MANY):
+            floor = np.partition(scores[0], -depth)[-depth]
+            kept = ~(scores[0] < floor)
+            nums, scores = nums[:, kept], scores[:, kept]
+        order = np.lexsort((nums, -scores), axis=1)[:, :depth]
+        row = np.arange(len(queries))[:, np.newaxis]
+        return nums[row, order], scores[row, order]
 
     def _candidates(
         self, queries: Floats, subset: Subset | None, count: int, threads: int

@@ -167,10 +167,10 @@ class VectorIndex:
         depth = min(k, self.doc_count)
 
         def answer(row: int) -> None:
-            found = approximate.find(queries[row], depth).astype(np.int64)
-            best, values = self._flat.best(queries[row], found, depth)
-            nums[row, : len(best)] = best
-            scores[row, : len(best)] = values
+            found = approximate.find(queries[row], depth).astype(np.int64)[np.newaxis]
+            best, values = self._flat.best(queries[row : row + 1], found, depth)
+            nums[row, : best.shape[1]] = best[0]
+            scores[row, : best.shape[1]] = values[0]
 
         each(answer, len(queries) if depth else 0, threads)
         return nums, scores

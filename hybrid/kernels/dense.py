@@ -76,6 +76,35 @@ def score_rows(
             out[position] = dot(query, vectors[doc])
 
 
+@njit(cache=True, nogil=True)
+def score_found(
+    queries: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    numbers: NDArray[np.int32],
+    rows: NDArray[np.int64],
+    base: int,
+    nums: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Fill in the doc_num and the score of each found row that is one of ``vectors``.
+
+    Row i of ``vectors`` is found as ``base + i``; ``numbers`` is as in `Wanted`. Preconditions:
+    shapes (q, d), (n, d), (n,) or (0,), and (q, c) of ``rows``, ``nums`` and ``scores``.
+    """
+    values = vectors.reshape(-1)
+    size, dimension = vectors.shape
+    for query in range(len(queries)):
+        for at in range(rows.shape[1]):
+            coming = rows[query, min(at + NEXT, rows.shape[1] - 1)] - base
+            if 0 <= coming < size:
+                begin = coming * dimension
+                prefetch_run(values, begin, begin + min(dimension, PAGE))
+            place = rows[query, at] - base
+            if 0 <= place < size:
+                nums[query, at] = numbers[place] if len(numbers) else place
+                scores[query, at] = dot(queries[query], vectors[place])
+
+
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def rounded(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     """Return the inner product as float32 sums in whatever order is fastest here."""
