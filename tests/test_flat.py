@@ -97,16 +97,18 @@ def same(found: tuple[Ints, Floats], expected: tuple[Ints, Floats]) -> None:
     np.testing.assert_array_equal(found[1].view(np.int32), expected[1].view(np.int32))
 
 
-def by_definition(
-    vectors: Floats, queries: Floats, k: int, subset: Subset | None
-) -> tuple[Ints, Floats]:
-    """Score every document of a subset by the kernel, and sort."""
-    chosen = np.arange(len(vectors)) if subset is None else subset.doc_nums
-    nums = np.full((len(queries), k), -1, dtype=np.int32)
-    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    for row, query in enumerate(queries):
-        values = np.empty(len(chosen), dtype=np.float32)
-        dense.score_rows(query, vectors, chosen.astype(np.int32), values)
+def every_score(vectors: Floats, queries: Floats) -> Floats:
+    """Return (queries, n): each score by the definition's own kernel."""
+    scores = [[dense.dot(query, vector) for vector in vectors] for query in queries]
+    return np.array(scores, dtype=np.float32).reshape(len(queries), len(vectors))
+
+
+def by_definition(every: Floats, k: int, subset: Subset | None) -> tuple[Ints, Floats]:
+    """Sort the scores of a subset."""
+    chosen = np.arange(every.shape[1]) if subset is None else subset.doc_nums
+    nums = np.full((len(every), k), -1, dtype=np.int32)
+    scores = np.full((len(every), k), -np.inf, dtype=np.float32)
+    for row, values in enumerate(every[:, chosen]):
         order = np.lexsort((chosen, -values))[:k]
         nums[row, : len(order)], scores[row, : len(order)] = chosen[order], values[order]
     return nums, scores
@@ -120,14 +122,30 @@ def test_many_segments_give_the_bits_of_one(
     many, one = split(VECTORS[data], deleted, ("flat",), tmp_path)
     for module in ("flat", "row_scan"):
         monkeypatch.setattr(f"hybrid.indexes.{module}.SHARED_FROM", 0)
-    live = one.doc_count
+    live, queries = one.doc_count, QUERIES[data]
+    every = every_score(np.array(one.rows), queries)
     for subset, k in itertools.product(subsets(live), (1, 10, 100, live + 5)):
-        queries = QUERIES[data]
-        expected = by_definition(np.array(one.rows), queries, k, subset)
+        expected = by_definition(every, k, subset)
         for batch, threads in itertools.product(BATCHES, (1, 2)):
             wanted = expected[0][:batch], expected[1][:batch]
             for index in (many, one):
                 same(index.search(queries[:batch], k, threads=threads, subset=subset), wanted)
+
+
+@pytest.mark.parametrize("deleted", ["none", "many", "all of some"])
+def test_named_documents_get_the_bits_of_one_segment(tmp_path: Path, deleted: str) -> None:
+    many, one = split(VECTORS["random"], deleted, ("flat", "ivf"), tmp_path)
+    queries = random(21, 12)
+    for wide in (0, 1, 900):
+        drawn = np.random.default_rng(wide).integers(-1, one.doc_count, (12, wide))
+        expected = one.score(queries, drawn.astype(np.int32))
+        assert (expected == -np.inf).sum() == (drawn < 0).sum()
+        for threads in (1, 2):
+            found = many.score(queries, drawn.astype(np.int32), threads=threads)
+            np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32))
+    for bad in ([[one.doc_count]], [[-2]], [[1], [1]], [1]):
+        with pytest.raises(UsageError):
+            many.score(queries[:1], np.array(bad, dtype=np.int32))
 
 
 def test_the_deletions_are_few_and_many(tmp_path: Path) -> None:
@@ -199,8 +217,9 @@ def test_scans_that_misorder_within_their_margins_are_mended(tmp_path: Path, del
     for part in many.parts:
         part.scan = Shaken(part.largest_norm)
     queries = random(13, 4)
+    every = every_score(np.array(one.rows), queries)
     for subset, k in itertools.product(subsets(one.doc_count), (1, 10, 100)):
-        expected = by_definition(np.array(one.rows), queries, k, subset)
+        expected = by_definition(every, k, subset)
         same(many.search(queries, k, subset=subset), expected)
 
 
@@ -216,6 +235,7 @@ def test_no_document_is_live(tmp_path: Path) -> None:
     parts = [made(tmp_path / str(at), random(at, size), "flat") for at, size in ((1, 3), (2, 0))]
     none = np.empty(0, dtype=np.int32)
     many = SegmentedVectors(parts, Numbering(none, none, (3, 0)))
+    assert many.score(random(3, 1), np.full((1, 2), -1, np.int32)).tolist() == [[-np.inf] * 2]
     for batch in (0, 1, FEW + 1):
         nums, scores = many.search(random(3, batch), 2)
         assert (nums == -1).all()
@@ -241,10 +261,11 @@ def test_segments_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_rows_shorter_and_longer_than_a_page(dimension: int) -> None:
     vectors, queries = random(15, 300, dimension), random(16, 2, dimension)
     index = VectorIndex(vectors, 1e3)
+    every = every_score(vectors, queries)
     for subset in (None, *subsets(300)[2:]):
         for k in (1, 20):
             found = index.search(queries, k, subset=subset)
-            same(found, by_definition(vectors, queries, k, subset))
+            same(found, by_definition(every, k, subset))
 
 
 @pytest.mark.parametrize("batch", BATCHES)

@@ -443,7 +443,8 @@ def test_read_only_queries_need_no_kernel_of_their_own(tmp_path):
     index = VectorIndex.open(tmp_path)
     query = np.eye(1, 4, dtype=np.float32)
     expected = index.search(query, 1)[0].tolist(), index.score(query, np.array([[0]])).tolist()
-    compiled = len(dense.score_rows.signatures)
+    kernels = dense.score_found, dense.read_rows
+    compiled = [len(each.signatures) for each in kernels]
     query.flags.writeable = False
     assert (index.search(query, 1)[0].tolist(), index.score(query, [[0]]).tolist()) == expected
-    assert len(dense.score_rows.signatures) == compiled
+    assert [len(each.signatures) for each in kernels] == compiled

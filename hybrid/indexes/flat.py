@@ -20,7 +20,7 @@ from hybrid.indexes.part_subsets import PartSubsets
 from hybrid.indexes.row_scan import FEW, NO_NUMBERS, SHARED_FROM, RowScan, merged
 from hybrid.indexes.scan import Scan, margin
 from hybrid.indexes.subset import Subset
-from hybrid.indexes.workers import KeptThreads, in_slices, worker_count
+from hybrid.indexes.workers import KeptThreads, in_slices, scoring_threads, worker_count
 from hybrid.kernels import dense
 
 Floats = NDArray[np.float32]
@@ -110,17 +110,42 @@ class FlatSearch:
         in_slices(answer, len(queries), threads)
         return nums, scores
 
+    def score(self, queries: Floats, doc_nums: Ints, threads: int) -> Floats:
+        """Return the score of each named document, float32 (queries, c); -1 scores -inf.
+
+        Args:
+            queries: float32 (queries, dimension), checked.
+            doc_nums: int32 (queries, c), checked.
+            threads: 0 means one a core, where there is enough to do.
+        """
+        rows = self._rows_of(doc_nums)
+        nums = np.empty(rows.shape, dtype=np.int32)
+        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+
+        def answer(first: int, last: int) -> None:
+            here = slice(first, last)
+            self._score(queries[here], rows[here], nums[here], scores[here])
+
+        in_slices(answer, len(queries), scoring_threads(rows.size, threads))
+        return scores
+
+    def _score(self, queries: Floats, rows: Longs, nums: Ints, scores: Floats) -> None:
+        """Fill in the doc_num and the score of each row, all (queries, c), that is not -1."""
+        for part, numbers, base in zip(self._parts, self._numbers, self._firsts, strict=False):
+            dense.score_found(queries, part.rows, numbers, rows, base, nums, scores)
+
+    def _rows_of(self, doc_nums: Ints) -> Longs:
+        """Return the row of each document, numbered one segment after the other; -1 stays."""
+        if self._numbering is None or not self._doc_count:
+            return doc_nums.astype(np.int64)
+        # -1 reads the last document here.
+        segments, places = self._numbering.segments[doc_nums], self._numbering.places[doc_nums]
+        return np.where(doc_nums >= 0, self._firsts[segments] + places, -1)
+
     def _every(self, subset: Subset | None) -> Longs:
         """Return the row of every document of a subset."""
-        if self._numbering is None:
-            if subset is None:
-                return np.arange(self._doc_count, dtype=np.int64)
-            return subset.doc_nums.astype(np.int64)
-        segments, places = self._numbering.segments, self._numbering.places
-        if subset is not None:
-            segments, places = segments[subset.doc_nums], places[subset.doc_nums]
-        rows: Longs = self._firsts[segments] + places
-        return rows
+        every = np.arange(self._doc_count, dtype=np.int32) if subset is None else subset.doc_nums
+        return self._rows_of(every)
 
     def best(self, queries: Floats, rows: Longs, depth: int) -> tuple[Ints, Floats]:
         """Return the best of these rows by final scores: (doc_nums, scores), in order.
@@ -134,8 +159,7 @@ class FlatSearch:
         """
         nums = np.full(rows.shape, -1, dtype=np.int32)
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-        for part, numbers, base in zip(self._parts, self._numbers, self._firsts, strict=False):
-            dense.score_found(queries, part.rows, numbers, rows, base, nums, scores)
+        self._score(queries, rows, nums, scores)
         if len(queries) == 1 and rows.shape[1] > max(4 * depth, MANY):
             floor = np.partition(scores[0], -depth)[-depth]
             kept = ~(scores[0] < floor)

@@ -13,7 +13,7 @@ from hybrid.errors import UsageError
 from hybrid.indexes.flat import FlatSearch, sharing_segments
 from hybrid.indexes.segments import SegmentedBranch
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.vector import VectorIndex, checked_queries
+from hybrid.indexes.vector import VectorIndex, checked_pairs, checked_queries
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -39,6 +39,11 @@ class SegmentedVectors(SegmentedBranch):
         queries = checked_queries(queries, self.dimension)
         within = None if subset is None else Subset.of(subset, self.doc_count)
         return self._flat.search(queries, k, threads, within)
+
+    def score(self, queries: Floats, doc_nums: Ints, *, threads: int = 0) -> Floats:
+        """Return the score of each named document: see the branch of one segment."""
+        queries, doc_nums = checked_pairs(queries, doc_nums, self.dimension, self.doc_count)
+        return self._flat.score(queries, doc_nums, threads)
 
     @cached_property
     def _flat(self) -> FlatSearch:

@@ -23,8 +23,7 @@ from hybrid.indexes.doc_nums import checked_doc_nums
 from hybrid.indexes.flat import FlatSearch
 from hybrid.indexes.scan import FaissScan, Scan
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.workers import each, scoring_threads
-from hybrid.kernels import dense
+from hybrid.indexes.workers import each
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -189,20 +188,8 @@ class VectorIndex:
             doc_nums: int32 (queries, c).
             threads: queries scored at once; 0 means one a core, where there is enough to do.
         """
-        queries = checked_queries(queries, self.dimension)
-        doc_nums = checked_doc_nums(doc_nums, -1, self.doc_count)
-        if doc_nums.ndim != 2 or len(doc_nums) != len(queries):
-            raise UsageError(
-                f"doc_nums has shape {doc_nums.shape}; one row for each of the {len(queries)} "
-                "queries was expected"
-            )
-        out = np.empty(doc_nums.shape, dtype=np.float32)
-
-        def answer(row: int) -> None:
-            dense.score_rows(queries[row], self.rows, doc_nums[row], out[row])
-
-        each(answer, len(queries), scoring_threads(doc_nums.size, threads))
-        return out
+        queries, doc_nums = checked_pairs(queries, doc_nums, self.dimension, self.doc_count)
+        return self._flat.score(queries, doc_nums, threads)
 
     def vectors(self, doc_nums: Ints) -> Floats:
         """Return the stored vectors of ``doc_nums``, float32 (len(doc_nums), dimension)."""
@@ -216,6 +203,25 @@ def checked_queries(queries: Floats, dimension: int) -> Floats:
         UsageError: another width, or a vector that is not finite or too long.
     """
     return np.require(_checked(queries, dimension, "The queries"), requirements="W")
+
+
+def checked_pairs(
+    queries: Floats, doc_nums: Ints, dimension: int, doc_count: int
+) -> tuple[Floats, Ints]:
+    """Return queries, float32 (n, dimension), and the documents to score with each, int32 (n, c).
+
+    Raises:
+        UsageError: queries as `checked_queries` refuses them, documents that are not there, or
+            not one row of them for each query.
+    """
+    queries = checked_queries(queries, dimension)
+    doc_nums = checked_doc_nums(doc_nums, -1, doc_count)
+    if doc_nums.ndim != 2 or len(doc_nums) != len(queries):
+        raise UsageError(
+            f"doc_nums has shape {doc_nums.shape}; one row for each of the {len(queries)} "
+            "queries was expected"
+        )
+    return queries, doc_nums
 
 
 def _checked(vectors: Floats, dimension: int, what: str) -> Floats:

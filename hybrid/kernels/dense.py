@@ -58,25 +58,6 @@ def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
 
 
 @njit(cache=True, nogil=True)
-def score_rows(
-    query: NDArray[np.float32],
-    vectors: NDArray[np.float32],
-    doc_nums: NDArray[np.int32],
-    out: NDArray[np.float32],
-) -> None:
-    """Fill ``out`` with the inner product of ``query`` and each row in ``doc_nums`` (-inf for -1).
-
-    Preconditions: shapes (d,), (n, d), (c,), (c,); -1 <= doc_nums < n.
-    """
-    for position in range(len(doc_nums)):
-        doc = doc_nums[position]
-        if doc < 0:
-            out[position] = -np.inf
-        else:
-            out[position] = dot(query, vectors[doc])
-
-
-@njit(cache=True, nogil=True)
 def score_found(
     queries: NDArray[np.float32],
     vectors: NDArray[np.float32],
