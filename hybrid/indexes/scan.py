@@ -55,7 +55,7 @@ def margin(queries: Floats, largest_norm: float) -> NDArray[np.float64]:
     """
     dimension = queries.shape[1]
     gamma = dimension * _ROUNDING / (1 - dimension * _ROUNDING) + dimension * 2.0**-52
-    norms = np.linalg.norm(queries.astype(np.float64), axis=1)
+    norms = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
     result: NDArray[np.float64] = gamma * norms * largest_norm + 1e-37
     return result
 

@@ -231,12 +231,13 @@ def _checked(vectors: Floats, dimension: int, what: str) -> Floats:
             f"{what}: vectors of shape {checked.shape}; (n, {dimension}) was expected. Use the "
             "encoder that the index was built with"
         )
-    if not np.isfinite(checked).all() or _largest_norm(checked) > MAX_NORM:
+    if not _largest_norm(checked) <= MAX_NORM:
         raise UsageError(f"{what}: a vector is not finite, or longer than {MAX_NORM:g}")
     return checked
 
 
 def _largest_norm(vectors: Floats) -> float:
+    """Return a bound on all norms; not finite if a component is not: no square overflows."""
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     return float(np.sqrt(squares.max(initial=0.0)) * (1 + 1e-12))
 
