@@ -3,21 +3,24 @@
 Rows that were made beforehand stand in for an encoder, so that the figures are those of the index
 alone: SPLADE-like rows of `sparse_vectors`, whose terms occur together as in text, or uniformly
 random ones, of which no document can be left out. ``--docs`` sets the size, ``--added`` how many
-documents are added. One and ten segments answer in turn; a query counts with the shortest of its
-times, so that other work on the machine disturbs little. Kernels are loaded before anything is
-timed.
+documents are added. One segment and many of the same documents and scales answer in turn, in
+``--processes`` processes one after the other, since where files are mapped matters; their hits must
+be the same. In a process a query counts with the shortest of its times, so that other work on the
+machine disturbs little. Kernels are loaded before anything is timed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import sparse_vectors
@@ -34,6 +37,8 @@ VOCABULARY, TERMS, DIMENSION = sparse_vectors.VOCABULARY, 100, 384
 PART = 8192
 TEXT = "some text of a document, as long as that of a short paragraph of a page. " * 6
 PLANS = {"sparse": BranchPlan("sparse", VOCABULARY), "dense": BranchPlan("dense", DIMENSION)}
+MANY = {"one_and_nine_added": "one_of_all", "ten_equal": "one"}
+"""Indexes of many segments, and the one segment of the same documents."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +108,25 @@ def query_rows(kind: str, count: int) -> csr_matrix:
     return drawn
 
 
-def build(directory: Path, documents: Encoded) -> None:
+def build(directory: Path, documents: Encoded, scales: NDArray[np.float32] | None = None) -> None:
     """Write an index as one segment."""
-    write(directory, documents, documents.order())
+    write(directory, documents, documents.order(), scales)
 
 
-def write(directory: Path, rows: Rows, order: NDArray[np.int64]) -> None:
-    """Write an index of rows in this order as one segment."""
+def write(
+    directory: Path,
+    rows: Rows,
+    order: NDArray[np.int64],
+    scales: NDArray[np.float32] | None = None,
+) -> None:
+    """Write an index of rows in this order as one segment; other scales than its own if given."""
+    plans = PLANS | {"sparse": replace(PLANS["sparse"], scales=scales)}
     with new_generation(directory, create=True) as generation:
         folder = generation.directory / "segments" / "000001"
-        reports = write_segment(folder, rows, order, PLANS)
+        reports = write_segment(folder, rows, order, plans)
         records = {
             name: BranchRecord(plan.kind, {"model": "made"}, {}, 0.0, reports[name])
-            for name, plan in PLANS.items()
+            for name, plan in plans.items()
         }
         generation.commit(
             {
@@ -144,24 +155,41 @@ def timed(work: object, *arguments: object) -> float:
     return time.perf_counter() - start
 
 
-def compared(
-    indexes: dict[str, Path], kind: str, k: int, queries: int, repeat: int
-) -> dict[str, dict[str, float]]:
-    """Return milliseconds a query, one at a time in one thread, by branch and index."""
-    opened = {name: HybridIndex.open(path) for name, path in indexes.items()}
+def compared(folder: Path, kind: str, options: argparse.Namespace) -> dict[str, object]:
+    """Return milliseconds a query, one at a time in one thread, by branch, depth and index.
+
+    Raises:
+        SystemExit: many segments gave other hits than one.
+    """
+    names = sorted({*MANY, *MANY.values()})
+    warm = HybridIndex.open(folder / "warm")
+    opened = {name: HybridIndex.open(folder / name) for name in names}
     rng = np.random.default_rng(7)
-    vectors = rng.standard_normal((queries, DIMENSION), dtype=np.float32)
-    report = {}
-    for branch, rows in (("sparse", query_rows(kind, queries)), ("dense", vectors)):
-        best = {name: np.full(queries, np.inf) for name in opened}
-        for _ in range(repeat):
-            for name, index in opened.items():
-                part = index.branch(branch)
-                for row in range(queries):
-                    query = rows[row : row + 1]
-                    spent = timed(lambda: part.search(query, k, threads=1))  # noqa: B023
-                    best[name][row] = min(best[name][row], spent)
-        report[branch] = {name: round(float(each.mean()) * 1000, 4) for name, each in best.items()}
+    count = options.queries
+    vectors = rng.standard_normal((count, DIMENSION), dtype=np.float32)
+    report: dict[str, object] = {}
+    for branch, rows in (("sparse", query_rows(kind, count)), ("dense", vectors)):
+        warm.branch(branch).search(rows[:1], 10, threads=1)
+        report[f"{branch}_first_ms"] = {
+            name: round(1000 * timed(index.branch(branch).search, rows[:1], 10), 2)
+            for name, index in opened.items()
+        }
+        for k in options.k:
+            hits = {name: index.branch(branch).search(rows, k) for name, index in opened.items()}
+            for many, one in MANY.items():
+                if not all(map(np.array_equal, hits[many], hits[one])):
+                    raise SystemExit(f"{branch}, top {k}: {many} gave other hits than {one}")
+            best = {name: np.full(count, np.inf) for name in names}
+            for _ in range(options.repeat):
+                for name, index in opened.items():
+                    part = index.branch(branch)
+                    for row in range(count):
+                        query = rows[row : row + 1]
+                        spent = timed(lambda: part.search(query, k, threads=1))  # noqa: B023
+                        best[name][row] = min(best[name][row], spent)
+            report[f"{branch}_top{k}_ms"] = {
+                name: round(float(each.mean()) * 1000, 4) for name, each in best.items()
+            }
     return report
 
 
@@ -169,25 +197,34 @@ def measured(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, 
     """Return all figures for one kind of rows."""
     size, few = options.docs, options.added
     documents = encoded(kind, size + 9 * few)
-    grown, ten, one = folder / "grown", folder / "ten", folder / "one"
+    grown, ten, one = (folder / name for name in ("one_and_nine_added", "ten_equal", "one"))
     build(folder / "warm", documents.part(0, few))  # kernels are compiled or loaded
     add(folder / "warm", documents.part(size, few))
     built = timed(build, one, documents.part(0, size))
-    shutil.copytree(one, grown)
+    scales = np.array(HybridIndex.open(one).sparse("sparse").scales)
+    build(folder / "one_of_all", documents, scales)
+    build(grown, documents.part(0, size), scales)
     added = [timed(add, grown, documents.part(size + i * few, few)) for i in range(9)]
     tenth = size // 10
-    build(ten, documents.part(0, tenth))
+    build(ten, documents.part(0, tenth), scales)
     for number in range(1, 10):
         add(ten, documents.part(number * tenth, tenth))
     report: dict[str, object] = {"build_s": round(built, 3), "add_s": [round(s, 3) for s in added]}
     report["add_share_of_build"] = round(sorted(added)[4] / built, 4)
-    for k in options.k:
-        indexes = {"one": one, "one_and_nine_added": grown, "ten_equal": ten}
-        for branch, times in compared(indexes, kind, k, options.queries, options.repeat).items():
-            report[f"{branch}_top{k}_ms"] = times
-            report[f"{branch}_top{k}_to_one"] = {
-                name: round(each / times["one"], 3) for name, each in times.items()
-            }
+    command = [sys.executable, __file__, *sys.argv[1:], "--compare", str(folder), "--rows", kind]
+    runs = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for _ in range(options.processes)
+    ]
+    report["processes"] = runs
+    for name in runs[0]:
+        if name.endswith("_first_ms"):
+            report[name] = {each: median(run[name][each] for run in runs) for each in runs[0][name]}
+            continue
+        report[name.replace("_ms", "_to_one")] = {
+            many: round(median(run[name][many] / run[name][alone] for run in runs), 3)
+            for many, alone in MANY.items()
+        }
     return report
 
 
@@ -199,8 +236,13 @@ def main() -> None:
     parser.add_argument("-k", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--queries", type=int, default=30)
     parser.add_argument("--repeat", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--compare", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.compare is not None:
+        print(json.dumps(compared(options.compare, options.rows[0], options)))
+        return
     report: dict[str, object] = {"documents": options.docs, "added": options.added}
     for kind in options.rows:
         with tempfile.TemporaryDirectory(prefix="hybrid-living-") as name:
