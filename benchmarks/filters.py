@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.segmented_sparse import SegmentedSparse
 from hybrid.indexes.segmented_vectors import SegmentedVectors
-from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.vector import VectorIndex
 
 SHARES = (1.0, 0.5, 0.05, 0.001, 0.00001)

@@ -12,7 +12,7 @@ from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Accuracy, Approximation, accuracy_for, lowest, share_found
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.segments import SegmentedSparse
+from hybrid.indexes.segmented_sparse import SegmentedSparse
 
 TERMS = 600
 ROWS = 48_000

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, random
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.workers import SCORED_FROM
-from hybrid.kernels import reference, tiles
+from hybrid.kernels import picking, reference
 
 
 def matrix(seed: int, rows: int, terms: int, density: float, levels: int = 0) -> csr_matrix:
@@ -140,10 +140,10 @@ def test_read_only_queries_need_no_kernel_of_their_own(tmp_path):
         return few[0].tolist(), index.score(query, np.array([[0]])).tolist()
 
     expected = answers()
-    compiled = len(tiles.score_places.signatures)
+    compiled = len(picking.score_places.signatures)
     query.data.flags.writeable = False
     assert answers() == expected == ([[0]], [[1.0]])
-    assert len(tiles.score_places.signatures) == compiled
+    assert len(picking.score_places.signatures) == compiled
 
 
 def test_no_queries_at_all(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from scipy.sparse import csr_matrix, random
 
 from hybrid.indexes.inverted import InvertedIndex
-from hybrid.kernels import pruning, reference, tiles
+from hybrid.kernels import bounds as kernel
+from hybrid.kernels import picking, pruning, reference, tiles
 
 
 def made(tmp_path, seed, rows, terms, density, **options):
@@ -36,10 +37,11 @@ def codes_of(index):
 
 def tile_bounds(index, query):
     terms = query.indices.astype(np.int32)
+    steps = np.zeros(len(terms), dtype=np.uint16)
     table = np.zeros((len(terms), 256), dtype=np.uint16)
-    unit = pruning.counts_of(index.postings, terms, query.data, table)
+    unit = kernel.counts_of(index.postings, terms, query.data, steps, table, False)
     bounds = np.full(-(-index.doc_count // tiles.TILE), -7, dtype=np.int32)
-    highest = pruning.bound(index.postings, terms, table, bounds)
+    highest = kernel.bound(index.postings, terms, steps, table, bounds)
     assert highest == bounds.max(initial=0)
     return bounds, unit
 
@@ -143,7 +145,7 @@ def test_tiles_and_windows_are_the_reference(tmp_path, weights):
     table = tiles.lookups(postings, terms, values)
     chosen = np.array([0, 3, 4, 7], dtype=np.int32)
     scores = np.empty(4 * tiles.TILE, dtype=np.float32)
-    tiles.add_tiles(postings, terms, values, table, chosen, scores)
+    picking.add_tiles(postings, terms, values, table, chosen, scores)
     for slot, tile in enumerate(chosen):
         part = expected[tile * tiles.TILE : (tile + 1) * tiles.TILE]
         np.testing.assert_array_equal(scores[slot * tiles.TILE :][: len(part)], part)
@@ -157,7 +159,7 @@ def test_tiles_and_windows_are_the_reference(tmp_path, weights):
         np.testing.assert_array_equal(window[: len(part)], part)
     places = np.array([0, 1, 255, 256, 1999], dtype=np.int32)
     out = np.empty(5, dtype=np.float32)
-    tiles.score_places(postings, terms, values, places, out)
+    picking.score_places(postings, terms, values, places, out)
     np.testing.assert_array_equal(out, expected[places])
 
 

@@ -16,16 +16,17 @@ from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes.documents import DocumentStore
 from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.joined import JOINED
 from hybrid.indexes.numbering import Numbering, insertion_point
 from hybrid.indexes.row_scan import FEW
 from hybrid.indexes.segmented_documents import SegmentedDocuments
+from hybrid.indexes.segmented_sparse import SegmentedSparse
 from hybrid.indexes.segmented_vectors import SegmentedVectors
-from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.subset import Subset
 from hybrid.indexes.vector import VectorIndex
-from hybrid.kernels import segments as kernel
-from hybrid.kernels.segments import LARGE
-from hybrid.kernels.tiles import TILE
+from hybrid.kernels import searching
+from hybrid.kernels.table import table_of
+from hybrid.kernels.tiles import TILE, Postings
 
 WIDTH, DIMENSION = 7, 3
 Vectors = dict[str, tuple[list[int], list[int]]]
@@ -165,7 +166,7 @@ def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
 def test_small_subsets_by_segment_and_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scanned: int
 ) -> None:
-    monkeypatch.setattr("hybrid.indexes.segments.SCANNED", scanned)
+    monkeypatch.setattr("hybrid.indexes.segmented_sparse.SCANNED", scanned)
     rows = rows_of([f"{number:03}" for number in range(300)], 6)
     more = rows_of([f"{number:03}x" for number in range(50)], 7)
     deleted = {"000", "007", "150"}
@@ -272,7 +273,7 @@ def test_one_threshold_over_large_and_small_segments(
     """A segment large enough for bounds, small ones, many ties, deletions, more hits than k."""
     width = 40
     rng = np.random.default_rng(3)
-    sizes = [LARGE * TILE + 100, 0, 1, 300, 2000]
+    sizes = [JOINED + 100, 0, 1, 300, 2000]
     count = sum(sizes)
     mask = rng.random((count, width)) < 0.1
     rows = csr_matrix(np.where(mask, rng.integers(1, 4, (count, width)), 0).astype(np.float32))
@@ -305,22 +306,30 @@ def test_one_threshold_over_large_and_small_segments(
             same(many.search(queries, k, threads=threads), fresh.search(queries, k))
 
 
-def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("same_scales", [True, False])
+def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path, same_scales: bool) -> None:
+    """Pruned, tiles of all segments are scored in one order; a term is a head in some of them."""
     rng = np.random.default_rng(4)
-    table, parts = [], []
-    for number, size in enumerate((LARGE * TILE, LARGE * TILE + 1, 50)):
+    table: list[Postings] = []
+    parts: list[InvertedIndex] = []
+    for number, (size, head_fill) in enumerate(((64 * TILE, 0.5), (64 * TILE + 1, 2), (50, 0))):
         part = tmp_path / str(number)
         part.mkdir()
         mask = rng.random((size, 30)) < 0.1
         rows = csr_matrix((mask * rng.integers(1, 4, (size, 30))).astype(np.float32))
-        # Scales of their own: a code weighs something else in each segment.
-        rows.data *= np.float32(number + 1)
-        InvertedIndex.build([rows], part, vocabulary_size=30, order="cluster")
+        scales = np.array(parts[0].scales) if same_scales and number else None
+        if not same_scales:  # a code weighs something else in each segment
+            rows.data *= np.float32(number + 1)
+        InvertedIndex.build(
+            [rows], part, vocabulary_size=30, order="cluster", head_fill=head_fill, scales=scales
+        )
         parts.append(InvertedIndex.open(part))
         first = sum(len(each.order) for each in table)
         table.append(parts[-1].postings._replace(order=parts[-1].postings.order + np.int32(first)))
-    joined = kernel.table_of(table)
-    assert joined.same_scales.tolist() == [True, False, False]
+    joined = table_of(table)
+    assert joined.same_scales.tolist() == [True, same_scales, same_scales]
+    assert (table[0].heads >= 0).any()
+    assert (table[1].heads < 0).all()
     terms = np.array([1, 5, 8], dtype=np.int32)
     weights = np.array([0.5, 1.0, 2.0], dtype=np.float32)
     count = sum(len(each.order) for each in table)
@@ -330,9 +339,8 @@ def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path) -> None:
         allowed = () if mask is None else (mask,)
         for pruned in (False, True):
             nums, bits = np.full(k, -1, np.int32), np.zeros(k, np.int32)
-            codes = table[0].tail_codes
-            size = kernel.search(
-                joined, codes, terms, weights, pruned, np.ones(len(parts)), nums, bits, *allowed
+            size = searching.search(
+                joined, terms, weights, pruned, np.ones(len(parts)), nums, bits, *allowed
             )
             found.append((size, nums[:size], bits[:size].view(np.float32)))
         assert found[0][0] == found[1][0]

@@ -33,8 +33,8 @@ from hybrid.indexes.passages import PASSAGES, MaxPassage, open_passages, row_num
 from hybrid.indexes.placement import Placement
 from hybrid.indexes.segment_writer import DOCUMENTS
 from hybrid.indexes.segmented_documents import SegmentedDocuments
+from hybrid.indexes.segmented_sparse import SegmentedSparse
 from hybrid.indexes.segmented_vectors import SegmentedVectors
-from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.store import Generation, open_generation
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex

@@ -17,12 +17,12 @@ from hybrid.errors import UsageError
 from hybrid.indexes import approximate
 from hybrid.indexes.approximate import Accuracy, Approximation
 from hybrid.indexes.doc_nums import checked_doc_nums
-from hybrid.indexes.postings_build import Weights, write_index
+from hybrid.indexes.postings_build import HEAD_FILL, Weights, write_index
 from hybrid.indexes.query_rows import checked, compiled, row_of
 from hybrid.indexes.sparse_layout import open_sparse
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.workers import each, in_slices, scoring_threads
-from hybrid.kernels import planner, rows, tiles, topk
+from hybrid.kernels import picking, planner, rows, searching, table, tiles, topk
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -127,7 +127,7 @@ class InvertedIndex:
         order: Order = "auto",
         seed: int = 0,
         threads: int = 0,
-        head_fill: float = 0.75,
+        head_fill: float = HEAD_FILL,
         scales: Floats | None = None,
         sample: csr_matrix | None = None,
         progress: Callable[[int], None] | None = None,
@@ -293,12 +293,17 @@ class InvertedIndex:
         count = queries.shape[0]
         nums = np.empty((count, k), dtype=np.int32)
         values = np.empty((count, k), dtype=np.float32)
-        given = self._postings, self._frequencies, *compiled(queries)
-        way = PATHS[path]
-        mask = () if within is None else (within.mask, len(within))
+        given = self._table, self._frequencies, float(self.doc_count), *compiled(queries)
+        shrinks = np.array([shrink])
+        depth = min(k, self.doc_count)
+        mask: tuple[Any, ...] = ()
+        if within is not None:
+            depth = min(depth, len(within))
+            mask = within.mask, depth * self.doc_count // max(len(within), 1)
+        way = PATHS[path], depth, shrinks, nums, values, *mask
 
         def answer(first: int, last: int) -> None:
-            planner.answer(*given, first, last, way, shrink, nums, values, *mask)
+            searching.answer(*given, first, last, *way)
 
         in_slices(answer, count, threads)
         return nums, values
@@ -320,11 +325,15 @@ class InvertedIndex:
         def answer(row: int) -> None:
             terms, weights = row_of(queries, row)
             scores = np.empty(len(within), dtype=np.float32)
-            tiles.score_places(self._postings, terms, weights, within, scores)
+            picking.score_places(self._postings, terms, weights, within, scores)
             topk.select(scores, within_nums, nums[row, :depth], bits[row, :depth])
 
         each(answer, count, threads)
         return nums, values
+
+    @cached_property
+    def _table(self) -> table.Table:
+        return table.table_of([self._postings])
 
     @cached_property
     def approximations(self) -> list[Approximation]:
@@ -358,7 +367,7 @@ class InvertedIndex:
             places = self._place[doc_nums[row, known]]
             ascending = np.argsort(places)
             scores = np.empty(len(known), dtype=np.float32)
-            tiles.score_places(self._postings, *row_of(queries, row), places[ascending], scores)
+            picking.score_places(self._postings, *row_of(queries, row), places[ascending], scores)
             out[row, known[ascending]] = scores
 
         each(answer, queries.shape[0], scoring_threads(doc_nums.size, threads))

@@ -18,8 +18,8 @@ from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.passages import Rows
 from hybrid.indexes.scan import FaissScan, Floats, Ints, Longs, Scan
 from hybrid.indexes.scan_device import FaissGpuScan, TorchScan
+from hybrid.indexes.segmented_sparse import SegmentedSparse
 from hybrid.indexes.segmented_vectors import SegmentedVectors
-from hybrid.indexes.segments import SegmentedSparse
 from hybrid.indexes.sparse_gpu import DeviceSearcher
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.indexes.vector import VectorIndex

@@ -28,6 +28,7 @@ from hybrid.kernels import assembly
 from hybrid.kernels.tiles import RANGE, TILE
 
 FORMAT = 2
+HEAD_FILL = 0.75  # the share of tiles that a head has postings in
 HEAD_POSTINGS = 8  # a term with fewer is never a head
 SMALL = RANGE  # documents up to which block maxima seldom pay
 SMALL_HEAD = 4  # postings a tile that a head of a small index has; with fewer it takes more room

@@ -12,26 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
 
-from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes import approximate
-from hybrid.indexes.approximate import Accuracy
+from hybrid.errors import UsageError
 from hybrid.indexes.doc_nums import checked_doc_nums
-from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.part_subsets import PartSubsets
-from hybrid.indexes.query_rows import checked, compiled
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.workers import in_slices
-from hybrid.kernels import segments as kernel
-from hybrid.kernels.tiles import Postings
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
-
-SCANNED = 50_000
-"""Documents of a mask that are looked through in the time that one more call takes, with room."""
 
 
 class SegmentedBranch:
@@ -116,116 +105,3 @@ class SegmentedBranch:
             [take(part, places[segments == segment]) for segment, part in enumerate(self.parts)]
         )
         return rows[np.argsort(order)]
-
-
-class SegmentedSparse(SegmentedBranch):
-    """A sparse branch over all segments."""
-
-    parts: Sequence[InvertedIndex]
-
-    def search(
-        self,
-        queries: Any,
-        k: int,
-        *,
-        threads: int = 0,
-        subset: SubsetLike | None = None,
-        recall: float = 1.0,
-    ) -> tuple[Ints, Floats]:
-        """Return what one index of the live documents would: see the branch of one segment.
-
-        All segments are searched in one call, with one threshold; a small subset of large segments
-        is scored segment by segment. A subset is always searched exactly.
-        """
-        approximate.check_recall(recall)
-        asked = k
-        shrinks = self._exact
-        if recall != 1 and subset is None:
-            cuts = self._accuracies(recall, k)
-            shrinks = np.array([cuts[segment].shrink for segment in self._largest_first])
-        within = None if subset is None else Subset.of(subset, self.doc_count)
-        together = self.doc_count <= SCANNED * len(self.parts)
-        if within is not None and not within.dense and not together:
-            return super().search(queries, k, threads=threads, subset=within)
-        if k < 1:
-            raise UsageError(f"k is {k}; it must be at least 1")
-        if shrinks is not self._exact and not (shrinks == 1).all():
-            k = max(k, approximate.DEPTHS[0])
-        queries = checked(queries, self.vocabulary_size, "query")
-        rows = compiled(queries)
-        count = queries.shape[0]
-        nums = np.empty((count, k), dtype=np.int32)
-        scores = np.empty((count, k), dtype=np.float32)
-        postings, table, frequencies = self._joined
-        codes = postings[0].tail_codes
-        depth = min(k, self.doc_count if within is None else len(within))
-        allowed: tuple[Any, ...] = ()
-        if within is not None:
-            allowed = within.mask, depth * self.doc_count // max(len(within), 1)
-
-        def answer(first: int, last: int) -> None:
-            kernel.answer(
-                table,
-                codes,
-                frequencies,
-                *rows,
-                first,
-                last,
-                depth,
-                shrinks,
-                nums,
-                scores,
-                *allowed,
-            )
-
-        in_slices(answer, count, threads)
-        return nums[:, :asked], scores[:, :asked]
-
-    def accuracy(self, recall: float, k: int) -> Accuracy:
-        """Return how exact a search to depth ``k`` is that asks for this recall."""
-        return approximate.lowest(self._accuracies(recall, k))
-
-    def _accuracies(self, recall: float, k: int) -> list[Accuracy]:
-        return approximate.over_segments([part.accuracy(recall, k) for part in self.parts])
-
-    @cached_property
-    def _exact(self) -> NDArray[np.float64]:
-        return np.ones(len(self.parts))
-
-    @cached_property
-    def _largest_first(self) -> list[int]:
-        return sorted(range(len(self.parts)), key=lambda segment: -self.parts[segment].doc_count)
-
-    @cached_property
-    def _joined(self) -> tuple[list[Postings], kernel.Table, Ints]:
-        """The postings of all segments by number of the whole index, the largest segment first."""
-        largest_first = self._largest_first
-        if len({(part.vocabulary_size, part.weights) for part in self.parts}) > 1:
-            raise CorruptIndexError(
-                "segments of one branch have different vocabularies or weights; build it again"
-            )
-        joined = []
-        for segment in largest_first:
-            postings = self.parts[segment].postings
-            numbers = self.numbering.doc_nums(segment)[postings.order]
-            joined.append(postings._replace(order=np.ascontiguousarray(numbers)))
-        return joined, kernel.table_of(joined), self.parts[largest_first[0]].frequencies
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of terms, used or not."""
-        return self.parts[0].vocabulary_size
-
-    @property
-    def nnz(self) -> int:
-        """Number of postings, those of deleted documents included."""
-        return sum(part.nnz for part in self.parts)
-
-    def documents(self, doc_nums: Ints) -> csr_matrix:
-        """Return the stored rows of ``doc_nums``, CSR float32 (len(doc_nums), vocabulary_size)."""
-        rows = self._gather(
-            doc_nums,
-            lambda part, places: part.documents(places),
-            lambda parts: csr_matrix(vstack(parts, format="csr", dtype=np.float32)),
-        )
-        return csr_matrix(rows)

@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from hybrid.errors import UsageError
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.query_rows import checked
-from hybrid.indexes.segments import SegmentedSparse
+from hybrid.indexes.segmented_sparse import SegmentedSparse
 from hybrid.indexes.subset import Subset, SubsetLike
 from hybrid.kernels import reference
 

@@ -19,13 +19,14 @@ from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from hybrid.kernels.prefetch import prefetch, prefetch_run
+from hybrid.kernels.prefetch import prefetch_run
 
 RANGE = 65536
 TILE = 256
 BLOCK = 16
 LEVEL = 17  # block maxima are stored as multiples of it, rounded up: 15 of them reach 255
-WINDOW = 32  # tiles whose scores fit the first-level cache; divides the tiles of a range
+WINDOW = 32  # tiles that are scored together where some may be left out; divides those of a range
+WIDE = 64  # the same where all are wanted
 AHEAD = 1024  # entries of a term's next window that are asked for while other terms are added
 CODES = np.arange(256, dtype=np.float32)
 SEEK = 256  # places that are compared at once
@@ -63,13 +64,13 @@ def pack_maxima(maxima: NDArray[np.uint8], packed: NDArray[np.uint8]) -> None:
             packed[first // 2 + byte] = low | (high << 4)
 
 
-def _contribution(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
+def contribution(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
     """Return what one posting adds to a score: looked up for uint8, multiplied for float32."""
     raise NotImplementedError
 
 
-@overload(_contribution, inline="always")
-def _contribution_of(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
+@overload(contribution, inline="always")
+def _contribution(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
     if isinstance(codes.dtype, types.Float):
         return lambda codes, at, lookup, scale, weight: (codes[at] * scale) * weight
     return lambda codes, at, lookup, scale, weight: lookup[codes[at]]
@@ -204,131 +205,8 @@ def add_window(
         at = np.uint64(low)
         stop_at = np.uint64(end)
         while at < stop_at and places[at] < limit:
-            scores[places[at] - np.uint64(floor)] += _contribution(
+            scores[places[at] - np.uint64(floor)] += contribution(
                 postings.tail_codes, at, lookup, postings.scales[term], weights[row]
             )
             at += np.uint64(1)
         cursors[row] = np.int64(at)
-
-
-@njit(cache=True, nogil=True)
-def add_tiles(
-    postings: Postings,
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    table: NDArray[np.float32],
-    tiles: NDArray[np.int32],
-    scores: NDArray[np.float32],
-) -> None:
-    """Set ``scores[i * 256 : (i + 1) * 256]`` to the scores of tile ``tiles[i]``, ascending."""
-    per_range = RANGE // TILE
-    clear(scores, len(tiles) * TILE)
-    n = len(postings.order)
-    tile_count = (n + TILE - 1) // TILE
-    lows = np.zeros((len(terms), len(tiles)), dtype=np.int64)
-    highs = np.zeros((len(terms), len(tiles)), dtype=np.int64)
-    # First find where every tile's entries lie and ask for them, so that the memory serves many.
-    for row in range(len(terms)):
-        head = postings.heads[terms[row]]
-        if head >= 0:
-            starts = postings.head_starts[head]
-            for tile in tiles:
-                prefetch(starts, np.int64(tile))
-    for row in range(len(terms)):
-        head = postings.heads[terms[row]]
-        if head < 0:
-            continue
-        part = -1
-        start = 0
-        end = 0
-        for slot in range(len(tiles)):
-            tile = tiles[slot]
-            if tile // per_range != part:
-                part = tile // per_range
-                start, end = bounds(postings, terms[row], part)
-            if start == end:
-                continue
-            last = tile + 1 == tile_count or (tile + 1) % per_range == 0
-            low = start + np.int64(postings.head_starts[head, tile])
-            high = end if last else start + np.int64(postings.head_starts[head, tile + 1])
-            lows[row, slot] = low
-            highs[row, slot] = high
-            prefetch_run(postings.head_stream, low, high)
-    for row in range(len(terms)):
-        term = terms[row]
-        lookup = table[row]
-        if postings.heads[term] >= 0:
-            for slot in range(len(tiles)):
-                low = lows[row, slot]
-                high = highs[row, slot]
-                add_entries(postings.head_stream, low, high, lookup, scores, slot * TILE)
-            continue
-        part = -1
-        start = 0
-        end = 0
-        cursor = 0
-        for slot in range(len(tiles)):
-            tile = tiles[slot]
-            if tile // per_range != part:
-                part = tile // per_range
-                start, end = bounds(postings, term, part)
-                cursor = start
-            if start == end:
-                continue
-            floor = (tile % per_range) * TILE
-            cursor = seek(postings.tail_places, cursor, end, floor)
-            shift = slot * TILE - floor
-            while cursor < end and postings.tail_places[cursor] < floor + TILE:
-                scores[np.uint64(shift + np.int64(postings.tail_places[cursor]))] += _contribution(
-                    postings.tail_codes, cursor, lookup, postings.scales[term], weights[row]
-                )
-                cursor += 1
-
-
-@njit(cache=True, nogil=True)
-def score_places(
-    postings: Postings,
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    places: NDArray[np.int32],
-    out: NDArray[np.float32],
-) -> None:
-    """Fill ``out`` with the scores of the documents at ``places``, which ascend.
-
-    Only tiles that hold one of them are scored, one by one where they are few in a window.
-    """
-    table = lookups(postings, terms, weights)
-    scores = np.empty(WINDOW * TILE, dtype=np.float32)
-    touched = np.empty(WINDOW, dtype=np.int32)
-    cursors = np.empty(len(terms), dtype=np.int64)
-    ends = np.empty(len(terms), dtype=np.int64)
-    per_range = RANGE // TILE
-    tile_count = (len(postings.order) + TILE - 1) // TILE
-    part = -1
-    done = 0
-    while done < len(places):
-        first = places[done] // TILE // WINDOW * WINDOW
-        last = min(first + WINDOW, tile_count)
-        count = 0
-        end = done
-        while end < len(places) and places[end] < last * TILE:
-            tile = places[end] // TILE
-            if count == 0 or tile != touched[count - 1]:
-                touched[count] = tile
-                count += 1
-            end += 1
-        if count * SWEEP_SHARE > last - first:
-            if first // per_range != part:
-                part = first // per_range
-                enter_range(postings, terms, part, cursors, ends)
-            add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
-            for position in range(done, end):
-                out[position] = scores[places[position] - first * TILE]
-        else:
-            add_tiles(postings, terms, weights, table, touched[:count], scores)
-            slot = 0
-            for position in range(done, end):
-                while touched[slot] != places[position] // TILE:
-                    slot += 1
-                out[position] = scores[slot * TILE + places[position] % TILE]
-        done = end

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
+
+from hybrid.indexes.inverted import InvertedIndex
+from hybrid.indexes.joined import JOINED, grouped, joined, searched
+from hybrid.indexes.sparse_check import check_postings
+from hybrid.kernels.tiles import RANGE, TILE, Postings
+
+WIDTH = 30
+Weights = Literal["uint8", "float32"]
+
+
+def segments(
+    folder: Path, sizes: list[int], weights: Weights = "uint8"
+) -> tuple[list[csr_matrix], list[InvertedIndex]]:
+    """Segments of the first one's scales; the first five terms are frequent, the last is unused."""
+    rng = np.random.default_rng(5)
+    chances = np.full(WIDTH, 0.004)
+    chances[:5], chances[-1] = 0.7, 0
+    rows, parts = [], []
+    for number, size in enumerate(sizes):
+        mask = rng.random((size, WIDTH)) < chances
+        part = csr_matrix((mask * rng.integers(1, 256, (size, WIDTH))).astype(np.float32))
+        target = folder / str(number)
+        target.mkdir(parents=True)
+        scales = np.ones(WIDTH, dtype=np.float32) if weights == "uint8" else None
+        InvertedIndex.build(
+            [part], target, vocabulary_size=WIDTH, weights=weights, scales=scales, order="cluster"
+        )
+        rows.append(part)
+        parts.append(InvertedIndex.open(target))
+    return rows, parts
+
+
+def numbered(parts: list[InvertedIndex], numbers: list[NDArray[np.int32]]) -> list[Postings]:
+    return [
+        part.postings._replace(order=number[part.postings.order])
+        for part, number in zip(parts, numbers, strict=True)
+    ]
+
+
+def opened(postings: Postings, nnz: int) -> InvertedIndex:
+    """The postings as an index; every number must be there once."""
+    place = np.empty_like(postings.order)
+    place[postings.order] = np.arange(len(place), dtype=np.int32)
+    frequencies = np.zeros(len(postings.heads), dtype=np.int32)
+    arrays = postings._asdict() | {"place": place, "frequencies": frequencies}
+    return InvertedIndex(arrays, {"nnz": nnz})
+
+
+@pytest.mark.parametrize("weights", ["uint8", "float32"])
+@pytest.mark.parametrize("kept", [1.0, 0.6, 0.0])
+@pytest.mark.parametrize("sizes", [[1500, 1, 0, 700], [3, 2], [TILE, TILE]])
+def test_joined_segments_hold_the_live_documents(
+    tmp_path: Path, weights: Weights, kept: float, sizes: list[int]
+) -> None:
+    rows, parts = segments(tmp_path, sizes, weights)
+    rng = np.random.default_rng(6)
+    count = sum(sizes)
+    live = rng.random(count) < kept
+    numbers = np.full(count, -1, dtype=np.int32)
+    numbers[live] = rng.permutation(int(live.sum())).astype(np.int32)
+    made = joined(numbered(parts, np.split(numbers, np.cumsum(sizes)[:-1])))
+
+    everything = csr_matrix(vstack(rows))
+    expected = csr_matrix(everything[np.flatnonzero(live)[np.argsort(numbers[live])]])
+    index = opened(made, expected.nnz)
+    assert check_postings(index) == []
+    found = index.documents(np.arange(live.sum(), dtype=np.int32))
+    assert (found != expected).nnz == 0
+    if weights == "uint8" and kept > 0 and count > 1000:
+        assert (made.heads[:5] >= 0).all()
+    if weights == "float32":
+        assert (made.heads < 0).all()
+    assert made.spans[-1, 0] == made.spans[-1, 1]
+
+
+def test_heads_of_joined_segments_are_those_of_a_build(tmp_path: Path) -> None:
+    """Streams, starts and maxima are those that a build in the same order writes."""
+    sizes = [1200, 800]
+    rows, parts = segments(tmp_path, sizes)
+    numbers = np.arange(2000, dtype=np.int32)
+    made = joined(numbered(parts, np.split(numbers, [1200])))
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    everything = csr_matrix(csr_matrix(vstack(rows))[made.order])
+    InvertedIndex.build(
+        [everything],
+        fresh,
+        vocabulary_size=WIDTH,
+        scales=np.ones(WIDTH, dtype=np.float32),
+        order="none",
+    )
+    built = InvertedIndex.open(fresh).postings
+    shared = np.flatnonzero((made.heads >= 0) & (built.heads >= 0))
+    assert len(shared) == 5
+    for term in shared:
+        mine, theirs = made.heads[term], built.heads[term]
+        np.testing.assert_array_equal(
+            made.head_stream[slice(*made.spans[term])],
+            built.head_stream[slice(*built.spans[term])],
+        )
+        np.testing.assert_array_equal(made.head_starts[mine], built.head_starts[theirs])
+        np.testing.assert_array_equal(made.head_maxima[mine], built.head_maxima[theirs])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "joinable", "expected"),
+    [
+        ([10], [True], [[0]]),
+        ([10, 20], [True, True], [[1, 0]]),
+        ([10, 20], [True, False], [[1], [0]]),
+        ([JOINED + 1, 5, 6], [True] * 3, [[0], [2, 1]]),
+        ([JOINED, JOINED, 1], [True] * 3, [[0, 1], [2]]),
+        ([0, 0], [True] * 2, [[0, 1]]),
+    ],
+)
+def test_groups_of_small_segments_fill_a_range(
+    sizes: list[int], joinable: list[bool], expected: list[list[int]]
+) -> None:
+    groups = grouped(sizes, joinable)
+    assert groups == expected
+    assert all(len(group) == 1 or sum(sizes[each] for each in group) <= RANGE for group in groups)
+
+
+def test_what_is_searched_names_its_segments_largest_first(tmp_path: Path) -> None:
+    _, parts = segments(tmp_path, [3, 900, 2])
+    numbers = np.arange(905, dtype=np.int32)
+    given = numbered(parts, np.split(numbers, [3, 903]))
+    found = searched(given)
+    assert found.segments == [[1, 0, 2]]
+    assert [len(part.order) for part in found.parts] == [905]
+    other = given[2]._replace(scales=given[2].scales * np.float32(2))
+    apart = searched([given[0], given[1], other])
+    assert apart.segments == [[1, 0], [2]]
+    assert apart.table.same_scales.tolist() == [True, False]
+    assert apart.parts[1] is other
