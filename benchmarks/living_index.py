@@ -198,7 +198,7 @@ def measured(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, 
     size, few = options.docs, options.added
     documents = encoded(kind, size + 9 * few)
     grown, ten, one = (folder / name for name in ("one_and_nine_added", "ten_equal", "one"))
-    build(folder / "warm", documents.part(0, few))  # kernels are compiled or loaded
+    build(folder / "warm", documents.part(0, size // 4))  # kernels are compiled or loaded
     add(folder / "warm", documents.part(size, few))
     built = timed(build, one, documents.part(0, size))
     scales = np.array(HybridIndex.open(one).sparse("sparse").scales)
