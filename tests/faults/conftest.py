@@ -18,7 +18,7 @@ MEMORY = Path("/dev/shm")
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search in the calling thread: starting threads takes most of the time of a tiny search."""
-    for module in ("workers", "segments", "scan"):
+    for module in ("workers", "flat", "scan"):
         monkeypatch.setattr(f"hybrid.indexes.{module}.cpu_count", lambda: 1)
 
 
