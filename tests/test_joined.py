@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from scipy.sparse import csr_matrix, vstack
 
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.joined import JOINED, grouped, joined, searched
+from hybrid.indexes.numbering import Numbering
+from hybrid.indexes.segmented_sparse import SegmentedSparse
 from hybrid.indexes.sparse_check import check_postings
 from hybrid.kernels.tiles import RANGE, TILE, Postings
 
@@ -142,3 +146,18 @@ def test_what_is_searched_names_its_segments_largest_first(tmp_path: Path) -> No
     assert apart.segments == [[1, 0], [2]]
     assert apart.table.same_scales.tolist() == [True, False]
     assert apart.parts[1] is other
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_search_their_own_arrays(tmp_path: Path, copied: Callable[[Any], Any]) -> None:
+    """What a search keeps holds addresses: those of the original may be gone."""
+    _, parts = segments(tmp_path, [40, 30])
+    owners = np.repeat(np.arange(2, dtype=np.int32), [40, 30])
+    places = np.concatenate([np.arange(40), np.arange(30)]).astype(np.int32)
+    query = csr_matrix(np.ones((1, WIDTH), dtype=np.float32))
+    for index in (parts[0], SegmentedSparse(parts, Numbering(owners, places, (40, 30)))):
+        expected = index.search(query, 5)
+        again = copied(index)
+        assert not {"_table", "_searched"} & set(again.__dict__)
+        for found, wanted in zip(again.search(query, 5), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)

@@ -76,6 +76,10 @@ class InvertedIndex:
         self._described = described
         self._accuracies: dict[tuple[float, int], Accuracy] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The table holds addresses, which a copy does not share.
+        return {name: value for name, value in self.__dict__.items() if name != "_table"}
+
     @property
     def doc_count(self) -> int:
         """Number of documents."""

@@ -33,6 +33,10 @@ class SegmentedSparse(SegmentedBranch):
 
     parts: Sequence[InvertedIndex]
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is searched holds addresses, which a copy does not share.
+        return {name: value for name, value in self.__dict__.items() if name != "_searched"}
+
     def search(
         self,
         queries: Any,
