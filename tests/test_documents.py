@@ -159,3 +159,13 @@ def test_offsets_that_lead_outside_and_missing_values_are_found_before_use(tmp_p
     arrow_file(ids, [good.slice(0, 1), good.slice(1, 1)])
     with pytest.raises(CorruptIndexError, match="65537 ids for 2 texts"):
         list(DocumentStore.open(tmp_path).doc_ids)
+
+
+def test_names_of_columns_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    store(tmp_path, ["a"])
+    path = tmp_path / "texts.arrow"
+    held = path.read_bytes()
+    assert held.count(b"title") >= 1
+    path.write_bytes(held.replace(b"title", b"ti\xf8le"))
+    with pytest.raises(CorruptIndexError, match="not a readable Arrow file"):
+        DocumentStore.open(tmp_path)

@@ -191,11 +191,12 @@ class BatchedTable:
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
             found = self._reader.schema
+            names = found.names  # text that may not be UTF-8, which is a ValueError
             self._count = self._reader.num_record_batches
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorruptIndexError(f"{path} is not a readable Arrow file: {error}") from error
         if not found.equals(schema):
-            raise CorruptIndexError(f"{path} has the columns {found.names} of other types or names")
+            raise CorruptIndexError(f"{path} has the columns {names} of other types or names")
         last = self._count - 1
         self._length = last * rows + self._batch(last).num_rows if self._count else 0
 
