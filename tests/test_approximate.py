@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.indexes import approximate
-from hybrid.indexes.approximate import Accuracy, Approximation, accuracy_for, lowest, share_found
+from hybrid.indexes.approximate import Accuracy, Approximation, accuracy_for, share_found
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.segmented_sparse import SegmentedSparse
@@ -148,9 +148,6 @@ def test_labels_say_what_they_are() -> None:
     )
     assert str(Accuracy()) == "exact"
     assert Accuracy(reason="few").to_dict()["label"] == "exact: few"
-    worse = Accuracy(0.9, 0.9, 10, 128)
-    assert lowest([Accuracy(), Accuracy(0.95, 1.0, 10, 128)]).shrink == 0.95
-    assert lowest([Accuracy(), worse, Accuracy(0.95, 0.95, 10, 128)]) == worse
 
 
 def test_ties_at_the_cutoff_are_no_misses() -> None:
@@ -190,25 +187,40 @@ def test_without_a_table_the_error_says_what_to_do(large: InvertedIndex, held_ou
         early.search(held_out, 10, recall=0.9)
 
 
-def test_each_segment_uses_its_own_factor(
-    large: InvertedIndex, held_out: csr_matrix, tmp_path
+@pytest.mark.parametrize("small", [300, 30_000])
+def test_a_cut_segment_beside_others_is_searched_exactly(
+    large: InvertedIndex, held_out: csr_matrix, tmp_path, small: int
 ) -> None:
-    rows = topical(300, 12, 5)
-    InvertedIndex.build([rows], tmp_path, vocabulary_size=TERMS, scales=large.scales)
-    small = InvertedIndex.open(tmp_path)
-    owners = np.repeat(np.int32([0, 1]), [300, ROWS])
-    places = np.concatenate([np.arange(300), np.arange(ROWS)]).astype(np.int32)
-    many = SegmentedSparse([small, large], Numbering(owners, places, (300, ROWS)))
-    asked = large.accuracy(0.9, 10)
-    assert many.accuracy(0.9, 10) == asked
+    """Hits of the others raise the threshold before its best tiles are scored."""
+    InvertedIndex.build(
+        [topical(small, 12, 5)], tmp_path, vocabulary_size=TERMS, scales=large.scales
+    )
+    parts = [InvertedIndex.open(tmp_path), large]
+    owners = np.repeat(np.int32([0, 1]), [small, ROWS])
+    places = np.concatenate([np.arange(small), np.arange(ROWS)]).astype(np.int32)
+    many = SegmentedSparse(parts, Numbering(owners, places, (small, ROWS)))
+    accuracy = many.accuracy(0.9, 10)
+    assert accuracy.exact
+    assert "for each segment alone; `hybrid compact`" in str(accuracy)
     exact, found = many.search(held_out, 10), many.search(held_out, 10, recall=0.9)
-    shallow = many.search(held_out, 3, recall=0.9)
+    np.testing.assert_array_equal(found[0], exact[0])
+    np.testing.assert_array_equal(found[1], exact[1])
+
+
+def test_one_segment_with_deleted_documents_keeps_its_cut(
+    large: InvertedIndex, held_out: csr_matrix
+) -> None:
+    live = np.flatnonzero(np.arange(ROWS) % 50 != 7).astype(np.int32)
+    one = SegmentedSparse([large], Numbering(np.zeros_like(live), live, (ROWS,)))
+    assert one.accuracy(0.9, 10) == large.accuracy(0.9, 10)
+    exact, found = one.search(held_out, 10), one.search(held_out, 10, recall=0.9)
+    shallow = one.search(held_out, 3, recall=0.9)
     assert np.array_equal(shallow[0], found[0][:, :3])
     here = found[0] >= 0
-    assert np.array_equal(many.score(held_out, found[0])[here], found[1][here])
+    assert np.array_equal(one.score(held_out, found[0])[here], found[1][here])
     share = (found[1] >= exact[1][:, -1:]).mean()
     assert 0.9 - 6 * np.sqrt(0.09 / 1200) <= share <= 1
-    full = many.search(held_out, 10, recall=1.0)
+    full = one.search(held_out, 10, recall=1.0)
     assert np.array_equal(full[0], exact[0])
 
 
@@ -217,17 +229,6 @@ def test_segments_refuse_a_recall_outside_its_range(large: InvertedIndex, held_o
     for subset in (None, np.arange(5, dtype=np.int32)):
         with pytest.raises(UsageError, match="recall is 2"):
             many.search(held_out, 10, recall=2, subset=subset)
-
-
-def test_two_cut_segments_are_searched_exactly(large: InvertedIndex, held_out) -> None:
-    owners = np.repeat(np.int32([0, 1]), ROWS)
-    places = np.tile(np.arange(ROWS, dtype=np.int32), 2)
-    many = SegmentedSparse([large, large], Numbering(owners, places, (ROWS, ROWS)))
-    accuracy = many.accuracy(0.9, 10)
-    assert accuracy.exact
-    assert "for each segment alone; `hybrid compact`" in str(accuracy)
-    exact, found = many.search(held_out, 10), many.search(held_out, 10, recall=0.9)
-    assert np.array_equal(found[0], exact[0])
 
 
 def test_long_and_short_queries_are_made_of_documents() -> None:

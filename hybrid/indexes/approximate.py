@@ -183,21 +183,19 @@ def accuracy_for(recall: float, k: int, table: Sequence[Approximation]) -> Accur
     return Accuracy(best.shrink, best.recall, best.depth, best.queries)
 
 
-def over_segments(found: Sequence[Accuracy]) -> list[Accuracy]:
-    """Return how exact each segment is searched when all of them share one threshold.
+def over_segments(found: Sequence[Accuracy]) -> Accuracy:
+    """Return how exact a search of all segments is, given how exact each is alone.
 
-    That threshold is higher than the one of a segment alone, for which recall was measured. So one
-    segment may use its cut beside others that are searched exactly, but not two.
+    Recall was measured with the threshold of one segment. All segments share one, which hits of the
+    others raise before the cut one's best tiles are scored, so only one alone may be cut.
 
-    >>> [each.exact for each in over_segments([Accuracy(0.9, 0.98, 10, 128)] * 2)]
-    [True, True]
+    >>> over_segments([Accuracy(0.9, 0.98, 10, 128)]).exact
+    False
+    >>> over_segments([Accuracy(0.9, 0.98, 10, 128), Accuracy()]).exact
+    True
     """
-    if sum(not each.exact for each in found) < 2:
-        return list(found)
-    reason = "recall was measured for each segment alone; `hybrid compact` makes one of them"
-    return [each if each.exact else Accuracy(reason=reason) for each in found]
-
-
-def lowest(found: Sequence[Accuracy]) -> Accuracy:
-    """Return what holds of a search over all of these segments: the least exact, or the first."""
-    return min(found, key=lambda each: (each.recall, each.exact))
+    if len(found) > 1 and not all(each.exact for each in found):
+        return Accuracy(
+            reason="recall was measured for each segment alone; `hybrid compact` makes one of them"
+        )
+    return found[0]

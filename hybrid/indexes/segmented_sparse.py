@@ -55,11 +55,7 @@ class SegmentedSparse(SegmentedBranch):
         asked = k
         shrinks = self._exact
         if recall != 1 and subset is None:
-            cuts = self._accuracies(recall, k)
-            # Segments that are joined are too small for a cut.
-            shrinks = np.array(
-                [min(cuts[each].shrink for each in group) for group in self._searched.segments]
-            )
+            shrinks = np.full(len(self._searched.parts), self.accuracy(recall, k).shrink)
         within = None if subset is None else Subset.of(subset, self.doc_count)
         few = self.doc_count > SCANNED * len(self.parts)
         if within is not None and not within.dense and few:
@@ -73,7 +69,7 @@ class SegmentedSparse(SegmentedBranch):
         count = queries.shape[0]
         nums = np.empty((count, k), dtype=np.int32)
         scores = np.empty((count, k), dtype=np.float32)
-        table = self._searched.table
+        found = self._searched  # held until the kernel is done: it reads by address
         frequencies, together = self._frequencies, self._together
         depth = min(k, self.doc_count if within is None else len(within))
         allowed: tuple[Any, ...] = ()
@@ -82,7 +78,7 @@ class SegmentedSparse(SegmentedBranch):
 
         def answer(first: int, last: int) -> None:
             searching.answer(
-                table,
+                found.table,
                 frequencies,
                 together,
                 *rows,
@@ -101,9 +97,6 @@ class SegmentedSparse(SegmentedBranch):
 
     def accuracy(self, recall: float, k: int) -> Accuracy:
         """Return how exact a search to depth ``k`` is that asks for this recall."""
-        return approximate.lowest(self._accuracies(recall, k))
-
-    def _accuracies(self, recall: float, k: int) -> list[Accuracy]:
         return approximate.over_segments([part.accuracy(recall, k) for part in self.parts])
 
     @cached_property
