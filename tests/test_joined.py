@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,7 @@ from hybrid.indexes.joined import JOINED, grouped, joined, searched
 from hybrid.indexes.numbering import Numbering
 from hybrid.indexes.segmented_sparse import SegmentedSparse
 from hybrid.indexes.sparse_check import check_postings
+from hybrid.kernels import searching
 from hybrid.kernels.tiles import RANGE, TILE, Postings
 
 WIDTH = 30
@@ -146,6 +149,19 @@ def test_what_is_searched_names_its_segments_largest_first(tmp_path: Path) -> No
     assert apart.segments == [[1, 0], [2]]
     assert apart.table.same_scales.tolist() == [True, False]
     assert apart.parts[1] is other
+    assert searched(given[:2]).segments == [[1], [0]]  # too little to gain
+
+
+def test_segments_of_a_large_vocabulary_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, parts = segments(tmp_path, [3, 2, 1])
+    given = numbered(parts, np.split(np.arange(6, dtype=np.int32), [3, 5]))
+    assert searched(given).segments == [[0, 1, 2]]
+    entries = sum(len(each.head_stream) + len(each.tail_places) for each in given)
+    assert entries < 3 * WIDTH
+    monkeypatch.setattr("hybrid.indexes.joined.LOOKS", 3 * WIDTH - 1)
+    assert searched(given).segments == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
@@ -161,3 +177,29 @@ def test_copies_search_their_own_arrays(tmp_path: Path, copied: Callable[[Any], 
         assert not {"_table", "_searched"} & set(again.__dict__)
         for found, wanted in zip(again.search(query, 5), expected, strict=True):
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_arrays_are_held_while_they_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread's first search may put arrays of its own in their place meanwhile."""
+    _, parts = segments(tmp_path, [40, 30, 20])
+    owners = np.repeat(np.arange(3, dtype=np.int32), [40, 30, 20])
+    places = np.concatenate([np.arange(size) for size in (40, 30, 20)]).astype(np.int32)
+    many = SegmentedSparse(parts, Numbering(owners, places, (40, 30, 20)))
+    query = csr_matrix(np.ones((1, WIDTH), dtype=np.float32))
+    expected = many.search(query, 5)
+    order = weakref.ref(many._searched.parts[0].order)
+    kept = searching.answer
+    held = []
+
+    def answer(*given: Any) -> None:
+        many.__dict__.pop("_searched")
+        gc.collect()
+        held.append(order() is not None)
+        kept(*given)
+
+    monkeypatch.setattr(searching, "answer", answer)
+    np.testing.assert_array_equal(many.search(query, 5)[0], expected[0])
+    assert held == [True]
+    assert order() is None

@@ -306,8 +306,10 @@ def test_one_threshold_over_large_and_small_segments(
             same(many.search(queries, k, threads=threads), fresh.search(queries, k))
 
 
-@pytest.mark.parametrize("same_scales", [True, False])
-def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path, same_scales: bool) -> None:
+@pytest.mark.parametrize("factors", [(1, 1, 1), (1, 2, 3), (1, 2, 1)])
+def test_every_path_over_segments_gives_the_same_bits(
+    tmp_path: Path, factors: tuple[int, ...]
+) -> None:
     """Pruned, tiles of all segments are scored in one order; a term is a head in some of them."""
     rng = np.random.default_rng(4)
     table: list[Postings] = []
@@ -317,9 +319,9 @@ def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path, same_scale
         part.mkdir()
         mask = rng.random((size, 30)) < 0.1
         rows = csr_matrix((mask * rng.integers(1, 4, (size, 30))).astype(np.float32))
-        scales = np.array(parts[0].scales) if same_scales and number else None
-        if not same_scales:  # a code weighs something else in each segment
-            rows.data *= np.float32(number + 1)
+        # With another factor a code weighs something else than in the first segment.
+        scales = np.array(parts[0].scales) if number and factors[number] == 1 else None
+        rows.data *= np.float32(factors[number])
         InvertedIndex.build(
             [rows], part, vocabulary_size=30, order="cluster", head_fill=head_fill, scales=scales
         )
@@ -327,7 +329,7 @@ def test_every_path_over_segments_gives_the_same_bits(tmp_path: Path, same_scale
         first = sum(len(each.order) for each in table)
         table.append(parts[-1].postings._replace(order=parts[-1].postings.order + np.int32(first)))
     joined = table_of(table)
-    assert joined.same_scales.tolist() == [True, same_scales, same_scales]
+    assert joined.same_scales.tolist() == [factor == 1 for factor in factors]
     assert (table[0].heads >= 0).any()
     assert (table[1].heads < 0).all()
     terms = np.array([1, 5, 8], dtype=np.int32)

@@ -19,6 +19,7 @@ from hybrid.kernels.table import Table, table_of
 from hybrid.kernels.tiles import BLOCK, RANGE, TILE, Postings
 
 JOINED_HEAD = 2  # postings a tile that a head has: in memory, time counts for more than room
+LOOKS = 500_000  # terms of segments that are looked at in some 40 milliseconds
 JOINED = 32_768
 """Documents of a segment up to which it is joined with others; larger ones cost little apart."""
 
@@ -36,9 +37,7 @@ def searched(segments: Sequence[Postings]) -> Searched:
 
     A number of -1 is that of a deleted document.
     """
-    groups = grouped(
-        [len(each.order) for each in segments], [_joinable(each, segments[0]) for each in segments]
-    )
+    groups = [group for each in _grouped(segments) for group in _worthwhile(segments, each)]
     parts = [segments[group[0]] for group in groups]
     several = [part for part, group in enumerate(groups) if len(group) > 1]
 
@@ -73,9 +72,23 @@ def grouped(sizes: Sequence[int], joinable: Sequence[bool]) -> list[list[int]]:
     return groups
 
 
-def _joinable(postings: Postings, first: Postings) -> bool:
-    """Return whether a code weighs in a segment what it does in the first."""
-    return np.array_equal(postings.scales, first.scales)
+def _grouped(segments: Sequence[Postings]) -> list[list[int]]:
+    """Return groups of segments in which a code weighs what it does in the first.
+
+    With two segments in all there is too little to gain.
+    """
+    joinable = [
+        len(segments) > 2 and np.array_equal(each.scales, segments[0].scales) for each in segments
+    ]
+    return grouped([len(each.order) for each in segments], joinable)
+
+
+def _worthwhile(segments: Sequence[Postings], group: list[int]) -> list[list[int]]:
+    """Return a group, or its segments apart where looking at every term would take most time."""
+    looks = len(group) * len(segments[0].heads)
+    entries = sum(len(segments[each].head_stream) for each in group)
+    entries += sum(len(segments[each].tail_places) for each in group)
+    return [group] if looks <= max(LOOKS, entries) else [[each] for each in group]
 
 
 def joined(segments: Sequence[Postings]) -> Postings:

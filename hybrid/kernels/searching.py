@@ -73,9 +73,10 @@ def search(
         postings = postings_of(table, segment)
         numbers = table.deleted[segment] or allowed is not None
         state[topk.BY] = topk.NUMBERS if numbers else topk.PLACES
+        here = lookup
         if not table.same_scales[segment]:
-            lookup = lookups(postings, terms, weights)
-        exhaustive.collect(postings, terms, weights, lookup, k, keys, state, allowed)
+            here = lookups(postings, terms, weights)
+        exhaustive.collect(postings, terms, weights, here, k, keys, state, allowed)
         if segment + 1 == count:
             break
         # Choosing the k best costs more than a few hits too many.
