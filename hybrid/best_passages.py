@@ -54,6 +54,7 @@ def best_passages(
     Raises:
         UsageError: a document or branch that the index does not have.
     """
+    index = index.snapshot()
     table = index.contents.passages
     if table is None or not len(doc_ids):
         return [()] * len(doc_ids)

@@ -27,6 +27,7 @@ def explain_document(
     Raises:
         UsageError: an empty query, or a document, fusion or domain that the index does not have.
     """
+    index = index.snapshot()
     chosen = index.fusion(fusion, domain=domain)
     contents = index.contents
     doc_num = contents.documents.doc_num(doc_id)

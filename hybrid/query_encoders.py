@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
@@ -32,6 +33,7 @@ class QueryEncoders:
         self._given = dict(given or {})
         self._device = device
         self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
+        self._lock = RLock()
 
     def get(self, index: HybridIndex, name: str) -> QueryEncoder:
         """Return the encoder of a branch.
@@ -39,21 +41,23 @@ class QueryEncoders:
         Raises:
             ModelMismatchError: it is not the one which built the branch; shows both.
         """
-        self.forget_changed(index)
-        if name not in self._checked:
-            record = index.record(name)
-            encoder = self._given.get(name) or self._load(index, name, record)
-            check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
-            self._checked[name] = record, encoder
-        return self._checked[name][1]
+        with self._lock:  # threads may ask for encoders of different generations
+            self.forget_changed(index)
+            if name not in self._checked:
+                record = index.record(name)
+                encoder = self._given.get(name) or self._load(index, name, record)
+                check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
+                self._checked[name] = record, encoder
+            return self._checked[name][1]
 
     def forget_changed(self, index: HybridIndex) -> None:
         """Let go of the encoders of branches that something else has built since."""
-        self._checked = {
-            name: (record, encoder)
-            for name, (record, encoder) in self._checked.items()
-            if name in index.records and _same_encoder(index.records[name], record)
-        }
+        with self._lock:
+            self._checked = {
+                name: (record, encoder)
+                for name, (record, encoder) in self._checked.items()
+                if name in index.records and _same_encoder(index.records[name], record)
+            }
 
     def _load(self, index: HybridIndex, name: str, record: BranchRecord) -> QueryEncoder:
         from hybrid.encoders import Bm25Encoder

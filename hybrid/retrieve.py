@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast, overload
 
 from hybrid.arguments import whole_number
@@ -27,7 +29,11 @@ from hybrid.search_plan import DEPTH, SearchPlan, chosen_fusion, plan_search
 
 
 class Index:
-    """An opened hybrid index. Encoders are loaded, and checked, when a text is first searched."""
+    """An opened hybrid index. Encoders are loaded, and checked, when a text is first searched.
+
+    Threads may search one Index while another thread changes it: each call sees one generation, the
+    one that was open when it began, to its end. Several calls see one with `snapshot`.
+    """
 
     def __init__(
         self,
@@ -38,6 +44,7 @@ class Index:
     ) -> None:
         self.directory = Path(directory)
         self._placement = Placement(device)
+        self._reopening = Lock()
         self._index = HybridIndex.open(self.directory, self._placement)
         self._encoders = QueryEncoders(encoders, device=self._placement.encoder_device)
 
@@ -51,7 +58,16 @@ class Index:
         return self._index.document_count
 
     def __repr__(self) -> str:
-        return f"Index({str(self.directory)!r}, {len(self)} documents, {', '.join(self.branches)})"
+        now = self._index
+        count, branches = now.document_count, ", ".join(now.branches)
+        return f"Index({str(self.directory)!r}, {count} documents, {branches})"
+
+    def snapshot(self) -> Index:
+        """Return this index as it is now: what changes this one later does not change that one.
+
+        It shares files and encoders with this one, which stays the one to close.
+        """
+        return copy(self)
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -128,12 +144,13 @@ class Index:
                 recall that cannot be had.
             ModelMismatchError: a query encoder that is not the one which built the index.
         """
-        plan = self.plan(k, fusion=fusion, domain=domain, depth=depth, filter=filter, recall=recall)
+        now = self.snapshot()
+        plan = now.plan(k, fusion=fusion, domain=domain, depth=depth, filter=filter, recall=recall)
         named = {"1": query} if isinstance(query, str) else named_queries(query)
-        pool = self.pool(
+        pool = now.pool(
             named,
             depth=plan.depth,
-            branches=plan.fusion.branch_names(self.branches),
+            branches=plan.fusion.branch_names(now.branches),
             filter=filter,
             recall=recall,
         )
@@ -155,9 +172,10 @@ class Index:
         Raises:
             UsageError: as ``search`` does, the query and the filter aside.
         """
-        chosen = self.fusion(fusion, domain=domain)
+        now = self.snapshot()
+        chosen = now.fusion(fusion, domain=domain)
         filtered = filter is not None
-        return plan_search(self._index, k, chosen, depth, recall=recall, filtered=filtered)
+        return plan_search(now.contents, k, chosen, depth, recall=recall, filtered=filtered)
 
     def fusion(self, fusion: Fusion | str | None = None, *, domain: str | None = None) -> Fusion:
         """Return the fusion that a search with these arguments uses.
@@ -167,7 +185,8 @@ class Index:
         Raises:
             UsageError: both are given, the domain was never tuned, or the text does not parse.
         """
-        return chosen_fusion(fusion, domain, domains=self.domains, branches=self.branches)
+        now = self.snapshot()
+        return chosen_fusion(fusion, domain, domains=now.domains, branches=now.branches)
 
     def pool(
         self,
@@ -187,17 +206,18 @@ class Index:
             filter: search only documents whose fields match.
             recall: under 1, how much of what sparse branches find is kept: see ``search``.
         """
-        depth = min(whole_number("depth", depth), max(1, len(self)))
+        now = self.snapshot()
+        depth = min(whole_number("depth", depth), max(1, len(now)))
         results = search_branches(
-            self._index,
-            self.encoder,
+            now.contents,
+            now.encoder,
             queries,
             depth,
-            branches=tuple(branches or self.branches),
+            branches=tuple(branches or now.branches),
             filter=filter,
             recall=recall,
         )
-        return self.pool_of(queries, results, depth)
+        return now.pool_of(queries, results, depth)
 
     def search_branch(
         self,
@@ -221,7 +241,8 @@ class Index:
             found: branch to its encoded queries and what it returned for them.
             depth: how deep each branch searched.
         """
-        return pool_found(self._index, self.encoder, queries, found, depth)
+        now = self.snapshot()
+        return pool_found(now.contents, now.encoder, queries, found, depth)
 
     def encoder(self, name: str) -> QueryEncoder:
         """Return the query encoder of a branch, loaded once and held against the index.
@@ -237,8 +258,9 @@ class Index:
         Raises:
             UsageError: the branch is absent or dense.
         """
-        self._index.sparse(name)
-        encoder = self.encoder(name)
+        now = self.snapshot()
+        now.contents.sparse(name)
+        encoder = now.encoder(name)
         if not isinstance(encoder, SparseEncoder):
             raise UsageError(f"branch {name!r} has no sparse encoder")
         return encoder
@@ -271,9 +293,10 @@ class Index:
 
     def reopen(self) -> None:
         """Go on with the generation that is current now."""
-        self._index.close()
-        self._index = HybridIndex.open(self.directory, self._placement)
-        self._encoders.forget_changed(self._index)
+        with self._reopening:  # or the slower of two would bring back the older generation
+            # The one before is not closed: searches may read it; the last to end lets go of it.
+            self._index = HybridIndex.open(self.directory, self._placement)
+            self._encoders.forget_changed(self._index)
 
     def add(
         self,
@@ -340,7 +363,8 @@ class Index:
         Raises:
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         """
-        bm25 = {name: self.encoder(name) for name in self._bm25_branches()}
+        now = self.snapshot()
+        bm25 = {name: now.encoder(name) for name in now._bm25_branches()}
         return self._change(
             compact_index(self.directory, refit=cast(Any, bm25), memory=memory, progress=progress)
         )
@@ -354,7 +378,8 @@ class Index:
         return [name for name, each in self._index.records.items() if each.encoder["model"] == BM25]
 
     def _all_encoders(self) -> dict[str, QueryEncoder]:
-        return {name: self.encoder(name) for name in self.branches}
+        now = self.snapshot()
+        return {name: now.encoder(name) for name in now.branches}
 
     def info(self) -> IndexSummary:
         """Return what the index holds."""

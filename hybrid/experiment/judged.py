@@ -79,11 +79,12 @@ def pseudo_pool(
     Raises:
         UsageError: no document has enough words.
     """
+    index = index.snapshot()
     contents = index.contents
     chosen = range(len(index)) if filter is None else contents.select(filter).doc_nums.tolist()
     documents = contents.documents.take(chosen)
     made = known_item_queries(documents, count, kind=kind, drop=drop, seed=seed)
     pool = index.pool(made.queries, depth=depth, branches=branches, filter=filter)
-    name = index.contents.source
+    name = contents.source
     qrels = {query_id: dict(judged) for query_id, judged in made.qrels.items()}
     return JudgedPool(name, f"known-item {kind}", pool, qrels, made.queries, weak=True)

@@ -62,6 +62,7 @@ def stage_latencies(
     Raises:
         UsageError: there is no query, or ``count`` is below 1.
     """
+    index = index.snapshot()
     texts = dict(list(queries.items())[: max(count, 0)])
     if not texts:
         raise UsageError(

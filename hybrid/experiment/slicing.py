@@ -58,6 +58,7 @@ def query_slices(index: Index, report: SystemsReport, *, parts: int = 3) -> list
 
 
 def _overlap(index: Index, judged: JudgedPool) -> dict[str, float]:
+    index = index.snapshot()
     relevant = {d for query in judged.texts for d, g in judged.qrels[query].items() if g > 0}
     held = sorted(relevant.intersection(index.contents.doc_ids))
     documents = {doc_id: index.document(doc_id) for doc_id in held}

@@ -190,6 +190,7 @@ def evaluate_systems(
         CorpusError: the split has no judged query.
         UsageError: an unknown measure, domain or fusion, or a recall that cannot be had.
     """
+    index = index.snapshot()
     systems = {name: single(name) for name in index.branches}
     if len(index.branches) > 1:
         systems[RRF] = rrf()

@@ -43,6 +43,7 @@ def tune_index(
         CorpusError: the split has no judged query.
         UsageError: an unknown measure or field, or too few queries.
     """
+    index = index.snapshot()
     judged = judged_pool(index, source, split, depth=depth, judging=judging, filter=filter)
     result = tune(
         judged.pool,
@@ -77,6 +78,7 @@ def tune_without_labels(
     Raises:
         UsageError: no document has enough words, an unknown measure or field, or too few queries.
     """
+    index = index.snapshot()
     made = pseudo_pool(index, kind=kind, count=count, depth=depth, seed=seed, filter=filter)
     result = tune(made.pool, made.qrels, measure, seed=seed, plan=plan, progress=progress)
     result = replace(result, weak=True, query_hashes=query_hashes(made.texts.values()))

@@ -32,6 +32,7 @@ def export_anserini_index(
         UsageError: the branch is absent or dense.
         OutputExistsError: ``directory`` exists.
     """
+    index = index.snapshot()
     encoder = index.sparse_encoder(branch)
     return export_anserini(
         _documents(index, branch),

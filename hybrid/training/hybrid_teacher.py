@@ -35,6 +35,7 @@ class HybridTeacher:
     """
 
     def __init__(self, index: Index, weights: Mapping[str, float] | None = None) -> None:
+        index = index.snapshot()
         if weights is None:
             weights = {n: w for n, w in BRANCH_WEIGHTS.items() if n in index.branches}
         unknown = [name for name in weights if name not in index.branches]

@@ -40,6 +40,7 @@ def mine_negatives(
     """
     if count < 1 or skip < 0:
         raise UsageError(f"count {count} and skip {skip}; expected at least 1 and 0")
+    index = index.snapshot()
     positives: dict[str, set[str]] = {}
     for row in examples:
         positives.setdefault(row.query, set()).add(row.positive)
