@@ -231,6 +231,23 @@ def test_a_writer_whose_folder_is_removed_under_it_makes_it_again(
         assert generation.content == {"documents": 1}
 
 
+def test_a_first_build_that_finds_the_index_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, index = folders.make_folders, tmp_path / "idx"
+
+    def make(path: Path) -> None:
+        if not index.exists():  # between the look for the index and the lock, another made it
+            monkeypatch.setattr(folders, "make_folders", real)
+            build(index)
+        real(path)
+
+    monkeypatch.setattr(folders, "make_folders", make)
+    with pytest.raises(OutputExistsError):
+        build(index)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
+
+
 def test_a_first_build_that_always_loses_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

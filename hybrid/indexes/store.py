@@ -220,12 +220,12 @@ def new_generation(
 def _create(index_dir: Path) -> Iterator[NewGeneration]:
     refuse_existing(index_dir)
     with _locked_building(index_dir) as building:
-        refuse_existing(index_dir)  # another writer may have made it just now
         home = building / f"{_TEMPORARY}{token_hex(4)}"
         workspace = building / "workspace"
-        for leftover in building.glob(f"{_TEMPORARY}*"):
-            files.remove_tree(leftover)
         try:
+            refuse_existing(index_dir)  # another writer may have made it just now
+            for leftover in building.glob(f"{_TEMPORARY}*"):
+                files.remove_tree(leftover)
             generation = NewGeneration(home, 1, None, workspace)
             yield generation
             if generation.name is not None:
