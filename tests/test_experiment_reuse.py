@@ -7,7 +7,7 @@ import pytest
 import hybrid
 from hybrid.corpus import open_source
 from hybrid.experiment import DomainTask, evaluate_systems, tune_index, tune_indexes
-from hybrid.experiment.reuse import MOST_KEPT, WIDTH, query_hashes, reused_queries, warning
+from hybrid.experiment.reuse import MOST_KEPT, WIDTH, Reuse, query_hashes, reused_queries, warning
 from hybrid.tune import Plan
 from tests.conftest import QUERIES
 from tests.test_cli import Command, hybrid_command
@@ -22,23 +22,36 @@ def test_a_record_knows_its_queries_again(count: int) -> None:
     texts = ["merge lists", "roll dice", "read json"]
     record = {"query_hashes": query_hashes(texts[:count])}
     assert len(record["query_hashes"]) == count * WIDTH
-    assert reused_queries([f" {text.upper()}\n" for text in texts], record) == count
-    assert reused_queries([], record) == 0
+    assert reused_queries([f" {text.upper()}\n" for text in texts], record) == Reuse(count)
+    assert reused_queries([], record) == Reuse(0)
 
 
 def test_a_record_without_hashes_knows_none() -> None:
-    assert reused_queries(["merge lists"], {}) == 0
-    assert reused_queries(["merge lists"], {"queries": 3}) == 0
+    assert reused_queries(["merge lists"], {}) == Reuse(0)
+    assert reused_queries(["merge lists"], {"queries": 3}) == Reuse(0)
 
 
-def test_a_record_is_bounded() -> None:
-    texts = [f"query {number}" for number in range(MOST_KEPT + 5)]
-    assert len(query_hashes(texts)) == MOST_KEPT * WIDTH
-    assert reused_queries(texts, {"query_hashes": query_hashes(texts)}) == MOST_KEPT
+@pytest.mark.parametrize("tuned", [MOST_KEPT + 5, 12 * MOST_KEPT])
+def test_a_record_is_bounded_and_tells_the_share_of_what_it_kept(tuned: int) -> None:
+    texts = [f"query {number}" for number in range(tuned)]
+    record = {"query_hashes": query_hashes(texts)}
+    assert len(record["query_hashes"]) == MOST_KEPT * WIDTH
+    assert reused_queries(texts, record) == Reuse(tuned, about=True)
+    assert warning(Reuse(tuned, about=True), tuned).startswith(f"about {tuned} of {tuned} queries")
+    half = reused_queries([*texts[:5000], *(f"other {n}" for n in range(5000))], record)
+    assert half.about
+    assert half.count == pytest.approx(5000, rel=0.15)
+    assert reused_queries([f"other {number}" for number in range(5000)], record).count == 0
+    assert reused_queries([], record) == Reuse(0)
 
 
 def test_a_few_queries_are_no_warning() -> None:
-    assert [bool(warning(count, 100)) for count in (0, 9, 10, 100)] == [False, False, True, True]
+    assert [bool(warning(Reuse(count), 100)) for count in (0, 9, 10, 100)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_figure_on_the_tuning_queries_is_told(
@@ -78,7 +91,7 @@ def test_each_of_several_domains_and_the_pooled_one_know_their_queries(
         tune_indexes(tasks, split="test", plan=PLAN)
         count = len(QUERIES)
         for domain, reused in (("a", count), ("b", 0), ("unheard of", count)):
-            assert evaluate_systems(index, source, domain=domain).reused == reused
+            assert evaluate_systems(index, source, domain=domain).reuse == Reuse(reused)
 
 
 def test_other_queries_are_held_out(tiny_copy: Path, beir_folder: Path, tmp_path: Path) -> None:
@@ -87,8 +100,8 @@ def test_other_queries_are_held_out(tiny_copy: Path, beir_folder: Path, tmp_path
     with hybrid.open(tiny_copy) as index:
         index.store_domain("default", index.fusion("dense"), report=other)
         report = evaluate_systems(index, source)
-        assert (report.reused, report.warnings()) == (0, [])
+        assert (report.reuse, report.warnings()) == (Reuse(0), [])
         assert "queries_tuned_on" not in report.to_dict()
         pooled = {"query_hashes": query_hashes(QUERIES[next(iter(QUERIES))][:1])}
         index.store_domain("pooled", index.fusion("dense"), report=pooled)
-        assert evaluate_systems(index, source, domain="unheard of").reused == 1
+        assert evaluate_systems(index, source, domain="unheard of").reuse == Reuse(1)

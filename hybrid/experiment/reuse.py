@@ -6,6 +6,7 @@ A record of tuning keeps a hash of each query's text, whatever its id or the spl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import xxhash
@@ -28,29 +29,46 @@ def query_hashes(texts: Iterable[str]) -> str:
     return "".join(sorted({_hash(text) for text in texts})[:MOST_KEPT])
 
 
-def reused_queries(texts: Iterable[str], report: Mapping[str, Any]) -> int:
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """How many of the measured queries the fusion was tuned on, exactly or ``about``."""
+
+    count: int = 0
+    about: bool = False
+
+
+def reused_queries(texts: Iterable[str], report: Mapping[str, Any]) -> Reuse:
     """Return how many of ``texts`` the fusion was tuned on whose tuning ``report`` is of.
 
-    0 too for a report that keeps no hashes, as those of older versions.
+    Where 10,000 hashes are kept there may have been more. Up to the last of them all are known, so
+    the texts whose hashes go no further are a random sample, and their share is taken for that of
+    all. 0 too for a report that keeps no hashes, as those of older versions.
     """
     kept = str(report.get("query_hashes", ""))
     known = {kept[at : at + WIDTH] for at in range(0, len(kept), WIDTH)}
-    return sum(_hash(text) in known for text in texts)
+    hashes = [_hash(text) for text in texts]
+    found = sum(each in known for each in hashes)
+    if len(known) < MOST_KEPT:
+        return Reuse(found)
+    last = max(known)
+    compared = sum(each <= last for each in hashes)
+    return Reuse(round(len(hashes) * found / max(compared, 1)), about=compared < len(hashes))
 
 
-def warning(reused: int, measured: int) -> str:
+def warning(reuse: Reuse, measured: int) -> str:
     """Return what to say of a figure over ``measured`` queries; empty for too few reused ones.
 
-    >>> warning(1, 100), warning(0, 0)
+    >>> warning(Reuse(1), 100), warning(Reuse(0), 0)
     ('', '')
-    >>> warning(40, 100)
+    >>> warning(Reuse(40), 100)
     '40 of 100 queries were used to tune this fusion: this is not a held-out figure'
     """
-    if not reused or reused < SHARE * measured:
+    if not reuse.count or reuse.count < SHARE * measured:
         return ""
+    about = "about " if reuse.about else ""
     return (
-        f"{reused} of {measured} queries were used to tune this fusion: this is not a held-out "
-        "figure"
+        f"{about}{reuse.count} of {measured} queries were used to tune this fusion: this is not a "
+        "held-out figure"
     )
 
 

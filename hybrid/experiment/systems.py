@@ -20,7 +20,7 @@ from hybrid.evaluate import (
 )
 from hybrid.evaluate.headroom import headroom
 from hybrid.experiment.judged import JudgedPool, judged_pool
-from hybrid.experiment.reuse import reused_queries, warning
+from hybrid.experiment.reuse import Reuse, reused_queries, warning
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
 from hybrid.indexes.approximate import Accuracy
 from hybrid.retrieve import Index
@@ -54,7 +54,7 @@ class SystemsReport:
         judged: their pool, texts and judgments.
         accuracies: how exact each sparse branch was; empty if exact search was asked for.
         judging: what counted.
-        reused: how many of the queries the tuned fusion was tuned on.
+        reuse: how many of the queries the tuned fusion was tuned on.
     """
 
     source: str
@@ -64,7 +64,7 @@ class SystemsReport:
     judged: JudgedPool
     accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
     judging: Judging = field(default_factory=Judging)
-    reused: int = 0
+    reuse: Reuse = field(default_factory=Reuse)
 
     @property
     def run_tag(self) -> str:
@@ -135,7 +135,7 @@ class SystemsReport:
 
     def warnings(self) -> list[str]:
         """Return what a reader of the figures must know: that they are not held out."""
-        found = warning(self.reused, len(self.judged.texts))
+        found = warning(self.reuse, len(self.judged.texts))
         return [f"{TUNED}: {found}"] if found else []
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,8 +148,8 @@ class SystemsReport:
             "systems": {s.name: dict(s.evaluation.aggregates) for s in self.systems},
             "fusions": {s.name: str(s.fusion) for s in self.systems},
         }
-        if self.reused:
-            found["queries_tuned_on"] = self.reused
+        if self.reuse.count:
+            found["queries_tuned_on"] = self.reuse.count
         if self.accuracies:
             found["accuracy"] = {name: each.to_dict() for name, each in self.accuracies.items()}
         return found
@@ -221,10 +221,10 @@ def evaluate_systems(
             index.contents, index.branches, depth, recall=recall, filtered=filter is not None
         ),
         judging,
-        0 if stored is None else _reused(index, stored, judged),
+        Reuse() if stored is None else _reused(index, stored, judged),
     )
 
 
-def _reused(index: Index, domain: str, judged: JudgedPool) -> int:
+def _reused(index: Index, domain: str, judged: JudgedPool) -> Reuse:
     report = index.contents.domains[domain].get("report", {})
     return reused_queries(judged.texts.values(), report)
