@@ -218,6 +218,18 @@ def _identifier(fields: Mapping[str, object], names: tuple[str, ...], seen: set[
             "field that is no string",
             f"id {name!r} is {shown(value)}, expected a string such as {shown(str(value))}",
         )
+    check_identifier(name, value)
+    if value in seen:
+        raise RefusedError("duplicate id", f"id {shown(value)} occurs a second time")
+    return value
+
+
+def check_identifier(name: str, value: str) -> None:
+    """Do nothing if a text will do for the id of a document or query.
+
+    Raises:
+        RefusedError: it is empty, or holds what cannot be stored or written to a run file.
+    """
     _check_characters(name, value)
     if not value:
         raise RefusedError("unusable id", f"id {name!r} is empty")
@@ -227,9 +239,6 @@ def _identifier(fields: Mapping[str, object], names: tuple[str, ...], seen: set[
             f"id {shown(value)} holds white space, which separates the columns of run and qrels "
             "files",
         )
-    if value in seen:
-        raise RefusedError("duplicate id", f"id {shown(value)} occurs a second time")
-    return value
 
 
 def _string(
