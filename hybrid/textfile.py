@@ -70,7 +70,7 @@ def write_new(path: str | Path, text: str) -> None:
 
     Raises:
         OutputExistsError: ``path`` exists.
-        StorageError: it cannot be written.
+        StorageError: it cannot be written. Whatever is raised, no file is left.
     """
     with refusals(path):
         try:
@@ -80,6 +80,6 @@ def write_new(path: str | Path, text: str) -> None:
         try:
             with file:
                 file.write(text)
-        except OSError:
+        except BaseException:
             Path(path).unlink()
             raise

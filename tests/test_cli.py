@@ -203,6 +203,10 @@ def test_export_writes_integer_weights(
         (("evaluate", "{index}", "{beir}", "--measures", "nGCD@10"), "nGCD"),
         (("evaluate", "{index}", "{beir}", "--run", "{tmp}/a/b"), "a/b cannot be written"),
         (("evaluate", "{index}", "{beir}", "--per-query", "{beir}"), "exists"),
+        (
+            ("evaluate", "{index}", "{beir}", "--run", "{tmp}/o", "--per-query", "{tmp}/./o"),
+            "give each a file of its own",
+        ),
         (("tune", "{index}", "{beir}", "--split", "dev"), "dev"),
         (("export", "{index}", "{beir}"), "exists"),
     ],

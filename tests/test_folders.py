@@ -90,6 +90,12 @@ def test_a_text_that_the_disk_cuts_off_is_removed(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_text_that_cannot_be_encoded_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write_new(tmp_path / "new", "half a pair: \ud800")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_cause_is_kept() -> None:
     with pytest.raises(StorageError) as raised, refusals("out"):
         raise PermissionError(13, "Permission denied")

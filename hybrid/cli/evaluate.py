@@ -24,6 +24,7 @@ from hybrid.cli.sources import (
     print_skipped,
 )
 from hybrid.cli.tables import Form, print_tables
+from hybrid.errors import UsageError
 
 MEASURES = "nDCG@10,RR@10,R@100"
 
@@ -105,6 +106,8 @@ def evaluate(
     for path in (run, per_query):
         if path is not None:
             check_new(path)
+    if run is not None and per_query is not None and run.resolve() == per_query.resolve():
+        raise UsageError(f"--run and --per-query are both {run}; give each a file of its own")
     judging = Judging(drop_own, judged_only, gains)
     if headroom:
         judging.check_headroom()
