@@ -19,7 +19,8 @@ from hybrid.tune.pseudo import Kind, known_item_queries
 class JudgedPool:
     """The pool of the judged queries of one split, with their texts and judgments.
 
-    ``weak`` says that a program made the queries.
+    ``weak`` says that a program made the queries; ``absent`` of ``relevant`` documents are not in
+    the index.
     """
 
     source: str
@@ -28,6 +29,8 @@ class JudgedPool:
     qrels: Qrels
     texts: Mapping[str, str]
     weak: bool = False
+    relevant: int = 0
+    absent: int = 0
 
 
 def judged_pool(
@@ -46,7 +49,7 @@ def judged_pool(
     ``filter`` and ``recall`` are those of ``Index.search``.
 
     Raises:
-        CorpusError: the split has no judged query.
+        CorpusError: the split has no judged query, or none whose relevant documents are there.
     """
     judging = judging or Judging()
     qrels = judging.qrels(source.qrels(split))
@@ -56,9 +59,21 @@ def judged_pool(
             f"{source.name} has no judged query in split {split!r}; its splits are "
             f"{', '.join(source.splits()) or 'none'}"
         )
+    index = index.snapshot()
+    relevant = {d for query in queries for d, grade in qrels[query].items() if grade > 0}
+    _, is_there = index.contents.documents.locate(sorted(relevant, reverse=True))
+    absent = len(relevant) - int(is_there.sum())
+    if relevant and absent == len(relevant):
+        raise CorpusError(
+            f"none of the {absent:,} documents that {source.name} calls relevant in split "
+            f"{split!r} is in the index, which was built of {index.contents.source}; give the "
+            "judgments of the collection that is indexed"
+        )
     pool = index.pool(queries, depth=depth, branches=branches, filter=filter, recall=recall)
     pool = judging.pool(pool)
-    return JudgedPool(source.name, split, pool, qrels, queries)
+    return JudgedPool(
+        source.name, split, pool, qrels, queries, relevant=len(relevant), absent=absent
+    )
 
 
 def pseudo_pool(

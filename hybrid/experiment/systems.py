@@ -134,9 +134,15 @@ class SystemsReport:
         return lines
 
     def warnings(self) -> list[str]:
-        """Return what a reader of the figures must know: that they are not held out."""
+        """Return what a reader of the figures must know: not held out, or documents missing."""
+        lines = []
+        if self.judged.absent:
+            lines.append(
+                f"{self.judged.absent:,} of {self.judged.relevant:,} relevant documents are not in "
+                "the index and cannot be found"
+            )
         found = warning(self.reuse, len(self.judged.texts))
-        return [f"{TUNED}: {found}"] if found else []
+        return [*lines, f"{TUNED}: {found}"] if found else lines
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON data: ``systems`` maps a name to its measures."""
