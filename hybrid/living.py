@@ -28,7 +28,7 @@ from hybrid.indexes.hybrid import HybridIndex
 from hybrid.indexes.segment_writer import StartProgress, no_progress
 from hybrid.indexes.store import new_generation
 from hybrid.memory import Allowance
-from hybrid.query_encoders import check_unchanged
+from hybrid.query_encoders import BM25, check_unchanged
 
 if TYPE_CHECKING:
     from hybrid.encoders import Bm25Encoder
@@ -50,6 +50,8 @@ class ChangeReport:
         deleted: documents that are gone.
         document_count: documents now.
         segments: segments now.
+        merged: segments that were made one on the way.
+        unfitted: BM25 branches that know the words and statistics of an earlier corpus.
         alarms: what is wrong with the sparse rows of the new documents, and what to do.
     """
 
@@ -58,6 +60,8 @@ class ChangeReport:
     deleted: int
     document_count: int
     segments: int
+    merged: int = 0
+    unfitted: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
 
 
@@ -117,13 +121,15 @@ def add_documents(
             named = [ordered[position] for position in np.flatnonzero(is_present)[:SHOWN]]
             raise CorpusError(
                 f"{len(present)} of {len(ids)} documents are in the index already, such as "
-                f"{', '.join(map(repr, named))}; update them, or leave them out"
+                f"{', '.join(map(repr, named))}; let them replace those (`--update`, "
+                "or `Index.update`), or leave them out"
             )
         change.remove(present)
-        _merge_small(change, progress)
+        merged = _merge_small(change, progress)
         change.append(shards, order, ordered, progress=progress)
         change.commit()
-        report = _report(change, added=len(ids) - len(present), replaced=len(present))
+        added = len(ids) - len(present)
+        report = _report(change, added=added, replaced=len(present), merged=merged)
         return replace(report, alarms=tuple(a for each in surveys.values() for a in each.alarms))
 
 
@@ -178,7 +184,8 @@ def compact_index(
     progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
-        if not change.is_compact:
+        merged = 0 if change.is_compact else len(change.segment_sizes)
+        if merged:
             fitted = _fitted(change.index, refit or {})
             for name, encoder in fitted.items():
                 record = replace(change.index.record(name), fingerprint=encoder.fingerprint)
@@ -194,7 +201,7 @@ def compact_index(
                 progress=progress,
             )
             change.commit()
-        return _report(change)
+        return _report(change, merged=merged)
 
 
 class RefittedRows(StoredRows):
@@ -239,12 +246,27 @@ def _fitted(index: HybridIndex, encoders: Mapping[str, Bm25Encoder]) -> dict[str
     }
 
 
-def _merge_small(change: Change, progress: StartProgress) -> None:
+def _merge_small(change: Change, progress: StartProgress) -> int:
+    """Merge the smaller half of ten segments; return how many those were, or 0."""
     sizes = change.segment_sizes
-    if len(sizes) >= MAX_SEGMENTS:
-        smaller: Sequence[str] = sorted(sizes, key=sizes.__getitem__)[: len(sizes) // 2]
-        change.merge(smaller, progress=progress)
+    if len(sizes) < MAX_SEGMENTS:
+        return 0
+    smaller: Sequence[str] = sorted(sizes, key=sizes.__getitem__)[: len(sizes) // 2]
+    change.merge(smaller, progress=progress)
+    return len(smaller)
 
 
-def _report(change: Change, *, added: int = 0, replaced: int = 0, deleted: int = 0) -> ChangeReport:
-    return ChangeReport(added, replaced, deleted, change.document_count, len(change.segment_sizes))
+def _report(
+    change: Change, *, added: int = 0, replaced: int = 0, deleted: int = 0, merged: int = 0
+) -> ChangeReport:
+    records = change.index.records.items()
+    unfitted = [name for name, record in records if record.encoder["model"] == BM25]
+    return ChangeReport(
+        added,
+        replaced,
+        deleted,
+        change.document_count,
+        len(change.segment_sizes),
+        merged,
+        () if change.is_compact else tuple(unfitted),
+    )

@@ -29,10 +29,13 @@ def test_add_update_delete_compact(
     source = new_documents(tmp_path / "new.jsonl", "asyncio.Queue")
     status, out, err = hybrid_command("add", tiny_copy, source)
     assert status == 0, err
-    assert f"1 added, 0 replaced, 0 deleted; {len(DOCUMENTS) + 1} documents in 2" in out
+    assert f"1 added, 0 replaced, 0 deleted; {len(DOCUMENTS) + 1} documents in 2 segments" in out
+    assert "bm25: words and statistics are those" in err
+    assert f"`hybrid compact {tiny_copy}`" in " ".join(err.split())
     status, _, err = hybrid_command("add", tiny_copy, source)
     assert status == 1
     assert "in the index already" in err
+    assert "--update" in err
     _, out, _ = hybrid_command("add", tiny_copy, source, "--update")
     assert "0 added, 1 replaced" in out
     _, out, _ = hybrid_command("search", tiny_copy, "queue socket", "-k", "1", "--fusion", "dense")
@@ -41,8 +44,19 @@ def test_add_update_delete_compact(
     status, _, err = hybrid_command("delete", tiny_copy, "re.match")
     assert status == 1
     assert "no document 're.match'" in err
-    _, out, _ = hybrid_command("compact", tiny_copy)
-    assert f"{len(DOCUMENTS) - 1} documents in 1 segments" in out
+    _, out, _ = hybrid_command("info", tiny_copy)
+    assert "documents, first built of" in out
+    assert "1 segment, 1 deleted documents still stored; `hybrid compact`" in " ".join(out.split())
+    _, out, err = hybrid_command("compact", tiny_copy)
+    assert f"{len(DOCUMENTS) - 1} documents in 1 segment\n" in out
+    assert "nothing to do" not in err
+    assert "words and statistics" not in err
+    _, out, err = hybrid_command("compact", tiny_copy)
+    assert "documents in 1 segment\n" in out
+    assert "nothing to do" in err
+    _, out, _ = hybrid_command("info", tiny_copy)
+    assert f"{len(DOCUMENTS) - 1} documents of" in out
+    assert "`hybrid compact`" not in out
 
 
 def test_verify_finds_a_flipped_byte_and_repair_goes_back(

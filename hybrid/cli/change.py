@@ -93,13 +93,23 @@ def compact(
     allowed = memory_bytes(memory)
     with open_index(index) as opened, progress_bars(err) as start:
         report = opened.compact(memory=allowed, progress=start)
+    if not report.merged:
+        err.print("nothing to do: one segment without deleted documents", markup=False)
     _print(index, report)
 
 
 def _print(index: Path, report: ChangeReport) -> None:
+    segments = "1 segment" if report.segments == 1 else f"{report.segments} segments"
+    merged = f", {report.merged} merged into one" if report.merged > 1 else ""
     out.print(
         f"{index}: {report.added:,} added, {report.replaced:,} replaced, {report.deleted:,} "
-        f"deleted; {report.document_count:,} documents in {report.segments} segments",
+        f"deleted; {report.document_count:,} documents in {segments}{merged}",
         markup=False,
     )
+    if report.unfitted:
+        err.print(
+            f"{' and '.join(report.unfitted)}: words and statistics are those of the documents it "
+            f"was fitted to; `hybrid compact {index}` fits it anew",
+            markup=False,
+        )
     print_alarms(report.alarms)

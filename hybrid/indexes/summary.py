@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ class IndexSummary:
         domains: tuned fusions in their printed form, by name.
         created: UTC time of the last commit.
         passages: size and overlap of the windows that texts are cut into; None if they are not.
+        segments: how many it is made of; one after `compact`.
+        deleted: documents that are deleted and still take up room.
+        fields: type of each field that filters may name.
     """
 
     directory: Path
@@ -33,6 +36,9 @@ class IndexSummary:
     domains: Mapping[str, str]
     created: str
     passages: Mapping[str, int] | None = None
+    segments: int = 1
+    deleted: int = 0
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
@@ -45,14 +51,28 @@ class IndexSummary:
             "branches": {name: dict(branch) for name, branch in self.branches.items()},
             "domains": dict(self.domains),
             "passages": None if self.passages is None else dict(self.passages),
+            "segments": self.segments,
+            "deleted": self.deleted,
+            "fields": dict(self.fields),
         }
 
     def lines(self) -> list[str]:
         """Return the summary as lines of text."""
+        changed = self.segments > 1 or self.deleted > 0
         lines = [
-            f"{self.directory}: {self.document_count:,} documents of {self.source}, "
+            f"{self.directory}: {self.document_count:,} documents"
+            f"{', first built' if changed else ''} of {self.source}, "
             f"{self.size_bytes / 1e6:.1f} MB, {self.created}"
         ]
+        if changed:
+            segments = "1 segment" if self.segments == 1 else f"{self.segments} segments"
+            lines.append(
+                f"  {segments}, {self.deleted:,} deleted documents still stored; `hybrid compact` "
+                "makes one segment without them and fits BM25 anew"
+            )
+        if self.fields:
+            named = ", ".join(f"{name} ({kind})" for name, kind in self.fields.items())
+            lines.append(f"  fields for filters: {named}")
         if self.passages is not None:
             lines.append(
                 f"  cut into passages of {self.passages['size']} words, "
@@ -83,4 +103,7 @@ def summarise(directory: Path, index: HybridIndex) -> IndexSummary:
         domains={name: domain["fusion"] for name, domain in index.domains.items()},
         created=index.generation.manifest.created_at,
         passages=None if index.window is None else index.window.to_dict(),
+        segments=len(index.numbering.sizes),
+        deleted=sum(index.numbering.sizes) - len(index.numbering),
+        fields={name: str(kind) for name, kind in index.field_types.items()},
     )
