@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.corpus import Passages, Source
+from hybrid.corpus.handed import handed_documents
 from hybrid.errors import UsageError
 from hybrid.indexes.hybrid import SEGMENTS, BranchRecord
 from hybrid.indexes.segment_writer import (
@@ -149,7 +150,7 @@ def build_index(
     progress = allowance.watching(progress)
     with new_generation(output, create=True) as generation:
         shards = encode_corpus(
-            source.documents(),
+            handed_documents(source.documents()),
             generation.workspace,
             {name: encoder for name, (encoder, _) in loaded.items()},
             allowance=allowance,

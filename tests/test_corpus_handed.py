@@ -83,3 +83,12 @@ def test_added_fields_of_numpy_are_filtered_as_any_other(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="holds white space"):
         index.update([Document("c d", "merge")])
     assert len(index) == 2
+
+
+def test_a_build_takes_and_refuses_what_an_addition_does(tmp_path: Path) -> None:
+    year = cast("Any", {"year": np.int64(2021)})
+    index = build(tmp_path / "idx", [Document("b", "merge", fields=year)])
+    assert index.document("b").fields == {"year": 2021}
+    with pytest.raises(UsageError, match="holds white space"):
+        build(tmp_path / "other", [Document("c d", "merge")])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
