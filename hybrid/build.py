@@ -135,6 +135,7 @@ def build_index(
     Raises:
         OutputExistsError: ``output`` exists.
         CorpusError: the corpus is empty or has a bad record.
+        UsageError: the source gives what is no document, as `Index.add` would refuse it.
         ModelError: a model cannot be found or loaded.
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
