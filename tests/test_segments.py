@@ -341,9 +341,7 @@ def test_every_path_over_segments_gives_the_same_bits(
         allowed = () if mask is None else (mask,)
         for pruned in (False, True):
             nums, bits = np.full(k, -1, np.int32), np.zeros(k, np.int32)
-            size = searching.search(
-                joined, terms, weights, pruned, np.ones(len(parts)), nums, bits, *allowed
-            )
+            size = searching.search(joined, terms, weights, pruned, 1.0, nums, bits, *allowed)
             found.append((size, nums[:size], bits[:size].view(np.float32)))
         assert found[0][0] == found[1][0]
         np.testing.assert_array_equal(found[0][1], found[1][1])

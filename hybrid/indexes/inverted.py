@@ -15,14 +15,15 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.indexes import approximate
+from hybrid.indexes.answers import answers
 from hybrid.indexes.approximate import Accuracy, Approximation
 from hybrid.indexes.doc_nums import checked_doc_nums
 from hybrid.indexes.postings_build import HEAD_FILL, Weights, write_index
-from hybrid.indexes.query_rows import checked, compiled, row_of
+from hybrid.indexes.query_rows import checked, row_of
 from hybrid.indexes.sparse_layout import open_sparse
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.workers import each, in_slices, scoring_threads
-from hybrid.kernels import picking, planner, rows, searching, table, tiles, topk
+from hybrid.indexes.workers import each, scoring_threads
+from hybrid.kernels import picking, planner, rows, table, tiles, topk
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -294,23 +295,18 @@ class InvertedIndex:
         within: Subset | None = None,
     ) -> tuple[Ints, Floats]:
         """Return what ``search`` does, over everything that a subset lets in; exactly with one."""
-        count = queries.shape[0]
-        nums = np.empty((count, k), dtype=np.int32)
-        values = np.empty((count, k), dtype=np.float32)
-        given = self._table, self._frequencies, float(self.doc_count), *compiled(queries)
-        shrinks = np.array([shrink])
-        depth = min(k, self.doc_count)
-        mask: tuple[Any, ...] = ()
-        if within is not None:
-            depth = min(depth, len(within))
-            mask = within.mask, depth * self.doc_count // max(len(within), 1)
-        way = PATHS[path], depth, shrinks, nums, values, *mask
-
-        def answer(first: int, last: int) -> None:
-            searching.answer(*given, first, last, *way)
-
-        in_slices(answer, count, threads)
-        return nums, values
+        return answers(
+            self._table,
+            self._frequencies,
+            float(self.doc_count),
+            self.doc_count,
+            queries,
+            k,
+            threads=threads,
+            shrink=shrink,
+            path=PATHS[path],
+            within=within,
+        )
 
     def _search_places(
         self, queries: csr_matrix, k: int, subset: Ints, threads: int

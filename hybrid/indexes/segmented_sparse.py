@@ -12,14 +12,13 @@ from scipy.sparse import csr_matrix, vstack
 
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.indexes import approximate
+from hybrid.indexes.answers import answers
 from hybrid.indexes.approximate import Accuracy
 from hybrid.indexes.inverted import InvertedIndex
 from hybrid.indexes.joined import Searched, searched
-from hybrid.indexes.query_rows import checked, compiled
+from hybrid.indexes.query_rows import checked
 from hybrid.indexes.segments import SegmentedBranch
 from hybrid.indexes.subset import Subset, SubsetLike
-from hybrid.indexes.workers import in_slices
-from hybrid.kernels import planner, searching
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -52,56 +51,30 @@ class SegmentedSparse(SegmentedBranch):
         is scored segment by segment. A subset is always searched exactly.
         """
         approximate.check_recall(recall)
-        asked = k
-        shrinks = self._exact
-        if recall != 1 and subset is None:
-            shrinks = np.full(len(self._searched.parts), self.accuracy(recall, k).shrink)
+        shrink = 1.0 if subset is not None else self.accuracy(recall, k).shrink
         within = None if subset is None else Subset.of(subset, self.doc_count)
         few = self.doc_count > SCANNED * len(self.parts)
         if within is not None and not within.dense and few:
             return super().search(queries, k, threads=threads, subset=within)
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
-        if shrinks is not self._exact and not (shrinks == 1).all():
-            k = max(k, approximate.DEPTHS[0])
-        queries = checked(queries, self.vocabulary_size, "query")
-        rows = compiled(queries)
-        count = queries.shape[0]
-        nums = np.empty((count, k), dtype=np.int32)
-        scores = np.empty((count, k), dtype=np.float32)
         found = self._searched  # held until the kernel is done: it reads by address
-        frequencies, together = self._frequencies, self._together
-        depth = min(k, self.doc_count if within is None else len(within))
-        allowed: tuple[Any, ...] = ()
-        if within is not None:
-            allowed = within.mask, depth * self.doc_count // max(len(within), 1)
-
-        def answer(first: int, last: int) -> None:
-            searching.answer(
-                found.table,
-                frequencies,
-                together,
-                *rows,
-                first,
-                last,
-                planner.AUTO,
-                depth,
-                shrinks,
-                nums,
-                scores,
-                *allowed,
-            )
-
-        in_slices(answer, count, threads)
-        return nums[:, :asked], scores[:, :asked]
+        nums, scores = answers(
+            found.table,
+            self._frequencies,
+            self._together,
+            self.doc_count,
+            checked(queries, self.vocabulary_size, "query"),
+            k if shrink == 1 else max(k, approximate.DEPTHS[0]),
+            threads=threads,
+            shrink=shrink,
+            within=within,
+        )
+        return nums[:, :k], scores[:, :k]
 
     def accuracy(self, recall: float, k: int) -> Accuracy:
         """Return how exact a search to depth ``k`` is that asks for this recall."""
         return approximate.over_segments([part.accuracy(recall, k) for part in self.parts])
-
-    @cached_property
-    def _exact(self) -> NDArray[np.float64]:
-        return np.ones(len(self._searched.parts))
 
     @cached_property
     def _frequencies(self) -> Ints:

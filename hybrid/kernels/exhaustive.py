@@ -24,24 +24,6 @@ MANY_TERMS = 16  # with fewer, clearing and reading the scores is what counts
 
 
 @njit(cache=True, nogil=True)
-def offer_tiles(
-    postings: Postings,
-    terms: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    table: NDArray[np.float32],
-    tiles: NDArray[np.int32],
-    scores: NDArray[np.float32],
-    k: int,
-    keys: NDArray[np.uint64],
-    state: NDArray[np.int64],
-    allowed: NDArray[np.bool_] | None = None,
-) -> None:
-    """Offer the hits of ``tiles``, ascending, to ``keys``; ``scores`` has room for all of them."""
-    add_tiles(postings, terms, weights, table, tiles, scores)
-    offer_scored(postings, tiles, scores, k, keys, state, allowed)
-
-
-@njit(cache=True, nogil=True)
 def offer_scored(
     postings: Postings,
     tiles: NDArray[np.int32],
@@ -93,9 +75,8 @@ def collect(
                 count = masked.keep_allowed(postings.order, allowed, held, len(held))
                 if count * SWEEP_SHARE <= last - first:
                     few = held[:count]
-                    offer_tiles(
-                        postings, terms, weights, table, few, scores, k, keys, state, allowed
-                    )
+                    add_tiles(postings, terms, weights, table, few, scores)
+                    offer_scored(postings, few, scores, k, keys, state, allowed)
                     continue
             add_window(postings, terms, weights, table, cursors, ends, first, last, scores)
             size = min(n, last * TILE) - first * TILE

@@ -197,7 +197,7 @@ def collect(
     steps: NDArray[np.uint16],
     added: NDArray[np.uint16],
     unit: float,
-    shrinks: NDArray[np.float64],
+    shrink: float,
     k: int,
     keys: NDArray[np.uint64],
     state: NDArray[np.int64],
@@ -206,10 +206,9 @@ def collect(
     """Offer all hits that may be among the k best to ``keys``; see `topk.offer`.
 
     ``lookup`` is that of `lookups`, ``steps``, ``added`` and ``unit`` those of `counts_of`, all of
-    them the same for every segment. A segment's entry of ``shrinks`` multiplies its bounds: where
-    it is under 1, tiles are skipped that could, but probably do not, hold a hit. The state's places
-    are those of the only segment. ``allowed`` is that of `topk.offer`; tiles that hold no allowed
-    document are not scored.
+    them the same for every segment. ``shrink`` multiplies every bound: under 1, tiles are skipped
+    that could, but probably do not, hold a hit. The state's places are those of the only segment.
+    ``allowed`` is that of `topk.offer`; tiles that hold no allowed document are not scored.
     """
     tiles = table.tiles
     tile_count = tiles[-1]
@@ -218,13 +217,10 @@ def collect(
     for segment in range(len(tiles) - 1):
         part = tile_bounds[tiles[segment] : tiles[segment + 1]]
         highest = max(highest, bound(postings_of(table, segment), terms, steps, added, part))
-        if shrinks[segment] < 1:
-            for tile in range(len(part)):
-                part[tile] = np.int32(np.ceil(part[tile] * shrinks[segment]))
     if highest == 0:
         return
     # A float32 sum of m products is within m + 1 roundings of the true one.
-    unit *= 1 + (len(terms) + 4) * 2.0**-23
+    unit *= (1 + (len(terms) + 4) * 2.0**-23) * shrink
     counts = np.zeros((COUNTERS, BUCKETS + 1), dtype=np.int32)
     for tile in range(np.uint64(tile_count)):
         bucket = np.uint64(tile_bounds[tile]) // np.uint64(IN_BUCKET)

@@ -25,7 +25,7 @@ def search(
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],
     pruned: bool,
-    shrinks: NDArray[np.float64],
+    shrink: float,
     out_nums: NDArray[np.int32],
     out_bits: NDArray[np.int32],
     allowed: NDArray[np.bool_] | None = None,
@@ -33,8 +33,9 @@ def search(
     """Fill (k,) with the best hits of all segments; return how many there are.
 
     ``terms`` ascend, ``weights`` are above zero; ``out_bits`` receives the bits of the scores.
-    Pruning changes no bit of the result where all of ``shrinks`` (segments,) are 1; under 1 it may
-    miss hits. ``allowed`` says of each number of the whole index if it may be a hit.
+    Pruning changes no bit of the result where ``shrink`` is 1; under 1, by which every bound is
+    multiplied, it may miss hits. ``allowed`` says of each number of the whole index if it may be a
+    hit.
     """
     count = len(table.tiles) - 1
     k = len(out_nums)
@@ -62,7 +63,7 @@ def search(
                 steps,
                 added,
                 unit,
-                shrinks,
+                shrink,
                 k,
                 keys,
                 state,
@@ -98,7 +99,7 @@ def answer(
     last: int,
     path: int,
     depth: int,
-    shrinks: NDArray[np.float64],
+    shrink: float,
     nums: NDArray[np.int32],
     scores: NDArray[np.float32],
     allowed: NDArray[np.bool_] | None = None,
@@ -113,7 +114,7 @@ def answer(
         frequencies: how many documents of all segments each term has.
         together: see `planner.pays`.
         path: `planner.AUTO` or one way for all queries.
-        shrinks: those of `search`.
+        shrink: that of `search`.
         allowed: that of `search`.
         wanted: with ``allowed``, how many of all hits hold the ``depth`` allowed ones: their last
             has about the score of that one, which is what pruning has to reach.
@@ -132,6 +133,6 @@ def answer(
                 k = max(depth, wanted)
                 pruned = planner.pays(documents, together, heads, frequencies, terms, k)
             out = nums[row, :depth], bits[row, :depth]
-            found = search(table, terms, values, pruned, shrinks, out[0], out[1], allowed)
+            found = search(table, terms, values, pruned, shrink, out[0], out[1], allowed)
         nums[row, found:] = -1
         scores[row, found:] = -np.inf
