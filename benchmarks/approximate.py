@@ -21,8 +21,8 @@ import numpy as np
 import sparse_vectors
 from scipy.sparse import csr_matrix
 
-from hybrid.indexes.approximate import share_found
-from hybrid.indexes.inverted import InvertedIndex
+from hybrid.index.sparse.approximate import share_found
+from hybrid.index.sparse.inverted import InvertedIndex
 
 KINDS = ("symmetric", "inference-free")
 RECALLS = (0.99, 0.95, 0.9)

@@ -9,9 +9,9 @@ from pathlib import Path
 import hybrid
 from hybrid.corpus import Source, SourceOptions, open_source
 from hybrid.evaluate import judge
+from hybrid.evaluate.bench import Bench
 from hybrid.experiment import JudgedPool, judged_pool
-from hybrid.retrieve import Index
-from hybrid.tune.bench import Bench
+from hybrid.search.index import Index
 
 
 @dataclass(frozen=True)

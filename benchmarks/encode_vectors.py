@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import save_npz, vstack
 
+from hybrid.build.encode import SHARD_SIZE, encode_corpus
 from hybrid.corpus import Document, open_source
-from hybrid.encoders import Bm25Parameters, SparseEncoder, encode_corpus, load_sparse
-from hybrid.encoders.encode import SHARD_SIZE
+from hybrid.encoders import Bm25Parameters, SparseEncoder, load_sparse
 
 
 def drawn_titles(titles: list[str], count: int, seed: int) -> list[str]:

@@ -41,8 +41,8 @@ def work(branch: str, system: str, arguments: argparse.Namespace) -> None:
     import torch
 
     from hybrid.encoders import load_dense, load_sparse
-    from hybrid.encoders.loading import load_with_own_modules
-    from hybrid.encoders.models import model_folder
+    from hybrid.encoders.models.by_name import model_folder
+    from hybrid.encoders.models.loading import load_with_own_modules
 
     torch.set_num_threads(arguments.threads)
     texts = read_texts(arguments.corpus, arguments.texts)

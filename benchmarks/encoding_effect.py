@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hybrid.build.encode import encode_corpus
 from hybrid.corpus import SourceOptions, open_source
-from hybrid.encoders import encode_corpus, load_dense
+from hybrid.encoders import load_dense
 from hybrid.evaluate import compare, evaluate
+from hybrid.fusion.run import Run, ranking_order
 from hybrid.report.tables import Table, markdown
-from hybrid.run import Run, ranking_order
 
 PRECISIONS = ("float32", "bfloat16")
 DEPTH = 100

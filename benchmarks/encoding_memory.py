@@ -17,8 +17,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hybrid.build.encode import encode_corpus
 from hybrid.corpus import Document
-from hybrid.encoders import encode_corpus, load_dense, load_sparse
+from hybrid.encoders import load_dense, load_sparse
 
 WORDS = "merge sorted list heap queue file path read write random number seed match string"
 

@@ -14,8 +14,8 @@ import argparse
 import numpy as np
 from collections_given import add_arguments, branch_names, opened
 
+from hybrid.evaluate.bench import Bench
 from hybrid.report.tables import Table, render
-from hybrid.tune.bench import Bench
 from hybrid.tune.prior import learn_prior, shrunk_choice
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space

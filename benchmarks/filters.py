@@ -23,11 +23,11 @@ import numpy as np
 import sparse_vectors
 from numpy.typing import NDArray
 
-from hybrid.indexes.inverted import InvertedIndex
-from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.segmented_sparse import SegmentedSparse
-from hybrid.indexes.segmented_vectors import SegmentedVectors
-from hybrid.indexes.vector import VectorIndex
+from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segmented import SegmentedSparse
 
 SHARES = (1.0, 0.5, 0.05, 0.001, 0.00001)
 DIMENSION = 384

@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from scipy.sparse import load_npz
-from hybrid.indexes.hybrid import HybridIndex
+from hybrid.index.hybrid import HybridIndex
 
 folder = Path(sys.argv[1])
 index = HybridIndex.open(folder / "index")

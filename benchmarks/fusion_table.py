@@ -16,12 +16,12 @@ from dataclasses import replace
 from collections_given import add_arguments, branch_names, opened
 
 from hybrid.evaluate import judge
+from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.significance import compare_paired
-from hybrid.pool import Pool
+from hybrid.fusion.pool import Pool
 from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import render
 from hybrid.tune import Plan, TuneResult, tune
-from hybrid.tune.bench import Bench
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.search import Search
 from hybrid.tune.space import Space

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from hybrid.corpus import Document
-from hybrid.indexes.change import Change
-from hybrid.indexes.hybrid import BranchRecord, HybridIndex
-from hybrid.indexes.segment_writer import BranchPlan, Rows, write_segment
-from hybrid.indexes.store import new_generation
+from hybrid.index.change import Change
+from hybrid.index.hybrid import BranchRecord, HybridIndex
+from hybrid.index.segment_writer import BranchPlan, Rows, write_segment
+from hybrid.index.storage.writer import new_generation
 
 VOCABULARY, TERMS, DIMENSION = sparse_vectors.VOCABULARY, 100, 384
 PART = 8192

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
-from hybrid.indexes.hybrid import HybridIndex
+from hybrid.index.hybrid import HybridIndex
 
 
 class Streamed:

@@ -15,12 +15,12 @@ import numpy as np
 from collections_given import Collection, add_arguments, branch_names, opened
 
 from hybrid.evaluate import judge
+from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.significance import compare_paired
 from hybrid.experiment import pseudo_pool
 from hybrid.fusion import Fusion, cc
 from hybrid.report.fusions import every_fusion
 from hybrid.report.tables import Table, render
-from hybrid.tune.bench import Bench
 from hybrid.tune.pseudo import agreement
 from hybrid.tune.space import DEFAULT
 

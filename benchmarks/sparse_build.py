@@ -80,7 +80,7 @@ def read_shards(folder: Path) -> Iterator[csr_matrix]:
 
 def build(shards: Path, target: Path, order: str) -> dict[str, Any]:
     """Build once small, to load the kernels, then build and return what it took."""
-    from hybrid.indexes.inverted import InvertedIndex
+    from hybrid.index.sparse.inverted import InvertedIndex
 
     with tempfile.TemporaryDirectory(dir=target.parent) as warm:
         first = next(read_shards(shards))[:300]
@@ -110,7 +110,7 @@ def opened(target: Path) -> dict[str, Any]:
     """Open the index and answer one query; return times and what stayed resident."""
     import sparse_vectors
 
-    from hybrid.indexes.inverted import InvertedIndex
+    from hybrid.index.sparse.inverted import InvertedIndex
 
     query = sparse_vectors.queries("symmetric", 1, 1)
     before = memory_mb("VmRSS")

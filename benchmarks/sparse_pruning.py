@@ -24,13 +24,14 @@ from typing import Any, Literal
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from hybrid.build.encode import encode_corpus
 from hybrid.corpus import open_source
-from hybrid.encoders import encode_corpus, load_sparse
+from hybrid.encoders import load_sparse
 from hybrid.encoders.prune import above, strongest
 from hybrid.evaluate import compare, evaluate
-from hybrid.indexes.inverted import InvertedIndex
+from hybrid.fusion.run import Run
+from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.report.tables import Table, markdown
-from hybrid.run import Run
 
 K = 10
 BRANCH = "sparse"

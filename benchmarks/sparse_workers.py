@@ -56,7 +56,7 @@ class Ours(Engine):
     options: ClassVar[dict[str, object]] = {}
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
-        from hybrid.indexes.inverted import InvertedIndex
+        from hybrid.index.sparse.inverted import InvertedIndex
 
         warm = folder / "warm"
         warm.mkdir()
@@ -339,7 +339,7 @@ class OursDense(FaissDense):
     package = "hybrid-retrieval"
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
-        from hybrid.indexes.vector import VectorIndex
+        from hybrid.index.dense.vector import VectorIndex
 
         rng = np.random.default_rng(0)
         sizes = (

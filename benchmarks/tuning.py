@@ -21,7 +21,7 @@ import numpy as np
 
 from hybrid.evaluate import ListScorer, judge, measure_scores
 from hybrid.fusion import Fusion, fuse, fuse_lists
-from hybrid.pool import BranchHits, build_pool
+from hybrid.fusion.pool import BranchHits, build_pool
 from hybrid.tune import Plan, tune
 
 FOLDS = 5

@@ -11,43 +11,43 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BestPassage": "hybrid.best_passages",
-    "BuildOptions": "hybrid.build",
+    "BestPassage": "hybrid.search.passages",
+    "BuildOptions": "hybrid.build.create",
     "Document": "hybrid.corpus",
     "Fusion": "hybrid.fusion",
-    "Hit": "hybrid.run",
+    "Hit": "hybrid.fusion.run",
     "HybridError": "hybrid.errors",
-    "Index": "hybrid.retrieve",
-    "Run": "hybrid.run",
-    "read_qrels": "hybrid.qrels",
-    "best_passages": "hybrid.best_passages",
-    "build_index": "hybrid.build",
+    "Index": "hybrid.search.index",
+    "Run": "hybrid.fusion.run",
+    "read_qrels": "hybrid.corpus.qrels",
+    "best_passages": "hybrid.search.passages",
+    "build_index": "hybrid.build.create",
     "open_source": "hybrid.corpus",
-    "write_qrels": "hybrid.qrels",
+    "write_qrels": "hybrid.corpus.qrels",
 }
 
 if TYPE_CHECKING:
-    from hybrid.best_passages import BestPassage as BestPassage
-    from hybrid.best_passages import best_passages as best_passages
-    from hybrid.build import BuildOptions as BuildOptions
-    from hybrid.build import build_index as build_index
+    from hybrid.build.create import BuildOptions as BuildOptions
+    from hybrid.build.create import build_index as build_index
     from hybrid.corpus import Document as Document
     from hybrid.corpus import open_source as open_source
+    from hybrid.corpus.qrels import read_qrels as read_qrels
+    from hybrid.corpus.qrels import write_qrels as write_qrels
     from hybrid.errors import HybridError as HybridError
     from hybrid.fusion import Fusion as Fusion
-    from hybrid.qrels import read_qrels as read_qrels
-    from hybrid.qrels import write_qrels as write_qrels
-    from hybrid.retrieve import Index as Index
-    from hybrid.retrieve import open_index as open
-    from hybrid.run import Hit as Hit
-    from hybrid.run import Run as Run
+    from hybrid.fusion.run import Hit as Hit
+    from hybrid.fusion.run import Run as Run
+    from hybrid.search.index import Index as Index
+    from hybrid.search.index import open_index as open
+    from hybrid.search.passages import BestPassage as BestPassage
+    from hybrid.search.passages import best_passages as best_passages
 
 __all__ = ["__version__", "open", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
     if name == "open":
-        return importlib.import_module("hybrid.retrieve").open_index
+        return importlib.import_module("hybrid.search.index").open_index
     if name not in _HOMES:
         raise AttributeError(f"module 'hybrid' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import open_source
 from hybrid.errors import OutputExistsError
 from hybrid.experiment import SystemsReport, evaluate_systems, tune_index
-from hybrid.indexes.segment_writer import StartProgress, no_progress
-from hybrid.retrieve import open_index
-from hybrid.run import Hit
-from hybrid.search_plan import DEFAULT_DOMAIN
+from hybrid.fusion.run import Hit
+from hybrid.index.segment_writer import StartProgress, no_progress
+from hybrid.search.index import open_index
+from hybrid.search.plan import DEFAULT_DOMAIN
 from hybrid.tune import TuneResult
 
 COLLECTION = "stdlib"

@@ -25,19 +25,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.build import build_index
+from hybrid.build.create import build_index
 from hybrid.corpus import Source, SourceOptions, open_source
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.encoders.mlm import route_modules
 from hybrid.errors import OutputExistsError
 from hybrid.evaluate import compare_paired, evaluate, judge
+from hybrid.evaluate.bench import Bench
 from hybrid.experiment import JudgedPool, judged_pool
 from hybrid.fusion import cc, fuse, rank, rrf, single
-from hybrid.retrieve import Index
-from hybrid.textfile import write_new
-from hybrid.training.kept import KeptStates
+from hybrid.machine.files import write_new
+from hybrid.search.index import Index
+from hybrid.training.builtin.kept import KeptStates
 from hybrid.tune import Space
-from hybrid.tune.bench import Bench
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.search import Search
 

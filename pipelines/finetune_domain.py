@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Source, open_source
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.encoders.mlm import route_modules
@@ -26,9 +26,9 @@ from hybrid.encoders.shared import shared_pass
 from hybrid.evaluate import Evaluation, compare, evaluate
 from hybrid.fusion import fuse, parse_fusion, rank
 from hybrid.report.tables import Table, markdown
-from hybrid.retrieve import open_index
+from hybrid.search.index import open_index
 from hybrid.training import TrainConfig, read_examples, split_examples, train
-from hybrid.training.kept import KeptStates
+from hybrid.training.builtin.kept import KeptStates
 from hybrid.training.report import REPORT
 from hybrid.training.supervision import Supervision, supervised
 from hybrid.tune import Plan, tune

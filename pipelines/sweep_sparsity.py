@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import open_source
 from hybrid.encoders.density import expected_flops
 from hybrid.evaluate import evaluate
 from hybrid.report.plots import tradeoffs
 from hybrid.report.tables import Table, markdown
-from hybrid.retrieve import Index, open_index
+from hybrid.search.index import Index, open_index
 from hybrid.training import Example, TrainConfig, read_examples, split_examples, train
 
 SEED, REPEATS = 0, 5

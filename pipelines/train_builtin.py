@@ -31,15 +31,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 from hybrid.encoders.builtin import MINILM_SHA256
-from hybrid.encoders.from_dense import DOCUMENT_TERMS, MAX_LENGTH, QUERY_TERMS
-from hybrid.encoders.models import model_folder
+from hybrid.encoders.models.by_name import model_folder
+from hybrid.encoders.models.from_dense import DOCUMENT_TERMS, MAX_LENGTH, QUERY_TERMS
 from hybrid.encoders.pooling import multiplies_bfloat16
-from hybrid.training.head import Stage, shift_bias, starting_point, train_stage
-from hybrid.training.held_out import HeldOut
-from hybrid.training.pairs import Drawn, Source, documents_of, draw_pairs
+from hybrid.training.builtin.head import Stage, shift_bias, starting_point, train_stage
+from hybrid.training.builtin.held_out import HeldOut
+from hybrid.training.builtin.pairs import Drawn, Source, documents_of, draw_pairs
+from hybrid.training.builtin.teaching import Taught, Weights, idf, teach
 from hybrid.training.prepare import Texts, prepare
 from hybrid.training.states import Trained
-from hybrid.training.teaching import Taught, Weights, idf, teach
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy")
 JUDGED = ("splade", "splade + dense", "splade-doc", "splade-doc + dense")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.indexes.files import checksum
+from hybrid.index.storage.disk import checksum
 
 
 def _hash(word: str, modulus: int) -> int:

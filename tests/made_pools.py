@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybrid.pool import BranchHits, Pool, build_pool
+from hybrid.fusion.pool import BranchHits, Pool, build_pool
 
 
 def doc_names(count: int) -> list[str]:

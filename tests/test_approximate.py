@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.indexes import approximate
-from hybrid.indexes.approximate import Accuracy, Approximation, accuracy_for, share_found
-from hybrid.indexes.inverted import InvertedIndex
-from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.segmented_sparse import SegmentedSparse
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.sparse import approximate
+from hybrid.index.sparse.approximate import Accuracy, Approximation, accuracy_for, share_found
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segmented import SegmentedSparse
 
 TERMS = 600
 ROWS = 48_000

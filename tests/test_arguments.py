@@ -13,8 +13,8 @@ import hybrid
 from hybrid.arguments import several_texts, whole_number
 from hybrid.corpus import Document
 from hybrid.errors import UsageError
-from hybrid.indexes.generation import read_current
-from hybrid.retrieve import Index
+from hybrid.index.storage.generation import read_current
+from hybrid.search.index import Index
 
 NEW = Document("new", "merge lists")
 

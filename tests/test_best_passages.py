@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.best_passages import BestPassage, best_passages
 from hybrid.corpus import Document
 from hybrid.errors import UsageError
-from hybrid.indexes.passages import MaxPassage
+from hybrid.index.documents.passages import MaxPassage
+from hybrid.search.passages import BestPassage, best_passages
 from tests.test_living import QUERIES
 from tests.test_passages import ALL, build, long_document
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hybrid
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Document, open_source
 from hybrid.errors import CorpusError, HybridError, ModelError, OutputExistsError, UsageError
 from tests.conftest import DOCUMENTS, write_beir
@@ -180,7 +180,7 @@ def test_full_disk_is_said_and_the_index_absent(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hybrid.indexes.segment_writer.InvertedIndex.build", full)
+    monkeypatch.setattr("hybrid.index.segment_writer.InvertedIndex.build", full)
     with pytest.raises(HybridError, match=r"[Nn]o space|disk is full"):
         built(beir_folder)
     assert not (beir_folder.parent / "index").exists()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from hybrid.build.encode import encode_corpus
 from hybrid.corpus import Document
-from hybrid.encoders import encode_corpus
 
 TERMS, VOCABULARY, SHARD = 64, 5_000, 16_384
 
@@ -27,7 +27,7 @@ import ctypes, json, sys, threading, tracemalloc
 from pathlib import Path
 
 from hybrid.encoders import Shards
-from hybrid.indexes.inverted import InvertedIndex
+from hybrid.index.sparse.inverted import InvertedIndex
 
 
 def anonymous() -> int:

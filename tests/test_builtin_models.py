@@ -13,8 +13,8 @@ import pytest
 
 from hybrid.encoders import export_model, list_models, load_dense, load_sparse
 from hybrid.encoders.builtin import DATA, MINILM_PACKAGE, MINILM_SHA256
-from hybrid.encoders.cache import cached_model, write_folder
-from hybrid.encoders.models import model_folder
+from hybrid.encoders.models.by_name import model_folder
+from hybrid.encoders.models.cache import cached_model, write_folder
 from hybrid.errors import MissingPackageError, ModelError, UsageError
 
 

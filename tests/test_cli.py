@@ -11,7 +11,7 @@ import pytest
 
 import hybrid
 from hybrid.cli import main
-from hybrid.run import Run
+from hybrid.fusion.run import Run
 from tests.conftest import DOCUMENTS, QUERIES
 
 Command = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ import pytest
 
 import hybrid
 from hybrid.fusion import Fusion
-from hybrid.run import Run
+from hybrid.fusion.run import Run
 from tests.conftest import QUERIES
 from tests.test_cli import Command, hybrid_command
 

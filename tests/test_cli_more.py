@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.indexes.generation import open_generation
-from hybrid.run import Run
+from hybrid.fusion.run import Run
+from hybrid.index.storage.generation import open_generation
 from tests.conftest import DOCUMENTS
 from tests.test_cli import Command, hybrid_command
 

@@ -14,10 +14,10 @@ import pytest
 
 import hybrid
 from hybrid.corpus import Document, Query
-from hybrid.experiment.tuning import fusion_at, tune_index, tune_without_labels
+from hybrid.corpus.qrels import Qrels, write_qrels
 from hybrid.fusion import Fusion
-from hybrid.qrels import Qrels, write_qrels
 from hybrid.tune import Plan
+from hybrid.tune.on_index import fusion_at, tune_index, tune_without_labels
 from tests.conftest import write_beir
 from tests.test_cli import Command, hybrid_command
 from tests.test_living import WORDS, Memory, document
@@ -151,7 +151,7 @@ def test_a_fusion_is_stored_with_the_depth_that_it_was_measured_at(
     hybrid_command: Command, tiny_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import hybrid.experiment.domains as domains
-    import hybrid.experiment.tuning as tuning
+    import hybrid.tune.on_index as tuning
 
     chosen = Fusion.parse("cc(norm=minmax)")
     one, many = tuning.tune, domains.tune_domains

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 import Stemmer
 
-from hybrid.collections import docstrings, stdlib
+from hybrid.corpus.stdlib import docstrings, source
 from hybrid.errors import CorpusError
 
 # The judgments were made against the docstrings of this version; others differ in a few.
@@ -46,14 +46,14 @@ def content_words(text: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def documents() -> dict[str, tuple[str, str]]:
-    found = list(stdlib.documents())
+    found = list(source.documents())
     assert len({doc_id for doc_id, _, _ in found}) == len(found)
     return {doc_id: (title, text) for doc_id, title, text in found}
 
 
 def judgments() -> dict[str, dict[str, int]]:
     return {
-        query_id: judged for s in stdlib.splits() for query_id, judged in stdlib.qrels(s).items()
+        query_id: judged for s in source.splits() for query_id, judged in source.qrels(s).items()
     }
 
 
@@ -113,12 +113,12 @@ def test_an_alias_is_no_document(documents: dict[str, tuple[str, str]], alias: s
 
 def test_every_process_gathers_the_same(documents: dict[str, tuple[str, str]]) -> None:
     again = [(doc_id, title, text) for doc_id, (title, text) in documents.items()]
-    assert list(stdlib.documents()) == again
+    assert list(source.documents()) == again
 
 
 def test_gathering_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
     before = set(sys.modules)
-    assert next(stdlib.documents())
+    assert next(source.documents())
     assert set(sys.modules) == before
     assert capfd.readouterr() == ("", "")
 
@@ -153,24 +153,24 @@ def test_docstring_is_the_object_s_own() -> None:
 def test_missing_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(CorpusError, match="cannot be started"):
-        next(stdlib.documents())
+        next(source.documents())
 
 
 def test_failing_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stdlib, "GATHER", stdlib.DATA / "nothing.py")
+    monkeypatch.setattr(source, "GATHER", source.DATA / "nothing.py")
     with pytest.raises(CorpusError, match="exit status 2"):
-        next(stdlib.documents())
+        next(source.documents())
 
 
 def test_queries_and_splits() -> None:
-    queries = dict(stdlib.queries())
-    assert len(queries) == len(stdlib.queries()) >= 220
+    queries = dict(source.queries())
+    assert len(queries) == len(source.queries()) >= 220
     assert len(set(queries.values())) == len(queries)
-    train, test = (set(stdlib.qrels(split)) for split in stdlib.splits())
+    train, test = (set(source.qrels(split)) for split in source.splits())
     assert not train & test
     assert train | test == set(queries)
     assert abs(len(train) - len(test)) <= 1
-    overlap = stdlib.lexical_overlap()
+    overlap = source.lexical_overlap()
     assert abs(sum(overlap[q] for q in train) - sum(overlap[q] for q in test)) <= 1
 
 
@@ -182,7 +182,7 @@ def test_judgments() -> None:
 
 def test_unknown_split() -> None:
     with pytest.raises(CorpusError, match="no split 'dev'; it has train, test"):
-        stdlib.qrels("dev")
+        source.qrels("dev")
 
 
 def test_judged_documents_exist(documents: dict[str, tuple[str, str]]) -> None:
@@ -192,8 +192,8 @@ def test_judged_documents_exist(documents: dict[str, tuple[str, str]]) -> None:
 
 
 def test_lexical_overlap_is_as_flagged(documents: dict[str, tuple[str, str]]) -> None:
-    flags = stdlib.lexical_overlap()
-    texts = dict(stdlib.queries())
+    flags = source.lexical_overlap()
+    texts = dict(source.queries())
     wrong = []
     for query_id, judged in judgments().items():
         words = content_words(texts[query_id])

@@ -7,14 +7,14 @@ from types import ModuleType
 
 import pytest
 
-import hybrid.collections
+import hybrid.corpus.stdlib.source
 from hybrid.corpus import Document, Query, SourceOptions, open_source
 from hybrid.errors import CorpusError
 
 
 @pytest.fixture
 def stdlib(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType("hybrid.collections.stdlib")
+    module = ModuleType("hybrid.corpus.stdlib.source")
     documents = [
         ("heapq.merge", "heapq.merge(*iterables)", "Merge inputs."),
         ("sorted", "", "Sort."),
@@ -25,7 +25,7 @@ def stdlib(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module.qrels = qrels.__getitem__  # type: ignore[attr-defined]
     module.splits = lambda: ("train", "test")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(hybrid.collections, "stdlib", module, raising=False)
+    monkeypatch.setattr(hybrid.corpus.stdlib, "source", module)
     return module
 
 

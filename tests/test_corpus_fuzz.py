@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hybrid.corpus import Document, Source, SourceOptions, open_source
+from hybrid.corpus.qrels import read_qrels
 from hybrid.errors import CorpusError
-from hybrid.qrels import read_qrels
 
 FAST = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from hybrid.errors import MissingPackageError, UsageError
-from hybrid.indexes import devices
-from hybrid.indexes.devices import Probe, ask, choose, ordinal_of, probe_faiss, probe_torch
-from hybrid.indexes.scan import FaissScan
-from hybrid.indexes.scan_device import FAISS_MOST, FaissGpuScan, TorchScan
-from hybrid.indexes.subset import Subset
+from hybrid.index import devices
+from hybrid.index.dense.gpu import FAISS_MOST, FaissGpuScan, TorchScan
+from hybrid.index.dense.scan import FaissScan
+from hybrid.index.devices import Probe, ask, choose, ordinal_of, probe_faiss, probe_torch
+from hybrid.index.documents.subset import Subset
 
 YES, NO = Probe(True, "it answered"), Probe(False, "it is built for the CPU")
 
@@ -176,7 +176,7 @@ def test_faiss_leaves_to_the_cpu_what_it_cannot_do(monkeypatch: pytest.MonkeyPat
 
 
 def test_torch_slices_a_batch_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hybrid.indexes.scan_device.PRODUCT", 250)
+    monkeypatch.setattr("hybrid.index.dense.gpu.PRODUCT", 250)
     rng = np.random.default_rng(2)
     vectors, queries = (rng.standard_normal((n, 4), dtype=np.float32) for n in (100, 7))
     scores, docs = TorchScan("cpu").best(queries, vectors, None, 5, 1)

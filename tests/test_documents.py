@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
-from hybrid.indexes import documents as module
-from hybrid.indexes.documents import DocumentStore
+from hybrid.index.documents import store as module
+from hybrid.index.documents.store import DocumentStore
 
 
 def store(directory: Path, ids: list[str]) -> DocumentStore:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint, load_dense, load_sparse
 from hybrid.encoders.batching import pack
-from hybrid.encoders.fingerprint import tokenizer_sha256, weights_sha256
-from hybrid.encoders.locate import locate
+from hybrid.encoders.models.fingerprint import tokenizer_sha256, weights_sha256
+from hybrid.encoders.models.locate import locate
 from hybrid.errors import ModelError, ModelMismatchError, OutputExistsError, UsageError
 
 TEXTS = [

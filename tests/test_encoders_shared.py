@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybrid.build.encode import encode_corpus
 from hybrid.corpus import Document
-from hybrid.encoders import encode_corpus, load_dense, load_sparse
+from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.shared import find_shared_pass, shared_pass
 
 TEXTS = [

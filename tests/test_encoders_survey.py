@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.encode import encode_corpus
+from hybrid.build.shards import Shards
+from hybrid.build.survey import DOCUMENTS, Survey, survey, survey_branches
 from hybrid.corpus import open_source
-from hybrid.encoders import Shards, encode_corpus, load_dense, load_sparse
+from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.density import Density, density, expected_flops
-from hybrid.encoders.survey import DOCUMENTS, Survey, survey, survey_branches
 from hybrid.errors import ModelMismatchError, UsageError
-from hybrid.memory import Allowance
-from hybrid.retrieve import Index, open_index
+from hybrid.machine.memory import Allowance
+from hybrid.search.index import Index, open_index
 from tests.conftest import DOCUMENTS as COLLECTION
 from tests.conftest import write_beir
 

@@ -7,7 +7,7 @@ import pytrec_eval
 from hybrid.errors import UsageError
 from hybrid.evaluate import ArrayScorer, evaluate, judge, measure_scores, parse_measures
 from hybrid.fusion import Fusion, fuse, rank
-from hybrid.run import Run
+from hybrid.fusion.run import Run
 from tests.made_pools import pool_of, random_pool, random_qrels
 
 ORACLE = {

@@ -12,8 +12,8 @@ import pytest
 
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.errors import OutputExistsError, UsageError
-from hybrid.retrieve import Index
-from hybrid.training.kept import KeptStates
+from hybrid.search.index import Index
+from hybrid.training.builtin.kept import KeptStates
 from tests.conftest import DOCUMENTS, QUERIES, load_script, write_beir
 
 TEXTS = [" ".join(parts) for parts in DOCUMENTS.values()]

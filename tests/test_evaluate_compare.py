@@ -5,6 +5,7 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
+from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.compare import (
     compare,
     compare_runs,
@@ -15,8 +16,7 @@ from hybrid.evaluate.judging import judged_documents, without_own_documents
 from hybrid.evaluate.significance import compare_paired
 from hybrid.evaluate.slices import lexical_overlap, query_lengths, slice_queries
 from hybrid.fusion import Fusion, fuse, rank
-from hybrid.run import Run
-from hybrid.tune.bench import Bench
+from hybrid.fusion.run import Run
 from tests.made_pools import random_pool, random_qrels
 
 POOL = random_pool(21, queries=30)

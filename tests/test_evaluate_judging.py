@@ -13,7 +13,7 @@ from hybrid.evaluate import Judging, evaluate, parse_measures
 from hybrid.evaluate.judging import parse_gains
 from hybrid.experiment import evaluate_systems
 from hybrid.fusion import Fusion, fuse, rank, single
-from hybrid.run import Run
+from hybrid.fusion.run import Run
 from tests.made_pools import pool_of
 
 RUN = Run.from_dict({"q1": {"q1": 9.0, "a": 3.0, "b": 2.0, "c": 1.0}})

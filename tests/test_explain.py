@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import UsageError
-from hybrid.explain import TermContribution, explain, explain_sparse, with_document
 from hybrid.fusion import fuse, parse_fusion, rank
-from hybrid.pool import Pool
+from hybrid.fusion.explain import TermContribution, explain, explain_sparse, with_document
+from hybrid.fusion.pool import Pool
 
 VOCABULARY = ["merge", "join", "heap", "sort", "list"]
 DOC_IDS = ["d4", "d3", "d2", "d1", "d0"]

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hybrid.build import build_index
+from hybrid.build.create import build_index
 from hybrid.corpus import Document, SourceOptions, open_source
 from hybrid.corpus.fields import field_value
 from hybrid.corpus.records import FieldValue
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
-from hybrid.indexes.documents import DocumentStore
-from hybrid.retrieve import Index
+from hybrid.index.documents.store import DocumentStore
+from hybrid.search.index import Index
 from tests.test_cli import Command, hybrid_command
 from tests.test_living import ENCODERS, Memory, assert_same, document
 
@@ -279,8 +279,8 @@ def test_latency_under_a_filter_searches_what_is_left(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hybrid.experiment import stage_latencies
-    from hybrid.indexes.inverted import InvertedIndex
-    from hybrid.indexes.vector import VectorIndex
+    from hybrid.index.dense.vector import VectorIndex
+    from hybrid.index.sparse.inverted import InvertedIndex
 
     given: list[tuple[str, list[int]]] = []
     for kind in (InvertedIndex, VectorIndex):

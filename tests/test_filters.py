@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid.errors import UsageError
-from hybrid.indexes.filters import (
+from hybrid.index.documents.filters import (
     Combination,
     Comparison,
     Filter,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import open_source
 from tests.conftest import DOCUMENTS, WORDS, load_script
 from tests.test_training_frozen import tiny_head

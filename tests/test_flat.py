@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes.numbering import Numbering
+from hybrid.index.dense.row_scan import FEW, SKIPPING
+from hybrid.index.dense.scan import FaissScan, margin
+from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index.dense.vector import Kind, VectorIndex
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.documents.subset import Subset
 from hybrid.indexes.part_subsets import OVERFETCH
-from hybrid.indexes.row_scan import FEW, SKIPPING
-from hybrid.indexes.scan import FaissScan, margin
-from hybrid.indexes.segmented_vectors import SegmentedVectors
-from hybrid.indexes.subset import Subset
-from hybrid.indexes.vector import Kind, VectorIndex
-from hybrid.indexes.workers import KeptThreads
-from hybrid.kernels import dense
+from hybrid.kernels.dense import products
+from hybrid.machine.threads import KeptThreads
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -99,7 +99,7 @@ def same(found: tuple[Ints, Floats], expected: tuple[Ints, Floats]) -> None:
 
 def every_score(vectors: Floats, queries: Floats) -> Floats:
     """Return (queries, n): each score by the definition's own kernel."""
-    scores = [[dense.dot(query, vector) for vector in vectors] for query in queries]
+    scores = [[products.dot(query, vector) for vector in vectors] for query in queries]
     return np.array(scores, dtype=np.float32).reshape(len(queries), len(vectors))
 
 
@@ -121,7 +121,7 @@ def test_many_segments_give_the_bits_of_one(
 ) -> None:
     many, one = split(VECTORS[data], deleted, ("flat",), tmp_path)
     for module in ("flat", "row_scan"):
-        monkeypatch.setattr(f"hybrid.indexes.{module}.SHARED_FROM", 0)
+        monkeypatch.setattr(f"hybrid.index.dense.{module}.SHARED_FROM", 0)
     live, queries = one.doc_count, QUERIES[data]
     every = every_score(np.array(one.rows), queries)
     for subset, k in itertools.product(subsets(live), (1, 10, 100, live + 5)):
@@ -175,13 +175,13 @@ def test_no_more_is_scored_over_many_segments_than_over_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many, one = split(VECTORS["random"], "few", ("flat",), tmp_path)
-    score_found, scored = dense.score_found, [0]
+    score_found, scored = products.score_found, [0]
 
     def counted(queries: Floats, vectors: Floats, numbers: Ints, rows: Any, *rest: Any) -> None:
         scored[0] += int(((rows >= rest[0]) & (rows < rest[0] + len(vectors))).sum())
         score_found(queries, vectors, numbers, rows, *rest)
 
-    monkeypatch.setattr(dense, "score_found", counted)
+    monkeypatch.setattr(products, "score_found", counted)
     for batch, k in itertools.product(BATCHES, (10, 200)):
         for index in (many, one):
             scored[0] = 0

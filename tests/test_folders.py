@@ -7,8 +7,8 @@ import pytest
 
 from hybrid.errors import OutputExistsError, StorageError
 from hybrid.folders import make_folders, refusals
-from hybrid.indexes.store import new_generation
-from hybrid.textfile import check_new, write_new
+from hybrid.index.storage.writer import new_generation
+from hybrid.machine.files import check_new, write_new
 
 NOWHERE = ("/proc/none", "{tmp}/file/new", "{tmp}/link/new", "{tmp}/new/" + "x" * 300)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid.encoders.from_dense import meaningless_terms, write_untrained_splade
-from hybrid.encoders.models import load_sparse
+from hybrid.encoders.models.by_name import load_sparse
+from hybrid.encoders.models.from_dense import meaningless_terms, write_untrained_splade
 
 
 def test_head_gives_literal_terms_and_never_meaningless_ones(

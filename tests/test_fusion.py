@@ -6,7 +6,7 @@ import pytest
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, NORMS, Fusion, cc, contributions, fuse, normalise, rank, rrf
 from hybrid.fusion.apply import pool_table
-from hybrid.pool import Pool
+from hybrid.fusion.pool import Pool
 from tests.made_pools import pool_of, random_pool
 
 S = np.array([[4, 2, 0, 0, 1]], np.float32)

@@ -21,8 +21,8 @@ from hybrid.fusion import (
     table_features,
 )
 from hybrid.fusion.apply import pool_table
-from hybrid.pool import BranchHits
-from hybrid.run import Run
+from hybrid.fusion.pool import BranchHits
+from hybrid.fusion.run import Run
 from tests.made_pools import pool_of, random_pool
 
 PAIR = "branches=(sparse, dense))"

@@ -16,8 +16,8 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, NORMS, Fusion, fuse, fuse_lists, fuse_runs, rank
-from hybrid.pool import BranchHits
-from hybrid.run import Run
+from hybrid.fusion.pool import BranchHits
+from hybrid.fusion.run import Run
 from tests.made_pools import doc_names, random_pool
 
 ORACLE = """

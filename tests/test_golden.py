@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hybrid.corpus import open_source
-from hybrid.indexes.manifest import FORMAT_VERSION
-from hybrid.indexes.verify import verify_index
-from hybrid.retrieve import Index
+from hybrid.index.storage.manifest import FORMAT_VERSION
+from hybrid.index.verify import verify_index
+from hybrid.search.index import Index
 from tests.golden.make import ENCODERS, HERE, answers
 from tests.test_living import document
 

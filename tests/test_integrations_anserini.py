@@ -11,8 +11,8 @@ import pytest
 from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import OutputExistsError, StorageError, UsageError
-from hybrid.integrations.anserini import VectorBatch, export_anserini
-from hybrid.integrations.impacts import Rounding
+from hybrid.integrations.formats.anserini import VectorBatch, export_anserini
+from hybrid.integrations.formats.impacts import Rounding
 
 VOCABULARY = ["merge", "##ing", "sort", "naïve", "#", "x"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csc_matrix, random
 
 from hybrid.errors import OutputExistsError, UsageError
-from hybrid.integrations.ciff import Postings, _varint, _varints, export_ciff
+from hybrid.integrations.formats.ciff import Postings, _varint, _varints, export_ciff
 
 Message = dict[int, list[object]]
 

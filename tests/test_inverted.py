@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes.inverted import InvertedIndex
-from hybrid.indexes.workers import SCORED_FROM
-from hybrid.kernels import picking, reference
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.kernels import reference
+from hybrid.kernels.sparse import picking
+from hybrid.machine.threads import SCORED_FROM
 
 
 def matrix(seed: int, rows: int, terms: int, density: float, levels: int = 0) -> csr_matrix:

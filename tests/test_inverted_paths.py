@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random
 
-from hybrid.indexes.inverted import InvertedIndex
-from hybrid.indexes.subset import Subset
+from hybrid.index.documents.subset import Subset
+from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.kernels import reference
 
 

@@ -12,13 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from hybrid.indexes.inverted import InvertedIndex
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.sparse.check import check_postings
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segmented import SegmentedSparse
 from hybrid.indexes.joined import JOINED, grouped, joined, searched
-from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.segmented_sparse import SegmentedSparse
-from hybrid.indexes.sparse_check import check_postings
-from hybrid.kernels import searching
-from hybrid.kernels.tiles import RANGE, TILE, Postings
+from hybrid.kernels.sparse import search
+from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings
 
 WIDTH = 30
 Weights = Literal["uint8", "float32"]
@@ -190,7 +190,7 @@ def test_arrays_are_held_while_they_are_searched(
     query = csr_matrix(np.ones((1, WIDTH), dtype=np.float32))
     expected = many.search(query, 5)
     order = weakref.ref(many._searched.parts[0].order)
-    kept = searching.answer
+    kept = search.answer
     held = []
 
     def answer(*given: Any) -> None:
@@ -199,7 +199,7 @@ def test_arrays_are_held_while_they_are_searched(
         held.append(order() is not None)
         kept(*given)
 
-    monkeypatch.setattr(searching, "answer", answer)
+    monkeypatch.setattr(search, "answer", answer)
     np.testing.assert_array_equal(many.search(query, 5)[0], expected[0])
     assert held == [True]
     assert order() is None

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random
 
-from hybrid.indexes import reorder
-from hybrid.indexes.arrays import ArrayWriter
-from hybrid.kernels import assembly, clustering, reference, walking
+from hybrid.index.sparse import reorder
+from hybrid.kernels import reference
+from hybrid.kernels.postings import assembly, clustering, walking
+from hybrid.machine.arrays import ArrayWriter
 
 
 def rows_of(seed: int, rows: int, terms: int, density: float) -> csr_matrix:

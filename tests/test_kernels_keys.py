@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid.kernels import keys as kernels
+from hybrid.kernels.sparse import keys as kernels
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=300))

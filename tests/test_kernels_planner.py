@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybrid.kernels import planner
+from hybrid.kernels.sparse import planner
 
 
 @pytest.mark.parametrize(

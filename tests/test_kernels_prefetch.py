@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybrid.kernels.prefetch import prefetch_run
+from hybrid.kernels.sparse.prefetch import prefetch_run
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])

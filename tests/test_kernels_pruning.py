@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random
 
-from hybrid.indexes.inverted import InvertedIndex
-from hybrid.kernels import bounds as kernel
-from hybrid.kernels import picking, pruning, reference, tiles
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.kernels import reference
+from hybrid.kernels.sparse import bounds as kernel
+from hybrid.kernels.sparse import picking, pruning, tiles
 
 
 def made(tmp_path, seed, rows, terms, density, **options):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid.kernels import reference, topk
+from hybrid.kernels import reference
+from hybrid.kernels.sparse import topk
 
 scores_strategy = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.5, 1.0, 7.0]), max_size=400)
 

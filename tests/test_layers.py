@@ -1,90 +1,159 @@
-"""Imports go one way: corpus -> encode -> index -> retrieve -> fuse -> evaluate -> tune."""
+"""The layer rule: one list, and what may import what; lazy and type-only imports count."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
+import pytest
+
 import hybrid
 
 ROOT = Path(hybrid.__file__).parent
 
-LAYERS = [
-    {"errors"},
-    {"arguments", "folders", "memory", "textfile"},
-    {"qrels", "run", "corpus", "collections", "kernels"},
-    {"encoders", "indexes"},
-    {"pool", "fusion"},
-    {
-        "branch_search",
-        "build",
-        "living",
-        "query_encoders",
-        "query_text",
-        "rebuild",
-        "retrieve",
-        "search_plan",
-    },
-    {"evaluate", "explain", "training"},
-    {"tune", "best_passages", "explain_index"},
-    {"experiment"},
-    {"report", "web", "integrations", "demo", "doctor"},
-    {"cli"},
-    {"__main__"},
-]
-APART = [{"encoders", "indexes"}, {"corpus", "kernels"}, {"training", "tune"}]
+LAYERS = (
+    "errors version",
+    "machine | kernels",
+    "corpus",
+    "encoders | fusion",
+    "index.storage",
+    "index.documents",
+    "index.sparse | index.dense",
+    "index",
+    "engines",
+    "build",
+    "search",
+    "evaluate",
+    "training | tune",
+    "integrations",
+    "report",
+    "serve",
+    "cli",
+    "__init__ __main__",
+)
+"""From the bottom up. A later layer may import an earlier one. Of one layer, those that ``|`` parts
+do not know each other; those that a space parts do."""
+
+MOST_MODULES = 14
+TOP = {"__init__", "__main__", "errors", "version"}
 
 
-def imports() -> list[tuple[str, str, str]]:
-    """Return (file, importing part, imported part) for every import inside the package."""
+def modules() -> list[tuple[str, Path]]:
+    """Return (dotted name below hybrid, file) of every module; a package is its ``__init__``."""
     found = []
     for path in sorted(ROOT.rglob("*.py")):
-        relative = path.relative_to(ROOT)
-        part = relative.parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names = [node.module]
-                if node.module == "hybrid":
-                    names = [f"hybrid.{alias.name}" for alias in node.names]
-            targets = {name.split(".")[1] for name in names if name.startswith("hybrid.")}
-            found += [(str(relative), part, target) for target in targets if target != part]
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[-1] == "__init__" and len(parts) > 1:
+            parts = parts[:-1]
+        found.append((".".join(parts), path))
     return found
 
 
-def level(part: str) -> int:
-    return next(i for i, parts in enumerate(LAYERS) if part in parts)
+NAMES = {name for name, _ in modules()}
 
 
-def test_every_part_has_a_layer() -> None:
-    parts = {
-        p.name.removesuffix(".py")
-        for p in ROOT.iterdir()
-        if p.suffix == ".py" or any(p.glob("*.py"))
-    }
-    assert parts - {"__init__", "__pycache__"} <= set().union(*LAYERS)
+def imported(tree: ast.AST) -> set[str]:
+    """Return the modules of this library that a file imports, at the top, lazily or for types."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole.removeprefix("hybrid.") in NAMES else node.module)
+    ours = {name for name in found if name == "hybrid" or name.startswith("hybrid.")}
+    return {name.removeprefix("hybrid").removeprefix(".") or "__init__" for name in ours}
+
+
+IMPORTS = {
+    name: imported(ast.parse(path.read_text(encoding="utf-8"))) - {name}
+    for name, path in modules()
+}
+
+
+def layer(name: str) -> tuple[int, str]:
+    """Return the level of a module and its group on that level."""
+    best: tuple[int, str, str] | None = None
+    for level, line in enumerate(LAYERS):
+        for group in line.split(" | "):
+            for package in group.split():
+                inside = name == package or name.startswith(f"{package}.")
+                if inside and (best is None or len(package) > len(best[2])):
+                    best = level, group, package
+    assert best is not None, f"{name} has no layer"
+    return best[:2]
+
+
+def test_every_module_has_a_layer() -> None:
+    assert all(layer(name) for name in NAMES)
 
 
 def test_imports_go_down_only() -> None:
-    package_door = "__init__"
     wrong = [
-        f"{file} imports {target}"
-        for file, part, target in imports()
-        if part != package_door and target != "__version__" and level(target) > level(part)
+        f"{name} imports {target}"
+        for name, targets in IMPORTS.items()
+        for target in targets
+        if layer(target)[0] > layer(name)[0]
     ]
     assert wrong == []
 
 
-def test_neighbours_that_do_not_know_each_other() -> None:
+def test_neighbours_of_one_layer_do_not_know_each_other() -> None:
     wrong = [
-        f"{file} imports {target}"
-        for file, part, target in imports()
-        if any({part, target} == pair for pair in APART)
+        f"{name} imports {target}"
+        for name, targets in IMPORTS.items()
+        for target in targets
+        if layer(target)[0] == layer(name)[0] and layer(target) != layer(name)
     ]
     assert wrong == []
+
+
+def test_fusion_loads_no_compiler() -> None:
+    wrong = [name for name, targets in IMPORTS.items() for target in targets
+             if name.startswith("fusion") and target.startswith("kernels")]
+    assert wrong == []
+
+
+def test_no_circle_of_files() -> None:
+    state: dict[str, int] = {}
+    circles: list[str] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        state[name] = 1
+        for target in sorted(IMPORTS.get(name, ())):
+            if state.get(target) == 1:
+                circles.append(" -> ".join((*path[path.index(target) :], target)))
+            elif target not in state:
+                visit(target, (*path, target))
+        state[name] = 2
+
+    for name in sorted(IMPORTS):
+        if name not in state:
+            visit(name, (name,))
+    assert circles == []
+
+
+def test_no_folder_is_a_crowd() -> None:
+    counts = {
+        str(folder.relative_to(ROOT)): sum(1 for f in folder.glob("*.py") if f.stem != "__init__")
+        for folder in [ROOT, *(path for path in ROOT.rglob("*") if path.is_dir())]
+    }
+    assert {name: count for name, count in counts.items() if count > MOST_MODULES} == {}
+    assert {path.stem for path in ROOT.glob("*.py")} == TOP
+
+
+def test_no_public_name_is_a_module_too() -> None:
+    tops = {name.split(".")[0] for name in NAMES}
+    assert tops & set(hybrid.__all__) == set()
+
+
+@pytest.mark.parametrize("package", ["evaluate", "tune", "fusion", "corpus", "encoders", "training"])
+def test_no_name_of_a_package_is_a_module_of_it(package: str) -> None:
+    door = __import__(f"hybrid.{package}", fromlist=["__all__"])
+    inside = {n.split(".")[1] for n in NAMES if n.startswith(f"{package}.")}
+    assert inside & set(door.__all__) == set()
 
 
 def test_the_walk_finds_imports() -> None:
-    assert ("run.py", "run", "errors") in imports()
+    assert "errors" in IMPORTS["machine.files"]

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Document, Query
+from hybrid.corpus.qrels import Qrels
 from hybrid.corpus.records import Skipped
 from hybrid.encoders import Bm25Encoder, Bm25Parameters
 from hybrid.errors import CorpusError, IndexLockedError, ModelMismatchError, UsageError
-from hybrid.indexes.store import new_generation
-from hybrid.qrels import Qrels
-from hybrid.retrieve import Index
+from hybrid.index.storage.writer import new_generation
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 
 WORDS = "merge sort list heap queue file path read write json parse date time zone".split()  # noqa: SIM905

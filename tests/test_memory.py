@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid import memory
-from hybrid.build import BuildOptions, build_index
-from hybrid.encoders import Shards, encode_corpus
+from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.encode import encode_corpus
+from hybrid.build.rebuild import rebuild_branches
+from hybrid.build.shards import Shards
 from hybrid.errors import MemoryLimitError, UsageError
-from hybrid.memory import Allowance, MemoryLimit, held, parse_size
-from hybrid.rebuild import rebuild_branches
-from hybrid.retrieve import Index
+from hybrid.machine import memory
+from hybrid.machine.memory import Allowance, MemoryLimit, held, parse_size
+from hybrid.search.index import Index
 from tests.test_living import ENCODERS, Memory, assert_same, build, document
 
 LINUX = pytest.mark.skipif(held() is None, reason="the system does not say what a process holds")
@@ -157,7 +158,7 @@ def test_an_addition_over_its_limit_goes_on_with_a_higher_one(
     monkeypatch.setattr(memory, "held", lambda: 0)
     stamps = []
     monkeypatch.setattr(
-        "hybrid.living.Change.append",
+        "hybrid.build.update.Change.append",
         lambda *args, **named: stamps.append(kept.stat().st_mtime_ns),
     )
     index.add(new, memory=1 << 30)
@@ -174,7 +175,7 @@ def test_the_characters_of_a_piece_do_not_follow_what_is_left_to_the_byte() -> N
 def test_a_graph_that_does_not_fit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybrid.indexes.segment_writer.VECTOR_BYTES", 1 << 40)
+    monkeypatch.setattr("hybrid.index.segment_writer.VECTOR_BYTES", 1 << 40)
     options = BuildOptions(memory=(held() or 0) + (1 << 30), vectors="hnsw")
     with pytest.raises(MemoryLimitError, match=r"hnsw of branch 'dense' needs .* with flat"):
         build_index(Memory([document(1)]), tmp_path / "idx", options, encoders=ENCODERS)
@@ -208,12 +209,12 @@ import ctypes, json, sys, threading, time
 from pathlib import Path
 import numpy as np, scipy.sparse
 import faiss, pyarrow, numba
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Document
 from hybrid.corpus.records import Skipped
-from hybrid.memory import held
-from hybrid.retrieve import Index
-import hybrid.indexes.inverted
+from hybrid.machine.memory import held
+from hybrid.search.index import Index
+import hybrid.index.sparse.inverted
 
 class Lengths:
     fingerprint = {"model": "lengths"}

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import hybrid
-from hybrid.build import build_index
+from hybrid.build.create import build_index
 from hybrid.encoders import Bm25Parameters
 from tests.test_living import ENCODERS, Memory, document
 
@@ -28,10 +28,10 @@ sys.addaudithook(hook)
 import pickle
 if sys.argv[2] == "prove":
     pickle.loads(pickle.dumps(Exception("x")))
-from hybrid.indexes.transfer import pull, push, restore, snapshot
-from hybrid.indexes.verify import verify_index
-from hybrid.rebuild import rebuild_branches
-from hybrid.retrieve import Index
+from hybrid.index.transfer import pull, push, restore, snapshot
+from hybrid.index.verify import verify_index
+from hybrid.build.rebuild import rebuild_branches
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 
 index = Index(sys.argv[1], encoders={"sparse": HashSparse(), "dense": HashDense()})

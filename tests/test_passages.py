@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.encode import encode_corpus
 from hybrid.corpus import Document, Passages
 from hybrid.corpus.passages import PassageTable, passage_text, starts
-from hybrid.encoders import Bm25Encoder, Bm25Parameters, encode_corpus
+from hybrid.encoders import Bm25Encoder, Bm25Parameters
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.explain_index import explain_document
-from hybrid.indexes.passages import MaxPassage, open_passages, save_passages
-from hybrid.indexes.verify import verify_index
-from hybrid.integrations.export import export_anserini_index
-from hybrid.retrieve import Index
+from hybrid.index.documents.passages import MaxPassage, open_passages, save_passages
+from hybrid.index.verify import verify_index
+from hybrid.integrations.formats.export import export_anserini_index
+from hybrid.search.explain import explain_document
+from hybrid.search.index import Index
 from tests.test_living import ENCODERS, QUERIES, WORDS, Memory, assert_same
 
 WINDOW = Passages(size=4, overlap=1)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Passages
 from hybrid.errors import DeviceError, MissingPackageError, UsageError
-from hybrid.indexes import devices, placement
-from hybrid.indexes.devices import Backend, Backends
-from hybrid.indexes.placement import LEAST, PlacedScan, PlacedSparse
-from hybrid.indexes.scan_device import FaissGpuScan, TorchScan
-from hybrid.indexes.sparse_gpu import DeviceSearcher
-from hybrid.retrieve import Index, open_index
+from hybrid.index import devices, placement
+from hybrid.index.dense.gpu import FaissGpuScan, TorchScan
+from hybrid.index.devices import Backend, Backends
+from hybrid.index.placement import LEAST, PlacedScan, PlacedSparse
+from hybrid.index.sparse.gpu import DeviceSearcher
+from hybrid.search.index import Index, open_index
 from tests.conftest import DOCUMENTS
 from tests.test_devices import stand_in_for_faiss_gpu
 from tests.test_living import ENCODERS, WORDS, Memory, document
@@ -187,7 +187,7 @@ def test_torch_answers_alone_where_faiss_is_missing(
     def missing(*_: object, **__: object) -> object:
         raise MissingPackageError("dense search needs the package 'faiss'")
 
-    monkeypatch.setattr("hybrid.indexes.scan.require", missing)
+    monkeypatch.setattr("hybrid.index.dense.scan.require", missing)
     stand_in(monkeypatch)
     index = Index(folder, encoders=ENCODERS)
     assert index.search("merge sort", fusion="dense") == expected

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hybrid.errors import UsageError
-from hybrid.pool import BranchHits, Pool, build_pool
+from hybrid.fusion.pool import BranchHits, Pool, build_pool
 
 SPARSE = np.array([[3, 0, 2, 1], [0, 0, 0, 0]], np.float32)
 DENSE = np.array([[0.1, 0.9, 0.2, 0.3], [0.4, 0.5, 0.6, 0.7]], np.float32)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.corpus.qrels import read_qrels, write_qrels
 from hybrid.errors import CorpusError
-from hybrid.qrels import read_qrels, write_qrels
 
 
 def test_trec_and_beir_forms_read_the_same(tmp_path: Path) -> None:

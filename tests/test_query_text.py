@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybrid.build import build_index
+from hybrid.build.create import build_index
 from hybrid.encoders import Bm25Parameters
 from hybrid.errors import UsageError
-from hybrid.retrieve import Index
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import Memory, document
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hybrid.build.encode import encode_corpus
+from hybrid.build.rebuild import mend_index, rebuild_branches
 from hybrid.corpus import Passages
-from hybrid.encoders import encode_corpus
 from hybrid.errors import CorruptIndexError, ModelMismatchError, UsageError
-from hybrid.indexes.change import Change
-from hybrid.indexes.generation import open_generation
-from hybrid.indexes.store import new_generation
-from hybrid.indexes.verify import verify_index
-from hybrid.rebuild import mend_index, rebuild_branches
-from hybrid.retrieve import Index
+from hybrid.index.change import Change
+from hybrid.index.storage.generation import open_generation
+from hybrid.index.storage.writer import new_generation
+from hybrid.index.verify import verify_index
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import ENCODERS, assert_same, document
 from tests.test_passages import build, long_document
@@ -175,7 +175,7 @@ def test_another_model_leaves_the_options_of_the_first(
         loaded.append(dict(described))
         return HashDense()
 
-    monkeypatch.setattr("hybrid.rebuild.load_encoder", load)
+    monkeypatch.setattr("hybrid.build.rebuild.load_encoder", load)
     rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "first"})
     rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "second"})
     kept = {key: each for key, each in first.items() if key != "revision"}

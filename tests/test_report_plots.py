@@ -6,11 +6,11 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import compare_runs, evaluate, judge
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.report.fusions import every_fusion, fusion_table
 from hybrid.report.samples import made_domain, small_collection
 from hybrid.tune import Plan, Space, tune, tune_domains
-from hybrid.tune.bench import Bench
 from hybrid.tune.search import Search
 from tests.made_pools import random_pool, random_qrels
 

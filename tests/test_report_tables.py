@@ -9,8 +9,8 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.compare import compare_runs
+from hybrid.fusion.run import Run
 from hybrid.report.tables import Table, comparison_table, render, render_all
-from hybrid.run import Run
 
 TABLE = Table(
     "50% of <a> & b_c",

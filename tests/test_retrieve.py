@@ -141,7 +141,7 @@ def test_more_than_there_is_gives_all_that_there_is(tiny_index: Path, fusion: st
 
 
 def test_an_index_without_documents_is_searched_and_gives_nothing(tmp_path: Path) -> None:
-    from hybrid.build import BuildOptions, build_index
+    from hybrid.build.create import BuildOptions, build_index
     from hybrid.corpus import open_source
 
     corpus = tmp_path / "corpus.jsonl"
@@ -154,7 +154,7 @@ def test_an_index_without_documents_is_searched_and_gives_nothing(tmp_path: Path
 
 
 def test_default_k_fits_a_small_index(beir_folder: Path, tmp_path: Path) -> None:
-    from hybrid.build import BuildOptions, build_index
+    from hybrid.build.create import BuildOptions, build_index
     from hybrid.corpus import open_source
 
     corpus = tmp_path / "corpus.jsonl"
@@ -210,7 +210,7 @@ def test_flipped_byte_is_found_in_every_file(tiny_copy: Path) -> None:
 
 
 def test_another_format_version_is_refused(tiny_copy: Path) -> None:
-    from hybrid.indexes.files import checksum
+    from hybrid.index.storage.disk import checksum
 
     current = tiny_copy / "CURRENT"
     text = (
@@ -226,7 +226,7 @@ def test_changed_model_is_refused_with_both_fingerprints(
 ) -> None:
     import shutil
 
-    from hybrid.build import BuildOptions, build_index
+    from hybrid.build.create import BuildOptions, build_index
     from hybrid.corpus import open_source
 
     model = Path(shutil.copytree(tiny_dense, tmp_path / "model"))

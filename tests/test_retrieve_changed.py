@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.best_passages import best_passages
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Document, Passages
 from hybrid.experiment import stage_latencies
-from hybrid.explain_index import explain_document
-from hybrid.retrieve import Index
+from hybrid.search.explain import explain_document
+from hybrid.search.index import Index
+from hybrid.search.passages import best_passages
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import Memory
 

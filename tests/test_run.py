@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid.errors import CorpusError, OutputExistsError, UsageError
-from hybrid.run import Hit, Run, ranking_order
+from hybrid.fusion.run import Hit, Run, ranking_order
 
 SCORES = st.floats(-4, 4, width=32).map(lambda x: round(x, 1))
 RANKED = st.dictionaries(

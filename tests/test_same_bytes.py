@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import hybrid
-from hybrid.build import build_index
+from hybrid.build.create import build_index
 from hybrid.corpus import open_source
 from hybrid.encoders import Bm25Parameters
 from tests.conftest import write_beir
@@ -24,9 +24,9 @@ from hybrid.report.evaluation import systems_table
 from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import comparison_table, render
 from hybrid.evaluate import judge
-from hybrid.retrieve import Index
+from hybrid.search.index import Index
 from hybrid.tune import Plan
-from hybrid.tune.bench import Bench
+from hybrid.evaluate.bench import Bench
 from tests.made_encoders import HashDense, HashSparse
 
 index = Index(sys.argv[1], encoders={"sparse": HashSparse(), "dense": HashDense()})

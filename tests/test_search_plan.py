@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import hybrid
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Passages
 from hybrid.errors import UsageError
-from hybrid.indexes import approximate, inverted
-from hybrid.indexes.inverted import InvertedIndex
-from hybrid.retrieve import Index
+from hybrid.index.sparse import approximate, inverted
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_cli import Command, hybrid_command
 from tests.test_living import ENCODERS, Memory, document

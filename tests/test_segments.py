@@ -14,19 +14,19 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes.documents import DocumentStore
-from hybrid.indexes.inverted import InvertedIndex
+from hybrid.index.dense.row_scan import FEW
+from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.documents.numbering import Numbering, insertion_point
+from hybrid.index.documents.segmented import SegmentedDocuments
+from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.subset import Subset
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segmented import SegmentedSparse
 from hybrid.indexes.joined import JOINED
-from hybrid.indexes.numbering import Numbering, insertion_point
-from hybrid.indexes.row_scan import FEW
-from hybrid.indexes.segmented_documents import SegmentedDocuments
-from hybrid.indexes.segmented_sparse import SegmentedSparse
-from hybrid.indexes.segmented_vectors import SegmentedVectors
-from hybrid.indexes.subset import Subset
-from hybrid.indexes.vector import VectorIndex
-from hybrid.kernels import searching
-from hybrid.kernels.table import table_of
-from hybrid.kernels.tiles import TILE, Postings
+from hybrid.kernels.sparse import search
+from hybrid.kernels.sparse.table import table_of
+from hybrid.kernels.sparse.tiles import TILE, Postings
 
 WIDTH, DIMENSION = 7, 3
 Vectors = dict[str, tuple[list[int], list[int]]]
@@ -166,7 +166,7 @@ def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
 def test_small_subsets_by_segment_and_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scanned: int
 ) -> None:
-    monkeypatch.setattr("hybrid.indexes.segmented_sparse.SCANNED", scanned)
+    monkeypatch.setattr("hybrid.index.sparse.segmented.SCANNED", scanned)
     rows = rows_of([f"{number:03}" for number in range(300)], 6)
     more = rows_of([f"{number:03}x" for number in range(50)], 7)
     deleted = {"000", "007", "150"}
@@ -193,8 +193,8 @@ def test_segments_searched_side_by_side(tmp_path: Path, monkeypatch: pytest.Monk
     kept = many.dense._flat.threads
     assert kept._started is None  # too few rows for them
     for module in ("flat", "row_scan"):
-        monkeypatch.setattr(f"hybrid.indexes.{module}.SHARED_FROM", 0)
-    monkeypatch.setattr("hybrid.indexes.workers.cpu_count", lambda: 3)
+        monkeypatch.setattr(f"hybrid.index.dense.{module}.SHARED_FROM", 0)
+    monkeypatch.setattr("hybrid.machine.threads.cpu_count", lambda: 3)
     for threads in (1, 2, 3, 9):
         same(many.dense.search(vectors, 20, threads=threads), expected)
     pool = kept.pool
@@ -341,7 +341,7 @@ def test_every_path_over_segments_gives_the_same_bits(
         allowed = () if mask is None else (mask,)
         for pruned in (False, True):
             nums, bits = np.full(k, -1, np.int32), np.zeros(k, np.int32)
-            size = searching.search(joined, terms, weights, pruned, 1.0, nums, bits, *allowed)
+            size = search.search(joined, terms, weights, pruned, 1.0, nums, bits, *allowed)
             found.append((size, nums[:size], bits[:size].view(np.float32)))
         assert found[0][0] == found[1][0]
         np.testing.assert_array_equal(found[0][1], found[1][1])

@@ -15,9 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
+from hybrid.build.encode import Encoder, encode_corpus
+from hybrid.build.shards import Shards
 from hybrid.corpus import Document
-from hybrid.encoders import Bm25Parameters, Shards, encode_corpus
-from hybrid.encoders.encode import Encoder
+from hybrid.encoders import Bm25Parameters
 from hybrid.encoders.protocol import Fingerprint, Progress
 from hybrid.errors import CorpusError, UsageError
 
@@ -309,7 +310,7 @@ def test_a_full_disk_leaves_no_half_part(tmp_path: Path, monkeypatch: pytest.Mon
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hybrid.encoders.encode.save_vectors", full)
+    monkeypatch.setattr("hybrid.build.encode.save_vectors", full)
     with pytest.raises(OSError, match="No space left"):
         encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
     assert not [path for path in tmp_path.rglob("*") if "dense" in path.name]

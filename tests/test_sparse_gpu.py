@@ -5,8 +5,8 @@ import pytest
 from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import UsageError
-from hybrid.indexes.inverted import InvertedIndex
-from hybrid.indexes.sparse_gpu import DeviceSearcher, available
+from hybrid.index.sparse.gpu import DeviceSearcher, available
+from hybrid.index.sparse.inverted import InvertedIndex
 
 
 def rows_of(seed, rows, terms, density, levels=0):

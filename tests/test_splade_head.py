@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.encoders.from_dense import meaningless_terms, write_splade, write_splade_doc
-from hybrid.encoders.models import load_sparse
+from hybrid.encoders.models.by_name import load_sparse
+from hybrid.encoders.models.from_dense import meaningless_terms, write_splade, write_splade_doc
 from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import ModelError
 from hybrid.training.states import CandidateHead

@@ -23,10 +23,10 @@ from hybrid.errors import (
     StorageError,
     UsageError,
 )
-from hybrid.indexes import files
-from hybrid.indexes.generation import read_current
-from hybrid.indexes.manifest import MANIFEST, parse_manifest
-from hybrid.indexes.store import generation_names, new_generation, open_generation
+from hybrid.index.storage import disk
+from hybrid.index.storage.generation import read_current
+from hybrid.index.storage.manifest import MANIFEST, parse_manifest
+from hybrid.index.storage.writer import generation_names, new_generation, open_generation
 
 
 def tree(path: Path) -> dict[str, bytes]:
@@ -173,7 +173,7 @@ def test_an_error_while_extending_leaves_the_old_index_whole(tmp_path: Path) -> 
 
 WRITER = """
 import os, sys, time
-from hybrid.indexes.store import new_generation
+from hybrid.index.storage.writer import new_generation
 with new_generation(sys.argv[1], create=sys.argv[2] == "create") as generation:
     (generation.directory / "half.bin").write_bytes(b"half")
     print("ready", flush=True)
@@ -286,7 +286,7 @@ def test_leftovers_that_cannot_be_removed_are_in_nobodys_way(
     index = tmp_path / "idx"
     if not create:
         build(index)
-    monkeypatch.setattr(files, "remove_tree", lambda path: None)
+    monkeypatch.setattr(disk, "remove_tree", lambda path: None)
     for _ in range(2):
         with pytest.raises(UsageError), new_generation(index, create=create) as generation:
             (generation.directory / "stale").touch()
@@ -395,7 +395,7 @@ def test_another_format_version_is_refused_with_both_versions(tmp_path: Path) ->
     index = tmp_path / "idx"
     build(index)
     text = f"hybrid-index 9\ncreated-by hybrid-retrieval 3.0\ngeneration {read_current(index)}\n"
-    last = f"checksum {files.checksum(text.encode())}\n"
+    last = f"checksum {disk.checksum(text.encode())}\n"
     (index / "CURRENT").write_text(text + last)
     with pytest.raises(IndexFormatError, match=r"format 9 \(written by .* 3\.0\).* reads format 1"):
         open_generation(index)

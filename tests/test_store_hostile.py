@@ -13,15 +13,15 @@ import pytest
 
 from hybrid import folders
 from hybrid.errors import CorruptIndexError, IndexFormatError, StorageError
-from hybrid.indexes import files, lock, store
-from hybrid.indexes.files import checksum
-from hybrid.indexes.generation import GENERATIONS, open_generation
-from hybrid.indexes.hybrid import HybridIndex
-from hybrid.indexes.manifest import MANIFEST, parse_manifest
-from hybrid.indexes.store import generation_names, new_generation, write_current
-from hybrid.indexes.transfer import snapshot
-from hybrid.indexes.verify import repair_index
-from hybrid.retrieve import Index
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.storage import disk, lock, writer
+from hybrid.index.storage.disk import checksum
+from hybrid.index.storage.generation import GENERATIONS, open_generation
+from hybrid.index.storage.manifest import MANIFEST, parse_manifest
+from hybrid.index.storage.writer import generation_names, new_generation, write_current
+from hybrid.index.transfer import snapshot
+from hybrid.index.verify import repair_index
+from hybrid.search.index import Index
 from tests.test_living import ENCODERS, document
 from tests.test_living import build as living
 from tests.test_store import build, tree
@@ -249,8 +249,8 @@ def test_copies_are_fsynced_where_there_are_no_hard_links(
     def no_link(*arguments: object, **named: object) -> None:
         raise OSError(errno.EPERM, "no hard links")
 
-    monkeypatch.setattr(files.os, "fsync", fsync)
-    monkeypatch.setattr(files.os, "link", no_link)
+    monkeypatch.setattr(disk.os, "fsync", fsync)
+    monkeypatch.setattr(disk.os, "link", no_link)
     change(tmp_path / "idx")
     assert any(path.endswith("/small.json") for path in synced)
 
@@ -275,7 +275,7 @@ def test_a_copy_that_came_out_damaged_is_refused(
         data[0] ^= 1
         target.write_bytes(data)
 
-    monkeypatch.setattr("hybrid.indexes.transfer.shutil.copyfile", copy)
+    monkeypatch.setattr("hybrid.index.transfer.shutil.copyfile", copy)
     with pytest.raises(CorruptIndexError, match=r"branch/data.bin came out damaged: 3 bytes"):
         snapshot(tmp_path / "idx", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
@@ -293,7 +293,7 @@ def test_a_generation_that_was_never_current_is_not_brought_back(
     *_, first = generation_names(index)
     committed = generation_names(index)[0]
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_current", failing(errno.EIO))
+        patch.setattr(writer, "write_current", failing(errno.EIO))
         with pytest.raises(StorageError):
             change(index)
     lost = generation_names(index)[0]
@@ -309,12 +309,12 @@ def test_a_new_generation_is_above_what_could_not_be_removed(
     index = tmp_path / "idx"
     build(index)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_current", failing(errno.EIO))
+        patch.setattr(writer, "write_current", failing(errno.EIO))
         with pytest.raises(StorageError):
             change(index)
     left = generation_names(index)[0]
     with monkeypatch.context() as patch:
-        patch.setattr(store, "remove_generation", lambda directory: None)
+        patch.setattr(writer, "remove_generation", lambda directory: None)
         change(index)
     with open_generation(index) as generation:
         assert (left[:6], generation.name[:6]) == ("000002", "000003")

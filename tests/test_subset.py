@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid.errors import UsageError
-from hybrid.indexes.subset import DENSE, Subset
-from hybrid.kernels import masked
+from hybrid.index.documents.subset import DENSE, Subset
+from hybrid.kernels import masks
 
 
 @settings(deadline=None)
@@ -84,5 +84,5 @@ def test_nothing_and_no_documents() -> None:
 @settings(deadline=None)
 def test_ascending_is_strictly_so(numbers: list[int]) -> None:
     expected = sorted(set(numbers)) == numbers
-    assert masked.ascends(np.array(numbers, dtype=np.int32)) == expected
-    assert masked.ascends(np.array(sorted(set(numbers)), dtype=np.int32))
+    assert masks.ascends(np.array(numbers, dtype=np.int32)) == expected
+    assert masks.ascends(np.array(sorted(set(numbers)), dtype=np.int32))

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.encoders.from_dense import write_splade
-from hybrid.encoders.models import load_sparse
+from hybrid.encoders.models.by_name import load_sparse
+from hybrid.encoders.models.from_dense import write_splade
 from hybrid.errors import UsageError
-from hybrid.training.held_out import HeldOut, minmax, ndcg
-from hybrid.training.pairs import Source, draw_pairs, is_held_out
+from hybrid.training.builtin.held_out import HeldOut, minmax, ndcg
+from hybrid.training.builtin.pairs import Source, draw_pairs, is_held_out
+from hybrid.training.builtin.teaching import Weights, idf, teach
 from hybrid.training.prepare import Texts, prepare
-from hybrid.training.teaching import Weights, idf, teach
 from tests.conftest import DOCUMENTS, QUERIES, load_script
 
 TOLD = [f"{title} {text}" for title, text in DOCUMENTS.values()]
@@ -170,12 +170,12 @@ def small(pipeline: ModuleType, **stage: Any) -> dict[str, Any]:
 def made(
     pipeline: ModuleType, tiny_dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    from hybrid.encoders.locate import ModelFolder
+    from hybrid.encoders.models.locate import ModelFolder
 
     folder = ModelFolder("made", tiny_dense, None, "made", None)
     monkeypatch.setattr(pipeline, "model_folder", lambda spec: folder)
-    monkeypatch.setattr("hybrid.training.held_out.DOCUMENT_TERMS", 12)
-    monkeypatch.setattr("hybrid.training.held_out.QUERY_TERMS", 6)
+    monkeypatch.setattr("hybrid.training.builtin.held_out.DOCUMENT_TERMS", 12)
+    monkeypatch.setattr("hybrid.training.builtin.held_out.QUERY_TERMS", 6)
     (tmp_path / "pairs").mkdir()
     words = " ".join(TOLD).split()
     pairs = [(" ".join(words[i : i + 2]), " ".join(words[i : i + 9])) for i in range(30)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.encoders.models import load_sparse
+from hybrid.encoders.models.by_name import load_sparse
 from hybrid.errors import CorpusError, OutputExistsError, StorageError, UsageError
 from hybrid.training import Example, TrainConfig, read_examples, split_examples, train
 from hybrid.training.recipes import RECIPES, find_recipe

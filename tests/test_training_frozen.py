@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hybrid.encoders.from_dense import write_splade, write_splade_doc
-from hybrid.encoders.models import load_sparse
+from hybrid.encoders.models.by_name import load_sparse
+from hybrid.encoders.models.from_dense import write_splade, write_splade_doc
 from hybrid.errors import UsageError
 from hybrid.training import TrainConfig, train
 from hybrid.training.start import starting_model

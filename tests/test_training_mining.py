@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.encoders.density import Density, alarms, density, expected_flops
 from hybrid.errors import UsageError
-from hybrid.retrieve import open_index
+from hybrid.search.index import open_index
 from hybrid.training import Example
 from hybrid.training.mining import mine_negatives
 from hybrid.training.teachers import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from hybrid.encoders.models import load_sparse
+from hybrid.encoders.models.by_name import load_sparse
 from hybrid.training import Example, train
 from tests.test_training import made_config
 

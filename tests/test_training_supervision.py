@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybrid.errors import StorageError, UsageError
-from hybrid.retrieve import open_index
+from hybrid.search.index import open_index
 from hybrid.training import Example
 from hybrid.training import supervision as module
 from hybrid.training.hybrid_teacher import BRANCH_WEIGHTS, HybridTeacher

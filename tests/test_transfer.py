@@ -21,9 +21,9 @@ from hybrid.errors import (
     TransferError,
     UsageError,
 )
-from hybrid.indexes import hub
-from hybrid.indexes.transfer import pull, push, restore, snapshot
-from hybrid.retrieve import Index
+from hybrid.index import hub
+from hybrid.index.transfer import pull, push, restore, snapshot
+from hybrid.search.index import Index
 from tests.test_living import ENCODERS, assert_same
 from tests.test_verify import directory, index_dir, put, rewrite
 

@@ -9,9 +9,9 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, cc, fuse, rank, rrf, single
 from hybrid.tune import Plan, Space, StudyOptions, tune
-from hybrid.tune.bench import Bench
 from hybrid.tune.optuna_search import run_study
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, complexity
@@ -185,7 +185,7 @@ def test_complexity_orders_default_branch_untuned_tuned() -> None:
 
 
 def test_the_default_is_what_search_uses_untuned() -> None:
-    from hybrid.search_plan import default_fusion
+    from hybrid.search.plan import default_fusion
 
     assert default_fusion(("sparse", "dense")) == DEFAULT
 

@@ -7,9 +7,9 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.tune import Plan, Space, tune
-from hybrid.tune.bench import Bench
 from hybrid.tune.domains import Domain, pooled_fusion, tune_domains
 from hybrid.tune.prior import learn_prior, shrunk_choice
 from hybrid.tune.search import Search

@@ -6,9 +6,9 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion
 from hybrid.tune import Space, StudyOptions
-from hybrid.tune.bench import Bench
 from hybrid.tune.explore import explore
 from tests.made_pools import planted, random_pool, random_qrels
 

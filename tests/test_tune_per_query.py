@@ -8,10 +8,10 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge, measure_scores
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse
-from hybrid.pool import Pool
+from hybrid.fusion.pool import Pool
 from hybrid.tune import Plan, Space, per_query, tune
-from hybrid.tune.bench import Bench
 from hybrid.tune.line import Curve
 from hybrid.tune.per_query import learn_per_query
 from hybrid.tune.search import Search

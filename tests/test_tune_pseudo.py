@@ -5,8 +5,8 @@ import pytest
 from hybrid.corpus import Document
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion
-from hybrid.tune.bench import Bench
 from hybrid.tune.pseudo import agreement, known_item_queries
 from tests.made_pools import planted
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.indexes import scan
-from hybrid.indexes.row_scan import FEW, NO_NUMBERS
-from hybrid.indexes.scan import margin as rounding_margin
-from hybrid.indexes.scan_device import TorchScan
-from hybrid.indexes.subset import Subset
-from hybrid.indexes.vector import VectorIndex
-from hybrid.indexes.workers import SCORED_FROM
-from hybrid.kernels import dense
-from hybrid.kernels.dense import dot, dot_reference
+from hybrid.index.dense import scan
+from hybrid.index.dense.gpu import TorchScan
+from hybrid.index.dense.row_scan import FEW, NO_NUMBERS
+from hybrid.index.dense.scan import margin as rounding_margin
+from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.documents.subset import Subset
+from hybrid.kernels.dense import products
+from hybrid.kernels.dense.products import dot, dot_reference
+from hybrid.machine.threads import SCORED_FROM
 
 Floats = NDArray[np.float32]
 
@@ -183,13 +183,13 @@ def test_allowed_rows_are_chosen_by_their_rounded_scores(
     vectors, queries = np.round(random(32, 2000, 5)), np.round(random(33, 3, 5))  # no rounding
     allowed = np.random.default_rng(1).random(2000) < share
     numbers = np.arange(2000, dtype=np.int32)
-    kept_so_far = dense.nothing_kept(3, count)
+    kept_so_far = products.nothing_kept(3, count)
     for first, last in ((10, 500), (500, 500), (500, 1990)):
-        wanted = dense.Wanted(numbers, allowed, NO_NUMBERS, skips)
-        dense.read_rows(queries, vectors, wanted, first, last, 0, count, kept_so_far)
+        wanted = products.Wanted(numbers, allowed, NO_NUMBERS, skips)
+        products.read_rows(queries, vectors, wanted, first, last, 0, count, kept_so_far)
     scores = np.empty((3, count), dtype=np.float32)
     docs = np.empty((3, count), dtype=np.int64)
-    dense.take_best(kept_so_far, scores, docs)
+    products.take_best(kept_so_far, scores, docs)
     inside = np.flatnonzero(allowed)
     inside = inside[(inside >= 10) & (inside < 1990)]
     for row, query in enumerate(queries):
@@ -443,7 +443,7 @@ def test_read_only_queries_need_no_kernel_of_their_own(tmp_path):
     index = VectorIndex.open(tmp_path)
     query = np.eye(1, 4, dtype=np.float32)
     expected = index.search(query, 1)[0].tolist(), index.score(query, np.array([[0]])).tolist()
-    kernels = dense.score_found, dense.read_rows
+    kernels = products.score_found, products.read_rows
     compiled = [len(each.signatures) for each in kernels]
     query.flags.writeable = False
     assert (index.search(query, 1)[0].tolist(), index.score(query, [[0]]).tolist()) == expected

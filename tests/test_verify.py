@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.build import build_index
+from hybrid.build.create import build_index
 from hybrid.errors import CorruptIndexError, IndexFormatError
-from hybrid.indexes.generation import open_generation
-from hybrid.indexes.store import generation_names, new_generation
-from hybrid.indexes.verify import repair_index, verify_index
-from hybrid.retrieve import Index
+from hybrid.index.storage.generation import open_generation
+from hybrid.index.storage.writer import generation_names, new_generation
+from hybrid.index.verify import repair_index, verify_index
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import ENCODERS, Memory, document
 

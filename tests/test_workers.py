@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from hybrid.indexes.workers import KeptThreads, each, in_slices
+from hybrid.machine.threads import KeptThreads, each, in_slices
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 7])

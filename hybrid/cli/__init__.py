@@ -1,38 +1,35 @@
 """The command line: each module parses the arguments of its commands, calls the library, prints."""
 
-from hybrid.cli import (
+from hybrid.cli import demo, explain, export, models
+from hybrid.cli.app import app, main
+from hybrid.cli.commands import (
+    about,
     build,
     change,
-    demo,
+    copies,
     evaluate,
-    explain,
-    export,
     guard,
-    info,
-    models,
     runs,
     search,
     train,
-    transfer,
     tune,
 )
-from hybrid.cli.app import app, main
 
 __all__ = [
+    "about",
     "app",
     "build",
     "change",
+    "copies",
     "demo",
     "evaluate",
     "explain",
     "export",
     "guard",
-    "info",
     "main",
     "models",
     "runs",
     "search",
     "train",
-    "transfer",
     "tune",
 ]

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out
+from hybrid.cli.output import print_tables
 from hybrid.cli.progress import progress_bars
-from hybrid.cli.tables import print_tables
 
 
 @app.command(epilog=example("hybrid demo --output stdlib.idx"))

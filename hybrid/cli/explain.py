@@ -20,8 +20,8 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Explain a score: each branch's share, and each term's, marked literal or expanded."""
-    from hybrid.explain_index import explain_document
-    from hybrid.retrieve import open_index
+    from hybrid.search.explain import explain_document
+    from hybrid.search.index import open_index
 
     with open_index(index) as opened:
         explanation = explain_document(opened, query, doc_id, fusion=fusion, domain=domain)

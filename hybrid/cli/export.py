@@ -31,8 +31,8 @@ def export(
 ) -> None:
     """Export the sparse vectors with integer weights and, where asked, the query file."""
     from hybrid.corpus import open_source
-    from hybrid.integrations.export import export_anserini_index
-    from hybrid.retrieve import open_index
+    from hybrid.integrations.formats.export import export_anserini_index
+    from hybrid.search.index import open_index
 
     source = None if queries is None else open_source(queries)
     with open_index(index) as opened, progress_bars(err) as start:

@@ -7,9 +7,9 @@ from functools import cached_property
 
 from hybrid.corpus.checks import Columns, Door, Row
 from hybrid.corpus.files import judged_queries, unknown_split
+from hybrid.corpus.qrels import Qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
 from hybrid.errors import UsageError
-from hybrid.qrels import Qrels
 
 
 class StdlibSource:
@@ -39,25 +39,25 @@ class StdlibSource:
 
     def queries(self, split: str | None = None) -> Iterator[Query]:
         """Yield the queries judged in ``split``, or all for None; see Source."""
-        from hybrid.collections import stdlib
+        from hybrid.corpus.stdlib import source
 
         judged = None if split is None else set(self.qrels(split))
-        found = (Query(query_id, text) for query_id, text in stdlib.queries())
+        found = (Query(query_id, text) for query_id, text in source.queries())
         yield from judged_queries(found, judged, f"stdlib, split {split}", self._options.skip_bad)
 
     def qrels(self, split: str) -> Qrels:
         """Return the judgments of ``split``; see Source."""
-        from hybrid.collections import stdlib
+        from hybrid.corpus.stdlib import source
 
         if split not in self.splits():
             raise unknown_split(self.name, split, self.splits())
-        return stdlib.qrels(split)
+        return source.qrels(split)
 
     def splits(self) -> tuple[str, ...]:
         """Return the names of the splits."""
-        from hybrid.collections import stdlib
+        from hybrid.corpus.stdlib import source
 
-        return tuple(stdlib.splits())
+        return tuple(source.splits())
 
     def document_count(self) -> int | None:
         """Return how many docstrings the running interpreter has."""
@@ -66,6 +66,6 @@ class StdlibSource:
     @cached_property
     def _gathered(self) -> list[tuple[str, str, str]]:
         """Id, title and text of each document: some megabytes, and about two seconds of work."""
-        from hybrid.collections import stdlib
+        from hybrid.corpus.stdlib import source
 
-        return list(stdlib.documents())
+        return list(source.documents())

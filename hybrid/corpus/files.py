@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hybrid.corpus.checks import Columns, Door
+from hybrid.corpus.qrels import Qrels, read_qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
 from hybrid.corpus.tables import line_count, rows
 from hybrid.errors import CorpusError
-from hybrid.qrels import Qrels, read_qrels
 
 
 class FileSource:

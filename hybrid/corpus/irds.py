@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from hybrid.corpus.checks import Columns, Door, Row, refuse_absent_fields
 from hybrid.corpus.files import judged_queries, unknown_split
+from hybrid.corpus.qrels import Qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError, require
-from hybrid.qrels import Qrels
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from hybrid.corpus.qrels import Qrels
 from hybrid.errors import UsageError
-from hybrid.qrels import Qrels
 
 EXAMPLES_KEPT = 3
 FIELD_TYPES = ("int", "float", "bool", "str")

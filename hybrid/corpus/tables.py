@@ -11,7 +11,7 @@ from pathlib import Path
 from hybrid.corpus.checks import Columns, Door, Row, refuse_absent_fields, shown
 from hybrid.corpus.records import Skipped
 from hybrid.errors import CorpusError
-from hybrid.textfile import open_bytes
+from hybrid.machine.files import open_bytes
 
 SUFFIXES = (".jsonl", ".ndjson", ".tsv", ".csv", ".parquet")
 LONGEST_CELL = 2**27

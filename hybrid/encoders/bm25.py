@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hybrid.build.parts import open_npy
 from hybrid.encoders.analysis import Analyser
-from hybrid.encoders.parts import open_npy
 from hybrid.encoders.protocol import Fingerprint, Progress
 from hybrid.errors import ModelError, UsageError
 

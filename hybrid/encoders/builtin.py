@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hybrid.encoders.cache import cached_model
-from hybrid.encoders.fingerprint import file_sha256, tokenizer_sha256
-from hybrid.encoders.loading import quiet_transformers
-from hybrid.encoders.locate import ModelFolder
+from hybrid.encoders.models.cache import cached_model
+from hybrid.encoders.models.fingerprint import file_sha256, tokenizer_sha256
+from hybrid.encoders.models.loading import quiet_transformers
+from hybrid.encoders.models.locate import ModelFolder
 from hybrid.errors import MissingPackageError, ModelError
 
 PREFIX = "builtin:"
@@ -77,7 +77,7 @@ def builtin_folder(spec: str) -> ModelFolder:
         return _minilm()
     if _trained_weights().is_file():
         return _trained(spec)
-    from hybrid.encoders.from_dense import write_untrained_splade
+    from hybrid.encoders.models.from_dense import write_untrained_splade
 
     minilm = _minilm()
     return _made(
@@ -118,7 +118,7 @@ def _trained_weights() -> Path:
 
 def _trained(spec: str) -> ModelFolder:
     """Return the folder of a trained SPLADE, its shipped weights verified."""
-    from hybrid.encoders.from_dense import write_splade, write_splade_doc
+    from hybrid.encoders.models.from_dense import write_splade, write_splade_doc
 
     weights = _trained_weights()
     digest = file_sha256(weights)

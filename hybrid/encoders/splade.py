@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.encoders.batching import CHUNK, token_batches, token_budget
-from hybrid.encoders.loading import EncoderOptions, prompts
-from hybrid.encoders.locate import ModelFolder
 from hybrid.encoders.mlm import mlm_routes
+from hybrid.encoders.models.loading import EncoderOptions, prompts
+from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
 from hybrid.encoders.prune import above, strongest
 

@@ -14,7 +14,7 @@ from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.names import parse_measure
 from hybrid.evaluate.significance import Difference, bootstrap_intervals, compare_paired
-from hybrid.run import Run
+from hybrid.fusion.run import Run
 
 FloatArray = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate.names import parse_measures
-from hybrid.run import Run
-from hybrid.textfile import write_new
+from hybrid.fusion.run import Run
+from hybrid.machine.files import write_new
 
 
 @dataclass(frozen=True)

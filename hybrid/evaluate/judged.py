@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.names import ArrayMeasure, array_measure
-from hybrid.pool import Pool
+from hybrid.fusion.pool import Pool
 
 FloatArray = NDArray[np.float64]
 
@@ -171,7 +171,7 @@ class ArrayScorer:
     """
 
     def __init__(self, judged: Judged, measure: str) -> None:
-        from hybrid.kernels.measures import linear_ranks, measure_queries, relevant_ranks
+        from hybrid.kernels.measures.measures import linear_ranks, measure_queries, relevant_ranks
 
         self.measure = array_measure(measure)
         self.judged = judged

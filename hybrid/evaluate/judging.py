@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybrid.errors import UsageError
-from hybrid.pool import Pool
-from hybrid.run import Run
+from hybrid.fusion.pool import Pool
+from hybrid.fusion.run import Run
 
 JudgedDocuments = Mapping[str, Mapping[str, int]]
 EXPONENTIAL = "exponential"

@@ -1,11 +1,11 @@
 """Experiments on an index: its branches and fusions measured and tuned on a source's queries."""
 
+from hybrid.evaluate.pools import JudgedPool, judged_pool, pseudo_pool
+from hybrid.evaluate.slicing import QuerySlice, query_slices
+from hybrid.evaluate.systems import System, SystemsReport, evaluate_systems
 from hybrid.experiment.domains import DomainTask, tune_indexes
-from hybrid.experiment.judged import JudgedPool, judged_pool, pseudo_pool
-from hybrid.experiment.latency import Stage, stage_latencies
-from hybrid.experiment.slicing import QuerySlice, query_slices
-from hybrid.experiment.systems import System, SystemsReport, evaluate_systems
-from hybrid.experiment.tuning import tune_index, tune_without_labels
+from hybrid.search.latency import Stage, stage_latencies
+from hybrid.tune.on_index import tune_index, tune_without_labels
 
 __all__ = [
     "DomainTask",

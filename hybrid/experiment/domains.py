@@ -8,13 +8,13 @@ from itertools import chain
 
 from hybrid.corpus import Source
 from hybrid.evaluate import Judging
-from hybrid.experiment.judged import judged_pool
-from hybrid.experiment.reuse import query_hashes
-from hybrid.experiment.tuning import at_depth, fusion_at
-from hybrid.retrieve import Index
-from hybrid.search_plan import DEPTH, POOLED_DOMAIN
+from hybrid.evaluate.pools import judged_pool
+from hybrid.evaluate.reuse import query_hashes
+from hybrid.search.index import Index
+from hybrid.search.plan import DEPTH, POOLED_DOMAIN
 from hybrid.tune import Domain, DomainsResult, Plan, tune_domains
 from hybrid.tune.domains import check_names
+from hybrid.tune.on_index import at_depth, fusion_at
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError
 from hybrid.fusion.methods import combine
 from hybrid.fusion.normalise import normalise
+from hybrid.fusion.pool import Pool
+from hybrid.fusion.run import Run
 from hybrid.fusion.table import FloatArray, Table
 from hybrid.fusion.values import Fusion
-from hybrid.pool import Pool
-from hybrid.run import Run
 
 
 def fuse(pool: Pool, fusion: Fusion) -> FloatArray:

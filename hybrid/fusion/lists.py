@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.fusion.apply import fuse_table
+from hybrid.fusion.pool import BranchHits
 from hybrid.fusion.table import Table
 from hybrid.fusion.values import Fusion
-from hybrid.pool import BranchHits
 
 SIGN = np.int32(-(2**31))
 LAST = np.iinfo(np.int64).max

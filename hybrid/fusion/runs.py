@@ -10,9 +10,9 @@ import numpy as np
 
 from hybrid.errors import UsageError
 from hybrid.fusion.apply import fuse_table, ranked_positions
+from hybrid.fusion.run import Run
 from hybrid.fusion.table import Table
 from hybrid.fusion.values import Fusion
-from hybrid.run import Run
 
 
 @dataclass(frozen=True)

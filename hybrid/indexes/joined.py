@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.indexes import workers
-from hybrid.indexes.postings_build import HEAD_FILL, HEAD_POSTINGS
-from hybrid.kernels import joining
-from hybrid.kernels.table import Table, table_of
-from hybrid.kernels.tiles import BLOCK, RANGE, TILE, Postings
+from hybrid.index.sparse.write import HEAD_FILL, HEAD_POSTINGS
+from hybrid.kernels.postings import joining
+from hybrid.kernels.sparse.table import Table, table_of
+from hybrid.kernels.sparse.tiles import BLOCK, RANGE, TILE, Postings
+from hybrid.machine import threads
 
 JOINED_HEAD = 2  # postings a tile that a head has: in memory, time counts for more than room
 LOOKS = 500_000  # terms of segments that are looked at in some 40 milliseconds
@@ -45,7 +45,7 @@ def searched(segments: Sequence[Postings]) -> Searched:
         part = several[number]
         parts[part] = joined([segments[each] for each in groups[part]])
 
-    workers.each(join, len(several), 0)
+    threads.each(join, len(several), 0)
     largest_first = sorted(range(len(parts)), key=lambda part: -len(parts[part].order))
     ordered = [parts[part] for part in largest_first]
     return Searched(ordered, table_of(ordered), [groups[part] for part in largest_first])

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from hybrid.indexes.numbering import Numbering
-from hybrid.indexes.subset import Subset
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.documents.subset import Subset
 
 OVERFETCH = 64
 """Deleted documents of a segment that a search looks through; more it leaves out beforehand."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.kernels import assembly
+from hybrid.kernels.postings import assembly
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]

@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.prefetch import prefetch, prefetch_run
-from hybrid.kernels.tiles import Postings
+from hybrid.kernels.sparse.prefetch import prefetch, prefetch_run
+from hybrid.kernels.sparse.tiles import Postings
 
 FIRST = 1024  # entries of a list that are asked for
 MAXIMA = 2048  # bytes of block maxima that are asked for

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.measures import measure_of_ranks
+from hybrid.kernels.measures.measures import measure_of_ranks
 
 
 @njit(cache=True)

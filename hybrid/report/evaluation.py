@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hybrid.experiment import QuerySlice, Stage, SystemsReport
 from hybrid.report.tables import Cell, Table
-from hybrid.search_plan import lines
+from hybrid.search.plan import lines
 from hybrid.tune import DomainsResult
 
 

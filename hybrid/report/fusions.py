@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.significance import bootstrap_intervals, compare_paired
 from hybrid.fusion import METHODS, NORMS, Fusion, cc, single
 from hybrid.report.tables import Cell, Table
-from hybrid.tune.bench import Bench
 
 FloatArray = NDArray[np.float64]
 

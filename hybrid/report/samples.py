@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid.corpus import Source, open_source
 from hybrid.errors import OutputExistsError
-from hybrid.pool import BranchHits, build_pool
+from hybrid.fusion.pool import BranchHits, build_pool
 from hybrid.tune.domains import Domain
 
 MODULES = (

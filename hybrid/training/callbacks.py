@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix, vstack
 from transformers import TrainerCallback
 
 from hybrid.encoders.density import Alarm, alarms, density, density_of_counts, expected_flops
-from hybrid.encoders.from_dense import meaningless_terms
+from hybrid.encoders.models.from_dense import meaningless_terms
 from hybrid.encoders.splade import to_csr
 from hybrid.training.examples import Example
 from hybrid.training.report import Logged, Measured

@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 
 from hybrid.errors import UsageError
-from hybrid.retrieve import Index
+from hybrid.search.index import Index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

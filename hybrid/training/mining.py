@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion
-from hybrid.retrieve import Index
+from hybrid.search.index import Index
 from hybrid.training.examples import Example
 
 MOST_DRAWN = 1000

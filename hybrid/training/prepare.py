@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.encoders.batching import pack
-from hybrid.encoders.from_dense import meaningless_terms
+from hybrid.encoders.models.from_dense import meaningless_terms
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

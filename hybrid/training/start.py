@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybrid.encoders.from_dense import MASKED_BIAS, meaningless_terms
-from hybrid.encoders.loading import (
+from hybrid.encoders.models.by_name import model_folder
+from hybrid.encoders.models.from_dense import MASKED_BIAS, meaningless_terms
+from hybrid.encoders.models.loading import (
     gives_term_weights,
     load_with_own_modules,
     quiet_transformers,
 )
-from hybrid.encoders.models import model_folder
 from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import ModelError
 from hybrid.training.config import TrainConfig

@@ -13,7 +13,7 @@ import xxhash
 
 from hybrid.errors import UsageError
 from hybrid.folders import make_folders, refusals, sync
-from hybrid.retrieve import Index, open_index
+from hybrid.search.index import Index, open_index
 from hybrid.training.examples import Example, read_examples
 from hybrid.training.hybrid_teacher import HybridTeacher
 from hybrid.training.mining import mine_negatives

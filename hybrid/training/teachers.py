@@ -35,7 +35,7 @@ class DenseTeacher:
     """The similarity of a dense bi-encoder; ``builtin:minilm`` needs no network."""
 
     def __init__(self, spec: str = "builtin:minilm", *, scale: float = 1.0) -> None:
-        from hybrid.encoders.models import load_dense
+        from hybrid.encoders.models.by_name import load_dense
 
         self._encoder, self._scale = load_dense(spec), scale
         self.name = f"dense {json.dumps(dict(self._encoder.fingerprint), sort_keys=True)} {scale}"

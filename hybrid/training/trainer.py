@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid.encoders.cache import write_folder
+from hybrid.encoders.models.cache import write_folder
 from hybrid.errors import OutputExistsError, UsageError, require
 from hybrid.folders import make_folders, refusals
 from hybrid.training.config import TrainConfig

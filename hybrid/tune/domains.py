@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion
-from hybrid.pool import Pool
-from hybrid.tune.bench import Bench
+from hybrid.fusion.pool import Pool
 from hybrid.tune.prior import Prior, learn_prior
 from hybrid.tune.result import TuneResult
 from hybrid.tune.search import Search

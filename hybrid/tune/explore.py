@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hybrid.errors import UsageError
-from hybrid.tune.bench import Bench
+from hybrid.evaluate.bench import Bench
 from hybrid.tune.search import Search
 from hybrid.tune.space import Space
 from hybrid.tune.study import StudyOptions, StudyOutcome

@@ -95,7 +95,7 @@ def alpha_curve(scorer: ArrayScorer, x: FloatArray, y: FloatArray) -> Curve:
         scorer: measures the candidates that x and y score.
         x, y: float64 (n,), finite.
     """
-    from hybrid.kernels.alpha import all_breakpoints
+    from hybrid.kernels.measures.breakpoints import all_breakpoints
 
     starts = np.zeros(len(scorer.judged))
     alphas, changes, queries = all_breakpoints(

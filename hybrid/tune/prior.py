@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion
-from hybrid.textfile import write_new
+from hybrid.machine.files import write_new
 from hybrid.tune.line import GRID
 from hybrid.tune.search import Queries, Search
 from hybrid.tune.space import DEFAULT, Line

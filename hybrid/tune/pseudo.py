@@ -18,9 +18,9 @@ import numpy as np
 
 from hybrid.corpus import Document
 from hybrid.errors import UsageError
+from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.slices import words
 from hybrid.fusion import Fusion
-from hybrid.tune.bench import Bench
 
 Kind = Literal["title", "sentence"]
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.evaluate import Judged
+from hybrid.evaluate.bench import Bench, FloatArray, weighted_sum
 from hybrid.fusion import Fusion
 from hybrid.fusion.methods import COMBINERS
-from hybrid.tune.bench import Bench, FloatArray, weighted_sum
 from hybrid.tune.line import Curve, alpha_curve
 from hybrid.tune.space import Line, Space, complexity, weighted_fusion
 from hybrid.tune.study import StudyOptions, StudyOutcome

@@ -11,7 +11,7 @@ import numpy as np
 
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, NORMS, Fusion, cc, rrf, single
-from hybrid.pool import Pool
+from hybrid.fusion.pool import Pool
 
 DEFAULT = cc(norm="minmax")
 DEPTHS = (50, 200)

@@ -11,9 +11,9 @@ import numpy as np
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
+from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, rrf, single
-from hybrid.pool import Pool
-from hybrid.tune.bench import Bench
+from hybrid.fusion.pool import Pool
 from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.per_query import learn_per_query

@@ -18,8 +18,8 @@ MEMORY = Path("/dev/shm")
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search in the calling thread: starting threads takes most of the time of a tiny search."""
-    for module in ("workers", "flat", "scan"):
-        monkeypatch.setattr(f"hybrid.indexes.{module}.cpu_count", lambda: 1)
+    for module in ("machine.threads", "index.dense.flat", "index.dense.scan"):
+        monkeypatch.setattr(f"hybrid.{module}.cpu_count", lambda: 1)
 
 
 @pytest.fixture

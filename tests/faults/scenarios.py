@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid.build import build_index
+from hybrid.build.create import build_index
+from hybrid.build.rebuild import rebuild_branches
+from hybrid.build.update import MAX_SEGMENTS
 from hybrid.encoders import Bm25Parameters
 from hybrid.errors import CorruptIndexError, HybridError
 from hybrid.fusion import parse_fusion
-from hybrid.indexes.files import checksum
-from hybrid.indexes.generation import open_generation
-from hybrid.indexes.transfer import pull, push, restore, snapshot
-from hybrid.indexes.verify import repair_index
-from hybrid.living import MAX_SEGMENTS
-from hybrid.rebuild import rebuild_branches
-from hybrid.retrieve import Index
+from hybrid.index.storage.disk import checksum
+from hybrid.index.storage.generation import open_generation
+from hybrid.index.transfer import pull, push, restore, snapshot
+from hybrid.index.verify import repair_index
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import QUERIES, Memory, document
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import IndexFormatError
-from hybrid.indexes.generation import open_generation
+from hybrid.index.storage.generation import open_generation
 from tests.faults.scenarios import SCENARIOS, prepared, state
 from tests.faults.size import sized
 

@@ -13,16 +13,16 @@ import pyarrow as pa
 import pytest
 
 from hybrid.corpus import Document, open_source
+from hybrid.corpus.qrels import read_qrels
 from hybrid.errors import CorruptIndexError, HybridError
 from hybrid.fusion import parse_fusion
-from hybrid.indexes.arrays import open_array
-from hybrid.indexes.documents import DocumentStore
-from hybrid.indexes.filters import matches, parse_filter
-from hybrid.indexes.generation import read_current
-from hybrid.indexes.manifest import parse_manifest
-from hybrid.indexes.store import write_current
-from hybrid.qrels import read_qrels
-from hybrid.run import Run
+from hybrid.fusion.run import Run
+from hybrid.index.documents.filters import matches, parse_filter
+from hybrid.index.documents.store import DocumentStore
+from hybrid.index.storage.generation import read_current
+from hybrid.index.storage.manifest import parse_manifest
+from hybrid.index.storage.writer import write_current
+from hybrid.machine.arrays import open_array
 from tests.faults.scenarios import forked
 from tests.faults.size import sized
 

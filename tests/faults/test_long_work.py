@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.build import build_index
-from hybrid.encoders import Bm25Parameters, encode_corpus
+from hybrid.build.create import build_index
+from hybrid.build.encode import encode_corpus
+from hybrid.encoders import Bm25Parameters
 from hybrid.errors import StorageError
 from tests.faults.disk import Disk, Kind
 from tests.faults.scenarios import ENCODERS, forked, state

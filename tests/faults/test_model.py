@@ -19,9 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hybrid.build import BuildOptions, build_index
+from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Document
-from hybrid.retrieve import Index
+from hybrid.search.index import Index
 from tests.faults.conftest import MEMORY
 from tests.faults.disk import Disk
 from tests.faults.scenarios import ENCODERS, forked

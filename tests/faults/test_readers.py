@@ -11,7 +11,7 @@ import pytest
 
 from hybrid.corpus import Document
 from hybrid.errors import HybridError
-from hybrid.retrieve import Index
+from hybrid.search.index import Index
 from tests.faults.scenarios import ENCODERS, build, forked, state
 from tests.faults.size import sized
 

@@ -10,10 +10,10 @@ import json
 import shutil
 from pathlib import Path
 
-from hybrid.build import build_index
+from hybrid.build.create import build_index
 from hybrid.encoders import Bm25Parameters
-from hybrid.indexes.manifest import FORMAT_VERSION
-from hybrid.retrieve import Index
+from hybrid.index.storage.manifest import FORMAT_VERSION
+from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import QUERIES, Memory, document
 

@@ -1,0 +1,1 @@
+"""Writing an index: encoding a corpus, creating, changing and mending."""

@@ -1,0 +1,292 @@
+"""Build: a corpus encoded shard by shard, then indexed over one id space, as one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hybrid.corpus import Passages, Source
+from hybrid.corpus.handed import handed_documents
+from hybrid.errors import UsageError
+from hybrid.index.hybrid import SEGMENTS, BranchRecord
+from hybrid.index.segment_writer import BranchPlan, StartProgress, no_progress, write_segment
+from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
+from hybrid.machine.memory import Allowance
+from hybrid.search.encoders import BM25, GIVEN, load_encoder, model_record
+
+if TYPE_CHECKING:
+    from hybrid.build.encode import Encoder
+    from hybrid.build.shards import Shards
+    from hybrid.build.survey import Survey
+
+COSINE_MINIMUM = -1.0
+FIRST_SEGMENT = "000001"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a build makes of a corpus.
+
+    Attributes:
+        sparse: the learned sparse model; None for no such branch.
+        dense: the dense model; None for no such branch.
+        bm25: whether there is a BM25 branch.
+        max_length: tokens after which both models cut a text; None for each model's own.
+        document_terms, query_terms: the most terms of a text that the learned sparse branch keeps;
+            None for all that the model gives.
+        min_weight: weights of that branch up to this are dropped.
+        sparse_revision, dense_revision: commit, tag or branch of a hub model.
+        query_prompt, document_prompt: text that the dense model sees before every query, every
+            document; None for the model's own.
+        weights: how sparse weights are stored; ``uint8`` reports what rounding lost.
+        vectors: ``flat`` is exact; ``ivf`` and ``hnsw`` are approximate.
+        passages: how long texts are cut; a document is scored by its best passage. None encodes
+            each document whole, as far as ``max_length`` reaches.
+        seed: of everything that is clustered or trained.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
+    """
+
+    sparse: str | None = "builtin:splade"
+    dense: str | None = "builtin:minilm"
+    bm25: bool = True
+    max_length: int | None = None
+    document_terms: int | None = None
+    query_terms: int | None = None
+    min_weight: float = 0.0
+    sparse_revision: str | None = None
+    dense_revision: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    weights: Literal["uint8", "float32"] = "uint8"
+    vectors: Literal["flat", "ivf", "hnsw"] = "flat"
+    passages: Passages | None = None
+    seed: int = 0
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("document_terms", "query_terms"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise UsageError(f"{name} is {count}; expected 1 or more")
+        if self.sparse is None and _pruning(self):
+            raise UsageError("terms are to be pruned, but there is no learned sparse branch")
+        if self.sparse is None and self.dense is None and not self.bm25:
+            raise UsageError("every branch is left out; keep one of sparse, dense and bm25")
+        if self.dense is None and (self.query_prompt, self.document_prompt) != (None, None):
+            raise UsageError("a prompt is given, but there is no dense model to use it")
+        for name, given, accepted in (
+            ("weights", self.weights, ("uint8", "float32")),
+            ("vectors", self.vectors, ("flat", "ivf", "hnsw")),
+        ):
+            if given not in accepted:
+                raise UsageError(f"{name} is {given!r}; give one of {', '.join(accepted)}")
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build made, what it left out, and what is wrong with its sparse branches."""
+
+    output: Path
+    document_count: int
+    branches: dict[str, BranchRecord]
+    skipped: dict[str, int]
+    passages: int | None = None
+    alarms: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the report as lines of text."""
+        cut = "" if self.passages is None else f" in {self.passages:,} passages"
+        lines = [f"{self.output}: {self.document_count:,} documents{cut}"]
+        for name, record in self.branches.items():
+            measured = ", ".join(f"{key} {value}" for key, value in record.report.items())
+            lines.append(f"  {name}: {record.encoder['model']}; {measured}")
+        lines += [f"  skipped {count:,}: {reason}" for reason, count in self.skipped.items()]
+        return lines
+
+
+def build_index(
+    source: Source,
+    output: str | Path,
+    options: BuildOptions | None = None,
+    *,
+    encoders: Mapping[str, Encoder] | None = None,
+    progress: StartProgress = no_progress,
+) -> BuildReport:
+    """Write a hybrid index of a corpus and return what it holds.
+
+    An interrupted build leaves ``OUTPUT.building`` and goes on from its last finished shard when
+    it is called again. The index appears at ``output`` in one step, or not at all.
+
+    Args:
+        source: the corpus.
+        output: the folder to make.
+        options: which branches, and how they are stored.
+        encoders: by branch name, in place of those that the options name; whoever opens the index
+            must bring them along.
+        progress: shows how far it is.
+
+    Raises:
+        OutputExistsError: ``output`` exists.
+        CorpusError: the corpus is empty or has a bad record.
+        UsageError: the source gives what is no document, as `Index.add` would refuse it.
+        ModelError: a model cannot be found or loaded.
+        MemoryLimitError: more memory is needed than the options allow.
+        StorageError: the disk is full or failing.
+    """
+    from hybrid.build.encode import encode_corpus
+    from hybrid.build.survey import survey_branches
+
+    options = options if options is not None else BuildOptions()
+    output = Path(output)
+    refuse_existing(output)
+    loaded = _encoders(options) if encoders is None else _given(encoders)
+    allowance = Allowance.of(options.memory)
+    progress = allowance.watching(progress)
+    with new_generation(output, create=True) as generation:
+        shards = encode_corpus(
+            handed_documents(source.documents()),
+            generation.workspace,
+            {name: encoder for name, (encoder, _) in loaded.items()},
+            allowance=allowance,
+            passages=options.passages,
+            progress=progress("encoding", source.document_count()),
+        )
+        surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in loaded.items()})
+        records = _write_branches(generation, shards, loaded, surveys, options, allowance, progress)
+        generation.commit(
+            {
+                "document_count": shards.document_count,
+                "source": source.name,
+                "branches": {name: record.to_dict() for name, record in records.items()},
+                "domains": {},
+                "segments": [[FIRST_SEGMENT, shards.document_count]],
+                "passages": None if options.passages is None else options.passages.to_dict(),
+            }
+        )
+        passages = None if shards.passages is None else len(shards.passages)
+    return BuildReport(
+        output,
+        shards.document_count,
+        records,
+        {str(k): v for k, v in source.skipped.counts.items()},
+        passages,
+        tuple(alarm for found in surveys.values() for alarm in found.alarms),
+    )
+
+
+def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]]:
+    """Return each branch's encoder, and the arguments that load it again for queries."""
+    from hybrid.encoders import Bm25Parameters
+
+    loaded: dict[str, tuple[Encoder, dict[str, Any]]] = {}
+    if options.bm25:
+        loaded["bm25"] = (Bm25Parameters(), {"model": BM25})
+    if options.sparse is not None:
+        record = model_record(
+            options.sparse,
+            max_length=options.max_length,
+            revision=options.sparse_revision,
+            **_pruning(options),
+        )
+        loaded["sparse"] = (load_encoder("sparse", record), record)
+    if options.dense is not None:
+        record = model_record(
+            options.dense,
+            max_length=options.max_length,
+            revision=options.dense_revision,
+            query_prompt=options.query_prompt,
+            document_prompt=options.document_prompt,
+        )
+        loaded["dense"] = (load_encoder("dense", record), record)
+    return loaded
+
+
+def _pruning(options: BuildOptions) -> dict[str, Any]:
+    """Return what the sparse encoder is asked to keep, as far as it is not everything."""
+    names = ("document_terms", "query_terms", "min_weight")
+    return {name: value for name in names if (value := getattr(options, name))}
+
+
+def _write_branches(
+    generation: NewGeneration,
+    shards: Shards,
+    loaded: dict[str, tuple[Encoder, dict[str, Any]]],
+    surveys: Mapping[str, Survey],
+    options: BuildOptions,
+    allowance: Allowance,
+    progress: StartProgress,
+) -> dict[str, BranchRecord]:
+    plans = {
+        name: BranchPlan(
+            branch.kind,
+            branch.width,
+            weights=options.weights,
+            vectors=options.vectors,
+        )
+        for name, branch in shards.branches.items()
+    }
+    reports = write_segment(
+        generation.directory / SEGMENTS / FIRST_SEGMENT,
+        shards,
+        shards.order(),
+        plans,
+        seed=options.seed,
+        limit=allowance.limit,
+        progress=progress,
+    )
+    records = {}
+    for name, branch in shards.branches.items():
+        sparse = branch.kind == "sparse"
+        if branch.is_bm25:
+            encoder_folder = generation.directory / name / "encoder"
+            encoder_folder.mkdir(parents=True)
+            shards.bm25(name).save(encoder_folder)
+        records[name] = BranchRecord(
+            branch.kind,
+            loaded[name][1],
+            branch.fingerprint,
+            0.0 if sparse else COSINE_MINIMUM,
+            measured(reports[name], surveys.get(name)) if sparse else reports[name],
+        )
+    return records
+
+
+def _given(encoders: Mapping[str, Encoder]) -> dict[str, tuple[Encoder, dict[str, Any]]]:
+    from hybrid.encoders import Bm25Parameters
+
+    return {
+        name: (encoder, {"model": BM25 if isinstance(encoder, Bm25Parameters) else GIVEN})
+        for name, encoder in encoders.items()
+    }
+
+
+def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
+    """Return what a person wants to see of a sparse build: sparsity and what rounding lost."""
+    documents = max(1, report["doc_count"])
+    return {
+        "weights": report["weights"],
+        "nonzeros_per_document": round(report["nnz"] / documents, 1),
+        "vocabulary": report["vocabulary_size"],
+        "quantisation_mean_relative_error": round(report["mean_relative_error"], 6),
+        "quantisation_max_abs_error": round(report["max_abs_error"], 6),
+        "dropped_weights": report["dropped"],
+        **approximate_recall(report),
+        **({} if survey is None else survey.figures()),
+    }
+
+
+def approximate_recall(report: dict[str, Any]) -> dict[str, str]:
+    """Return the recall that each cut of the bounds kept on the sampled queries, by depth.
+
+    >>> entry = {"shrink": 0.9, "recall": 0.9984, "depth": 10, "queries": 128}
+    >>> approximate_recall({"approximations": [entry]})
+    {'approximate_recall': 'top 10: 0.998 (bounds x 0.9)'}
+    """
+    by_depth: dict[int, list[str]] = {}
+    for entry in report["approximations"]:
+        cut = f"{entry['recall']:.3f} (bounds x {entry['shrink']:g})"
+        by_depth.setdefault(entry["depth"], []).append(cut)
+    shown = [f"top {depth}: {', '.join(cuts)}" for depth, cuts in by_depth.items()]
+    return {"approximate_recall": "; ".join(shown)} if shown else {}

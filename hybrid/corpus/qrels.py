@@ -1,0 +1,60 @@
+"""Qrels: graded judgments, ``{query_id: {doc_id: grade}}``, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from hybrid.errors import CorpusError
+from hybrid.machine.files import open_text, write_new
+
+Qrels: TypeAlias = dict[str, dict[str, int]]
+
+
+def read_qrels(path: str | Path) -> Qrels:
+    """Return the judgments of TREC qrels (4 columns) or of a BEIR .tsv (3 columns).
+
+    Raises:
+        CorpusError: the file is missing, or a line has other columns, a grade that is no integer,
+            or a pair judged twice with different grades; names file, line and reason.
+    """
+    qrels: Qrels = {}
+    for number, line in open_text(path):
+        columns = line.split("\t") if "\t" in line else line.split()
+        columns = [column.strip() for column in columns]
+        if not any(columns) or (
+            number == 1 and columns[0].lower() in {"query-id", "query_id", "qid"}
+        ):
+            continue
+        if len(columns) == 4:
+            query_id, _, doc_id, grade = columns
+        elif len(columns) == 3:
+            query_id, doc_id, grade = columns
+        else:
+            raise CorpusError(
+                f"{path}, line {number}: {len(columns)} columns, expected 4 (query_id 0 doc_id "
+                "grade) or 3 (query-id corpus-id score)"
+            )
+        try:
+            value = int(grade)
+        except ValueError as error:
+            raise CorpusError(f"{path}, line {number}: grade {grade!r} is no integer") from error
+        judged = qrels.setdefault(query_id, {})
+        if judged.get(doc_id, value) != value:
+            raise CorpusError(
+                f"{path}, line {number}: document {doc_id!r} is judged {judged[doc_id]} and "
+                f"{value} for query {query_id!r}; keep one judgment"
+            )
+        judged[doc_id] = value
+    return qrels
+
+
+def write_qrels(path: str | Path, qrels: Mapping[str, Mapping[str, int]]) -> None:
+    """Write TREC qrels (``query_id 0 doc_id grade``); refuses an existing file."""
+    lines = [
+        f"{query_id} 0 {doc_id} {grade}\n"
+        for query_id, judged in qrels.items()
+        for doc_id, grade in judged.items()
+    ]
+    write_new(path, "".join(lines))

@@ -1,0 +1,1 @@
+"""The bundled collection: the docstrings of Python's standard library."""

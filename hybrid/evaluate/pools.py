@@ -1,0 +1,105 @@
+"""The pool of a split's judged queries, or of queries that a program made from the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hybrid.corpus import Source
+from hybrid.corpus.qrels import Qrels
+from hybrid.errors import CorpusError
+from hybrid.evaluate import Judging
+from hybrid.fusion.pool import Pool
+from hybrid.search.index import Index
+from hybrid.search.plan import DEPTH
+from hybrid.tune.pseudo import Kind, known_item_queries
+
+
+@dataclass(frozen=True)
+class JudgedPool:
+    """The pool of the judged queries of one split, with their texts and judgments.
+
+    ``weak`` says that a program made the queries; ``absent`` of ``relevant`` documents are not in
+    the index.
+    """
+
+    source: str
+    split: str
+    pool: Pool
+    qrels: Qrels
+    texts: Mapping[str, str]
+    weak: bool = False
+    relevant: int = 0
+    absent: int = 0
+
+
+def judged_pool(
+    index: Index,
+    source: Source,
+    split: str,
+    *,
+    depth: int = DEPTH,
+    branches: Sequence[str] | None = None,
+    judging: Judging | None = None,
+    filter: str | None = None,
+    recall: float = 1.0,
+) -> JudgedPool:
+    """Return the pool of some branches, by default all, for the judged queries of a split.
+
+    ``filter`` and ``recall`` are those of ``Index.search``.
+
+    Raises:
+        CorpusError: the split has no judged query, or none whose relevant documents are there.
+    """
+    judging = judging or Judging()
+    qrels = judging.qrels(source.qrels(split))
+    queries = {q.query_id: q.text for q in source.queries(split) if q.query_id in qrels}
+    if not queries:
+        raise CorpusError(
+            f"{source.name} has no judged query in split {split!r}; its splits are "
+            f"{', '.join(source.splits()) or 'none'}"
+        )
+    index = index.snapshot()
+    relevant = {d for query in queries for d, grade in qrels[query].items() if grade > 0}
+    _, is_there = index.contents.documents.locate(sorted(relevant, reverse=True))
+    absent = len(relevant) - int(is_there.sum())
+    if relevant and absent == len(relevant):
+        raise CorpusError(
+            f"none of the {absent:,} documents that {source.name} calls relevant in split "
+            f"{split!r} is in the index, which was built of {index.contents.source}; give the "
+            "judgments of the collection that is indexed"
+        )
+    pool = index.pool(queries, depth=depth, branches=branches, filter=filter, recall=recall)
+    pool = judging.pool(pool)
+    return JudgedPool(
+        source.name, split, pool, qrels, queries, relevant=len(relevant), absent=absent
+    )
+
+
+def pseudo_pool(
+    index: Index,
+    *,
+    count: int = 200,
+    kind: Kind = "sentence",
+    drop: float = 0.5,
+    depth: int = DEPTH,
+    branches: Sequence[str] | None = None,
+    seed: int = 0,
+    filter: str | None = None,
+) -> JudgedPool:
+    """Return the pool of known-item queries made from the documents of the index itself.
+
+    ``filter`` is that of ``Index.search``; only documents that it lets through make queries.
+
+    Raises:
+        UsageError: no document has enough words.
+    """
+    index = index.snapshot()
+    contents = index.contents
+    chosen = range(len(index)) if filter is None else contents.select(filter).doc_nums.tolist()
+    documents = contents.documents.take(chosen)
+    made = known_item_queries(documents, count, kind=kind, drop=drop, seed=seed)
+    pool = index.pool(made.queries, depth=depth, branches=branches, filter=filter)
+    name = contents.source
+    qrels = {query_id: dict(judged) for query_id, judged in made.qrels.items()}
+    return JudgedPool(name, f"known-item {kind}", pool, qrels, made.queries, weak=True)

@@ -1,0 +1,236 @@
+"""Systems: each branch, the untuned fusion and the tuned one, measured on the same queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hybrid.corpus import Source
+from hybrid.errors import UsageError
+from hybrid.evaluate import (
+    Comparison,
+    Evaluation,
+    Judging,
+    compare,
+    evaluate,
+    judge,
+    unmet_expectations,
+)
+from hybrid.evaluate.bench import Bench
+from hybrid.evaluate.headroom import headroom
+from hybrid.evaluate.pools import JudgedPool, judged_pool
+from hybrid.evaluate.reuse import Reuse, reused_queries, warning
+from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
+from hybrid.fusion.run import Run
+from hybrid.index.sparse.approximate import Accuracy
+from hybrid.machine.files import write_new
+from hybrid.search.index import Index
+from hybrid.search.plan import DEPTH, accuracies, stored_domain
+
+RRF = "rrf"
+TUNED = "tuned"
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to rank, with the run that it gave and the measures of that run."""
+
+    name: str
+    fusion: Fusion
+    run: Run
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class SystemsReport:
+    """The systems of one index on one set of judged queries.
+
+    Attributes:
+        source, split: where the queries come from.
+        depth: how deep each branch searched.
+        systems: in the order in which they are printed.
+        judged: their pool, texts and judgments.
+        accuracies: how exact each sparse branch was; empty if exact search was asked for.
+        judging: what counted.
+        reuse: how many of the queries the tuned fusion was tuned on.
+    """
+
+    source: str
+    split: str
+    depth: int
+    systems: tuple[System, ...]
+    judged: JudgedPool
+    accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
+    judging: Judging = field(default_factory=Judging)
+    reuse: Reuse = field(default_factory=Reuse)
+
+    @property
+    def run_tag(self) -> str:
+        """The tag of a run file of this report, which says if hits may be missing."""
+        exact = all(each.exact for each in self.accuracies.values())
+        return "hybrid" if exact else "hybrid-approximate"
+
+    @property
+    def query_count(self) -> int:
+        """Number of judged queries."""
+        return len(self.systems[0].evaluation.query_ids)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the measures, as ir_measures prints them."""
+        return self.systems[0].evaluation.measures
+
+    def system(self, name: str) -> System:
+        """Return a system by name.
+
+        Raises:
+            UsageError: there is no such system.
+        """
+        for system in self.systems:
+            if system.name == name:
+                return system
+        raise UsageError(
+            f"system {name!r} was not evaluated; these were: "
+            f"{', '.join(system.name for system in self.systems)}"
+        )
+
+    def comparisons(self, baseline: str, *, seed: int = 0) -> list[Comparison]:
+        """Return for each measure how far every system is ahead of ``baseline``.
+
+        Raises:
+            UsageError: there is no such system.
+        """
+        self.system(baseline)
+        found = {system.name: system.evaluation for system in self.systems}
+        return [compare(found, measure, baseline=baseline, seed=seed) for measure in self.measures]
+
+    def headroom(self) -> dict[str, float]:
+        """Return the first measure of the best branch, and what hindsight makes of the candidates.
+
+        Raises:
+            UsageError: the measure is not one that arrays can compute, or unjudged candidates
+                were left out.
+        """
+        self.judging.check_headroom()
+        return headroom(Bench(judge(self.judged.pool, self.judged.qrels), self.measures[0]))
+
+    def unmet(self, expectations: Sequence[str], *, tolerance: float = 0.0005) -> list[str]:
+        """Return one line for each of ``expectations`` that is not met.
+
+        Args:
+            expectations: ``system:measure=value``; without a system the last one is meant, whose
+                run ``--run`` writes.
+            tolerance: how far a measure may be off.
+        """
+        lines = []
+        for text in expectations:
+            given, _, expected = text.rpartition(":")
+            name = given or self.systems[-1].name
+            found = self.system(name).evaluation.aggregates
+            unmet = unmet_expectations(found, [expected], tolerance=tolerance)
+            lines += [f"{name}: {line}" for line in unmet]
+        return lines
+
+    def warnings(self) -> list[str]:
+        """Return what a reader of the figures must know: not held out, or documents missing."""
+        lines = []
+        if self.judged.absent:
+            lines.append(
+                f"{self.judged.absent:,} of {self.judged.relevant:,} relevant documents are not in "
+                "the index and cannot be found"
+            )
+        found = warning(self.reuse, len(self.judged.texts))
+        return [*lines, f"{TUNED}: {found}"] if found else lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data: ``systems`` maps a name to its measures."""
+        found: dict[str, Any] = {
+            "source": self.source,
+            "split": self.split,
+            "queries": self.query_count,
+            "depth": self.depth,
+            "systems": {s.name: dict(s.evaluation.aggregates) for s in self.systems},
+            "fusions": {s.name: str(s.fusion) for s in self.systems},
+        }
+        if self.reuse.count:
+            found["queries_tuned_on"] = self.reuse.count
+        if self.accuracies:
+            found["accuracy"] = {name: each.to_dict() for name, each in self.accuracies.items()}
+        return found
+
+    def write_per_query(self, path: str | Path) -> None:
+        """Write one line a query, system and measure, tab-separated; refuses an existing file."""
+        lines = ["query_id\tsystem\tmeasure\tvalue\n"]
+        for system in self.systems:
+            for measure in self.measures:
+                values = system.evaluation.per_query(measure).tolist()
+                lines += [
+                    f"{query_id}\t{system.name}\t{measure}\t{value!r}\n"
+                    for query_id, value in zip(system.evaluation.query_ids, values, strict=True)
+                ]
+        write_new(path, "".join(lines))
+
+
+def evaluate_systems(
+    index: Index,
+    source: Source,
+    *,
+    split: str = "test",
+    measures: str | Sequence[str] = "nDCG@10",
+    fusions: Sequence[str] = (),
+    domain: str | None = None,
+    depth: int = DEPTH,
+    judging: Judging | None = None,
+    filter: str | None = None,
+    recall: float = 1.0,
+) -> SystemsReport:
+    """Return the measures of each branch, of RRF, of the tuned fusion, and of ``fusions``.
+
+    The tuned fusion is what ``Index.search`` takes: the domain's, or the stored default or pooled
+    one; without any there is no such system. ``filter`` and ``recall`` are those of
+    ``Index.search``.
+
+    Raises:
+        CorpusError: the split has no judged query.
+        UsageError: an unknown measure, domain or fusion, or a recall that cannot be had.
+    """
+    index = index.snapshot()
+    systems = {name: single(name) for name in index.branches}
+    if len(index.branches) > 1:
+        systems[RRF] = rrf()
+    stored = stored_domain(domain, index.domains)
+    if domain is not None or stored is not None:
+        systems[TUNED] = index.fusion(domain=domain)
+    for text in fusions:
+        parsed = parse_fusion(text)
+        systems.pop(str(parsed), None)
+        systems[str(parsed)] = parsed
+    judging = judging or Judging()
+    judged = judged_pool(
+        index, source, split, depth=depth, judging=judging, filter=filter, recall=recall
+    )
+
+    def measured(name: str, fusion: Fusion) -> System:
+        run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)
+        run = judging.run(run, judged.qrels)
+        return System(name, fusion, run, evaluate(run, judged.qrels, measures))
+
+    return SystemsReport(
+        source.name,
+        split,
+        judged.pool.depth,
+        tuple(measured(name, fusion) for name, fusion in systems.items()),
+        judged,
+        accuracies(
+            index.contents, index.branches, depth, recall=recall, filtered=filter is not None
+        ),
+        judging,
+        Reuse() if stored is None else _reused(index, stored, judged),
+    )
+
+
+def _reused(index: Index, domain: str, judged: JudgedPool) -> Reuse:
+    report = index.contents.domains[domain].get("report", {})
+    return reused_queries(judged.texts.values(), report)

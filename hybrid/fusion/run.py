@@ -1,0 +1,253 @@
+"""Run: ranked lists for a set of queries, the one ordering rule, and TREC files.
+
+The ordering rule, everywhere in this library: score descending in float32, ties by ``doc_id``
+descending in code-point order. It is the rule of trec_eval, so a measure computed here equals the
+measure of the written file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.corpus.qrels import Qrels, read_qrels, write_qrels
+from hybrid.errors import CorpusError, UsageError
+from hybrid.machine.files import open_text, write_new
+
+__all__ = ["Hit", "Qrels", "Run", "ranking_order", "read_qrels", "write_qrels"]
+
+
+def ranking_order(doc_ids: Sequence[str], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the positions of one ranked list in order: score descending, then doc_id descending.
+
+    >>> ranking_order(["a", "b", "c"], np.array([1, 2, 1], np.float32)).tolist()
+    [1, 2, 0]
+    """
+    by_id = sorted(range(len(doc_ids)), key=doc_ids.__getitem__, reverse=True)
+    order = np.asarray(by_id, dtype=np.int64)
+    return order[np.argsort(-scores[order], kind="stable")]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document of a ranked list; ``rank`` counts from 1."""
+
+    doc_id: str
+    score: float
+    rank: int
+
+
+class Run:
+    """Ranked documents for each query, immutable, held in the ordering rule.
+
+    Args:
+        query_ids: distinct ids, in the order in which the run is iterated.
+        doc_ids: for each query its documents, best first.
+        scores: for each query its scores, float32, best first.
+
+    Raises:
+        UsageError: lengths differ, an id occurs twice, a score is not finite, or a list is not in
+            the ordering rule (``Run.from_dict`` orders; this constructor only checks).
+
+    >>> run = Run.from_dict({"q1": {"a": 0.5, "b": 0.9}})
+    >>> run["q1"][0]
+    Hit(doc_id='b', score=0.8999999761581421, rank=1)
+    """
+
+    __slots__ = ("_doc_ids", "_scores", "query_ids")
+
+    def __init__(
+        self,
+        query_ids: Sequence[str],
+        doc_ids: Sequence[Sequence[str]],
+        scores: Sequence[NDArray[np.float32]],
+    ) -> None:
+        if not len(query_ids) == len(doc_ids) == len(scores):
+            raise UsageError(
+                f"a run got {len(query_ids)} query ids, {len(doc_ids)} document lists and "
+                f"{len(scores)} score lists; give one of each for every query"
+            )
+        self.query_ids = tuple(query_ids)
+        self._doc_ids: dict[str, tuple[str, ...]] = {}
+        self._scores: dict[str, NDArray[np.float32]] = {}
+        for query_id, ids, values in zip(query_ids, doc_ids, scores, strict=True):
+            if query_id in self._doc_ids:
+                raise UsageError(f"query {query_id!r} occurs twice in a run; ids must be distinct")
+            self._doc_ids[query_id] = tuple(ids)
+            self._scores[query_id] = _checked_list(query_id, self._doc_ids[query_id], values)
+
+    @classmethod
+    def from_dict(cls, ranked: Mapping[str, Mapping[str, float]]) -> Run:
+        """Return the run of ``{query_id: {doc_id: score}}``, put into the ordering rule."""
+        doc_ids: list[list[str]] = []
+        scores: list[NDArray[np.float32]] = []
+        for documents in ranked.values():
+            ids = list(documents)
+            values = np.fromiter(documents.values(), dtype=np.float32, count=len(ids))
+            order = ranking_order(ids, values)
+            doc_ids.append([ids[i] for i in order])
+            scores.append(values[order])
+        return cls(list(ranked), doc_ids, scores)
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Return ``{query_id: {doc_id: score}}``, the shape that pytrec_eval and ranx take."""
+        return {
+            query_id: dict(
+                zip(self._doc_ids[query_id], map(float, self._scores[query_id]), strict=True)
+            )
+            for query_id in self.query_ids
+        }
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.query_ids)
+
+    def __contains__(self, query_id: object) -> bool:
+        return query_id in self._doc_ids
+
+    def __getitem__(self, query_id: str) -> list[Hit]:
+        """Return the hits of one query, best first.
+
+        Raises:
+            UsageError: the run has no such query.
+        """
+        return [
+            Hit(doc_id, float(score), rank)
+            for rank, (doc_id, score) in enumerate(
+                zip(self.doc_ids(query_id), self.scores(query_id), strict=True), start=1
+            )
+        ]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Run):
+            return NotImplemented
+        return (
+            self.query_ids == other.query_ids
+            and self._doc_ids == other._doc_ids
+            and all(np.array_equal(self._scores[q], other._scores[q]) for q in self.query_ids)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Run({len(self)} queries, {sum(map(len, self._doc_ids.values()))} documents)"
+
+    def doc_ids(self, query_id: str) -> tuple[str, ...]:
+        """Return the document ids of one query, best first."""
+        self._check_query(query_id)
+        return self._doc_ids[query_id]
+
+    def scores(self, query_id: str) -> NDArray[np.float32]:
+        """Return the float32 scores of one query, best first."""
+        self._check_query(query_id)
+        return self._scores[query_id]
+
+    def top(self, k: int) -> Run:
+        """Return the run cut to the first ``k`` documents of each query."""
+        if k < 1:
+            raise UsageError(f"k is {k}; give 1 or more")
+        return Run(
+            self.query_ids,
+            [self._doc_ids[q][:k] for q in self.query_ids],
+            [self._scores[q][:k] for q in self.query_ids],
+        )
+
+    def _check_query(self, query_id: str) -> None:
+        if query_id not in self._doc_ids:
+            raise UsageError(
+                f"query {query_id!r} is not among the {len(self)} queries of this run; "
+                "iterate over the run to see its query ids"
+            )
+
+    def write_trec(self, path: str | Path, *, tag: str = "hybrid") -> None:
+        """Write ``query_id Q0 doc_id rank score tag`` lines, scores exact in float32.
+
+        Raises:
+            OutputExistsError: ``path`` exists.
+            UsageError: an id or the tag holds white space, which the format cannot carry.
+        """
+        lines: list[str] = []
+        _check_token(tag, "tag")
+        for query_id in self.query_ids:
+            _check_token(query_id, "query id")
+            for hit in self[query_id]:
+                _check_token(hit.doc_id, "document id")
+                lines.append(f"{query_id} Q0 {hit.doc_id} {hit.rank} {hit.score:.9g} {tag}\n")
+        write_new(path, "".join(lines))
+
+    @classmethod
+    def read_trec(cls, path: str | Path) -> Run:
+        """Return the run of a TREC run file (``.gz`` allowed), put into the ordering rule.
+
+        Raises:
+            CorpusError: the file is missing, or a line is not six columns with a finite score, or
+                a document occurs twice for one query; names file, line and reason.
+        """
+        ranked: dict[str, dict[str, float]] = {}
+        for number, line in open_text(path):
+            columns = line.split()
+            if not columns:
+                continue
+            if len(columns) != 6:
+                raise CorpusError(
+                    f"{path}, line {number}: {len(columns)} columns, expected the 6 of a TREC run "
+                    "(query_id Q0 doc_id rank score tag)"
+                )
+            query_id, _, doc_id, _, score, _ = columns
+            documents = ranked.setdefault(query_id, {})
+            if doc_id in documents:
+                raise CorpusError(
+                    f"{path}, line {number}: document {doc_id!r} occurs twice for query "
+                    f"{query_id!r}; keep one line for each document"
+                )
+            documents[doc_id] = _finite(score, path, number)
+        return cls.from_dict(ranked)
+
+
+def _checked_list(
+    query_id: str, doc_ids: tuple[str, ...], scores: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    values = np.array(scores, dtype=np.float32)
+    if values.shape != (len(doc_ids),):
+        raise UsageError(
+            f"query {query_id!r} has {len(doc_ids)} documents and scores of shape {values.shape}; "
+            "give one score for each document"
+        )
+    if len(set(doc_ids)) != len(doc_ids):
+        raise UsageError(f"query {query_id!r} holds a document twice; keep the better score")
+    if not np.isfinite(values).all():
+        raise UsageError(f"query {query_id!r} holds a score that is not finite")
+    ties_fall = all(
+        a > b for a, b, d in zip(doc_ids, doc_ids[1:], np.diff(values), strict=False) if d == 0
+    )
+    if (np.diff(values) > 0).any() or not ties_fall:
+        raise UsageError(
+            f"the list of query {query_id!r} is not in order (score descending, then doc_id "
+            "descending); use Run.from_dict, which orders"
+        )
+    values.setflags(write=False)
+    return values
+
+
+def _check_token(value: str, what: str) -> None:
+    if not value or any(character.isspace() for character in value):
+        raise UsageError(
+            f"{what} {value!r} is empty or holds white space, which a TREC file cannot carry; "
+            "rename it, or use JSON"
+        )
+
+
+def _finite(text: str, path: str | Path, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(np.float32(value)):
+        raise CorpusError(f"{path}, line {number}: score {text!r} is not a finite float32 number")
+    return value

@@ -1,0 +1,1 @@
+"""An index on disk: one id space over documents and branches."""

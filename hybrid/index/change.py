@@ -1,0 +1,249 @@
+"""A change to an index: documents leave, segments merge, one segment joins, and one commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.corpus import Document
+from hybrid.corpus.passages import PassageTable
+from hybrid.errors import UsageError
+from hybrid.index.documents.fields import check_types
+from hybrid.index.documents.store import DocumentStore
+from hybrid.index.hybrid import NUMBERING, SEGMENTS, BranchRecord, HybridIndex
+from hybrid.index.segment_writer import (
+    DOCUMENTS,
+    BranchPlan,
+    Rows,
+    StartProgress,
+    no_progress,
+    write_segment,
+)
+from hybrid.index.storage.writer import NewGeneration
+from hybrid.machine.arrays import open_array
+from hybrid.machine.memory import Allowance
+
+APPROXIMATE_FROM = 10_000
+ROWS_AT_ONCE = 8192
+"""Rows that are read at once."""
+POSTING_BYTES = 8
+
+
+class StoredRows:
+    """The rows of an index as they are stored: what a merged segment is written from."""
+
+    def __init__(self, index: HybridIndex, allowance: Allowance | None = None) -> None:
+        self._index = index
+        self._allowance = allowance or Allowance()
+
+    @property
+    def passages(self) -> PassageTable | None:
+        """The rows of each document, by doc_num."""
+        return self._index.passages
+
+    def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
+        """Yield the documents of these doc_nums."""
+        return self._index.documents.take(order.tolist())
+
+    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
+        """Yield the rows of a sparse branch, some thousand at a time."""
+        stored = self._index.sparse(branch)
+        size = self._allowance.rows(
+            POSTING_BYTES * stored.nnz / max(1, stored.doc_count), ROWS_AT_ONCE
+        )
+        for start in range(0, len(order), size):
+            yield stored.documents(order[start : start + size].astype(np.int32))
+
+    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of a dense branch, some thousand at a time."""
+        stored = self._index.dense(branch)
+        size = self._allowance.rows(4 * stored.dimension, ROWS_AT_ONCE)
+        for start in range(0, len(order), size):
+            yield stored.vectors(order[start : start + size].astype(np.int32))
+
+
+class Change:
+    """An index being changed: first `remove`, then `merge`, then `append`, then `commit`.
+
+    Args:
+        generation: what is being written.
+        allowance: the memory that this may take; may be set until rows are written.
+    """
+
+    def __init__(self, generation: NewGeneration, allowance: Allowance | None = None) -> None:
+        if generation.parent is None:
+            raise UsageError("a new index has nothing to change; build it instead")
+        self.generation = generation
+        self.allowance = allowance or Allowance()
+        self.index = HybridIndex(generation.parent)
+        self._segments = list(self.index.segments)
+        self._numbering = self.index.numbering
+        self._before = np.arange(len(self._numbering), dtype=np.int64)  # doc_nums in the parent
+        self._records = dict(self.index.records)
+        self._last = max(int(name) for name in self._segments)
+
+    @property
+    def document_count(self) -> int:
+        """Live documents, so far."""
+        return len(self._numbering)
+
+    @property
+    def segment_sizes(self) -> dict[str, int]:
+        """Documents of each segment, deleted ones included, so far."""
+        return dict(zip(self._segments, self._numbering.sizes, strict=True))
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether there is one segment that holds the live documents and no others."""
+        return self._numbering.is_whole
+
+    def remove(self, doc_nums: Sequence[int]) -> None:
+        """Take documents, by their doc_nums in the parent, out of the id space."""
+        gone = np.searchsorted(self._before, np.unique(np.asarray(doc_nums, dtype=np.int64)))
+        self._numbering = self._numbering.change(gone.tolist(), [])
+        self._before = np.delete(self._before, gone)
+        empty = [
+            segment
+            for segment, size in enumerate(self._numbering.sizes)
+            if self._numbering.deleted(segment) == size
+        ]
+        if len(empty) == len(self._segments):
+            empty = empty[1:]
+        self._numbering = self._numbering.drop(empty)
+        self._segments = [
+            name for segment, name in enumerate(self._segments) if segment not in set(empty)
+        ]
+
+    def merge(
+        self,
+        names: Sequence[str],
+        *,
+        rows: Rows | None = None,
+        plans: Mapping[str, BranchPlan] | None = None,
+        progress: StartProgress = no_progress,
+    ) -> dict[str, dict[str, Any]]:
+        """Write the live documents of some segments as one new segment in their place.
+
+        Returns what each branch measured.
+
+        Args:
+            names: the segments.
+            rows: where the rows come from, by doc_num in the parent; default: as they are stored.
+            plans: the branches that ``rows`` encodes anew.
+            progress: shows how far it is.
+        """
+        merged = [self._segments.index(name) for name in names]
+        self._numbering, doc_nums = self._numbering.merge(merged)
+        self._segments = [name for name in self._segments if name not in set(names)]
+        rows = rows or StoredRows(self.index, self.allowance)
+        return self._write(rows, self._before[doc_nums], plans or {}, progress)
+
+    def append(
+        self,
+        rows: Rows,
+        order: NDArray[np.int64],
+        doc_ids: Sequence[str],
+        *,
+        progress: StartProgress = no_progress,
+    ) -> None:
+        """Write a segment of new documents.
+
+        Args:
+            rows: documents and rows by position.
+            order: positions in descending order of id.
+            doc_ids: the ids in that order; none of them is in the index.
+            progress: shows how far it is.
+
+        Raises:
+            CorpusError: a field of another type than in the index.
+        """
+        before, _ = self.index.documents.locate(doc_ids)
+        places = np.searchsorted(self._before, before)
+        self._numbering = self._numbering.change([], places.tolist(), len(order))
+        self._write(rows, order, {}, progress)
+        folder = self.generation.directory / SEGMENTS / self._segments[-1]
+        new = DocumentStore.open(folder / DOCUMENTS).fields
+        check_types(self.index.field_types, {name: each.type for name, each in new.items()})
+
+    def update_record(self, name: str, record: BranchRecord) -> None:
+        """Give a branch another record."""
+        self._records[name] = record
+
+    def state_folder(self, name: str) -> Path:
+        """Return the folder of the new state of a branch's encoder."""
+        folder = self.generation.directory / name / "encoder"
+        folder.mkdir(parents=True)
+        return folder
+
+    def commit(self) -> None:
+        """Take over every file that has not changed, and commit."""
+        new = self.generation.directory / SEGMENTS
+        parts = [f"{SEGMENTS}/{name}" for name in self._segments if not (new / name).exists()]
+        for name in self._records:
+            state = f"{name}/encoder"
+            written = (self.generation.directory / state).exists()
+            if self.index.generation.names(state) and not written:
+                parts.append(state)
+        self.generation.reuse(*parts)
+        if not self._numbering.is_whole:
+            folder = self.generation.directory / NUMBERING
+            folder.mkdir()
+            self._numbering.save(folder)
+        self.generation.commit(
+            {
+                **self.index.generation.content,
+                "document_count": self.document_count,
+                "branches": {name: record.to_dict() for name, record in self._records.items()},
+                "segments": [[name, size] for name, size in self.segment_sizes.items()],
+            }
+        )
+
+    def _write(
+        self,
+        rows: Rows,
+        order: NDArray[np.int64],
+        plans: Mapping[str, BranchPlan],
+        progress: StartProgress,
+    ) -> dict[str, dict[str, Any]]:
+        self._last += 1
+        name = f"{self._last:06d}"
+        self._segments.append(name)
+        folder = self.generation.directory / SEGMENTS / name
+        table = rows.passages
+        size = len(order) if table is None else int(table.counts[order].sum())
+        every = {each: plans.get(each) or self._plan(each, size) for each in self._records}
+        limit = self.allowance.limit
+        return write_segment(folder, rows, order, every, limit=limit, progress=progress)
+
+    def _plan(self, name: str, size: int) -> BranchPlan:
+        record = self._records[name]
+        if record.kind == "dense":
+            dimension = record.report.get("dimension")
+            if not isinstance(dimension, int):
+                dimension = self.index.dense(name).dimension
+            return dense_plan(record, dimension, size)
+        # Of the first segment only these two files: reading all to verify it would cost a scan.
+        first = f"{SEGMENTS}/{next(iter(self.index.segments))}/{name}"
+        stored = json.loads(self.index.generation.path(f"{first}/sparse.json").read_bytes())
+        scales = open_array(self.index.generation.path(f"{first}/scales.npy"), np.float32, (None,))
+        weights = stored["weights"]
+        kept = np.array(scales) if weights == "uint8" else None
+        return BranchPlan("sparse", len(scales), weights=weights, scales=kept)
+
+
+def dense_plan(record: BranchRecord, dimension: int, size: int) -> BranchPlan:
+    """Return how a dense segment of so many rows is written: a small one needs no graph."""
+    vectors: Any = record.report.get("vectors", "flat") if size >= APPROXIMATE_FROM else "flat"
+    return BranchPlan("dense", dimension, vectors=vectors)
+
+
+def sparse_plan(record: BranchRecord, width: int) -> BranchPlan:
+    """Return how a sparse branch that is encoded anew is written, with scales of its own."""
+    weights: Any = record.report.get("weights", "uint8")
+    return BranchPlan("sparse", width, weights=weights)

@@ -1,0 +1,1 @@
+"""Stored documents: ids, texts, fields, filters, passages."""

@@ -1,0 +1,178 @@
+"""One id space over many segments: where each live document lies, and its number.
+
+A segment is immutable and numbers its own documents from 0, ids descending. The doc_nums of the
+whole index descend in the same way over all live documents of all segments, so "score descending,
+then doc_num ascending" means the same in a segment, in many, and in a fresh build. A deleted
+document has no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.machine.arrays import open_array
+
+Ints = NDArray[np.int32]
+
+SEGMENTS = "segments.npy"
+PLACES = "places.npy"
+
+
+class Numbering:
+    """The live documents in doc_num order: the segment of each, and its place there.
+
+    Attributes:
+        segments: int32 (live,), the number of the segment.
+        places: int32 (live,), the document's own number inside that segment.
+        sizes: how many documents each segment holds, deleted ones included.
+    """
+
+    def __init__(self, segments: Ints, places: Ints, sizes: Sequence[int]) -> None:
+        self.segments = segments
+        self.places = places
+        self.sizes = tuple(sizes)
+
+    @classmethod
+    def whole(cls, size: int) -> Numbering:
+        """Return the numbering of one segment with nothing deleted."""
+        return cls(np.zeros(size, dtype=np.int32), np.arange(size, dtype=np.int32), (size,))
+
+    @classmethod
+    def open(cls, directory: Path, sizes: Sequence[int], live: int) -> Numbering:
+        """Return the numbering stored in ``directory``, checked against the segments' sizes.
+
+        Raises:
+            CorruptIndexError: a document that no segment has, or one that is out of order.
+        """
+        segments = open_array(directory / SEGMENTS, np.int32, (live,))
+        places = open_array(directory / PLACES, np.int32, (live,))
+        numbering = cls(segments, places, sizes)
+        inside = not live or (segments.min() >= 0 and segments.max() < len(sizes))
+        if not inside or not all(
+            _ascending(numbering.live(segment)[1], size) for segment, size in enumerate(sizes)
+        ):
+            raise CorruptIndexError(
+                f"{directory}: the numbering does not fit its segments; build the index again"
+            )
+        return numbering
+
+    def save(self, directory: Path) -> None:
+        """Write the numbering into an existing directory."""
+        np.save(directory / SEGMENTS, self.segments)
+        np.save(directory / PLACES, self.places)
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    @cached_property
+    def _live(self) -> list[tuple[Ints, Ints]]:
+        found = []
+        for segment in range(len(self.sizes)):
+            doc_nums = np.flatnonzero(self.segments == segment).astype(np.int32)
+            found.append((doc_nums, np.asarray(self.places[doc_nums])))
+        return found
+
+    def live(self, segment: int) -> tuple[Ints, Ints]:
+        """Return (doc_nums, places) of the live documents of a segment, both ascending."""
+        return self._live[segment]
+
+    def deleted(self, segment: int) -> int:
+        """Return how many documents of a segment are deleted."""
+        return self.sizes[segment] - len(self.live(segment)[0])
+
+    @cached_property
+    def _doc_nums(self) -> list[Ints]:
+        tables = []
+        for segment, size in enumerate(self.sizes):
+            table = np.full(size, -1, dtype=np.int32)
+            doc_nums, places = self.live(segment)
+            table[places] = doc_nums
+            tables.append(table)
+        return tables
+
+    def doc_nums(self, segment: int) -> Ints:
+        """Return int32 (size of the segment,): the doc_num of each place, -1 if deleted."""
+        return self._doc_nums[segment]
+
+    def change(
+        self, remove: Sequence[int], insert_before: Sequence[int], added: int | None = None
+    ) -> Numbering:
+        """Return the numbering after a removal and the addition of one segment.
+
+        Args:
+            remove: doc_nums to delete.
+            insert_before: for each new document, in its segment's order, the present doc_num that
+                it comes before (the count of documents if it comes last).
+            added: size of the new segment; None adds none.
+        """
+        removed = np.unique(np.asarray(remove, dtype=np.int64))
+        if len(removed) and (removed[0] < 0 or removed[-1] >= len(self)):
+            raise UsageError(f"doc_nums run from 0 to {len(self) - 1}; {removed.max()} is not one")
+        segments = np.delete(self.segments, removed)
+        places = np.delete(self.places, removed)
+        if added is None:
+            return Numbering(segments, places, self.sizes)
+        before = np.asarray(insert_before, dtype=np.int64)
+        before = before - np.searchsorted(removed, before)
+        fresh = np.arange(added, dtype=np.int32)
+        return Numbering(
+            np.insert(segments, before, np.int32(len(self.sizes))),
+            np.insert(places, before, fresh),
+            (*self.sizes, added),
+        )
+
+    def merge(self, merged: Sequence[int]) -> tuple[Numbering, Ints]:
+        """Return the numbering with some segments made into one new, last segment.
+
+        The second value holds the doc_nums of its documents, ascending: what it must be built of.
+        """
+        rename = np.full(len(self.sizes), -1, dtype=np.int32)
+        kept = [segment for segment in range(len(self.sizes)) if segment not in set(merged)]
+        rename[kept] = np.arange(len(kept), dtype=np.int32)
+        segments = rename[self.segments]
+        doc_nums = np.flatnonzero(segments < 0).astype(np.int32)
+        segments[doc_nums] = len(kept)
+        places = np.array(self.places)
+        places[doc_nums] = np.arange(len(doc_nums), dtype=np.int32)
+        sizes = [self.sizes[segment] for segment in kept]
+        return Numbering(segments, places, [*sizes, len(doc_nums)]), doc_nums
+
+    def drop(self, empty: Sequence[int]) -> Numbering:
+        """Return the numbering without some segments that have no live document."""
+        kept = [segment for segment in range(len(self.sizes)) if segment not in set(empty)]
+        rename = np.full(len(self.sizes), -1, dtype=np.int32)
+        rename[kept] = np.arange(len(kept), dtype=np.int32)
+        return Numbering(rename[self.segments], self.places, [self.sizes[each] for each in kept])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is one segment with nothing deleted, so that numbers are places."""
+        return len(self.sizes) == 1 and len(self) == self.sizes[0]
+
+
+def insertion_point(doc_ids: Sequence[str], doc_id: str) -> int:
+    """Return how many ids come before ``doc_id`` in a descending sequence.
+
+    >>> insertion_point(["d", "c", "a"], "b")
+    2
+    """
+    low, high = 0, len(doc_ids)
+    while low < high:
+        middle = (low + high) // 2
+        if doc_ids[middle] > doc_id:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _ascending(places: Ints, size: int) -> bool:
+    if not len(places):
+        return True
+    return bool(places[0] >= 0 and places[-1] < size and (np.diff(places) > 0).all())

@@ -1,0 +1,390 @@
+"""HybridIndex: one id space over the documents and every branch, read from one generation.
+
+segments/000001/documents/     a segment's documents
+segments/000001/passages/      which rows each has, where texts are cut into passages
+segments/000001/<branch>/      its rows in one branch: one a document, or one a passage
+<branch>/encoder/              the state of an encoder that was fitted to the corpus
+numbering/                     where each live document lies, unless one segment holds just them
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hybrid.corpus import Passages
+from hybrid.corpus.passages import PassageTable, passage_text
+from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.documents.filters import matches, parse_filter
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
+from hybrid.index.documents.segmented import SegmentedDocuments
+from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.subset import Subset, SubsetLike
+from hybrid.index.placement import Placement
+from hybrid.index.segment_writer import DOCUMENTS
+from hybrid.index.sparse.approximate import Accuracy, check_recall
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segmented import SegmentedSparse
+from hybrid.index.storage.writer import Generation, open_generation
+
+SEGMENTS = "segments"
+NUMBERING = "numbering"
+ID_BYTES = 4
+"""A document has at least the offset of its id."""
+Kind = Literal["sparse", "dense"]
+Documents: TypeAlias = DocumentStore | SegmentedDocuments
+SparseBranch: TypeAlias = InvertedIndex | SegmentedSparse
+DenseBranch: TypeAlias = VectorIndex | SegmentedVectors
+Part = TypeVar("Part", DocumentStore, InvertedIndex, VectorIndex)
+
+
+class Branch(Protocol):
+    """What retrieval asks of a branch; its queries are CSR if sparse, float32 if dense."""
+
+    @property
+    def doc_count(self) -> int: ...
+
+    def search(
+        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+
+    def score(self, queries: Any, doc_nums: NDArray[np.int32]) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class BranchRecord:
+    """What the manifest says about one branch.
+
+    Attributes:
+        kind: how its vectors are held.
+        encoder: how its query encoder is loaded: a model name and its options.
+        fingerprint: what identifies that encoder.
+        minimum: the least score that it can give.
+        report: what was measured when it was built.
+    """
+
+    kind: Kind
+    encoder: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
+    minimum: float
+    report: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON data."""
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+class HybridIndex:
+    """The documents and branches of one generation; a branch is opened when it is first used.
+
+    Args:
+        generation: what to read.
+        placement: where branches are searched; default: the CPU.
+    """
+
+    def __init__(self, generation: Generation, placement: Placement | None = None) -> None:
+        self.generation = generation
+        self._placement = placement or Placement()
+        content = generation.content
+        try:
+            self.document_count = int(content["document_count"])
+            self.source = str(content["source"])
+            records = {name: BranchRecord(**r) for name, r in content["branches"].items()}
+            self.records: dict[str, BranchRecord] = dict(
+                sorted(records.items(), key=lambda item: item[1].kind == "dense")
+            )
+            self.domains: dict[str, Any] = dict(content.get("domains", {}))
+            self.segments = {str(name): int(size) for name, size in content["segments"]}
+            window = content.get("passages")
+            self.window = None if window is None else Passages(**window)
+            _check_names(self.records, self.segments)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CorruptIndexError(
+                f"the manifest of {generation.directory} lacks what an index needs: {error!r}; "
+                "build the index again"
+            ) from error
+        self._opened: dict[str, SparseBranch | DenseBranch] = {}
+        self._searched: dict[str, Branch] = {}
+
+    @classmethod
+    def open(cls, directory: str | Path, placement: Placement | None = None) -> HybridIndex:
+        """Return the index in ``directory``, memory-mapped.
+
+        Raises:
+            IndexFormatError: no index there, or one of another format version.
+            CorruptIndexError: a file is damaged.
+        """
+        return cls(open_generation(directory), placement)
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches, sparse ones first."""
+        return tuple(self.records)
+
+    @cached_property
+    def numbering(self) -> Numbering:
+        """Where each live document lies."""
+        sizes = list(self.segments.values())
+        self._check_sizes()
+        if self.generation.names(NUMBERING):
+            folder = self.generation.folder(NUMBERING)
+            return Numbering.open(folder, sizes, self.document_count)
+        if sizes != [self.document_count]:
+            raise CorruptIndexError(
+                f"the manifest of {self.generation.directory} has segments of {sizes} documents, "
+                f"{self.document_count} live ones and no numbering; build the index again"
+            )
+        return Numbering.whole(self.document_count)
+
+    def _check_sizes(self) -> None:
+        """Refuse segments of more documents than their files can hold, before memory is taken."""
+        for segment, size in self.segments.items():
+            names = self.generation.names(f"{SEGMENTS}/{segment}/{DOCUMENTS}")
+            stored = sum(self.generation.manifest.files[name].size for name in names)
+            if not 0 <= size <= stored // ID_BYTES:
+                raise CorruptIndexError(
+                    f"the manifest of {self.generation.directory} gives segment {segment} {size:,} "
+                    f"documents, but only {stored:,} bytes of them; build the index again"
+                )
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The stored documents, by doc_num."""
+        if self.numbering.is_whole:
+            return self._stores[0]
+        return SegmentedDocuments(self._stores, self.numbering)
+
+    @cached_property
+    def _stores(self) -> list[DocumentStore]:
+        return [
+            self._checked(DocumentStore.open(self._folder(segment, DOCUMENTS)), segment)
+            for segment in self.segments
+        ]
+
+    @property
+    def doc_ids(self) -> Sequence[str]:
+        """doc_num to doc_id, descending."""
+        return self.documents.doc_ids
+
+    @cached_property
+    def field_types(self) -> dict[str, Any]:
+        """The fields that filters can use, with their Arrow types."""
+        return {
+            name: column.type for store in self._stores for name, column in store.fields.items()
+        }
+
+    def select(self, text: str) -> Subset:
+        """Return the documents that a filter lets through.
+
+        Raises:
+            UsageError: it cannot be parsed, or names a field or value that cannot be.
+        """
+        parsed = parse_filter(text)
+        selected = np.zeros(self.document_count, dtype=np.bool_)
+        for segment, store in enumerate(self._stores):
+            columns = dict(store.fields)
+            for name, kind in self.field_types.items():
+                columns.setdefault(name, pa.nulls(len(store), kind))
+            mask = pc.fill_null(matches(parsed, columns), False).to_numpy(zero_copy_only=False)
+            doc_nums = self.numbering.doc_nums(segment)[mask]
+            selected[doc_nums[doc_nums >= 0]] = True
+        return Subset.of(selected, self.document_count)
+
+    def record(self, name: str) -> BranchRecord:
+        """Return what the manifest says about a branch.
+
+        Raises:
+            UsageError: the index has no such branch.
+        """
+        if name not in self.records:
+            raise UsageError(f"the index has no branch {name!r}; it has {', '.join(self.branches)}")
+        return self.records[name]
+
+    def branch(self, name: str) -> Branch:
+        """Return a branch over documents, its files verified when it is first asked for.
+
+        Raises:
+            UsageError: the index has no such branch.
+            CorruptIndexError: one of its files is damaged.
+        """
+        if name not in self._searched:
+            rows = self._placement.place(self._rows(name))
+            by_document = rows if self.window is None else MaxPassage(rows, self._row_offsets)
+            self._searched[name] = by_document
+        return self._searched[name]
+
+    def sparse(self, name: str) -> SparseBranch:
+        """Return the rows of a sparse branch: one a document, or one a passage.
+
+        Raises:
+            UsageError: the branch is absent or dense.
+        """
+        branch = self._rows(name)
+        if not isinstance(branch, SparseBranch):
+            raise UsageError(self._wrong_kind(name, "sparse"))
+        return branch
+
+    def accuracy(self, name: str, recall: float, depth: int) -> Accuracy:
+        """Return how exact a search of a sparse branch is that asks for this recall.
+
+        Raises:
+            UsageError: the recall is not in (0, 1], the branch is not sparse, or no recall was
+                measured when it was built.
+        """
+        check_recall(recall)
+        branch = self.sparse(name)
+        if self.window is not None and recall < 1:
+            return Accuracy(reason="the best passage of a document is always looked for exactly")
+        return branch.accuracy(recall, depth)
+
+    def dense(self, name: str) -> DenseBranch:
+        """Return the rows of a dense branch: one a document, or one a passage.
+
+        Raises:
+            UsageError: the branch is absent or sparse.
+        """
+        branch = self._rows(name)
+        if not isinstance(branch, DenseBranch):
+            raise UsageError(self._wrong_kind(name, "dense"))
+        return branch
+
+    @property
+    def row_count(self) -> int:
+        """Rows of each branch: documents, or passages."""
+        return len(self._row_numbering)
+
+    @cached_property
+    def passages(self) -> PassageTable | None:
+        """The passages of the live documents, by doc_num; None where rows are documents."""
+        if self.window is None:
+            return None
+        if self.numbering.is_whole:
+            return self._passage_parts[0]
+        spans = np.empty((self.row_count, 2), dtype=np.int32)
+        for segment, part in enumerate(self._passage_parts):
+            row_nums, places = self._row_numbering.live(segment)
+            spans[row_nums] = part.spans[places]
+        return PassageTable(self._row_offsets, spans)
+
+    def row_ids(self, rows: NDArray[Any]) -> list[str]:
+        """Return the id of each row: its document's, and with passages ``#`` and its place."""
+        if self.passages is None:
+            return [self.doc_ids[row] for row in rows.tolist()]
+        owners = self.passages.documents(rows)
+        places = (rows - self.passages.offsets[owners]).tolist()
+        return [
+            f"{self.doc_ids[owner]}#{place}"
+            for owner, place in zip(owners.tolist(), places, strict=True)
+        ]
+
+    def row_texts(self, rows: NDArray[Any]) -> Iterator[str]:
+        """Yield the text of each row as encoders see it."""
+        if self.passages is None:
+            yield from (each.full_text for each in self.documents.take(rows.tolist()))
+            return
+        last, document = -1, None
+        owners = self.passages.documents(rows).tolist()
+        for owner, (start, stop) in zip(owners, self.passages.spans[rows].tolist(), strict=True):
+            if document is None or owner != last:
+                last, document = owner, self.documents[owner]
+            yield passage_text(document, start, stop)
+
+    def close(self) -> None:
+        """Let go of the generation; arrays that are already mapped stay readable."""
+        self.generation.close()
+
+    def _folder(self, segment: str, part: str) -> Path:
+        return self.generation.folder(f"{SEGMENTS}/{segment}/{part}")
+
+    def sparse_parts(self, name: str) -> dict[str, InvertedIndex]:
+        """Return the rows of a sparse branch segment by segment."""
+        return {
+            segment: self._checked(InvertedIndex.open(self._folder(segment, name)), segment)
+            for segment in self.segments
+        }
+
+    @cached_property
+    def _passage_parts(self) -> list[PassageTable]:
+        return [
+            open_passages(self._folder(segment, PASSAGES), size)
+            for segment, size in self.segments.items()
+        ]
+
+    @cached_property
+    def _numbered_rows(self) -> tuple[Numbering, NDArray[np.int64]]:
+        if self.window is None:
+            return self.numbering, np.arange(self.document_count + 1, dtype=np.int64)
+        return row_numbering(self.numbering, self._passage_parts)
+
+    @property
+    def _row_numbering(self) -> Numbering:
+        return self._numbered_rows[0]
+
+    @property
+    def _row_offsets(self) -> NDArray[np.int64]:
+        return self._numbered_rows[1]
+
+    def _rows(self, name: str) -> SparseBranch | DenseBranch:
+        record = self.record(name)
+        if name not in self._opened:
+            self._opened[name] = (
+                self._open_sparse(name) if record.kind == "sparse" else self._open_dense(name)
+            )
+        return self._opened[name]
+
+    def _open_sparse(self, name: str) -> SparseBranch:
+        parts, numbering = list(self.sparse_parts(name).values()), self._row_numbering
+        return parts[0] if numbering.is_whole else SegmentedSparse(parts, numbering)
+
+    def _open_dense(self, name: str) -> DenseBranch:
+        parts = [
+            self._checked(VectorIndex.open(self._folder(segment, name)), segment)
+            for segment in self.segments
+        ]
+        numbering = self._row_numbering
+        return parts[0] if numbering.is_whole else SegmentedVectors(parts, numbering)
+
+    def _wrong_kind(self, name: str, wanted: Kind) -> str:
+        those = [each for each, record in self.records.items() if record.kind == wanted]
+        return f"branch {name!r} is not {wanted}; these are: {', '.join(those) or 'none'}"
+
+    def _checked(self, part: Part, segment: str) -> Part:
+        if isinstance(part, DocumentStore):
+            found, expected = len(part), self.segments[segment]
+        else:
+            found = part.doc_count
+            expected = self._row_numbering.sizes[list(self.segments).index(segment)]
+        if found != expected:
+            raise CorruptIndexError(
+                f"a part of segment {segment} of {self.generation.directory} holds {found} rows, "
+                f"{expected} were expected; build the index again"
+            )
+        return part
+
+
+def _check_names(records: Mapping[str, BranchRecord], segments: Mapping[str, int]) -> None:
+    """Refuse names that would not do for the folders that writers make of them."""
+    for name in segments:
+        if not re.fullmatch(r"[0-9]{6,9}", name):
+            raise ValueError(f"a segment is called {name!r:.80}")
+    for name, record in records.items():
+        if not (name.isascii() and name.isidentifier()) or name in (SEGMENTS, NUMBERING):
+            raise ValueError(f"a branch is called {name!r:.80}")
+        if record.kind not in ("sparse", "dense") or not isinstance(record.encoder["model"], str):
+            raise ValueError(f"branch {name!r:.80} is of no known kind, or names no model")
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value

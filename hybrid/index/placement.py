@@ -1,0 +1,194 @@
+"""The branches of an opened index on the device that was asked for.
+
+Nothing is sent before it is used. A device finds candidates and the index gives the scores, so the
+hits, scores and ties are those of the CPU.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from hybrid.errors import DeviceError, MissingPackageError
+from hybrid.index import devices
+from hybrid.index.dense.gpu import FaissGpuScan, TorchScan
+from hybrid.index.dense.scan import FaissScan, Floats, Ints, Longs, Scan
+from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.documents.passages import Rows
+from hybrid.index.documents.subset import Subset, SubsetLike
+from hybrid.index.sparse.gpu import DeviceSearcher
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segmented import SegmentedSparse
+
+LEAST = 16  # queries: fewer are answered before a device would have been given them
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
+
+
+class Placement:
+    """Where searches run: named at once, or found with ``auto`` when a batch first asks.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: no such device, or it is not here.
+    """
+
+    def __init__(self, device: str = devices.CPU) -> None:
+        self.device = device
+        self.named = devices.ordinal_of(device) is not None
+        if self.named:
+            self.backends  # noqa: B018  # refused here, not at the first search
+
+    @cached_property
+    def backends(self) -> devices.Backends:
+        """What searches each kind of branch."""
+        return devices.choose(self.device)
+
+    @property
+    def encoder_device(self) -> str | None:
+        """Where query encoders run; None leaves it to them."""
+        return None if self.device == devices.AUTO else self.backends.sparse.device
+
+    @cached_property
+    def possible(self) -> bool:
+        """Whether a search may leave the CPU."""
+        return self.named or (self.device == devices.AUTO and devices.driver_found())
+
+    def place(self, rows: Rows) -> Rows:
+        """Return the branch as it is searched; the CPU's own where nothing else is possible."""
+        if not self.possible:
+            return rows
+        if isinstance(rows, InvertedIndex | SegmentedSparse):
+            return PlacedSparse(rows, self)
+        parts = rows.parts if isinstance(rows, SegmentedVectors) else [rows]
+        for part in parts:
+            if isinstance(part, VectorIndex):
+                part.scan = PlacedScan(self)
+        return rows
+
+
+class PlacedSparse:
+    """A sparse branch whose batches are searched on the device."""
+
+    def __init__(self, index: InvertedIndex | SegmentedSparse, placement: Placement) -> None:
+        self.index = index
+        self._placement = placement
+        self._held = Held(
+            lambda: DeviceSearcher(index, placement.backends.sparse.device), placement, "sparse"
+        )
+
+    @property
+    def doc_count(self) -> int:
+        """Number of documents."""
+        return self.index.doc_count
+
+    def search(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        threads: int = 0,
+        subset: SubsetLike | None = None,
+        recall: float = 1.0,
+    ) -> tuple[Ints, Floats]:
+        """Return what the index does; see there. On the device a search is always exact."""
+
+        def on_cpu() -> tuple[Ints, Floats]:
+            return self.index.search(queries, k, threads=threads, subset=subset, recall=recall)
+
+        if queries.shape[0] < LEAST or not self._placement.backends.sparse.sends:
+            return on_cpu()
+        return self._held.use(lambda held: held.search(queries, k, subset=subset), on_cpu)
+
+    def score(self, queries: Any, doc_nums: Ints) -> Floats:
+        """Return the score of each named document; see the index."""
+        return self.index.score(queries, doc_nums)
+
+
+class PlacedScan:
+    """A dense scan on the device: of every search if it was named, of batches with ``auto``."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self._cpu = FaissScan()
+        self._held = Held(self._make, placement, "dense")
+
+    def best(
+        self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
+    ) -> tuple[Floats, Longs]:
+        """Return the best as `Scan` says."""
+
+        def on_cpu() -> tuple[Floats, Longs]:
+            return self._cpu.best(queries, vectors, subset, count, threads)
+
+        def on_device() -> tuple[Floats, Longs]:
+            return self._held.use(
+                lambda scan: scan.best(queries, vectors, subset, count, threads), on_cpu
+            )
+
+        if self._placement.named or len(queries) >= LEAST:
+            return on_cpu() if self.on_cpu(len(queries)) else on_device()
+        try:
+            return on_cpu()
+        except MissingPackageError:
+            if not self._placement.backends.dense.sends:
+                raise
+            return on_device()
+
+    def on_cpu(self, queries: int) -> bool:
+        """Return whether so many queries stay on the CPU."""
+        if self._placement.named or queries >= LEAST:
+            return not self._placement.backends.dense.sends
+        return True
+
+    def _make(self) -> Scan:
+        backend = self._placement.backends.dense
+        if backend.name == "faiss-gpu":
+            return FaissGpuScan(devices.ordinal_of(backend.device) or 0, self._cpu)
+        return TorchScan(backend.device)
+
+
+class Held(Generic[Thing]):
+    """What is sent to a device when it is first used, and given up where the device fails.
+
+    A device that was named fails loudly; with ``auto`` the CPU answers, after one warning.
+    """
+
+    def __init__(self, make: Callable[[], Thing], placement: Placement, branch: str) -> None:
+        self._make = make
+        self._placement = placement
+        self._branch = branch
+        self._lock = Lock()
+        self._thing: Thing | None = None
+        self._given_up = False
+
+    def use(self, job: Callable[[Thing], Result], otherwise: Callable[[], Result]) -> Result:
+        """Return what the job makes of the thing, or what ``otherwise`` gives without it.
+
+        Raises:
+            DeviceError: the device, which was named, failed; it may have too little memory.
+        """
+        if self._given_up:
+            return otherwise()
+        try:
+            with self._lock:
+                if self._thing is None:
+                    self._thing = self._make()
+                thing = self._thing
+            return job(thing)
+        except RuntimeError as error:
+            said = f"the {self._branch} search failed on the GPU: {error}"
+            if self._placement.named:
+                raise DeviceError(
+                    f"{said}. Give device 'cpu', which returns the same hits"
+                ) from error
+            self._given_up, self._thing = True, None
+            warnings.warn(f"{said}. The CPU goes on from here", RuntimeWarning, stacklevel=2)
+        return otherwise()

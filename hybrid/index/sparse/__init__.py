@@ -1,0 +1,1 @@
+"""The inverted index of a sparse branch."""

@@ -1,0 +1,1 @@
+"""Generations, manifest, checksums and the lock: bytes, not branches."""

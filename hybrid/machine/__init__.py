@@ -1,0 +1,1 @@
+"""Everything that touches the machine and knows no retrieval: files, memory, threads."""

@@ -1,0 +1,1 @@
+"""How the built-in sparse model was made."""
