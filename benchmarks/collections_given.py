@@ -10,7 +10,7 @@ import hybrid
 from hybrid.corpus import Source, SourceOptions, open_source
 from hybrid.evaluate import judge
 from hybrid.evaluate.bench import Bench
-from hybrid.experiment import JudgedPool, judged_pool
+from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.search.index import Index
 
 

@@ -29,7 +29,8 @@ from scipy.sparse import csr_matrix, vstack
 
 from hybrid.corpus import Document
 from hybrid.index.change import Change
-from hybrid.index.hybrid import BranchRecord, HybridIndex
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.records import BranchRecord
 from hybrid.index.segment_writer import BranchPlan, Rows, write_segment
 from hybrid.index.storage.writer import new_generation
 

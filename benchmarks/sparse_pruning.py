@@ -27,7 +27,7 @@ from scipy.sparse import csr_matrix
 from hybrid.build.encode import encode_corpus
 from hybrid.corpus import open_source
 from hybrid.encoders import load_sparse
-from hybrid.encoders.prune import above, strongest
+from hybrid.encoders.splade import above, strongest
 from hybrid.evaluate import compare, evaluate
 from hybrid.fusion.run import Run
 from hybrid.index.sparse.inverted import InvertedIndex

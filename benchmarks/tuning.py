@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ranked_lists.fuse import fuse_lists
+from ranked_lists.score import ListScorer
 
-from hybrid.evaluate import ListScorer, judge, measure_scores
-from hybrid.fusion import Fusion, fuse, fuse_lists
+from hybrid.evaluate import judge, measure_scores
+from hybrid.fusion import Fusion, fuse
 from hybrid.fusion.pool import BranchHits, build_pool
 from hybrid.tune import Plan, tune
 

@@ -32,7 +32,7 @@ from hybrid.encoders.mlm import route_modules
 from hybrid.errors import OutputExistsError
 from hybrid.evaluate import compare_paired, evaluate, judge
 from hybrid.evaluate.bench import Bench
-from hybrid.experiment import JudgedPool, judged_pool
+from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.fusion import cc, fuse, rank, rrf, single
 from hybrid.machine.files import write_new
 from hybrid.search.index import Index

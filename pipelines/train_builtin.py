@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from hybrid.encoders.builtin import MINILM_SHA256
-from hybrid.encoders.models.by_name import model_folder
+from hybrid.encoders.models.by_name import MINILM_SHA256, model_folder
 from hybrid.encoders.models.from_dense import DOCUMENT_TERMS, MAX_LENGTH, QUERY_TERMS
 from hybrid.encoders.pooling import multiplies_bfloat16
 from hybrid.training.builtin.head import Stage, shift_bias, starting_point, train_stage

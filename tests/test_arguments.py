@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import hybrid
-from hybrid.arguments import several_texts, whole_number
 from hybrid.corpus import Document
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, several_texts, whole_number
 from hybrid.index.storage.generation import read_current
 from hybrid.search.index import Index
 

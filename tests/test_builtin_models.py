@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from hybrid.encoders import export_model, list_models, load_dense, load_sparse
-from hybrid.encoders.builtin import DATA, MINILM_PACKAGE, MINILM_SHA256
-from hybrid.encoders.models.by_name import model_folder
-from hybrid.encoders.models.cache import cached_model, write_folder
+from hybrid.encoders.models.by_name import DATA, MINILM_PACKAGE, MINILM_SHA256, model_folder
+from hybrid.encoders.models.cache import cached_model
 from hybrid.errors import MissingPackageError, ModelError, UsageError
+from hybrid.machine.outputs import write_folder
 
 
 def has_minilm() -> bool:
@@ -82,7 +82,7 @@ def test_minilm_is_loaded_and_its_code_is_not() -> None:
 def test_shipped_weights_that_changed_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybrid.encoders.builtin.DATA", tmp_path)
+    monkeypatch.setattr("hybrid.encoders.models.by_name.DATA", tmp_path)
     (tmp_path / "splade.safetensors").write_bytes(b"changed")
     (tmp_path / "splade.json").write_text('{"sha256": "abc"}')
     assert "builtin:splade-doc" in {model.spec for model in list_models()}

@@ -17,7 +17,7 @@ from hybrid.corpus import Document, Query
 from hybrid.corpus.qrels import Qrels, write_qrels
 from hybrid.fusion import Fusion
 from hybrid.tune import Plan
-from hybrid.tune.on_index import fusion_at, tune_index, tune_without_labels
+from hybrid.tune.on_index import fusion_at, tune_index
 from tests.conftest import write_beir
 from tests.test_cli import Command, hybrid_command
 from tests.test_living import WORDS, Memory, document
@@ -91,18 +91,6 @@ def test_interrupted_tuning_says_what_is_kept(
         assert index.domains == {}
 
 
-def test_no_labels_is_marked_as_weak(hybrid_command: Command, tiny_copy: Path) -> None:
-    fixed = ("tune", tiny_copy, "--no-labels", "--made-of", "sentence", "--made", "8", *QUICK)
-    status, out, err = hybrid_command(*fixed)
-    assert status == 0, err
-    assert out.startswith("WEAK LABELS")
-    assert "not stored, for its labels are weak" in out
-    found = json.loads(hybrid_command(*fixed, "--json", "--store")[1])
-    assert (found["labels"], found["queries"], found["stored"]) == ("weak", 8, True)
-    with hybrid.open(tiny_copy) as index:
-        assert index.contents.domains["default"]["report"]["labels"] == "weak"
-
-
 def test_several_domains_get_a_fusion_each_and_unknown_ones_the_pooled(
     hybrid_command: Command, tiny_copy: Path, tiny_index: Path, tmp_path: Path
 ) -> None:
@@ -150,7 +138,7 @@ def test_a_prior_is_saved_and_used(
 def test_a_fusion_is_stored_with_the_depth_that_it_was_measured_at(
     hybrid_command: Command, tiny_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import hybrid.experiment.domains as domains
+    import hybrid.tune.on_index as domains
     import hybrid.tune.on_index as tuning
 
     chosen = Fusion.parse("cc(norm=minmax)")
@@ -214,9 +202,8 @@ def dated(number: int) -> Document:
     return replace(made, title=f"{made.title} {made.text}", fields={"year": 2000 + number % 2})
 
 
-@pytest.mark.parametrize("labels", [True, False])
 def test_tuning_under_a_filter_is_tuning_of_an_index_of_what_it_lets_through(
-    tmp_path: Path, labels: bool
+    tmp_path: Path,
 ) -> None:
     every = [dated(number) for number in range(60)]
     some = Judged([each for each in every if each.fields["year"] == 2001])
@@ -224,14 +211,7 @@ def test_tuning_under_a_filter_is_tuning_of_an_index_of_what_it_lets_through(
     found = []
     for name, held, where in (("every", every, "year == 2001"), ("some", some.held, None)):
         index = living(tmp_path / name, held)
-        if labels:
-            found.append(tune_index(index, some, plan=plan, depth=20, filter=where))
-        else:
-            found.append(
-                tune_without_labels(
-                    index, count=12, kind="title", plan=plan, depth=20, filter=where
-                )
-            )
+        found.append(tune_index(index, some, plan=plan, depth=20, filter=where))
     one, other = (each.to_dict() for each in found)
     assert one == other
     assert one["held_out"] > 0
@@ -264,8 +244,6 @@ def test_a_domain_records_the_filter_that_it_was_tuned_under(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give a source of queries and judgments, or --no-labels"),
-        (("{beir}", "--no-labels"), "or --no-labels without one"),
         (("{beir}", "--folds", "1"), "folds 1"),
         (("{beir}", "--jobs", "0"), "jobs 0"),
         (("{beir}", "--timeout", "0"), "give more than 0"),
@@ -276,14 +254,6 @@ def test_a_domain_records_the_filter_that_it_was_tuned_under(
         (("{beir}", "--domain", "pooled"), "names the fusion pooled over several"),
         (("{beir}", "{beir}", "--domain", "a", "--domain", "default"), "names the untuned fusion"),
         (("{beir}", "{beir}", "--prior", "{tmp}/p.json"), "--prior has no effect with several"),
-        (("--no-labels", "--prior", "{tmp}/p.json"), "--prior has no effect with --no-labels"),
-        (("--no-labels", "--split", "train"), "--split has no effect with --no-labels"),
-        (("--no-labels", "--drop-own"), "--drop-own has no effect with --no-labels"),
-        (("--no-labels", "--gains", "1=2"), "--gains has no effect with --no-labels"),
-        (("--no-labels", "--queries", "{tmp}/q"), "--queries has no effect with --no-labels"),
-        (("--no-labels", "--qrels", "{tmp}/q"), "--qrels has no effect with --no-labels"),
-        (("{beir}", "--made", "9"), "--made has no effect without --no-labels"),
-        (("{beir}", "--made-of", "title"), "--made-of has no effect without --no-labels"),
         (("{beir}", "--save-prior", "{tmp}/p.json"), "needs three sources"),
         (("{beir}", "--prior", "{tmp}/none.json"), "is no prior"),
     ],

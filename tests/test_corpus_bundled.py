@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import ModuleType
 
 import pytest
@@ -24,8 +23,8 @@ def stdlib(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module.queries = lambda: iter([("q1", "order a list"), ("q2", "join")])  # type: ignore[attr-defined]
     module.qrels = qrels.__getitem__  # type: ignore[attr-defined]
     module.splits = lambda: ("train", "test")  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(hybrid.corpus.stdlib, "source", module)
+    for name in ("documents", "queries", "qrels", "splits"):
+        monkeypatch.setattr(hybrid.corpus.stdlib.source, name, getattr(module, name))
     return module
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hybrid.errors import UsageError
-from hybrid.indexes.doc_nums import checked_doc_nums
+from hybrid.index.documents.subset import checked_doc_nums
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint64])

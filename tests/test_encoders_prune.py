@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random
 
-from hybrid.encoders.prune import above, eight_bits, strongest
+from hybrid.encoders.splade import above, strongest
 from hybrid.errors import UsageError
 
 
@@ -28,7 +28,7 @@ def test_strongest_terms_of_every_row(count: int) -> None:
 
 def test_an_empty_matrix_stays_empty() -> None:
     empty = csr_matrix((2, 5), dtype=np.float32)
-    assert strongest(empty, 1).nnz == above(empty, 0.0).nnz == eight_bits(empty).nnz == 0
+    assert strongest(empty, 1).nnz == above(empty, 0.0).nnz == 0
     with pytest.raises(UsageError, match="1 or more"):
         strongest(empty, 0)
 
@@ -36,14 +36,3 @@ def test_an_empty_matrix_stays_empty() -> None:
 def test_above_is_strict() -> None:
     weights = csr_matrix(np.array([[0.5, 1.0, 2.0]], dtype=np.float32))
     assert above(weights, 1.0).toarray().tolist() == [[0, 0, 2.0]]
-
-
-def test_eight_bits_err_by_half_a_step_and_lose_no_term() -> None:
-    weights = made()
-    weights.data[0] = 1e-4
-    found = eight_bits(weights)
-    step = weights.data.max() / 255
-    assert found.nnz == weights.nnz
-    small = weights.data < step / 2
-    assert np.abs(found.data - weights.data)[~small].max() <= step / 2 * 1.001
-    np.testing.assert_allclose(found.data[small], step, rtol=1e-6)

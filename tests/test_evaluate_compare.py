@@ -5,13 +5,8 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
-from hybrid.evaluate.bench import Bench
-from hybrid.evaluate.compare import (
-    compare,
-    compare_runs,
-    unmet_expectations,
-)
-from hybrid.evaluate.headroom import headroom
+from hybrid.evaluate.bench import Bench, headroom
+from hybrid.evaluate.comparison import compare, compare_runs, unmet_expectations
 from hybrid.evaluate.judging import judged_documents, without_own_documents
 from hybrid.evaluate.significance import compare_paired
 from hybrid.evaluate.slices import lexical_overlap, query_lengths, slice_queries

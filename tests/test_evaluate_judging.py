@@ -11,7 +11,7 @@ from hybrid.corpus import open_source
 from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate import Judging, evaluate, parse_measures
 from hybrid.evaluate.judging import parse_gains
-from hybrid.experiment import evaluate_systems
+from hybrid.evaluate.systems import evaluate_systems
 from hybrid.fusion import Fusion, fuse, rank, single
 from hybrid.fusion.run import Run
 from tests.made_pools import pool_of

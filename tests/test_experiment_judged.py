@@ -8,7 +8,8 @@ import pytest
 import hybrid
 from hybrid.corpus import open_source
 from hybrid.errors import CorpusError
-from hybrid.experiment import evaluate_systems, judged_pool
+from hybrid.evaluate.pools import judged_pool
+from hybrid.evaluate.systems import evaluate_systems
 
 
 def judged_anew(folder: Path, target: Path, judged: str) -> Path:

@@ -7,8 +7,9 @@ import pytest
 import hybrid
 from hybrid.corpus import open_source
 from hybrid.evaluate.reuse import MOST_KEPT, WIDTH, Reuse, query_hashes, reused_queries, warning
-from hybrid.experiment import DomainTask, evaluate_systems, tune_index, tune_indexes
+from hybrid.evaluate.systems import evaluate_systems
 from hybrid.tune import Plan
+from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
 from tests.conftest import QUERIES
 from tests.test_cli import Command, hybrid_command
 

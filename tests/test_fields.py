@@ -278,9 +278,9 @@ def test_fields_that_no_new_document_has_are_refused_only_if_asked_for(tmp_path:
 def test_latency_under_a_filter_searches_what_is_left(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hybrid.experiment import stage_latencies
     from hybrid.index.dense.vector import VectorIndex
     from hybrid.index.sparse.inverted import InvertedIndex
+    from hybrid.search.latency import stage_latencies
 
     given: list[tuple[str, list[int]]] = []
     for kind in (InvertedIndex, VectorIndex):

@@ -16,8 +16,8 @@ from hybrid.index.dense.scan import FaissScan, margin
 from hybrid.index.dense.segmented import SegmentedVectors
 from hybrid.index.dense.vector import Kind, VectorIndex
 from hybrid.index.documents.numbering import Numbering
+from hybrid.index.documents.segments import OVERFETCH
 from hybrid.index.documents.subset import Subset
-from hybrid.indexes.part_subsets import OVERFETCH
 from hybrid.kernels.dense import products
 from hybrid.machine.threads import KeptThreads
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import OutputExistsError, StorageError
-from hybrid.folders import make_folders, refusals
 from hybrid.index.storage.writer import new_generation
-from hybrid.machine.files import check_new, write_new
+from hybrid.machine.files import check_new, make_folders, refusals, write_new
 
 NOWHERE = ("/proc/none", "{tmp}/file/new", "{tmp}/link/new", "{tmp}/new/" + "x" * 300)
 

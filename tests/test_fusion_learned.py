@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.ranked_lists.fuse import fuse_lists
 from hybrid.errors import UsageError
 from hybrid.fusion import (
     METHODS,
@@ -14,7 +15,6 @@ from hybrid.fusion import (
     cc,
     contributions,
     fuse,
-    fuse_lists,
     fuse_runs,
     rank,
     single,

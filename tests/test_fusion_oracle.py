@@ -14,8 +14,9 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.ranked_lists.fuse import fuse_lists
 from hybrid.errors import UsageError
-from hybrid.fusion import METHODS, NORMS, Fusion, fuse, fuse_lists, fuse_runs, rank
+from hybrid.fusion import METHODS, NORMS, Fusion, fuse, fuse_runs, rank
 from hybrid.fusion.pool import BranchHits
 from hybrid.fusion.run import Run
 from tests.made_pools import doc_names, random_pool

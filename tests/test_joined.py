@@ -15,8 +15,7 @@ from scipy.sparse import csr_matrix, vstack
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.sparse.check import check_postings
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import SegmentedSparse
-from hybrid.indexes.joined import JOINED, grouped, joined, searched
+from hybrid.index.sparse.segmented import JOINED, SegmentedSparse, grouped, joined, searched
 from hybrid.kernels.sparse import search
 from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings
 
@@ -160,7 +159,7 @@ def test_segments_of_a_large_vocabulary_stay_apart(
     assert searched(given).segments == [[0, 1, 2]]
     entries = sum(len(each.head_stream) + len(each.tail_places) for each in given)
     assert entries < 3 * WIDTH
-    monkeypatch.setattr("hybrid.indexes.joined.LOOKS", 3 * WIDTH - 1)
+    monkeypatch.setattr("hybrid.index.sparse.segmented.LOOKS", 3 * WIDTH - 1)
     assert searched(given).segments == [[0], [1], [2]]
 
 

@@ -67,8 +67,7 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 IMPORTS = {
-    name: imported(ast.parse(path.read_text(encoding="utf-8"))) - {name}
-    for name, path in modules()
+    name: imported(ast.parse(path.read_text(encoding="utf-8"))) - {name} for name, path in modules()
 }
 
 
@@ -110,8 +109,12 @@ def test_neighbours_of_one_layer_do_not_know_each_other() -> None:
 
 
 def test_fusion_loads_no_compiler() -> None:
-    wrong = [name for name, targets in IMPORTS.items() for target in targets
-             if name.startswith("fusion") and target.startswith("kernels")]
+    wrong = [
+        name
+        for name, targets in IMPORTS.items()
+        for target in targets
+        if name.startswith("fusion") and target.startswith("kernels")
+    ]
     assert wrong == []
 
 
@@ -148,7 +151,9 @@ def test_no_public_name_is_a_module_too() -> None:
     assert tops & set(hybrid.__all__) == set()
 
 
-@pytest.mark.parametrize("package", ["evaluate", "tune", "fusion", "corpus", "encoders", "training"])
+@pytest.mark.parametrize(
+    "package", ["evaluate", "tune", "fusion", "corpus", "encoders", "training"]
+)
 def test_no_name_of_a_package_is_a_module_of_it(package: str) -> None:
     door = __import__(f"hybrid.{package}", fromlist=["__all__"])
     inside = {n.split(".")[1] for n in NAMES if n.startswith(f"{package}.")}

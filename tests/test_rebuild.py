@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from hybrid.build.encode import encode_corpus
-from hybrid.build.rebuild import mend_index, rebuild_branches
+from hybrid.build.mend import mend_index
+from hybrid.build.rebuild import rebuild_branches
 from hybrid.corpus import Passages
 from hybrid.errors import CorruptIndexError, ModelMismatchError, UsageError
 from hybrid.index.change import Change

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from hybrid.errors import UsageError
-from hybrid.evaluate.compare import compare_runs
+from hybrid.evaluate.comparison import compare_runs
 from hybrid.fusion.run import Run
 from hybrid.report.tables import Table, comparison_table, render, render_all
 

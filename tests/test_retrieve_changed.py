@@ -12,9 +12,9 @@ import pytest
 
 from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Document, Passages
-from hybrid.experiment import stage_latencies
 from hybrid.search.explain import explain_document
 from hybrid.search.index import Index
+from hybrid.search.latency import stage_latencies
 from hybrid.search.passages import best_passages
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import Memory

@@ -149,7 +149,7 @@ def test_the_command_line_labels_what_it_prints(
 
 def test_a_report_of_an_approximate_search_says_so(measured: Path, monkeypatch) -> None:
     from hybrid.corpus import Query
-    from hybrid.experiment import evaluate_systems
+    from hybrid.evaluate.systems import evaluate_systems
     from hybrid.report.evaluation import systems_table
 
     source = Memory([])

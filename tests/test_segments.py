@@ -22,8 +22,7 @@ from hybrid.index.documents.segmented import SegmentedDocuments
 from hybrid.index.documents.store import DocumentStore
 from hybrid.index.documents.subset import Subset
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import SegmentedSparse
-from hybrid.indexes.joined import JOINED
+from hybrid.index.sparse.segmented import JOINED, SegmentedSparse
 from hybrid.kernels.sparse import search
 from hybrid.kernels.sparse.table import table_of
 from hybrid.kernels.sparse.tiles import TILE, Postings

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from hybrid import folders
 from hybrid.errors import (
     CorruptIndexError,
     HybridError,
@@ -26,7 +25,9 @@ from hybrid.errors import (
 from hybrid.index.storage import disk
 from hybrid.index.storage.generation import read_current
 from hybrid.index.storage.manifest import MANIFEST, parse_manifest
-from hybrid.index.storage.writer import generation_names, new_generation, open_generation
+from hybrid.index.storage.retention import generation_names
+from hybrid.index.storage.writer import new_generation, open_generation
+from hybrid.machine import files
 
 
 def tree(path: Path) -> dict[str, bytes]:
@@ -216,7 +217,7 @@ def test_a_second_writer_is_refused_and_a_dead_one_recovered(tmp_path: Path, mod
 def test_a_writer_whose_folder_is_removed_under_it_makes_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, gone = folders.make_folders, []
+    real, gone = files.make_folders, []
 
     def make(path: Path) -> None:
         real(path)
@@ -224,7 +225,7 @@ def test_a_writer_whose_folder_is_removed_under_it_makes_it_again(
             gone.append(path)
             path.rmdir()
 
-    monkeypatch.setattr(folders, "make_folders", make)
+    monkeypatch.setattr(files, "make_folders", make)
     build(tmp_path / "idx")
     assert gone == [tmp_path / "idx.building"] * 3
     with open_generation(tmp_path / "idx") as generation:
@@ -234,15 +235,15 @@ def test_a_writer_whose_folder_is_removed_under_it_makes_it_again(
 def test_a_first_build_that_finds_the_index_made_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, index = folders.make_folders, tmp_path / "idx"
+    real, index = files.make_folders, tmp_path / "idx"
 
     def make(path: Path) -> None:
         if not index.exists():  # between the look for the index and the lock, another made it
-            monkeypatch.setattr(folders, "make_folders", real)
+            monkeypatch.setattr(files, "make_folders", real)
             build(index)
         real(path)
 
-    monkeypatch.setattr(folders, "make_folders", make)
+    monkeypatch.setattr(files, "make_folders", make)
     with pytest.raises(OutputExistsError):
         build(index)
     assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
@@ -251,7 +252,7 @@ def test_a_first_build_that_finds_the_index_made_leaves_nothing(
 def test_a_first_build_that_always_loses_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "make_folders", lambda path: None)
+    monkeypatch.setattr(files, "make_folders", lambda path: None)
     with pytest.raises(IndexLockedError, match="removed by other writers"):
         build(tmp_path / "idx")
 

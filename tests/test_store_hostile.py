@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
-from hybrid import folders
 from hybrid.errors import CorruptIndexError, IndexFormatError, StorageError
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage import disk, lock, writer
 from hybrid.index.storage.disk import checksum
 from hybrid.index.storage.generation import GENERATIONS, open_generation
 from hybrid.index.storage.manifest import MANIFEST, parse_manifest
-from hybrid.index.storage.writer import generation_names, new_generation, write_current
+from hybrid.index.storage.retention import generation_names
+from hybrid.index.storage.writer import new_generation, write_current
 from hybrid.index.transfer import snapshot
 from hybrid.index.verify import repair_index
+from hybrid.machine import files
 from hybrid.search.index import Index
 from tests.test_living import ENCODERS, document
 from tests.test_living import build as living
@@ -221,14 +222,14 @@ def test_a_switch_that_was_made_but_not_to_last_is_said(
 ) -> None:
     build(tmp_path / "idx")
     with open_generation(tmp_path / "idx") as before, monkeypatch.context() as patch:
-        real = folders.sync
+        real = files.sync
 
         def sync(path: Path) -> None:
             real(path)
             if path == tmp_path / "idx":
                 raise OSError(errno.EIO, "failed")
 
-        patch.setattr(folders, "sync", sync)
+        patch.setattr(files, "sync", sync)
         with pytest.raises(StorageError, match="what was asked for is done, but a power cut may"):
             change(tmp_path / "idx")
     with open_generation(tmp_path / "idx") as after:
@@ -259,8 +260,8 @@ def test_the_folders_above_a_new_index_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    real = folders.sync
-    monkeypatch.setattr(folders, "sync", lambda path: (synced.append(path), real(path)))
+    real = files.sync
+    monkeypatch.setattr(files, "sync", lambda path: (synced.append(path), real(path)))
     build(tmp_path / "new" / "deep" / "idx")
     assert synced.index(tmp_path) < synced.index(tmp_path / "new") < len(synced)
 

@@ -9,8 +9,8 @@ from hybrid.errors import StorageError, UsageError
 from hybrid.search.index import open_index
 from hybrid.training import Example
 from hybrid.training import supervision as module
-from hybrid.training.hybrid_teacher import BRANCH_WEIGHTS, HybridTeacher
 from hybrid.training.supervision import Supervision, TeacherSpec, parse_teacher, supervised
+from hybrid.training.teachers import BRANCH_WEIGHTS, HybridTeacher
 from tests.conftest import DOCUMENTS
 
 TEXTS = {doc_id: f"{title} {text}" for doc_id, (title, text) in DOCUMENTS.items()}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.explore import explore
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion
 from hybrid.tune import Space, StudyOptions
-from hybrid.tune.explore import explore
 from tests.made_pools import planted, random_pool, random_qrels
 
 

@@ -9,7 +9,8 @@ import pytest
 from hybrid.build.create import build_index
 from hybrid.errors import CorruptIndexError, IndexFormatError
 from hybrid.index.storage.generation import open_generation
-from hybrid.index.storage.writer import generation_names, new_generation
+from hybrid.index.storage.retention import generation_names
+from hybrid.index.storage.writer import new_generation
 from hybrid.index.verify import repair_index, verify_index
 from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse

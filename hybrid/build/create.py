@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
 from hybrid.corpus import Passages, Source
 from hybrid.corpus.handed import handed_documents
 from hybrid.errors import UsageError
-from hybrid.index.hybrid import SEGMENTS, BranchRecord
-from hybrid.index.segment_writer import BranchPlan, StartProgress, no_progress, write_segment
+from hybrid.index.records import SEGMENTS, BranchRecord
+from hybrid.index.segment_writer import BranchPlan, write_segment
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
 from hybrid.machine.memory import Allowance
-from hybrid.search.encoders import BM25, GIVEN, load_encoder, model_record
+from hybrid.machine.progress import StartProgress, no_progress
 
 if TYPE_CHECKING:
     from hybrid.build.encode import Encoder

@@ -14,25 +14,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 
+from hybrid.build.chunks import chunks_of, digest_of, part_key, write_documents_part
 from hybrid.build.parts import is_whole, open_csr, save_csr, save_vectors, write_part
-from hybrid.build.shards import DOCUMENTS_FILE, PASSAGES_FILE, STATE_FILE, Shards, part_path
+from hybrid.build.shards import STATE_FILE, Shards, part_path
 from hybrid.corpus import Document, Passages
-from hybrid.corpus.passages import passage_text
 from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
-from hybrid.encoders.models.cache import write_folder
 from hybrid.encoders.protocol import DenseEncoder, Fingerprint, Progress, SparseEncoder
 from hybrid.encoders.shared import SharedPass, find_shared_pass
 from hybrid.errors import CorpusError, UsageError
-from hybrid.folders import sync
+from hybrid.machine.files import sync
 from hybrid.machine.memory import Allowance
+from hybrid.machine.outputs import write_folder
 
 SHARD_SIZE = 1024
 SHARD_CHARACTERS = 1 << 26
@@ -85,12 +83,12 @@ def encode_corpus(
     counts: list[int] = []
     rows_in: list[int] = []
     digests: list[str] = []
-    for shard, chunk in enumerate(_chunks(documents, shard_size, shard_characters, passages)):
+    for shard, chunk in enumerate(chunks_of(documents, shard_size, shard_characters, passages)):
         texts = chunk.texts
-        digest = _digest(texts)
+        digest = digest_of(texts)
         finished = _Finished(progress, len(chunk.documents), len(texts) * len(encoders))
-        _documents_part(workdir, shard, chunk)
-        keys = {name: _key(digest, fingerprints[name]) for name in encoders}
+        write_documents_part(workdir, shard, chunk)
+        keys = {name: part_key(digest, fingerprints[name]) for name in encoders}
         paths = {name: part_path(workdir, shard, name) for name in encoders}
         missing = [name for name in encoders if not is_whole(paths[name], keys[name])]
         for name in lexical:
@@ -179,101 +177,6 @@ def _check(encoders: Mapping[str, Encoder], shard_size: int) -> None:
         raise UsageError(f"shard_size is {shard_size}; expected 1 or more")
 
 
-@dataclass
-class _Chunk:
-    """One shard: the documents that begin in it, and the text of each row.
-
-    ``spans`` holds (document's number from 0 in the corpus, start, stop) of each row that is a
-    passage, and nothing where a row is a document.
-    """
-
-    documents: list[Document] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    spans: list[tuple[int, int, int]] = field(default_factory=list)
-
-
-def _chunks(
-    documents: Iterable[Document], size: int, characters: int, passages: Passages | None
-) -> Iterator[_Chunk]:
-    chunk, held = _Chunk(), 0
-    for number, document in enumerate(documents):
-        spans = [(0, 0)] if passages is None else passages.spans(document.text)
-        for start, stop in spans:
-            if (start, stop) == spans[0]:
-                chunk.documents.append(document)
-            if passages is None:
-                chunk.texts.append(document.full_text)
-            else:
-                chunk.texts.append(passage_text(document, start, stop))
-                chunk.spans.append((number, start, stop))
-            held += len(chunk.texts[-1])
-            if len(chunk.texts) == size or held >= characters:
-                yield chunk
-                chunk, held = _Chunk(), 0
-    if chunk.texts:
-        yield chunk
-
-
-def _digest(values: Iterable[str]) -> str:
-    """Return a digest of strings, each with its length, so that none run together.
-
-    Raises:
-        CorpusError: text that is not Unicode.
-    """
-    digest = xxhash.xxh3_128()
-    for value in values:
-        try:
-            encoded = value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise CorpusError(
-                f"a document holds text that is not Unicode: {error}, in {value[:60]!r}; repair it "
-                "at its source"
-            ) from error
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.hexdigest()
-
-
-def _key(digest: str, fingerprint: Fingerprint) -> str:
-    return xxhash.xxh3_128_hexdigest(json.dumps([digest, fingerprint], sort_keys=True).encode())
-
-
-def _documents_part(workdir: Path, shard: int, chunk: _Chunk) -> None:
-    import pyarrow as pa
-
-    documents = chunk.documents
-    spans = np.array(chunk.spans, dtype=np.int64).reshape(-1, 3)
-    fields = [json.dumps(dict(document.fields), sort_keys=True) for document in documents]
-    values = [
-        value
-        for document, stored in zip(documents, fields, strict=True)
-        for value in (document.doc_id, document.title, document.text, stored)
-    ]
-    digest = _digest([*values, *map(str, chunk.spans)])
-    path = part_path(workdir, shard, "documents")
-    if is_whole(path, digest):
-        return
-    table = pa.table(
-        {
-            "doc_id": pa.array([document.doc_id for document in documents], pa.large_string()),
-            "title": pa.array([document.title for document in documents], pa.large_string()),
-            "text": pa.array([document.text for document in documents], pa.large_string()),
-            "fields": pa.array(fields, pa.large_string()),
-        }
-    )
-
-    def write(target: Path) -> None:
-        with (
-            pa.OSFile(str(target / DOCUMENTS_FILE), "wb") as sink,
-            pa.ipc.new_file(sink, table.schema) as writer,
-        ):
-            writer.write_table(table)
-        if len(spans):
-            np.save(target / PASSAGES_FILE, spans, allow_pickle=False)
-
-    write_part(path, digest, len(documents), write)
-
-
 def _saver(rows: Any) -> Callable[[Path], None]:
     if isinstance(rows, np.ndarray):
         return lambda target: save_vectors(target, rows)
@@ -301,7 +204,7 @@ def _write_bm25(
     fingerprint = fitted.fingerprint
     for shard, digest in enumerate(digests):
         path = part_path(workdir, shard, f"{name}.impacts")
-        key = _key(digest, fingerprint)
+        key = part_key(digest, fingerprint)
         if not is_whole(path, key):
             impacts = fitted.impacts(_read_counts(part_path(workdir, shard, name)))
             write_part(path, key, counts[shard], _saver(impacts))

@@ -10,20 +10,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.encoders.models.cache import write_folder
+from hybrid.machine.arrays import open_npy
+from hybrid.machine.outputs import write_folder
 
 RECORD = "record.json"
 VERSION = 1
 CSR_FILES = ("indptr", "indices", "data")
-NPY_HEADER = 128
-"""Bytes of a .npy file without elements."""
 
 
 def write_part(directory: Path, key: str, rows: int, write: Callable[[Path], None]) -> None:
@@ -98,13 +96,3 @@ def save_vectors(directory: Path, vectors: NDArray[np.float32]) -> None:
 def open_vectors(directory: Path) -> NDArray[np.float32]:
     """Return the vectors of :func:`save_vectors`, memory-mapped and read-only."""
     return open_npy(directory / "vectors.npy")
-
-
-def open_npy(path: Path) -> NDArray[Any]:
-    """Return a .npy file as a read-only memory map; an empty array cannot be mapped and is read.
-
-    A map cannot be longer than its file, so a header that lies about the shape reserves nothing.
-    """
-    mapped = path.stat().st_size > NPY_HEADER
-    array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    return array

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.build.create import measured
+from hybrid.build.records import BM25, GIVEN, check_unchanged, load_encoder, model_record
 from hybrid.errors import ModelMismatchError, UsageError
 from hybrid.fusion import parse_fusion
 from hybrid.index.change import Change, StoredRows, dense_plan, sparse_plan
-from hybrid.index.hybrid import BranchRecord, HybridIndex
-from hybrid.index.segment_writer import BranchPlan, StartProgress, no_progress
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.records import BranchRecord
+from hybrid.index.segment_writer import BranchPlan
 from hybrid.index.storage.writer import new_generation
-from hybrid.index.verify import repair_index, verify_index
 from hybrid.machine.memory import Allowance
-from hybrid.search.encoders import BM25, GIVEN, check_unchanged, load_encoder, model_record
+from hybrid.machine.progress import StartProgress, no_progress
 
 if TYPE_CHECKING:
     from hybrid.build.encode import Encoder
@@ -184,59 +185,6 @@ def rebuild_branches(
         change.commit()
     alarms = tuple(alarm for each in surveys.values() for alarm in each.alarms)
     return RebuildReport(records, index.document_count, stale, alarms)
-
-
-@dataclass(frozen=True)
-class MendReport:
-    """What mending an index did.
-
-    Attributes:
-        rebuilt: the branches that were encoded again; empty if none was.
-        before, after: the generations that were current, if an earlier one had to be gone back to.
-    """
-
-    rebuilt: tuple[str, ...] = ()
-    before: str = ""
-    after: str = ""
-
-    def lines(self) -> list[str]:
-        """Return the report as lines of text."""
-        if self.rebuilt:
-            return [f"encoded {', '.join(self.rebuilt)} again from the stored documents"]
-        if self.after:
-            return [f"went back from {self.before or 'nothing'} to {self.after}"]
-        return ["nothing needed mending"]
-
-
-def mend_index(
-    directory: str | Path,
-    *,
-    deep: bool = False,
-    go_back: bool = False,
-    encoders: Mapping[str, Encoder] | None = None,
-    progress: StartProgress = no_progress,
-) -> MendReport:
-    """Make a damaged index whole and return what was done.
-
-    Where only branches are damaged, they are encoded again and no document is lost. Otherwise, or
-    with ``go_back``, the newest generation that is whole becomes current, and what was committed
-    after it is lost.
-
-    Raises:
-        CorruptIndexError: no generation is whole; nothing was changed.
-        ModelError: a model that is needed again cannot be loaded; nothing was changed.
-        ModelMismatchError: it, or one of ``encoders``, is not what built its branch.
-    """
-    report = verify_index(directory, deep=deep)
-    if report.is_whole:
-        return MendReport()
-    if report.can_be_rebuilt and not go_back:
-        damaged = sorted(report.branches)
-        given = {name: each for name, each in (encoders or {}).items() if name in damaged}
-        rebuild_branches(directory, damaged, encoders=given, same_encoders=True, progress=progress)
-        return MendReport(rebuilt=tuple(damaged))
-    repaired = repair_index(directory, deep=deep)
-    return MendReport(before=repaired.before, after=repaired.after)
 
 
 class _RebuiltRows(StoredRows):

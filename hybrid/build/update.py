@@ -19,16 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.arguments import several_texts
+from hybrid.build.records import BM25, check_unchanged
 from hybrid.corpus import Document
 from hybrid.corpus.handed import handed_documents
-from hybrid.errors import CorpusError, UsageError
+from hybrid.errors import CorpusError, UsageError, several_texts
 from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.segment_writer import StartProgress, no_progress
 from hybrid.index.storage.writer import new_generation
 from hybrid.machine.memory import Allowance
-from hybrid.search.encoders import BM25, check_unchanged
+from hybrid.machine.progress import StartProgress, no_progress
 
 if TYPE_CHECKING:
     from hybrid.build.encode import Encoder

@@ -1,6 +1,5 @@
 """The command line: each module parses the arguments of its commands, calls the library, prints."""
 
-from hybrid.cli import demo, explain, export, models
 from hybrid.cli.app import app, main
 from hybrid.cli.commands import (
     about,

@@ -1,29 +1,94 @@
-"""``hybrid demo``: the main job on the bundled collection, with the built-in models, offline."""
+"""The demo: the main job on the bundled collection with the built-in models, offline."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from hybrid.build.create import BuildOptions, build_index
+from hybrid.corpus import open_source
+from hybrid.errors import OutputExistsError
+from hybrid.evaluate.systems import SystemsReport, evaluate_systems
+from hybrid.fusion.run import Hit
+from hybrid.machine.progress import StartProgress, no_progress
+from hybrid.search.index import open_index
+from hybrid.search.plan import DEFAULT_DOMAIN
+from hybrid.tune import TuneResult
+from hybrid.tune.on_index import tune_index
 
-from hybrid.cli.app import app, err, example, out
-from hybrid.cli.output import print_tables
-from hybrid.cli.progress import progress_bars
+COLLECTION = "stdlib"
+MAX_LENGTH = 64
+"""Tokens: two docstrings of three are shorter, and the demo takes minutes, not more."""
+MEASURES = "nDCG@10,RR@10,R@100"
+QUERIES = (
+    "combine several sorted lists into one sorted stream",
+    "stop my program from being interrupted by the keyboard",
+    "how much memory does an object take",
+)
+SHOWN = 3
 
 
-@app.command(epilog=example("hybrid demo --output stdlib.idx"))
-def demo(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="where the index goes; reused if it is there")
-    ] = Path("stdlib.idx"),
-) -> None:
-    """Build, tune, evaluate and search the docstrings of Python's standard library."""
-    from hybrid.demo import run_demo
-    from hybrid.report.evaluation import systems_table
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo did.
 
-    with progress_bars(err) as start:
-        result = run_demo(output, progress=start)
-    print_tables([systems_table(result.report)])
-    for line in result.lines():
-        out.print(line, markup=False)
+    Attributes:
+        output: where the index lies.
+        reused: whether it was there already.
+        tuned: what the training queries said.
+        report: every system on the test queries.
+        examples: a query and its first hits, each with the head of its document.
+    """
+
+    output: Path
+    reused: bool
+    tuned: TuneResult
+    report: SystemsReport
+    examples: tuple[tuple[str, tuple[tuple[Hit, str], ...]], ...]
+
+    def lines(self) -> list[str]:
+        """Return the verdict, the example searches and the place of the index as text."""
+        lines = ["", *self.tuned.lines()]
+        for query, hits in self.examples:
+            lines += ["", f"> {query}"]
+            lines += [f"  {hit.rank}  {hit.score:.4f}  {hit.doc_id}: {head}" for hit, head in hits]
+        again = " (it was there already)" if self.reused else ""
+        lines += [
+            "",
+            f"The index lies in {self.output}{again}. Go on with, for instance:",
+            f'  hybrid search {self.output} "{QUERIES[0]}"',
+            f'  hybrid explain {self.output} "{QUERIES[0]}" heapq.merge --fusion sparse',
+        ]
+        return lines
+
+
+def run_demo(output: Path, *, progress: StartProgress = no_progress) -> DemoResult:
+    """Build an index of the bundled collection, or reuse it, then tune, evaluate and search it.
+
+    Raises:
+        OutputExistsError: ``output`` holds an index of something else.
+        IndexFormatError: ``output`` exists and is no index.
+    """
+    source = open_source(COLLECTION)
+    reused = output.exists()
+    if not reused:
+        build_index(source, output, BuildOptions(max_length=MAX_LENGTH), progress=progress)
+    with open_index(output) as index:
+        if index.contents.source != source.name:
+            raise OutputExistsError(
+                f"{output} is an index of {index.contents.source}, not of {source.name}; "
+                "give another folder with --output"
+            )
+        tuned = tune_index(index, source, split="train")
+        index.store_domain(DEFAULT_DOMAIN, tuned.fusion, report=tuned.to_dict())
+        report = evaluate_systems(index, source, split="test", measures=MEASURES)
+        examples = []
+        for query in QUERIES:
+            hits = index.search(query, k=SHOWN)
+            heads = tuple((hit, _head(index.document(hit.doc_id).text)) for hit in hits)
+            examples.append((query, heads))
+    return DemoResult(output, reused, tuned, report, tuple(examples))
+
+
+def _head(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:90]

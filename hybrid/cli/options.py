@@ -1,7 +1,8 @@
-"""The options of every command that reads a source, and the source that they open."""
+"""Options that several commands share, and what they resolve to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -145,3 +146,34 @@ def judged_source(
         encoding=encoding,
     )
     return open_source(spec, options=options)
+
+
+DropOwn: TypeAlias = Annotated[
+    bool,
+    typer.Option("--drop-own", help="leave out documents whose id is the query's (ArguAna, Quora)"),
+]
+JudgedOnly: TypeAlias = Annotated[
+    bool, typer.Option("--judged-only", help="leave out documents without a judgment")
+]
+Gains: TypeAlias = Annotated[
+    str,
+    typer.Option(help="gain of each grade: exponential (2^grade - 1), or a list such as 1=1,2=3"),
+]
+
+
+def refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Refuse options that were given although they would have no effect.
+
+    Args:
+        context: of the running command.
+        names: of the command's parameters.
+        why: what is in the way and what to do, after "has no effect".
+
+    Raises:
+        UsageError: one of them was given; names it as it is typed.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        given = source is not None and source.name in {"COMMANDLINE", "ENVIRONMENT"}
+        if parameter.name in names and given:
+            raise UsageError(f"{parameter.opts[0]} has no effect {why}")

@@ -1,10 +1,24 @@
-"""Tables for the terminal, or in one of the forms that other programs read."""
+"""Tables and progress in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from hybrid.cli.app import out
 
@@ -46,3 +60,31 @@ def _drawn(table: Table) -> object:
     for row in table.text():
         drawn.add_row(*map(escape, row))
     return drawn
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[Callable[[str, int | None], Callable[[int], None]]]:
+    """Yield ``start(label, total)``, which returns a callback that takes newly finished items."""
+    with Progress(
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=False,
+        redirect_stdout=False,
+    ) as progress:
+
+        def start(label: str, total: int | None) -> Callable[[int], None]:
+            task = progress.add_task(label, total=total)
+            return lambda count: progress.update(task, advance=count)
+
+        yield start

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hybrid.corpus.bundled import StdlibSource
 from hybrid.corpus.files import BeirSource, FileSource
 from hybrid.corpus.irds import IrDatasetsSource
 from hybrid.corpus.passages import Passages
 from hybrid.corpus.records import Document, Query, Skipped, Source, SourceOptions
+from hybrid.corpus.stdlib.source import StdlibSource
 from hybrid.corpus.tables import SUFFIXES, table_suffix
 from hybrid.errors import CorpusError
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from hybrid.arguments import given
 from hybrid.corpus.checks import RefusedError, check_identifier
 from hybrid.corpus.records import Document, FieldValue
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, given
 
 
 def handed_documents(documents: Iterable[Document]) -> Iterator[Document]:

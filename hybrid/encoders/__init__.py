@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hybrid.encoders.bm25 import Bm25Encoder as Bm25Encoder
     from hybrid.encoders.bm25 import Bm25Parameters as Bm25Parameters
-    from hybrid.encoders.builtin import list_models as list_models
     from hybrid.encoders.models.by_name import export_model as export_model
+    from hybrid.encoders.models.by_name import list_models as list_models
     from hybrid.encoders.models.by_name import load_dense as load_dense
     from hybrid.encoders.models.by_name import load_sparse as load_sparse
     from hybrid.encoders.models.fingerprint import check_fingerprint as check_fingerprint

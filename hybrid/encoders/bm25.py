@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybrid.build.parts import open_npy
 from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.protocol import Fingerprint, Progress
 from hybrid.errors import ModelError, UsageError
+from hybrid.machine.arrays import open_npy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

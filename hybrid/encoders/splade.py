@@ -16,7 +16,7 @@ from hybrid.encoders.mlm import mlm_routes
 from hybrid.encoders.models.loading import EncoderOptions, prompts
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
-from hybrid.encoders.prune import above, strongest
+from hybrid.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -205,3 +205,39 @@ def _attribute(model: Any, name: str) -> str | int | None:
 def _max_length(model: Any) -> int | None:
     length = model.max_seq_length
     return None if length is None else int(length)
+
+
+LEVELS = 255
+
+
+def strongest(weights: csr_matrix, count: int) -> csr_matrix:
+    """Return the ``count`` greatest weights of every row; ties keep the lower term number.
+
+    Args:
+        weights: CSR float32 (texts, vocabulary).
+        count: at least 1.
+
+    >>> from scipy.sparse import csr_matrix
+    >>> strongest(csr_matrix([[3.0, 1.0, 2.0], [0.0, 1.0, 0.0]]), 2).toarray().tolist()
+    [[3.0, 0.0, 2.0], [0.0, 1.0, 0.0]]
+    """
+    if count < 1:
+        raise UsageError(f"count is {count}; expected 1 or more terms")
+    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    order = np.lexsort((weights.indices, -weights.data, rows))
+    place = np.arange(len(order)) - np.asarray(weights.indptr)[rows]
+    keep = np.zeros(len(order), dtype=bool)
+    keep[order[place < count]] = True
+    return _kept(weights, keep)
+
+
+def above(weights: csr_matrix, threshold: float) -> csr_matrix:
+    """Return the weights greater than ``threshold``."""
+    return _kept(weights, weights.data > threshold)
+
+
+def _kept(weights: csr_matrix, keep: NDArray[np.bool_]) -> csr_matrix:
+    found = weights.copy()
+    found.data = np.where(keep, found.data, 0).astype(np.float32)
+    found.eliminate_zeros()
+    return found

@@ -1,10 +1,9 @@
 """Evaluation: measures of runs and pools, paired tests, and comparisons that can be published."""
 
-from hybrid.evaluate.compare import Comparison, compare, compare_runs, unmet_expectations
+from hybrid.evaluate.comparison import Comparison, compare, compare_runs, unmet_expectations
 from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judged import ArrayScorer, Judged, judge, measure_scores
 from hybrid.evaluate.judging import Judging
-from hybrid.evaluate.lists import ListScorer
 from hybrid.evaluate.names import parse_measure, parse_measures
 from hybrid.evaluate.significance import Difference, compare_paired
 
@@ -15,7 +14,6 @@ __all__ = [
     "Evaluation",
     "Judged",
     "Judging",
-    "ListScorer",
     "compare",
     "compare_paired",
     "compare_runs",

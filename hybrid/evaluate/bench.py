@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.evaluate import ArrayScorer, Judged
-from hybrid.fusion import Fusion
+from hybrid.evaluate.judged import ArrayScorer, Judged
+from hybrid.fusion import Fusion, cc, single
 from hybrid.fusion.apply import fuse_table, pool_table
 from hybrid.fusion.methods import combine
-from hybrid.fusion.normalise import normalise
+from hybrid.fusion.norms import normalise
 from hybrid.fusion.table import Table
 
 FloatArray = NDArray[np.float64]
@@ -127,3 +128,40 @@ def _narrowed(judged: Judged, taken: NDArray[np.int64], table: Table) -> Judged:
     return Judged(
         smaller, before[judged.offsets], moved[kept], judged.grades[kept], judged.all_grades
     )
+
+
+STEPS = 21
+
+
+class PerQuery(Protocol):
+    """Anything that measures a fusion for each judged query; ``tune.bench.Bench`` does."""
+
+    judged: Judged
+    measure: str
+
+    def values(self, fusion: Fusion) -> NDArray[np.float64]: ...
+
+
+def headroom(bench: PerQuery) -> dict[str, float]:
+    """Return the mean of the best branch, and of three oracles that choose for each query.
+
+    "branch oracle" takes the better branch, "weight oracle" (two branches) the best of 21 weights
+    under min-max, and "pool oracle" the best order of all candidates.
+    """
+    from hybrid.evaluate.judged import ArrayScorer
+
+    judged = bench.judged
+    branches = judged.pool.branches
+    alone = np.stack([bench.values(single(name)) for name in branches])
+    found = {
+        "best branch": float(alone.mean(axis=1).max()),
+        "branch oracle": float(alone.max(axis=0).mean()),
+    }
+    if len(branches) == 2:
+        weights = np.linspace(0, 1, STEPS)
+        mixed = np.stack([bench.values(cc(round(float(w), 2), norm="minmax")) for w in weights])
+        found["weight oracle"] = float(mixed.max(axis=0).mean())
+    ideal = np.zeros(len(judged.pool.doc_nums))
+    ideal[judged.positions] = judged.grades
+    found["pool oracle"] = float(ArrayScorer(judged, bench.measure)(ideal).mean())
+    return found

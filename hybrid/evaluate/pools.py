@@ -1,4 +1,4 @@
-"""The pool of a split's judged queries, or of queries that a program made from the corpus."""
+"""The pool of a split's judged queries, with their texts and judgments."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from hybrid.corpus import Source
 from hybrid.corpus.qrels import Qrels
 from hybrid.errors import CorpusError
-from hybrid.evaluate import Judging
+from hybrid.evaluate.judging import Judging
 from hybrid.fusion.pool import Pool
 from hybrid.search.index import Index
 from hybrid.search.plan import DEPTH
-from hybrid.tune.pseudo import Kind, known_item_queries
 
 
 @dataclass(frozen=True)
 class JudgedPool:
     """The pool of the judged queries of one split, with their texts and judgments.
 
-    ``weak`` says that a program made the queries; ``absent`` of ``relevant`` documents are not in
-    the index.
+    ``absent`` of ``relevant`` documents are not in the index.
     """
 
     source: str
@@ -28,7 +26,6 @@ class JudgedPool:
     pool: Pool
     qrels: Qrels
     texts: Mapping[str, str]
-    weak: bool = False
     relevant: int = 0
     absent: int = 0
 
@@ -74,32 +71,3 @@ def judged_pool(
     return JudgedPool(
         source.name, split, pool, qrels, queries, relevant=len(relevant), absent=absent
     )
-
-
-def pseudo_pool(
-    index: Index,
-    *,
-    count: int = 200,
-    kind: Kind = "sentence",
-    drop: float = 0.5,
-    depth: int = DEPTH,
-    branches: Sequence[str] | None = None,
-    seed: int = 0,
-    filter: str | None = None,
-) -> JudgedPool:
-    """Return the pool of known-item queries made from the documents of the index itself.
-
-    ``filter`` is that of ``Index.search``; only documents that it lets through make queries.
-
-    Raises:
-        UsageError: no document has enough words.
-    """
-    index = index.snapshot()
-    contents = index.contents
-    chosen = range(len(index)) if filter is None else contents.select(filter).doc_nums.tolist()
-    documents = contents.documents.take(chosen)
-    made = known_item_queries(documents, count, kind=kind, drop=drop, seed=seed)
-    pool = index.pool(made.queries, depth=depth, branches=branches, filter=filter)
-    name = contents.source
-    qrels = {query_id: dict(judged) for query_id, judged in made.qrels.items()}
-    return JudgedPool(name, f"known-item {kind}", pool, qrels, made.queries, weak=True)

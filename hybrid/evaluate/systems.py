@@ -9,17 +9,11 @@ from typing import Any
 
 from hybrid.corpus import Source
 from hybrid.errors import UsageError
-from hybrid.evaluate import (
-    Comparison,
-    Evaluation,
-    Judging,
-    compare,
-    evaluate,
-    judge,
-    unmet_expectations,
-)
-from hybrid.evaluate.bench import Bench
-from hybrid.evaluate.headroom import headroom
+from hybrid.evaluate.bench import Bench, headroom
+from hybrid.evaluate.comparison import Comparison, compare, unmet_expectations
+from hybrid.evaluate.evaluation import Evaluation, evaluate
+from hybrid.evaluate.judged import judge
+from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.evaluate.reuse import Reuse, reused_queries, warning
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single

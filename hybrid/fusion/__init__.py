@@ -15,12 +15,10 @@ Rules, in one place:
 
 from hybrid.fusion.apply import contributions, fuse, rank
 from hybrid.fusion.learned import table_features
-from hybrid.fusion.lists import fuse_lists
-from hybrid.fusion.normalise import NORMS, normalise
-from hybrid.fusion.parse import parse_fusion
+from hybrid.fusion.norms import NORMS, normalise
 from hybrid.fusion.runs import RunTable, fuse_runs
 from hybrid.fusion.signatures import METHODS
-from hybrid.fusion.values import Fusion, Slope, cc, rrf, single
+from hybrid.fusion.values import Fusion, Slope, cc, parse_fusion, rrf, single
 
 __all__ = [
     "METHODS",
@@ -31,7 +29,6 @@ __all__ = [
     "cc",
     "contributions",
     "fuse",
-    "fuse_lists",
     "fuse_runs",
     "normalise",
     "parse_fusion",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.fusion.methods import combine
-from hybrid.fusion.normalise import normalise
+from hybrid.fusion.norms import normalise
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
 from hybrid.fusion.table import FloatArray, Table

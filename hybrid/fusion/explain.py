@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.fusion import Fusion, contributions, fuse
+from hybrid.fusion.apply import contributions, fuse
 from hybrid.fusion.pool import Pool
+from hybrid.fusion.values import Fusion
 
 Kind = Literal["literal", "query-expanded", "document-expanded", "both-expanded"]
 

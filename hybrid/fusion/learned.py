@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
-from hybrid.fusion.normalise import minmax
+from hybrid.fusion.norms import minmax
 from hybrid.fusion.table import FloatArray, Table
 from hybrid.fusion.values import Fusion
 

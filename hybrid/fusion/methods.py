@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.fusion.learned import query_alphas
-from hybrid.fusion.normalise import borda as borda_norm
-from hybrid.fusion.normalise import normalise
+from hybrid.fusion.norms import borda as borda_norm
+from hybrid.fusion.norms import normalise
 from hybrid.fusion.table import FloatArray, Table
 from hybrid.fusion.values import Fusion
 

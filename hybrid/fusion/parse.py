@@ -6,10 +6,9 @@ import re
 from typing import NamedTuple
 
 from hybrid.errors import UsageError
-from hybrid.fusion.signatures import LEARNED, METHODS, SINGLE, accepted_arguments, signature
-from hybrid.fusion.values import Fusion, Slope
+from hybrid.fusion.signatures import METHODS, accepted_arguments, signature
 
-_WHOLE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+WHOLE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _ARGUMENT = re.compile(r"\s*([a-z]+)\s*=\s*(\([^()]*\)|[^,()\s]+)\s*(?:,|$)")
 
 
@@ -20,32 +19,10 @@ class _Arguments(NamedTuple):
     norm: str
     branches: tuple[str, ...] | None
     depth: int | None
-    slopes: tuple[Slope, ...]
+    slopes: tuple[tuple[str, float, float], ...]
 
 
-def parse_fusion(text: str) -> Fusion:
-    """Return the fusion that ``text`` prints; a name that is no method is a branch alone.
-
-    Raises:
-        UsageError: not a fusion, or an argument that its method does not take; lists what is.
-
-    >>> parse_fusion("cc(weights=(bm25:0.2, sparse:0.3, dense:0.5), norm=tmm)").norm
-    'tmm'
-    >>> str(parse_fusion("dense"))
-    'dense'
-    """
-    match = _WHOLE.fullmatch(text)
-    if match is None:
-        raise UsageError(f"{text!r} is no fusion; {_accepted()}")
-    name, inner = match.groups()
-    if name not in METHODS and name != LEARNED:
-        if inner is not None:
-            raise UsageError(f"fusion method {name!r} of {text!r} is unknown; {_accepted()}")
-        return Fusion(SINGLE, branches=(name,))
-    return Fusion(name, *_read(text, name, inner or ""))
-
-
-def _read(text: str, method: str, inner: str) -> _Arguments:
+def read_arguments(text: str, method: str, inner: str) -> _Arguments:
     accepted = accepted_arguments(method)
     values: dict[str, str] = {}
     position = 0
@@ -96,7 +73,7 @@ def _depth(value: str, text: str) -> int:
         raise UsageError(f"depth in {text!r} is {value!r}; give a whole number") from error
 
 
-def _slopes(value: str, text: str) -> tuple[Slope, ...]:
+def _slopes(value: str, text: str) -> tuple[tuple[str, float, float], ...]:
     found = []
     for item in _items(value, text):
         name, colon, rest = item.partition(":")
@@ -105,7 +82,7 @@ def _slopes(value: str, text: str) -> tuple[Slope, ...]:
             raise UsageError(
                 f"cannot read {item!r} in {text!r}; expected (feature:slope@mean, ...)"
             )
-        found.append(Slope(name, _float(slope, "slope", text), _float(mean, "mean", text)))
+        found.append((name, _float(slope, "slope", text), _float(mean, "mean", text)))
     return tuple(found)
 
 
@@ -116,7 +93,7 @@ def _float(value: str, name: str, text: str) -> float:
         raise UsageError(f"{name} in {text!r} is {value!r}; give a number") from error
 
 
-def _accepted() -> str:
+def accepted_methods() -> str:
     return (
         f"give a branch name, or one of {', '.join(METHODS)} with arguments, "
         "for instance rrf(k=60) or cc(alpha=0.5, norm=tmm)"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
+from hybrid.fusion.parse import WHOLE, accepted_methods, read_arguments
 from hybrid.fusion.signatures import (
     LEARNED,
     METHODS,
@@ -150,7 +151,7 @@ class Fusion:
         Raises:
             UsageError: not a fusion; lists what is accepted.
         """
-        from hybrid.fusion.parse import parse_fusion
+        pass
 
         return parse_fusion(text)
 
@@ -271,3 +272,27 @@ def _check_branches(names: tuple[str, ...]) -> None:
 
 def _number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def parse_fusion(text: str) -> Fusion:
+    """Return the fusion that ``text`` prints; a name that is no method is a branch alone.
+
+    Raises:
+        UsageError: not a fusion, or an argument that its method does not take; lists what is.
+
+    >>> parse_fusion("cc(weights=(bm25:0.2, sparse:0.3, dense:0.5), norm=tmm)").norm
+    'tmm'
+    >>> str(parse_fusion("dense"))
+    'dense'
+    """
+    match = WHOLE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is no fusion; {accepted_methods()}")
+    name, inner = match.groups()
+    if name not in METHODS and name != LEARNED:
+        if inner is not None:
+            raise UsageError(f"fusion method {name!r} of {text!r} is unknown; {accepted_methods()}")
+        return Fusion(SINGLE, branches=(name,))
+    given = read_arguments(text, name, inner or "")
+    slopes = tuple(Slope(*slope) for slope in given.slopes)
+    return Fusion(name, *given[:-1], slopes)

@@ -16,18 +16,13 @@ from hybrid.corpus.passages import PassageTable
 from hybrid.errors import UsageError
 from hybrid.index.documents.fields import check_types
 from hybrid.index.documents.store import DocumentStore
-from hybrid.index.hybrid import NUMBERING, SEGMENTS, BranchRecord, HybridIndex
-from hybrid.index.segment_writer import (
-    DOCUMENTS,
-    BranchPlan,
-    Rows,
-    StartProgress,
-    no_progress,
-    write_segment,
-)
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.records import NUMBERING, SEGMENTS, BranchRecord
+from hybrid.index.segment_writer import DOCUMENTS, BranchPlan, Rows, write_segment
 from hybrid.index.storage.writer import NewGeneration
 from hybrid.machine.arrays import open_array
 from hybrid.machine.memory import Allowance
+from hybrid.machine.progress import StartProgress, no_progress
 
 APPROXIMATE_FROM = 10_000
 ROWS_AT_ONCE = 8192

@@ -9,12 +9,10 @@ numbering/                     where each live document lies, unless one segment
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,59 +29,21 @@ from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.index.documents.segmented import SegmentedDocuments
 from hybrid.index.documents.store import DocumentStore
-from hybrid.index.documents.subset import Subset, SubsetLike
+from hybrid.index.documents.subset import Subset
 from hybrid.index.placement import Placement
+from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchRecord, Kind, check_names
 from hybrid.index.segment_writer import DOCUMENTS
 from hybrid.index.sparse.approximate import Accuracy, check_recall
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segmented import SegmentedSparse
 from hybrid.index.storage.writer import Generation, open_generation
 
-SEGMENTS = "segments"
-NUMBERING = "numbering"
 ID_BYTES = 4
 """A document has at least the offset of its id."""
-Kind = Literal["sparse", "dense"]
 Documents: TypeAlias = DocumentStore | SegmentedDocuments
 SparseBranch: TypeAlias = InvertedIndex | SegmentedSparse
 DenseBranch: TypeAlias = VectorIndex | SegmentedVectors
 Part = TypeVar("Part", DocumentStore, InvertedIndex, VectorIndex)
-
-
-class Branch(Protocol):
-    """What retrieval asks of a branch; its queries are CSR if sparse, float32 if dense."""
-
-    @property
-    def doc_count(self) -> int: ...
-
-    def search(
-        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
-
-    def score(self, queries: Any, doc_nums: NDArray[np.int32]) -> NDArray[np.float32]: ...
-
-
-@dataclass(frozen=True)
-class BranchRecord:
-    """What the manifest says about one branch.
-
-    Attributes:
-        kind: how its vectors are held.
-        encoder: how its query encoder is loaded: a model name and its options.
-        fingerprint: what identifies that encoder.
-        minimum: the least score that it can give.
-        report: what was measured when it was built.
-    """
-
-    kind: Kind
-    encoder: Mapping[str, Any]
-    fingerprint: Mapping[str, Any]
-    minimum: float
-    report: Mapping[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON data."""
-        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
 class HybridIndex:
@@ -109,7 +69,7 @@ class HybridIndex:
             self.segments = {str(name): int(size) for name, size in content["segments"]}
             window = content.get("passages")
             self.window = None if window is None else Passages(**window)
-            _check_names(self.records, self.segments)
+            check_names(self.records, self.segments)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptIndexError(
                 f"the manifest of {generation.directory} lacks what an index needs: {error!r}; "
@@ -372,19 +332,3 @@ class HybridIndex:
                 f"{expected} were expected; build the index again"
             )
         return part
-
-
-def _check_names(records: Mapping[str, BranchRecord], segments: Mapping[str, int]) -> None:
-    """Refuse names that would not do for the folders that writers make of them."""
-    for name in segments:
-        if not re.fullmatch(r"[0-9]{6,9}", name):
-            raise ValueError(f"a segment is called {name!r:.80}")
-    for name, record in records.items():
-        if not (name.isascii() and name.isidentifier()) or name in (SEGMENTS, NUMBERING):
-            raise ValueError(f"a branch is called {name!r:.80}")
-        if record.kind not in ("sparse", "dense") or not isinstance(record.encoder["model"], str):
-            raise ValueError(f"branch {name!r:.80} is of no known kind, or names no model")
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,7 @@ from hybrid.index.documents.passages import PASSAGES, save_passages
 from hybrid.index.documents.store import DocumentStore
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.machine.memory import MemoryLimit
-
-StartProgress: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
-"""Called with a label and a total; returns a callback that takes newly finished items."""
+from hybrid.machine.progress import StartProgress, no_progress
 
 DOCUMENTS = "documents"
 MAX_ROWS = 2**31 - 1
@@ -67,11 +65,6 @@ class BranchPlan:
     weights: Literal["uint8", "float32"] = "uint8"
     scales: NDArray[np.float32] | None = None
     vectors: Literal["flat", "ivf", "hnsw"] = "flat"
-
-
-def no_progress(label: str, total: int | None) -> Callable[[int], None]:
-    """Return a callback that shows nothing."""
-    return lambda count: None
 
 
 def write_segment(

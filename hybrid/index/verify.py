@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.errors import CorruptIndexError, HybridError, IndexFormatError
-from hybrid.index.hybrid import SEGMENTS, HybridIndex
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.records import SEGMENTS
 from hybrid.index.sparse.check import check_postings
 from hybrid.index.storage.generation import (
     CURRENT,
@@ -24,13 +25,8 @@ from hybrid.index.storage.generation import (
     refuse_links,
 )
 from hybrid.index.storage.lock import writer_lock
-from hybrid.index.storage.writer import (
-    LOCK,
-    generation_names,
-    remove_generation,
-    storage_errors,
-    write_current,
-)
+from hybrid.index.storage.retention import generation_names, remove_generation
+from hybrid.index.storage.writer import LOCK, storage_errors, write_current
 
 ROWS_AT_ONCE = 8192
 

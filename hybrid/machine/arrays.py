@@ -105,3 +105,17 @@ def open_array(
         return empty
     # A plain array over the map: NumPy's memmap subclass costs time at every slice.
     return np.memmap(path, stored, "r", match.end(), found).view(np.ndarray)
+
+
+NPY_HEADER = 128
+"""Bytes of a .npy file without elements."""
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """Return a .npy file as a read-only memory map; an empty array cannot be mapped and is read.
+
+    A map cannot be longer than its file, so a header that lies about the shape reserves nothing.
+    """
+    mapped = path.stat().st_size > NPY_HEADER
+    array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return array

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from hybrid.arguments import whole_number
-from hybrid.errors import MemoryLimitError, UsageError
+from hybrid.errors import MemoryLimitError, UsageError, whole_number
 
 _Start: TypeAlias = Callable[[str, int | None], Callable[[int], None]]
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)[iI]?[bB]?")

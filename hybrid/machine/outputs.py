@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hybrid.errors import OutputExistsError, StorageError
-from hybrid.folders import sync
+from hybrid.machine.files import sync
 
 
 @contextmanager
@@ -49,3 +50,29 @@ def new_output(path: Path) -> Iterator[Path]:
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
         raise OutputExistsError(f"{path} exists; remove it or give another path")
+
+
+def write_folder(directory: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder under a temporary name, flush it to disk, and rename it to ``directory``.
+
+    If another process was first, its folder stays and this one is dropped.
+
+    Args:
+        directory: the folder, absent so far; its parents are made.
+        write: fills the (existing, empty) folder that it is given.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        temporary.chmod(0o755)
+        write(temporary)
+        for path in [*temporary.rglob("*"), temporary]:
+            sync(path)
+        try:
+            temporary.rename(directory)
+        except OSError:
+            if not directory.is_dir():
+                raise
+        sync(directory.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

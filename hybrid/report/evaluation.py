@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hybrid.experiment import QuerySlice, Stage, SystemsReport
+from hybrid.evaluate.slicing import QuerySlice
+from hybrid.evaluate.systems import SystemsReport
 from hybrid.report.tables import Cell, Table
+from hybrid.search.latency import Stage
 from hybrid.search.plan import lines
 from hybrid.tune import DomainsResult
 

@@ -12,9 +12,9 @@ from hybrid.evaluate import Comparison, Difference, Evaluation
 from hybrid.fusion import Fusion
 from hybrid.tune.budget import LabelBudget
 from hybrid.tune.domains import DomainsResult
-from hybrid.tune.result import NAMES, TuneResult
 from hybrid.tune.search import Search
 from hybrid.tune.space import Line
+from hybrid.tune.verdict import NAMES, TuneResult
 
 SIZE = (7.5, 4.2)
 COLOURS = ("#0b6e99", "#d1495b", "#edae49", "#3f8f5f", "#6a4c93", "#8d6e63")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hybrid.errors import UsageError
-from hybrid.evaluate.compare import Comparison
+from hybrid.evaluate.comparison import Comparison
 
 Cell = str | float | int | None
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.build.records import QueryEncoder
 from hybrid.errors import UsageError
 from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
 from hybrid.index.documents.subset import SubsetLike
-from hybrid.index.hybrid import BranchRecord, HybridIndex
-from hybrid.search.encoders import QueryEncoder
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.records import BranchRecord
 from hybrid.search.plan import accuracies
 from hybrid.search.queries import text_features
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
-from hybrid.errors import ModelMismatchError, UsageError
+from hybrid.build.records import BM25, QueryEncoder, load_encoder
+from hybrid.encoders import check_fingerprint
 
 if TYPE_CHECKING:
-    from hybrid.index.hybrid import BranchRecord, HybridIndex
-
-BM25 = "bm25"
-GIVEN = "given"
-QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
+    from hybrid.index.hybrid import HybridIndex
+    from hybrid.index.records import BranchRecord
 
 
 class QueryEncoders:
@@ -70,48 +65,3 @@ class QueryEncoders:
 
 def _same_encoder(one: BranchRecord, other: BranchRecord) -> bool:
     return (one.encoder, one.fingerprint) == (other.encoder, other.fingerprint)
-
-
-def check_unchanged(index: HybridIndex, encoders: Mapping[str, Any]) -> None:
-    """Do nothing if the encoders are those which built the branches of an index to be changed.
-
-    Raises:
-        ModelMismatchError: a branch has another encoder, such as one that another process gave it
-            after these were loaded.
-    """
-    for name, encoder in encoders.items():
-        try:
-            check_fingerprint(dict(index.record(name).fingerprint), encoder.fingerprint)
-        except ModelMismatchError as error:
-            raise ModelMismatchError(
-                f"branch {name!r}: {error}. If another process has changed the index since it was "
-                "opened here, open it again (Index.reopen) and repeat this; nothing was changed"
-            ) from error
-
-
-def model_record(model: str, **options: Any) -> dict[str, Any]:
-    """Return what loads a model again: its name and the options that are not None.
-
-    A folder is recorded by its full path, so that the index opens from anywhere.
-    """
-    lasting = str(Path(model).resolve()) if os.path.isdir(model) else model
-    return {"model": lasting, **{key: each for key, each in options.items() if each is not None}}
-
-
-def load_encoder(kind: str, described: Mapping[str, Any]) -> QueryEncoder:
-    """Return the encoder that a branch record describes: a model name and its options.
-
-    Raises:
-        ModelError: it cannot be found or loaded.
-        UsageError: it was given as an object when the index was built, and has no name.
-    """
-    from hybrid.encoders import load_dense, load_sparse
-
-    options = dict(described)
-    model = options.pop("model")
-    if model == GIVEN:
-        raise UsageError(
-            "the encoder of this branch was given as an object when the index was built; give it "
-            "again: hybrid.open(directory, encoders={...})"
-        )
-    return load_sparse(model, **options) if kind == "sparse" else load_dense(model, **options)

@@ -8,22 +8,22 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, cast, overload
 
-from hybrid.arguments import whole_number
+from hybrid.build.records import BM25, QueryEncoder
 from hybrid.build.update import ChangeReport, add_documents, compact_index, delete_documents
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, whole_number
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank
 from hybrid.fusion.pool import BranchHits, Pool
 from hybrid.fusion.run import Hit, Run
 from hybrid.index.documents.subset import SubsetLike
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.placement import Placement
-from hybrid.index.segment_writer import StartProgress, no_progress
 from hybrid.index.storage.writer import new_generation
 from hybrid.index.summary import IndexSummary, summarise
+from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.branches import pool_found, search_branch, search_branches
-from hybrid.search.encoders import BM25, QueryEncoder, QueryEncoders
+from hybrid.search.encoders import QueryEncoders
 from hybrid.search.plan import DEPTH, SearchPlan, chosen_fusion, plan_search
 from hybrid.search.queries import named_queries
 

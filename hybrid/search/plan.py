@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hybrid.arguments import given, whole_number
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, given, whole_number
 from hybrid.fusion import Fusion, cc, parse_fusion, single
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.sparse.approximate import Accuracy, check_recall

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.arguments import several_texts
 from hybrid.encoders import Bm25Encoder
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, several_texts
 
 
 def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:

@@ -5,9 +5,8 @@ The public names are loaded on first use, so importing the package brings in no 
 
 from __future__ import annotations
 
-from hybrid.training.config import TrainConfig
 from hybrid.training.examples import Example, read_examples, split_examples
-from hybrid.training.recipes import RECIPES, Recipe, find_recipe
+from hybrid.training.recipes import RECIPES, Recipe, TrainConfig, find_recipe
 from hybrid.training.report import Logged, Measured, TrainReport
 from hybrid.training.trainer import last_checkpoint, step_count, train
 

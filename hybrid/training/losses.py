@@ -18,7 +18,7 @@ from sentence_transformers.sparse_encoder.losses import (
 )
 from torch import Tensor, nn
 
-from hybrid.training.config import TrainConfig
+from hybrid.training.recipes import TrainConfig
 
 
 class WeightedSum(nn.Module):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.encoders.density import FEW_TERMS
-from hybrid.training.config import TrainConfig
+from hybrid.training.recipes import TrainConfig
 
 REPORT = "train.json"
 PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets")

@@ -13,7 +13,7 @@ from hybrid.encoders.models.loading import (
 )
 from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import ModelError
-from hybrid.training.config import TrainConfig
+from hybrid.training.recipes import TrainConfig
 
 HEAD_RATES = {
     r"(^|\.)1\.(transform|norm)\.": 3.0,

@@ -12,15 +12,15 @@ from typing import Any
 import xxhash
 
 from hybrid.errors import UsageError
-from hybrid.folders import make_folders, refusals, sync
+from hybrid.machine.files import make_folders, refusals, sync
 from hybrid.search.index import Index, open_index
 from hybrid.training.examples import Example, read_examples
-from hybrid.training.hybrid_teacher import HybridTeacher
 from hybrid.training.mining import mine_negatives
 from hybrid.training.teachers import (
     CrossEncoderTeacher,
     DenseTeacher,
     EnsembleTeacher,
+    HybridTeacher,
     StoredTeacher,
     Teacher,
     score_examples,

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid.encoders.models.cache import write_folder
 from hybrid.errors import OutputExistsError, UsageError, require
-from hybrid.folders import make_folders, refusals
-from hybrid.training.config import TrainConfig
+from hybrid.machine.files import make_folders, refusals
+from hybrid.machine.outputs import write_folder
 from hybrid.training.examples import Example, split_examples
+from hybrid.training.recipes import TrainConfig
 from hybrid.training.report import Logged, Measured, TrainReport, save_report
 
 MODEL, WORK, CONFIG = "model", "work", "config.json"

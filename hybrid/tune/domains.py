@@ -15,10 +15,10 @@ from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion
 from hybrid.fusion.pool import Pool
 from hybrid.tune.prior import Prior, learn_prior
-from hybrid.tune.result import TuneResult
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
 from hybrid.tune.tuner import Plan, tune
+from hybrid.tune.verdict import TuneResult
 
 POOLED = "pooled"
 UNTUNED = "default"

@@ -1,20 +1,23 @@
-"""Tuning of one index, on judged queries or, where there are none, on made ones."""
+"""Tuning on an index's own judged queries, for one domain or several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from hybrid.corpus import Source
 from hybrid.evaluate import Judging
-from hybrid.evaluate.pools import judged_pool, pseudo_pool
+from hybrid.evaluate.pools import judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.fusion.signatures import SINGLE
 from hybrid.search.index import Index
-from hybrid.search.plan import DEPTH
-from hybrid.tune import Plan, Prior, TuneResult, tune
-from hybrid.tune.pseudo import Kind
+from hybrid.search.plan import DEPTH, POOLED_DOMAIN
+from hybrid.tune.domains import Domain, DomainsResult, check_names, tune_domains
+from hybrid.tune.prior import Prior
+from hybrid.tune.tuner import Plan, tune
+from hybrid.tune.verdict import TuneResult
 
 Progress = Callable[[int], None]
 
@@ -59,32 +62,6 @@ def tune_index(
     return at_depth(result, judged.pool.depth, len(index))
 
 
-def tune_without_labels(
-    index: Index,
-    *,
-    kind: Kind = "sentence",
-    count: int = 200,
-    measure: str = "nDCG@10",
-    plan: Plan | None = None,
-    depth: int = DEPTH,
-    seed: int = 0,
-    filter: str | None = None,
-    progress: Progress | None = None,
-) -> TuneResult:
-    """Return what known-item queries made from the corpus say; the result is marked as weak.
-
-    With a ``filter`` only the documents that it lets through are searched, and make queries.
-
-    Raises:
-        UsageError: no document has enough words, an unknown measure or field, or too few queries.
-    """
-    index = index.snapshot()
-    made = pseudo_pool(index, kind=kind, count=count, depth=depth, seed=seed, filter=filter)
-    result = tune(made.pool, made.qrels, measure, seed=seed, plan=plan, progress=progress)
-    result = replace(result, weak=True, query_hashes=query_hashes(made.texts.values()))
-    return at_depth(result, made.pool.depth, len(index))
-
-
 def at_depth(result: TuneResult, depth: int, documents: int) -> TuneResult:
     """Return the result, its fusion with the depth that it was measured at; see `fusion_at`."""
     fusion = fusion_at(result.fusion, depth, documents)
@@ -106,3 +83,73 @@ def fusion_at(fusion: Fusion, depth: int, documents: int) -> Fusion:
     """
     free = fusion.depth is None and fusion.method != SINGLE
     return replace(fusion, depth=depth) if free and depth != min(DEPTH, documents) else fusion
+
+
+@dataclass(frozen=True)
+class DomainTask:
+    """A name, the queries and judgments of a domain, and the index that they are searched in."""
+
+    name: str
+    source: Source
+    index: Index
+
+
+def tune_indexes(
+    tasks: Sequence[DomainTask],
+    *,
+    split: str = "train",
+    measure: str = "nDCG@10",
+    plan: Plan | None = None,
+    depth: int = DEPTH,
+    seed: int = 0,
+    judging: Judging | None = None,
+    filter: str | None = None,
+    store: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> DomainsResult:
+    """Return one fusion a domain, the transfer between domains, and the pooled fusion.
+
+    ``filter`` is that of ``Index.search``, on every index. Where ``store`` is true each fusion is
+    stored in the index of its domain under its name, and the pooled one in every index, for domains
+    that are unknown.
+
+    Raises:
+        CorpusError: a split has no judged query.
+        UsageError: fewer than two domains, a name twice or reserved, or indexes of other branches.
+    """
+    check_names([task.name for task in tasks])
+    found = []
+    texts = {}
+    for task in tasks:
+        judged = judged_pool(
+            task.index, task.source, split, depth=depth, judging=judging, filter=filter
+        )
+        found.append(Domain(task.name, judged.pool, judged.qrels))
+        texts[task.name] = list(judged.texts.values())
+    result = tune_domains(found, measure, seed=seed, plan=plan, progress=progress)
+    widest = max(len(task.index) for task in tasks)
+    result = replace(
+        result,
+        results={
+            task.name: at_depth(
+                replace(result.results[task.name], query_hashes=query_hashes(texts[task.name])),
+                min(depth, len(task.index)),
+                len(task.index),
+            )
+            for task in tasks
+        },
+        pooled=fusion_at(result.pooled, min(depth, widest), widest),
+    )
+    under = {} if filter is None else {"filter": filter}
+    if store:
+        for task in tasks:
+            own = result.results[task.name]
+            task.index.store_domain(task.name, own.fusion, report=own.to_dict() | under)
+        shared = under | {
+            "domains": list(result.columns),
+            "transfer": result.to_dict()["transfer"],
+            "query_hashes": query_hashes(chain.from_iterable(texts.values())),
+        }
+        for index in {id(task.index): task.index for task in tasks}.values():
+            index.store_domain(POOLED_DOMAIN, result.pooled, report=shared)
+    return result

@@ -15,8 +15,8 @@ from hybrid.evaluate.bench import Bench, FloatArray, weighted_sum
 from hybrid.fusion import Fusion
 from hybrid.fusion.methods import COMBINERS
 from hybrid.tune.line import Curve, alpha_curve
+from hybrid.tune.optuna_search import StudyOptions, StudyOutcome
 from hybrid.tune.space import Line, Space, complexity, weighted_fusion
-from hybrid.tune.study import StudyOptions, StudyOutcome
 
 LINE_K = (5.0, 20.0, 60.0, 150.0)
 Queries = NDArray[np.int64]

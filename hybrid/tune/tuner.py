@@ -16,13 +16,12 @@ from hybrid.fusion import Fusion, rrf, single
 from hybrid.fusion.pool import Pool
 from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
 from hybrid.tune.folds import held_out_values
+from hybrid.tune.optuna_search import StudyOptions
 from hybrid.tune.per_query import learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
-from hybrid.tune.result import TuneResult
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
-from hybrid.tune.study import StudyOptions
-from hybrid.tune.verdict import Baseline, decide, with_per_query
+from hybrid.tune.verdict import Baseline, TuneResult, decide, with_per_query
 
 
 @dataclass(frozen=True, slots=True)

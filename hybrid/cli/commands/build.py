@@ -23,7 +23,7 @@ from hybrid.cli.options import (
     passage_windows,
     print_skipped,
 )
-from hybrid.cli.progress import progress_bars
+from hybrid.cli.output import progress_bars
 
 
 class Weights(str, Enum):

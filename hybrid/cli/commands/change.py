@@ -20,7 +20,7 @@ from hybrid.cli.options import (
     memory_bytes,
     print_skipped,
 )
-from hybrid.cli.progress import progress_bars
+from hybrid.cli.output import progress_bars
 
 if TYPE_CHECKING:
     from hybrid.build.update import ChangeReport

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from hybrid.cli.app import app, err, example, print_json
-from hybrid.cli.conflicts import refuse_given
-from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
 from hybrid.cli.options import (
     Device,
+    DropOwn,
     Encoding,
     Filter,
+    Gains,
+    JudgedOnly,
     QrelsFile,
     Queries,
     QueryIdColumn,
@@ -22,6 +23,7 @@ from hybrid.cli.options import (
     SkipBad,
     judged_source,
     print_skipped,
+    refuse_given,
 )
 from hybrid.cli.output import Form, print_tables
 from hybrid.errors import UsageError
@@ -95,11 +97,13 @@ def evaluate(
     The systems are each branch, rrf, tuned, and what --fusion names, in this order.
     """
     from hybrid.evaluate import Judging
-    from hybrid.experiment import evaluate_systems, query_slices, stage_latencies
+    from hybrid.evaluate.slicing import query_slices
+    from hybrid.evaluate.systems import evaluate_systems
     from hybrid.machine.files import check_new
     from hybrid.report import evaluation as tables
     from hybrid.report.tables import comparison_table
     from hybrid.search.index import open_index
+    from hybrid.search.latency import stage_latencies
 
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")

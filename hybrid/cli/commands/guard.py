@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.conflicts import refuse_given
-from hybrid.cli.options import Memory, memory_bytes
-from hybrid.cli.progress import progress_bars
+from hybrid.cli.options import Memory, memory_bytes, refuse_given
+from hybrid.cli.output import progress_bars
 
 
 @app.command(epilog=example("hybrid verify my.idx --deep"))
@@ -33,7 +32,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Read every file of an index and say what is wrong with it."""
-    from hybrid.build.rebuild import mend_index
+    from hybrid.build.mend import mend_index
     from hybrid.index.verify import verify_index
 
     if not repair:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import app, example, out, print_json
-from hybrid.cli.conflicts import refuse_given
-from hybrid.cli.judging import DropOwn, Gains, JudgedOnly
+from hybrid.cli.options import DropOwn, Gains, JudgedOnly, refuse_given
 from hybrid.cli.output import Form, print_tables
 from hybrid.errors import UsageError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_alarms
-from hybrid.cli.progress import progress_bars
+from hybrid.cli.output import progress_bars
 
 if TYPE_CHECKING:
     from hybrid.training import Logged, Measured

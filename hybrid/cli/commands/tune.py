@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import StoppedError, app, err, example, out, print_json
-from hybrid.cli.conflicts import refuse_given
-from hybrid.cli.judging import DropOwn, Gains
 from hybrid.cli.options import (
     Device,
+    DropOwn,
     Encoding,
     Filter,
+    Gains,
     QrelsFile,
     Queries,
     QueryIdColumn,
     QueryTextColumn,
     SkipBad,
     judged_source,
+    refuse_given,
 )
-from hybrid.cli.output import print_tables
-from hybrid.cli.progress import progress_bars
+from hybrid.cli.output import print_tables, progress_bars
 from hybrid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,20 +37,6 @@ if TYPE_CHECKING:
     from hybrid.tune import Plan, TuneResult
 
 
-LABELLED = (
-    "split",
-    "prior",
-    "drop_own",
-    "gains",
-    "queries",
-    "query_id_column",
-    "query_text_column",
-    "qrels",
-    "encoding",
-    "skip_bad",
-)
-
-
 class Sampler(str, Enum):
     """How Optuna proposes."""
 
@@ -58,24 +44,17 @@ class Sampler(str, Enum):
     gp = "gp"
 
 
-class Made(str, Enum):
-    """What queries are made of where there are no labels."""
-
-    sentences = "sentence"
-    titles = "title"
-
-
 @app.command(epilog=example("hybrid tune stdlib.idx stdlib --split train"))
 def tune(
     context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
     sources: Annotated[
-        list[str] | None,
+        list[str],
         typer.Argument(
             help="where queries and judgments come from; several are several domains, each "
             "SOURCE@INDEX where it has an index of its own"
         ),
-    ] = None,
+    ],
     split: Annotated[str, typer.Option(help="which judged queries to tune on")] = "train",
     measure: Annotated[str, typer.Option(help="what to maximise")] = "nDCG@10",
     domain: Annotated[
@@ -108,12 +87,6 @@ def tune(
         bool,
         typer.Option("--per-query", help="learn a weight for each query, kept only if it wins"),
     ] = False,
-    no_labels: Annotated[
-        bool,
-        typer.Option("--no-labels", help="without a source: make weak queries from the corpus"),
-    ] = False,
-    made_of: Annotated[Made, typer.Option(help="what weak queries are made of")] = Made.titles,
-    made: Annotated[int, typer.Option(help="how many weak queries")] = 200,
     prior: Annotated[
         Path | None, typer.Option(help="what other domains say, from --save-prior; for few labels")
     ] = None,
@@ -125,11 +98,8 @@ def tune(
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="seed of folds and sampler")] = 0,
     store: Annotated[
-        bool | None,
-        typer.Option(
-            "--store/--no-store", help="store the fusion in the index; default: unless it is weak"
-        ),
-    ] = None,
+        bool, typer.Option("--store/--no-store", help="store the fusion in the index")
+    ] = True,
     drop_own: DropOwn = False,
     gains: Gains = "",
     queries: Queries = None,
@@ -146,27 +116,20 @@ def tune(
     fusion for domains that nobody judged.
     """
     from hybrid.evaluate import Judging
-    from hybrid.experiment import DomainTask, tune_index, tune_indexes, tune_without_labels
     from hybrid.machine.files import check_new
     from hybrid.report.evaluation import transfer_table
     from hybrid.search.index import open_index
     from hybrid.search.plan import DEFAULT_DOMAIN, POOLED_DOMAIN
     from hybrid.tune import Plan, Prior
+    from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
 
-    given = sources or []
-    if no_labels == bool(given):
-        raise UsageError("give a source of queries and judgments, or --no-labels without one")
-    if no_labels:
-        refuse_given(context, LABELLED, "with --no-labels; leave one of them out")
-    else:
-        refuse_given(context, ["made", "made_of"], "without --no-labels; give both, or neither")
-    if len(given) > 1:
+    if len(sources) > 1:
         refuse_given(
             context,
             ["prior"],
             "with several sources, which are each other's prior; tune one source with it",
         )
-    own = _one_name(domain) or DEFAULT_DOMAIN if len(given) < 2 else ""
+    own = _one_name(domain) or DEFAULT_DOMAIN if len(sources) < 2 else ""
     if own == POOLED_DOMAIN:
         raise UsageError(
             f"{own!r} names the fusion pooled over several domains; give --domain another name"
@@ -182,7 +145,7 @@ def tune(
         per_query=per_query,
     )
     plan = plan if trials is None else replace(plan, trials=trials)
-    if save_prior is not None and (len(given) < 3 or save_prior.exists()):
+    if save_prior is not None and (len(sources) < 3 or save_prior.exists()):
         raise UsageError("--save-prior needs three sources or more, and a file that does not exist")
     if save_prior is not None:
         check_new(save_prior)
@@ -197,43 +160,29 @@ def tune(
         query_text_column=query_text_column,
     )
     judging = Judging(drop_own, gains=gains)
-    store = not no_labels if store is None else store
     with ExitStack() as stack:
         opened = stack.enter_context(open_index(index, device=device))
-        if len(given) < 2:
+        if len(sources) < 2:
             known = None if prior is None else Prior.read(prior)
             with _working(plan, 1) as progress:
-                if no_labels:
-                    result = tune_without_labels(
-                        opened,
-                        kind=made_of.value,
-                        count=made,
-                        measure=measure,
-                        plan=plan,
-                        depth=depth,
-                        seed=seed,
-                        filter=where,
-                        progress=progress,
-                    )
-                else:
-                    result = tune_index(
-                        opened,
-                        read(given[0]),
-                        split=split,
-                        measure=measure,
-                        plan=plan,
-                        depth=depth,
-                        seed=seed,
-                        judging=judging,
-                        prior=known,
-                        filter=where,
-                        progress=progress,
-                    )
+                result = tune_index(
+                    opened,
+                    read(sources[0]),
+                    split=split,
+                    measure=measure,
+                    plan=plan,
+                    depth=depth,
+                    seed=seed,
+                    judging=judging,
+                    prior=known,
+                    filter=where,
+                    progress=progress,
+                )
             _finish(opened, own, result, where, store=store, as_json=as_json)
             return
         places = {index.resolve(): opened}
         tasks = []
-        for spec, name in zip(given, _names(given, domain), strict=True):
+        for spec, name in zip(sources, _names(sources, domain), strict=True):
             text, place = _placed(spec, index)
             if place.resolve() not in places:
                 other = open_index(place, device=device)
@@ -282,8 +231,6 @@ def _finish(
         out.print(line, markup=False)
     if store:
         out.print(f"stored under the domain {name!r}; search uses it", markup=False)
-    elif result.weak:
-        out.print("not stored, for its labels are weak; --store stores it all the same")
 
 
 @contextmanager
@@ -316,7 +263,7 @@ def _names(sources: list[str], domain: list[str] | None) -> list[str | None]:
         return [None] * len(sources)
     if len(domain) != len(sources):
         raise UsageError(
-            f"{len(sources)} sources and {len(domain)} names were given; give --domain once for "
+            f"{len(sources)} sources and {len(domain)} names were sources; give --domain once for "
             "each source, or not at all"
         )
     return list(domain)

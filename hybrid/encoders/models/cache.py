@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from hybrid.encoders.models.fingerprint import file_sha256
 from hybrid.errors import ModelError
-from hybrid.folders import sync
+from hybrid.machine.outputs import write_folder
 
 RECORD = "files.json"
 
@@ -20,32 +19,6 @@ def cache_home() -> Path:
     """Return ``hybrid-retrieval`` under ``$XDG_CACHE_HOME``, or under ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "hybrid-retrieval"
-
-
-def write_folder(directory: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder under a temporary name, flush it to disk, and rename it to ``directory``.
-
-    If another process was first, its folder stays and this one is dropped.
-
-    Args:
-        directory: the folder, absent so far; its parents are made.
-        write: fills the (existing, empty) folder that it is given.
-    """
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    try:
-        temporary.chmod(0o755)
-        write(temporary)
-        for path in [*temporary.rglob("*"), temporary]:
-            sync(path)
-        try:
-            temporary.rename(directory)
-        except OSError:
-            if not directory.is_dir():
-                raise
-        sync(directory.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def cached_model(name: str, write: Callable[[Path], None]) -> Path:

@@ -18,8 +18,8 @@ from hybrid.errors import CorruptIndexError
 from hybrid.index.dense.row_scan import FEW, NO_NUMBERS, SHARED_FROM, RowScan, merged
 from hybrid.index.dense.scan import Scan, margin
 from hybrid.index.documents.numbering import Numbering
+from hybrid.index.documents.segments import PartSubsets
 from hybrid.index.documents.subset import Subset
-from hybrid.indexes.part_subsets import PartSubsets
 from hybrid.kernels.dense import products as dense
 from hybrid.machine.threads import KeptThreads, in_slices, scoring_threads, worker_count
 

@@ -20,8 +20,7 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.dense import neighbours
 from hybrid.index.dense.flat import FlatSearch
 from hybrid.index.dense.scan import FaissScan, Scan
-from hybrid.index.documents.subset import Subset, SubsetLike
-from hybrid.indexes.doc_nums import checked_doc_nums
+from hybrid.index.documents.subset import Subset, SubsetLike, checked_doc_nums
 from hybrid.machine.arrays import ArrayWriter, open_array
 from hybrid.machine.threads import each
 

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeAlias
 
-from hybrid.arguments import given
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, given
 
 Literal: TypeAlias = "str | int | float | bool"
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from hybrid.corpus.passages import PassageTable, expand, starts
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents.numbering import Numbering
-from hybrid.index.documents.subset import Subset, SubsetLike
-from hybrid.indexes.doc_nums import checked_doc_nums
+from hybrid.index.documents.subset import Subset, SubsetLike, checked_doc_nums
 from hybrid.machine.arrays import open_array
 
 Ints = NDArray[np.int32]

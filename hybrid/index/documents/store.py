@@ -11,9 +11,8 @@ from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
+from hybrid.index.documents.arrow import TEXT, BatchedTable, _record_batch
 from hybrid.index.documents.fields import FieldWriter, open_fields
 from hybrid.index.documents.numbering import insertion_point
 
@@ -29,10 +29,9 @@ TEXTS = "texts.arrow"
 ID_ROWS = 65_536
 TEXT_ROWS = 1_024
 
-_TEXT = pa.large_string()
-_ID_SCHEMA = pa.schema([pa.field("doc_id", _TEXT, nullable=False)])
+_ID_SCHEMA = pa.schema([pa.field("doc_id", TEXT, nullable=False)])
 _TEXT_SCHEMA = pa.schema(
-    [pa.field("title", _TEXT, nullable=False), pa.field("text", _TEXT, nullable=False)]
+    [pa.field("title", TEXT, nullable=False), pa.field("text", TEXT, nullable=False)]
 )
 
 
@@ -103,7 +102,7 @@ class DocumentStore(DocumentsById):
     ) -> DocumentStore:
         """Write documents in any order and return them as a store to read back by position.
 
-        For building: with `descending_order` and `take` it gives `build` its order.
+        For building: `take` gives `build` its order.
         """
         _write(documents, directory, progress)
         return DocumentStore(directory)
@@ -167,78 +166,6 @@ class DocumentStore(DocumentsById):
                 at += 1
         return before, is_here
 
-    def descending_order(self) -> NDArray[np.int64]:
-        """Return the positions that put the ids in descending code-point order.
-
-        Raises:
-            CorpusError: an id occurs twice.
-        """
-        ids = list(self.doc_ids)
-        order = np.array(sorted(range(len(ids)), key=ids.__getitem__, reverse=True), dtype=np.int64)
-        for first, second in pairwise(order.tolist()):
-            if ids[first] == ids[second]:
-                raise CorpusError(f"doc_id {ids[first]!r} occurs twice; ids must be unique")
-        return order
-
-
-class BatchedTable:
-    """An Arrow file whose record batches all have ``rows`` rows, but for the last."""
-
-    def __init__(self, path: Path, schema: pa.Schema, rows: int) -> None:
-        self._path = path
-        self._rows = rows
-        self._batches: dict[int, pa.RecordBatch] = {}
-        try:
-            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            found = self._reader.schema
-            names = found.names  # text that may not be UTF-8, which is a ValueError
-            self._count = self._reader.num_record_batches
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise CorruptIndexError(f"{path} is not a readable Arrow file: {error}") from error
-        if not found.equals(schema):
-            raise CorruptIndexError(f"{path} has the columns {names} of other types or names")
-        last = self._count - 1
-        self._length = last * rows + self._batch(last).num_rows if self._count else 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def batch_of(self, position: int) -> tuple[pa.RecordBatch, int]:
-        """Return the batch that holds a row, and the row's place in it."""
-        number, place = divmod(position, self._rows)
-        return self._batch(number), place
-
-    def row(self, position: int) -> list[Any]:
-        """Return the values of one row.
-
-        Raises:
-            IndexError: no such row.
-        """
-        if position < 0:
-            position += self._length
-        if not 0 <= position < self._length:
-            raise IndexError(position)
-        batch, place = self.batch_of(position)
-        return [column[place].as_py() for column in batch.columns]
-
-    def _batch(self, number: int) -> pa.RecordBatch:
-        batch = self._batches.get(number)
-        if batch is None:
-            try:
-                batch = self._reader.get_batch(number)
-                batch.validate(full=True)
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise CorruptIndexError(f"{self._path}, batch {number}: {error}") from error
-            whole = batch.num_rows == self._rows or number == self._count - 1
-            if not whole or not 0 < batch.num_rows <= self._rows:
-                raise CorruptIndexError(
-                    f"{self._path}, batch {number}: {batch.num_rows} rows, {self._rows} expected"
-                )
-            if any(column.null_count for column in batch.columns):
-                raise CorruptIndexError(f"{self._path}, batch {number}: a value is missing")
-            self._batches[number] = batch
-        return batch
-
 
 class _Column(Sequence[str]):
     """One text column, read value by value."""
@@ -299,7 +226,7 @@ def _write(
 
         def flush() -> None:
             text_writer.write_batch(
-                _batch(
+                _record_batch(
                     _TEXT_SCHEMA,
                     pending,
                     [[each.title for each in pending], [each.text for each in pending]],
@@ -317,34 +244,11 @@ def _write(
             if len(pending) == TEXT_ROWS:
                 flush()
                 if len(ids) == ID_ROWS:
-                    id_writer.write_batch(_batch(_ID_SCHEMA, (), [ids]))
+                    id_writer.write_batch(_record_batch(_ID_SCHEMA, (), [ids]))
                     ids.clear()
         if pending:
             flush()
         if ids:
-            id_writer.write_batch(_batch(_ID_SCHEMA, (), [ids]))
+            id_writer.write_batch(_record_batch(_ID_SCHEMA, (), [ids]))
     fields.save(directory)
     return count
-
-
-def _batch(
-    schema: pa.Schema, documents: Sequence[Document], columns: list[list[str]]
-) -> pa.RecordBatch:
-    try:
-        return pa.record_batch([pa.array(each, _TEXT) for each in columns], schema=schema)
-    except UnicodeEncodeError as error:
-        culprits = [
-            each.doc_id for each in documents if not _is_unicode(each.title + " " + each.text)
-        ]
-        raise CorpusError(
-            f"documents {culprits[:3] or 'with such an id'} hold text that is not Unicode "
-            f"({error.reason}); clean the corpus, for instance with errors='replace'"
-        ) from error
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

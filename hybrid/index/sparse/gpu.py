@@ -15,9 +15,9 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.index.documents.subset import Subset, SubsetLike
+from hybrid.index.sparse.answer import checked
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segmented import SegmentedSparse
-from hybrid.indexes.query_rows import checked
 from hybrid.kernels import reference
 
 BATCH = 64

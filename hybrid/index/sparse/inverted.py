@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.index.documents.subset import Subset, SubsetLike
+from hybrid.index.documents.subset import Subset, SubsetLike, checked_doc_nums
 from hybrid.index.sparse import approximate
-from hybrid.index.sparse.answer import answers
+from hybrid.index.sparse.answer import answers, checked, row_of
 from hybrid.index.sparse.approximate import Accuracy, Approximation
 from hybrid.index.sparse.layout import open_sparse
 from hybrid.index.sparse.write import HEAD_FILL, Weights, write_index
-from hybrid.indexes.doc_nums import checked_doc_nums
-from hybrid.indexes.query_rows import checked, row_of
 from hybrid.kernels.postings import rows
 from hybrid.kernels.sparse import picking, planner, table, tiles, topk
 from hybrid.machine.threads import each, scoring_threads

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
-from hybrid import folders
 from hybrid.errors import StorageError
+from hybrid.machine import files
 
 BLOCK = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -63,7 +63,7 @@ def replace_file(path: Path, data: bytes) -> None:
     temporary.unlink(missing_ok=True)
     write_file(temporary, data)
     os.replace(temporary, path)
-    folders.sync(path.parent)
+    files.sync(path.parent)
 
 
 def link_file(source: Path, target: Path) -> None:

@@ -18,8 +18,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import hybrid
-from hybrid import folders
 from hybrid.errors import (
     CorruptIndexError,
     HybridError,
@@ -32,7 +30,6 @@ from hybrid.errors import (
 from hybrid.index.storage import disk, lock
 from hybrid.index.storage.generation import (
     CURRENT,
-    GENERATION_NAME,
     GENERATIONS,
     Generation,
     generation_number,
@@ -49,11 +46,13 @@ from hybrid.index.storage.manifest import (
     parse_manifest,
     safe_name,
 )
+from hybrid.index.storage.retention import TEMPORARY, generation_names, remove_leftovers, remove_old
+from hybrid.machine import files
+from hybrid.version import __version__
 
 __all__ = ["Generation", "NewGeneration", "new_generation", "open_generation"]
 
 LOCK = "LOCK"
-_TEMPORARY = "unfinished-"
 _ATTEMPTS = 100
 
 
@@ -75,7 +74,7 @@ def write_current(index_dir: Path, name: str) -> None:
 
 def _current(name: str) -> bytes:
     text = (
-        f"{FORMAT_NAME} {FORMAT_VERSION}\ncreated-by hybrid-retrieval {hybrid.__version__}\n"
+        f"{FORMAT_NAME} {FORMAT_VERSION}\ncreated-by hybrid-retrieval {__version__}\n"
         f"generation {name}\n"
     ).encode()
     return text + f"checksum {disk.checksum(text)}\n".encode()
@@ -103,7 +102,7 @@ class NewGeneration:
         self.parent = parent
         self.name: str | None = None
         # A new name each time: what a dead writer left may be beyond removing.
-        self.directory = home / GENERATIONS / f"{_TEMPORARY}{number:06d}-{token_hex(4)}"
+        self.directory = home / GENERATIONS / f"{TEMPORARY}{number:06d}-{token_hex(4)}"
         self.directory.mkdir(parents=True)
 
     @property
@@ -155,7 +154,7 @@ class NewGeneration:
             raise UsageError("this generation is committed already")
         manifest = Manifest(
             number=self._number,
-            created_by=f"hybrid-retrieval {hybrid.__version__}",
+            created_by=f"hybrid-retrieval {__version__}",
             created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             files={name: self._entry(name) for name in disk.regular_files(self.directory)},
             content=content,
@@ -163,12 +162,12 @@ class NewGeneration:
         data = manifest.to_bytes()
         parse_manifest(data, "the new manifest")
         for folder, _, _ in os.walk(self.directory, topdown=False):
-            folders.sync(Path(folder))
+            files.sync(Path(folder))
         disk.write_file(self.directory / MANIFEST, data)
-        folders.sync(self.directory)
+        files.sync(self.directory)
         name = f"{self._number:06d}-{disk.checksum(data)}"
         os.rename(self.directory, self._home / GENERATIONS / name)
-        folders.sync(self._home / GENERATIONS)
+        files.sync(self._home / GENERATIONS)
         if self.parent is None:  # nobody sees it before it is published
             disk.replace_file(self._home / CURRENT, _current(name))
         else:
@@ -220,11 +219,11 @@ def new_generation(
 def _create(index_dir: Path) -> Iterator[NewGeneration]:
     refuse_existing(index_dir)
     with _locked_building(index_dir) as building:
-        home = building / f"{_TEMPORARY}{token_hex(4)}"
+        home = building / f"{TEMPORARY}{token_hex(4)}"
         workspace = building / "workspace"
         try:
             refuse_existing(index_dir)  # another writer may have made it just now
-            for leftover in building.glob(f"{_TEMPORARY}*"):
+            for leftover in building.glob(f"{TEMPORARY}*"):
                 disk.remove_tree(leftover)
             generation = NewGeneration(home, 1, None, workspace)
             yield generation
@@ -247,8 +246,8 @@ def _locked_building(index_dir: Path) -> Iterator[Path]:
     building = index_dir.with_name(index_dir.name + ".building")
     with contextlib.ExitStack() as held:
         for _ in range(_ATTEMPTS):
-            with folders.refusals(index_dir), storage_errors(f"writing the index {index_dir}"):
-                folders.make_folders(building)
+            with files.refusals(index_dir), storage_errors(f"writing the index {index_dir}"):
+                files.make_folders(building)
             try:
                 held.enter_context(lock.writer_lock(building / LOCK, str(index_dir)))
             except FileNotFoundError:
@@ -263,7 +262,7 @@ def _locked_building(index_dir: Path) -> Iterator[Path]:
 
 def _publish(home: Path, index_dir: Path) -> None:
     refuse_existing(index_dir)
-    folders.sync(home)
+    files.sync(home)
     try:
         os.rename(home, index_dir)
     except OSError as error:
@@ -271,7 +270,7 @@ def _publish(home: Path, index_dir: Path) -> None:
             refuse_existing(index_dir)
         raise
     try:
-        folders.sync(index_dir.parent)
+        files.sync(index_dir.parent)
     except OSError as error:
         raise _not_lasting(error, index_dir) from error
 
@@ -296,7 +295,7 @@ def _extend(index_dir: Path, keep: int, damaged: bool) -> Iterator[NewGeneration
         lock.writer_lock(index_dir / LOCK, str(index_dir)),
         open_generation(index_dir, check_sizes=not damaged) as parent,
     ):
-        _remove_leftovers(index_dir, parent.name)
+        remove_leftovers(index_dir, parent.name)
         # Above all that are there: what could not be removed must never look newer.
         number = 1 + max(map(generation_number, generation_names(index_dir)))
         generation = NewGeneration(index_dir, number, parent, workspace)
@@ -319,44 +318,6 @@ def _clear(generation: NewGeneration, workspace: Path) -> None:
     """Remove the shards that this writer used; those of an interrupted one are not its own."""
     if generation.used_workspace:
         disk.remove_tree(workspace)
-
-
-def _remove_leftovers(index_dir: Path, current: str) -> None:
-    """Remove what a dead writer left: unfinished folders and generations never switched to."""
-    number = generation_number(current)
-    for entry in (index_dir / GENERATIONS).iterdir():
-        is_generation = GENERATION_NAME.fullmatch(entry.name) is not None
-        if entry.name.startswith(_TEMPORARY) or (is_generation and not (entry / MANIFEST).exists()):
-            disk.remove_tree(entry)
-        elif is_generation and entry.name != current and generation_number(entry.name) >= number:
-            remove_generation(entry)
-
-
-def remove_old(index_dir: Path, keep: int) -> None:
-    """Remove the generations before the current one, but for ``keep`` and those being read."""
-    current = generation_number(read_current(index_dir))
-    for name in generation_names(index_dir):
-        if generation_number(name) < current:
-            keep -= 1
-            if keep < 0:
-                remove_generation(index_dir / GENERATIONS / name)
-
-
-def generation_names(index_dir: Path) -> list[str]:
-    """Return the names of the committed generations on disk, newest first."""
-    folder = index_dir / GENERATIONS
-    names = [entry.name for entry in folder.iterdir() if GENERATION_NAME.fullmatch(entry.name)]
-    return sorted(names, key=generation_number, reverse=True)
-
-
-def remove_generation(directory: Path) -> None:
-    """Remove a generation unless a reader holds it."""
-    manifest = directory / MANIFEST
-    with contextlib.suppress(OSError), lock.claim_for_removal(manifest) as unused:
-        if unused:
-            # The manifest goes first: without it no reader takes the folder for a generation.
-            manifest.unlink()
-            disk.remove_tree(directory)
 
 
 @contextlib.contextmanager

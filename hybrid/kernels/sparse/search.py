@@ -4,19 +4,20 @@ Each query goes the way that its posting counts make cheaper. One compiled call 
 does for a query costs more than a short query's search.
 """
 
-# mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.ahead import ask_lists, ask_terms
 from hybrid.kernels.sparse import exhaustive, planner, pruning, topk
 from hybrid.kernels.sparse.bounds import LEAST_UNIT, MOST_TERMS, counts_of
 from hybrid.kernels.sparse.keys import resolve
+from hybrid.kernels.sparse.prefetch import prefetch, prefetch_run
 from hybrid.kernels.sparse.table import Table, postings_of
-from hybrid.kernels.sparse.tiles import TILE, lookups
+from hybrid.kernels.sparse.tiles import TILE, Postings, lookups
+
+# mypy: disable-error-code="no-any-return"
 
 
 @njit(cache=True, nogil=True)
@@ -136,3 +137,37 @@ def answer(
             found = search(table, terms, values, pruned, shrink, out[0], out[1], allowed)
         nums[row, found:] = -1
         scores[row, found:] = -np.inf
+
+
+# mypy: disable-error-code="no-any-return,no-untyped-call"
+
+
+FIRST = 1024  # entries of a list that are asked for
+MAXIMA = 2048  # bytes of block maxima that are asked for
+
+
+@njit(cache=True, nogil=True)
+def ask_terms(postings: Postings, terms: NDArray[np.int32]) -> None:
+    """Ask for what says where the lists of these terms begin."""
+    for term in terms:
+        prefetch(postings.heads, np.int64(term))
+        prefetch(postings.spans[term], 0)
+
+
+@njit(cache=True, nogil=True)
+def ask_lists(postings: Postings, terms: NDArray[np.int32], pruned: bool) -> None:
+    """Ask for the beginning of every list that a search will read first, pruned or exhaustive."""
+    for term in terms:
+        head = postings.heads[term]
+        start = postings.spans[term, 0]
+        stop = min(postings.spans[term, 1], start + FIRST)
+        if head < 0:
+            prefetch_run(postings.tail_places, start, stop)
+            prefetch_run(postings.tail_codes, start, stop)
+        elif pruned:
+            maxima = postings.head_maxima[head]
+            prefetch_run(maxima, 0, min(len(maxima), MAXIMA))
+        else:
+            starts = postings.head_starts[head]
+            prefetch_run(starts, 0, min(len(starts), FIRST))
+            prefetch_run(postings.head_stream, start, stop)

@@ -51,7 +51,7 @@ class ListScorer:
 
     def __call__(self, doc_nums: NDArray[np.int32]) -> FloatArray:
         """Return the measure of each list, float64 (queries,); lists are (queries, k), -1 ends."""
-        from hybrid.kernels.lists import measure_lists
+        from .kernel import measure_lists
 
         if doc_nums.ndim != 2 or len(doc_nums) != len(self._ideals):
             raise UsageError(

@@ -70,7 +70,7 @@ def _stacked(hits: list[BranchHits]) -> tuple[NDArray[np.int32], NDArray[np.floa
 def _united(
     doc_nums: NDArray[np.int32], scores: NDArray[np.float32], minimum: list[float]
 ) -> tuple[Table, NDArray[np.int32]]:
-    from hybrid.kernels.lists import unite_lists
+    from .kernel import unite_lists
 
     lists, queries, _ = doc_nums.shape
     offsets = np.zeros(queries + 1, dtype=np.int64)

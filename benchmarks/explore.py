@@ -11,9 +11,9 @@ import numpy as np
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.bench import Bench
+from hybrid.tune.optuna_search import StudyOptions, StudyOutcome
 from hybrid.tune.search import Search
 from hybrid.tune.space import Space
-from hybrid.tune.study import StudyOptions, StudyOutcome
 
 
 def explore(

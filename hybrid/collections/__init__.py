@@ -1,1 +1,0 @@
-"""Collections that ship with the library."""

@@ -1,0 +1,73 @@
+"""What the manifest says about branches, and what retrieval asks of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.index.documents.subset import SubsetLike
+
+SEGMENTS = "segments"
+
+
+NUMBERING = "numbering"
+
+
+Kind = Literal["sparse", "dense"]
+
+
+class Branch(Protocol):
+    """What retrieval asks of a branch; its queries are CSR if sparse, float32 if dense."""
+
+    @property
+    def doc_count(self) -> int: ...
+
+    def search(
+        self, queries: Any, k: int, *, threads: int = 0, subset: SubsetLike | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+
+    def score(self, queries: Any, doc_nums: NDArray[np.int32]) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class BranchRecord:
+    """What the manifest says about one branch.
+
+    Attributes:
+        kind: how its vectors are held.
+        encoder: how its query encoder is loaded: a model name and its options.
+        fingerprint: what identifies that encoder.
+        minimum: the least score that it can give.
+        report: what was measured when it was built.
+    """
+
+    kind: Kind
+    encoder: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
+    minimum: float
+    report: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON data."""
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def check_names(records: Mapping[str, BranchRecord], segments: Mapping[str, int]) -> None:
+    """Refuse names that would not do for the folders that writers make of them."""
+    for name in segments:
+        if not re.fullmatch(r"[0-9]{6,9}", name):
+            raise ValueError(f"a segment is called {name!r:.80}")
+    for name, record in records.items():
+        if not (name.isascii() and name.isidentifier()) or name in (SEGMENTS, NUMBERING):
+            raise ValueError(f"a branch is called {name!r:.80}")
+        if record.kind not in ("sparse", "dense") or not isinstance(record.encoder["model"], str):
+            raise ValueError(f"branch {name!r:.80} is of no known kind, or names no model")
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value

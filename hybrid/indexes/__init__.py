@@ -1,1 +1,0 @@
-"""Indexes over encoded documents: inverted (sparse), vector (dense), and both joined."""
