@@ -26,7 +26,7 @@ BUILD = """
 import ctypes, json, sys, threading, tracemalloc
 from pathlib import Path
 
-from hybrid.encoders import Shards
+from hybrid.build.shards import Shards
 from hybrid.index.sparse.inverted import InvertedIndex
 
 

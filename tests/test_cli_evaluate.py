@@ -184,16 +184,16 @@ def test_latency_searches_as_deep_and_as_narrow_as_the_measures(
     beir_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import hybrid.experiment as experiment
+    import hybrid.search.latency as latency
 
     timed: list[dict[str, object]] = []
-    plain = experiment.stage_latencies
+    plain = latency.stage_latencies
 
     def noted(*given: object, **named: object) -> object:
         timed.append(named)
         return plain(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(experiment, "stage_latencies", noted)
+    monkeypatch.setattr(latency, "stage_latencies", noted)
     fixed = ("evaluate", tiny_index, beir_folder, "--latency", "1", "--depth", "3", "--json")
     deep, shallow = ("--fusion", "cc(depth=9)"), ("--fusion", "cc(depth=2)")
     for more, depth in (((), 3), (shallow, 2), (deep, 3)):

@@ -1,4 +1,4 @@
-"""``hybrid tune`` beyond one source: several domains, no labels, storage, a prior."""
+"""``hybrid tune`` beyond one source: several domains, storage, a prior."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ def test_the_object_has_the_promised_keys_and_the_same_bytes_again(
         assert each["low"] <= each["mean"] <= each["high"]
         assert 0 < each["p"] <= each["p_holm"] <= 1
     assert found["label_budget"]["queries"] == found["queries"]
-    assert found["labels"] == "judged"
     assert set(found["importance"]) <= {"branches", "method", "norm", "k", "depth"}
     assert hybrid_command(*fixed)[1] == out
     with hybrid.open(tiny_copy) as index:

@@ -47,7 +47,9 @@ def test_the_documents_are_gathered_once(
     stdlib: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, gathered = stdlib.documents, []
-    monkeypatch.setattr(stdlib, "documents", lambda: gathered.append(1) or real())
+    monkeypatch.setattr(
+        hybrid.corpus.stdlib.source, "documents", lambda: gathered.append(1) or real()
+    )
     source = open_source("stdlib")
     assert gathered == []
     assert source.document_count() == len(list(source.documents())) == 2

@@ -305,20 +305,20 @@ def test_latency_under_a_filter_searches_what_is_left(
 def test_evaluate_times_its_stages_under_the_filter(
     hybrid_command: Command, beir_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import hybrid.experiment as experiment
+    import hybrid.search.latency as latency
 
     rows = [json.loads(line) for line in (beir_folder / "corpus.jsonl").read_text().splitlines()]
     corpus = "".join(json.dumps({**row, "n": at}) + "\n" for at, row in enumerate(rows))
     (beir_folder / "corpus.jsonl").write_text(corpus)
     built = ("build", beir_folder, "-o", tmp_path / "index", "--sparse", "none", "--dense", "none")
     assert hybrid_command(*built, "--fields", "n:int")[0] == 0
-    plain, timed = experiment.stage_latencies, []
+    plain, timed = latency.stage_latencies, []
 
     def noted(*args, **named):  # type: ignore[no-untyped-def]
         timed.append(named["filter"])
         return plain(*args, **named)
 
-    monkeypatch.setattr(experiment, "stage_latencies", noted)
+    monkeypatch.setattr(latency, "stage_latencies", noted)
     judged = ("evaluate", tmp_path / "index", beir_folder, "--json", "--latency", "2")
     status, out, err = hybrid_command(*judged, "--filter", "n < 6")
     assert status == 0, err

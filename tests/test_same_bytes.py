@@ -19,7 +19,8 @@ import json, sys
 from pathlib import Path
 
 from hybrid.corpus import open_source
-from hybrid.experiment import evaluate_systems, tune_index
+from hybrid.evaluate.systems import evaluate_systems
+from hybrid.tune.on_index import tune_index
 from hybrid.report.evaluation import systems_table
 from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import comparison_table, render

@@ -129,7 +129,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_shards import HashedDense, corpus, encoders
-from hybrid.encoders import encode_corpus
+from hybrid.build.encode import encode_corpus
 dense = HashedDense(limit=2, death="kill")
 encode_corpus(corpus(), Path(sys.argv[1]), encoders(dense), shard_size=3)
 """

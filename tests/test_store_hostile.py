@@ -13,7 +13,7 @@ import pytest
 
 from hybrid.errors import CorruptIndexError, IndexFormatError, StorageError
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.storage import disk, lock, writer
+from hybrid.index.storage import disk, lock, retention, writer
 from hybrid.index.storage.disk import checksum
 from hybrid.index.storage.generation import GENERATIONS, open_generation
 from hybrid.index.storage.manifest import MANIFEST, parse_manifest
@@ -315,7 +315,7 @@ def test_a_new_generation_is_above_what_could_not_be_removed(
             change(index)
     left = generation_names(index)[0]
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "remove_generation", lambda directory: None)
+        patch.setattr(retention, "remove_generation", lambda directory: None)
         change(index)
     with open_generation(index) as generation:
         assert (left[:6], generation.name[:6]) == ("000002", "000003")

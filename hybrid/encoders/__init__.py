@@ -26,7 +26,7 @@ _HOMES = {
     "SparseEncoder": "protocol",
     "check_fingerprint": "models.fingerprint",
     "export_model": "models.by_name",
-    "list_models": "builtin",
+    "list_models": "models.by_name",
     "load_dense": "models.by_name",
     "load_sparse": "models.by_name",
 }

@@ -155,7 +155,7 @@ class TuneResult:
         per_query: what a weight for each query gave, where that was asked for.
         settings: seed, trials, folds, repeats, sampler, depth, versions: what repeats the result.
         query_hashes: of the queries' texts, so that they are known again; empty where tuning had
-            none. See ``experiment.reuse``.
+            none. See ``evaluate.reuse``.
     """
 
     fusion: Fusion
