@@ -263,7 +263,7 @@ def _encoder(
 def _described_anew(
     record: BranchRecord, model: str | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what loads a model: that of a branch as it was, or another as it comes."""
+    """Return the record that loads a model: the branch's own, or that of another model."""
     kept = dict(record.encoder)
     if model is not None:
         named = model_record(model)

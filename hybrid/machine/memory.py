@@ -50,7 +50,7 @@ def held() -> int | None:
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """What a process may hold, in bytes, all told: interpreter and models too.
+    """A memory limit of the process in bytes, interpreter and models included.
 
     Raises:
         UsageError: it is no number, or so little is left that nothing could be done.
@@ -97,7 +97,7 @@ class MemoryLimit:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What each piece of a longer work may hold: its share of a limit, or as much as it likes.
+    """The share of a memory limit that one piece of a longer work may use.
 
     Attributes:
         limit: of the process; None for none.

@@ -1,4 +1,4 @@
-"""``hybrid info``, ``doctor``, ``models`` and ``demo``: what there is, and whether it works."""
+"""``hybrid info``, ``doctor``, ``models``, ``demo``: contents of an index, health, models."""
 
 from __future__ import annotations
 

@@ -1,0 +1,38 @@
+"""Text that people read: the phrases that the contributing guide bans are nowhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GUIDE = ROOT / "docs" / "contributing.md"
+
+
+def banned() -> list[str]:
+    block = re.search(r"<!-- banned phrases.*?```text\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert block is not None
+    return block.group(1).lower().split("\n")[:-1]
+
+
+def texts() -> list[Path]:
+    found = [*(ROOT / "hybrid").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    return [path for path in found if path != GUIDE]
+
+
+def test_the_list_is_there() -> None:
+    assert len(banned()) > 10
+    assert all(phrase == phrase.strip() and phrase for phrase in banned())
+
+
+@pytest.mark.parametrize("phrase", banned())
+def test_no_banned_phrase(phrase: str) -> None:
+    spaced = re.compile(r"\b" + r"\s+".join(map(re.escape, phrase.split())) + r"\b", re.IGNORECASE)
+    where = [
+        f"{path.relative_to(ROOT)}: {match.group(0)!r}"
+        for path in texts()
+        for match in spaced.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert where == []
