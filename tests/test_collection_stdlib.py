@@ -1,7 +1,8 @@
-"""The bundled collection: documents from this interpreter, queries and judgments from the files."""
+"""The bundled collections: documents from the interpreter, queries and judgments from files."""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import pkgutil
 import re
@@ -51,10 +52,8 @@ def documents() -> dict[str, tuple[str, str]]:
     return {doc_id: (title, text) for doc_id, title, text in found}
 
 
-def judgments() -> dict[str, dict[str, int]]:
-    return {
-        query_id: judged for s in source.splits() for query_id, judged in source.qrels(s).items()
-    }
+def judgments(collection: str) -> dict[str, dict[str, int]]:
+    return {q: judged for s in source.splits() for q, judged in source.qrels(s, collection).items()}
 
 
 def answers(judged: dict[str, int]) -> Iterable[str]:
@@ -162,40 +161,62 @@ def test_failing_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
         next(source.documents())
 
 
-def test_queries_and_splits() -> None:
-    queries = dict(source.queries())
-    assert len(queries) == len(source.queries()) >= 220
+@pytest.mark.parametrize("collection", source.COLLECTIONS)
+def test_queries_and_splits(collection: str) -> None:
+    queries = dict(source.queries(collection))
+    assert len(queries) == len(source.queries(collection)) >= 300
     assert len(set(queries.values())) == len(queries)
-    train, test = (set(source.qrels(split)) for split in source.splits())
+    train, test = (set(source.qrels(split, collection)) for split in source.splits())
     assert not train & test
-    assert train | test == set(queries)
-    assert abs(len(train) - len(test)) <= 1
-    overlap = source.lexical_overlap()
-    assert abs(sum(overlap[q] for q in train) - sum(overlap[q] for q in test)) <= 1
+    assert train | test == set(queries) == set(source.query_metadata(collection))
 
 
-def test_judgments() -> None:
-    for judged in judgments().values():
+@pytest.mark.parametrize("collection", source.COLLECTIONS)
+def test_judgments(collection: str) -> None:
+    for judged in judgments(collection).values():
         assert set(judged.values()) <= {0, 1, 2}
         assert list(answers(judged))
 
 
 def test_unknown_split() -> None:
-    with pytest.raises(CorpusError, match="no split 'dev'; it has train, test"):
+    with pytest.raises(CorpusError, match="stdlib has no split 'dev'; it has train, test"):
         source.qrels("dev")
 
 
-def test_judged_documents_exist(documents: dict[str, tuple[str, str]]) -> None:
-    judged = {doc_id for judged in judgments().values() for doc_id in judged}
+@pytest.mark.parametrize(
+    ("file", "digest"),
+    [
+        ("queries.jsonl", "a075cfa660173531382d07cba55e2544579096853564fcb119999bbf7fbc68b1"),
+        ("qrels/train.tsv", "efcb62ce9cba74a92b091e9f6d67b03b5ceccffe45d455b54567b21378b1d9b0"),
+        ("qrels/test.tsv", "27c46d5a07aa87bebda4f87c1eac3a2757b6560fc96ef6ac1d106d8fc34deb72"),
+    ],
+)
+def test_the_hard_collection_is_unchanged(file: str, digest: str) -> None:
+    found = (source.COLLECTIONS["stdlib-hard"] / file).read_bytes()
+    assert hashlib.sha256(found).hexdigest() == digest
+
+
+def test_splits_of_the_hard_collection_are_alike() -> None:
+    metadata = source.query_metadata("stdlib-hard")
+    train, test = (source.qrels(split, "stdlib-hard") for split in source.splits())
+    overlap = [sum(metadata[q]["lexical_overlap"] for q in split) for split in (train, test)]
+    assert len(train) == len(test)
+    assert abs(overlap[0] - overlap[1]) <= 1
+
+
+@pytest.mark.parametrize("collection", source.COLLECTIONS)
+def test_judged_documents_exist(collection: str, documents: dict[str, tuple[str, str]]) -> None:
+    judged = {doc_id for judged in judgments(collection).values() for doc_id in judged}
     missing = judged - set(documents)
     assert len(missing) <= (0 if JUDGED_ON else 0.05 * len(judged)), missing
 
 
 def test_lexical_overlap_is_as_flagged(documents: dict[str, tuple[str, str]]) -> None:
-    flags = source.lexical_overlap()
-    texts = dict(source.queries())
+    metadata = source.query_metadata("stdlib-hard")
+    flags = {query_id: noted["lexical_overlap"] for query_id, noted in metadata.items()}
+    texts = dict(source.queries("stdlib-hard"))
     wrong = []
-    for query_id, judged in judgments().items():
+    for query_id, judged in judgments("stdlib-hard").items():
         words = content_words(texts[query_id])
         here = [" ".join(documents[doc_id]) for doc_id in answers(judged) if doc_id in documents]
         if any(words & content_words(text) for text in here) != flags[query_id]:

@@ -1,7 +1,7 @@
 """Corpora: Document, Query, and streaming readers of everything that can be indexed.
 
 A source is an ir-datasets id, a BEIR folder, a JSONL, TSV, CSV or Parquet file with chosen columns,
-or the bundled collection ``stdlib``.
+or a bundled collection, ``stdlib`` or ``stdlib-hard``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hybrid.corpus.files import BeirSource, FileSource
 from hybrid.corpus.irds import IrDatasetsSource
 from hybrid.corpus.passages import Passages
 from hybrid.corpus.records import Document, Query, Skipped, Source, SourceOptions
-from hybrid.corpus.stdlib.source import StdlibSource
+from hybrid.corpus.stdlib.source import COLLECTIONS, StdlibSource
 from hybrid.corpus.tables import SUFFIXES, table_suffix
 from hybrid.errors import CorpusError
 
@@ -23,15 +23,15 @@ __all__ = ["Document", "Passages", "Query", "Skipped", "Source", "SourceOptions"
 def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> Source:
     """Return the source that ``spec`` names; no document is read yet.
 
-    ``stdlib`` is the bundled collection (a folder of that name is ``./stdlib``); then come an
-    existing folder (BEIR), an existing file (by suffix), and an ir-datasets id.
+    ``stdlib`` and ``stdlib-hard`` are bundled (a folder of that name is ``./stdlib``); then come
+    an existing folder (BEIR), an existing file (by suffix), and an ir-datasets id.
 
     Raises:
         CorpusError: nothing of that name, a file of another kind, or a folder that is not BEIR.
     """
     options = options if options is not None else SourceOptions()
-    if spec == "stdlib":
-        return StdlibSource(options)
+    if isinstance(spec, str) and spec in COLLECTIONS:
+        return StdlibSource(spec, options)
     path = Path(spec)
     if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that is too long
         return BeirSource(path, options)

@@ -160,5 +160,6 @@ def _load(dataset_id: str) -> Any:
         near = difflib.get_close_matches(dataset_id, list(ir_datasets.registry), n=3, cutoff=0.5)
         hint = f"nearest ids: {', '.join(near)}" if near else "see https://ir-datasets.com"
         raise CorpusError(
-            f"{dataset_id!r} is neither a file, a folder, 'stdlib', nor an ir-datasets id; {hint}"
+            f"{dataset_id!r} is neither a file, a folder, a bundled collection (stdlib, "
+            f"stdlib-hard), nor an ir-datasets id; {hint}"
         ) from error

@@ -1,4 +1,4 @@
-"""Small material for notebooks and examples: a part of the bundled collection, and made domains."""
+"""Small material for notebooks and examples: a part of a bundled collection, and made domains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MODULES = (
 
 
 def small_collection(folder: str | Path, modules: Collection[str] = MODULES) -> Source:
-    """Return the documents of some modules of the bundled collection, written to a BEIR folder.
+    """Return the documents of some modules of `stdlib-hard`, written to a BEIR folder.
 
     Kept are the queries whose best document is among them, both splits together as "test".
 
@@ -43,7 +43,7 @@ def small_collection(folder: str | Path, modules: Collection[str] = MODULES) -> 
     target = Path(folder)
     if target.exists():
         raise OutputExistsError(f"{target} exists; give another folder, or open it as a source")
-    whole = open_source("stdlib")
+    whole = open_source("stdlib-hard")
     documents = [d for d in whole.documents() if d.doc_id.split(".")[0] in modules]
     kept = {document.doc_id for document in documents}
     qrels = {}

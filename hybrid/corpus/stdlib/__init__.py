@@ -1,1 +1,1 @@
-"""The bundled collection: the docstrings of Python's standard library."""
+"""The bundled collections: the docstrings of Python's standard library."""

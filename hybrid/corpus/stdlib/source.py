@@ -1,7 +1,7 @@
-"""The bundled collection ``stdlib``: Python's own documentation, searched in plain words.
+"""The bundled collections ``stdlib`` and ``stdlib-hard``: Python's own documentation, searched.
 
-The documents are the docstrings of the standard library of the running interpreter; the queries
-and their graded judgments were written for this library and lie in ``stdlib_data``.
+The documents of both are the docstrings of the standard library of the running interpreter; their
+queries and graded judgments were written for this library and lie in ``stdlib_data``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hybrid.corpus.checks import Columns, Door, Row
 from hybrid.corpus.files import judged_queries, unknown_split
@@ -21,6 +22,8 @@ from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.files import open_text
 
 DATA = Path(__file__).parent / "stdlib_data"
+COLLECTIONS = {"stdlib": DATA / "hard", "stdlib-hard": DATA / "hard"}
+"""Where the queries and judgments of each bundled collection lie."""
 GATHER = Path(__file__).parent / "docstrings.py"
 SPLITS = ("train", "test")
 
@@ -56,31 +59,30 @@ def documents() -> Iterator[tuple[str, str, str]]:
         yield doc_id, title, text
 
 
-def queries() -> list[tuple[str, str]]:
+def queries(collection: str = "stdlib") -> list[tuple[str, str]]:
     """Return ``(query_id, text)`` of every query, in the order of the file."""
-    records = (json.loads(line) for _, line in open_text(DATA / "queries.jsonl"))
-    return [(record["_id"], record["text"]) for record in records]
+    return [(record["_id"], record["text"]) for record in _records(collection)]
 
 
-def lexical_overlap() -> dict[str, bool]:
-    """Return for each query_id whether the query shares a content word with an answer to it.
-
-    An answer is a document of grade 2, title included. Half of the queries share none, so that
-    they cannot be answered by matching words.
-    """
-    records = (json.loads(line) for _, line in open_text(DATA / "queries.jsonl"))
-    return {record["_id"]: record["metadata"]["lexical_overlap"] for record in records}
+def query_metadata(collection: str = "stdlib") -> dict[str, dict[str, Any]]:
+    """Return what is noted of each query, by query_id; the data cards describe the keys."""
+    return {record["_id"]: record["metadata"] for record in _records(collection)}
 
 
-def qrels(split: str) -> Qrels:
+def _records(collection: str) -> Iterator[dict[str, Any]]:
+    lines = open_text(COLLECTIONS[collection] / "queries.jsonl")
+    return (json.loads(line) for _, line in lines)
+
+
+def qrels(split: str, collection: str = "stdlib") -> Qrels:
     """Return the judgments of ``split``: 2 answers the query, 1 is related, 0 is neither.
 
     Raises:
         CorpusError: there is no such split.
     """
     if split not in SPLITS:
-        raise CorpusError(f"stdlib has no split {split!r}; it has {', '.join(SPLITS)}")
-    return read_qrels(DATA / "qrels" / f"{split}.tsv")
+        raise unknown_split(collection, split, SPLITS)
+    return read_qrels(COLLECTIONS[collection] / "qrels" / f"{split}.tsv")
 
 
 def splits() -> tuple[str, ...]:
@@ -89,11 +91,10 @@ def splits() -> tuple[str, ...]:
 
 
 class StdlibSource:
-    """The docstrings of Python's standard library, gathered from the running interpreter."""
+    """The docstrings of the running interpreter's standard library, and a collection's queries."""
 
-    name = "stdlib"
-
-    def __init__(self, options: SourceOptions) -> None:
+    def __init__(self, name: str, options: SourceOptions) -> None:
+        self.name = name
         self.skipped = Skipped()
         self.skipped_queries = Skipped()
         self._options = options
@@ -102,12 +103,12 @@ class StdlibSource:
         """Yield one document for each documented object; see Source."""
         if self._options.fields:
             raise UsageError(
-                f"stdlib has no field {self._options.fields[0]!r}; its documents have an id, a "
-                "title and a text"
+                f"{self.name} has no field {self._options.fields[0]!r}; its documents have an id, "
+                "a title and a text"
             )
         self.skipped.clear()
         found = (
-            Row(f"stdlib, {doc_id}", {"id": doc_id, "title": title, "text": text})
+            Row(f"{self.name}, {doc_id}", {"id": doc_id, "title": title, "text": text})
             for doc_id, title, text in self._gathered
         )
         columns = Columns(("id",), ("title",), ("text",))
@@ -116,14 +117,14 @@ class StdlibSource:
     def queries(self, split: str | None = None) -> Iterator[Query]:
         """Yield the queries judged in ``split``, or all for None; see Source."""
         judged = None if split is None else set(self.qrels(split))
-        found = (Query(query_id, text) for query_id, text in queries())
-        yield from judged_queries(found, judged, f"stdlib, split {split}", self._options.skip_bad)
+        found = (Query(query_id, text) for query_id, text in queries(self.name))
+        yield from judged_queries(
+            found, judged, f"{self.name}, split {split}", self._options.skip_bad
+        )
 
     def qrels(self, split: str) -> Qrels:
         """Return the judgments of ``split``; see Source."""
-        if split not in self.splits():
-            raise unknown_split(self.name, split, self.splits())
-        return qrels(split)
+        return qrels(split, self.name)
 
     def splits(self) -> tuple[str, ...]:
         """Return the names of the splits."""
