@@ -3,12 +3,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,train,report,notebooks,dev
 
-.PHONY: help demo test lint bench faults clean
+.PHONY: help demo test test-wheel lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   install and run the main job on the bundled collection, offline"
 	@echo "make test   install and run the tests"
+	@echo "make test-wheel  build the wheel, install it elsewhere, use it"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  time the kernels, the tuner and the encoders"
 	@echo "make faults inject faults, damage and crashes into an index"
@@ -25,6 +26,17 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+# The wheel in an environment of its own, used outside of the checkout.
+test-wheel: $(VENV)/.installed
+	rm -rf build dist runs/wheel && mkdir -p runs/wheel/away
+	$(BIN)/python -m pip install -q build
+	$(BIN)/python -m build -q --wheel
+	$(PYTHON) -m venv runs/wheel/env
+	runs/wheel/env/bin/python -m pip install -q -c constraints.txt torch
+	runs/wheel/env/bin/python -m pip install -q -c constraints.txt "$$(ls dist/*.whl)[cpu,offline]"
+	cp tests/wheel_smoke.py runs/wheel/away/smoke.py
+	cd runs/wheel/away && ../env/bin/hybrid doctor && ../env/bin/python smoke.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

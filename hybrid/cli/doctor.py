@@ -6,6 +6,7 @@ import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from hybrid.errors import HybridError, MissingPackageError, require
@@ -27,8 +28,19 @@ def examine() -> list[Check]:
     checks: list[tuple[str, Callable[[], str], str]] = [
         ("python", _python, ""),
         ("torch", _torch, "pip install torch"),
+        ("torch wheel", _torch_wheel, "pip install -c constraints.txt torch, in a new environment"),
+        (
+            "OpenMP",
+            _openmp,
+            "install torch, faiss and scipy from one source: all by pip, or all by conda",
+        ),
         ("kernels", _kernels, "pip install --force-reinstall numba numpy"),
         ("faiss", _faiss, "pip install 'hybrid-retrieval[cpu]' (or [gpu]; never both)"),
+        (
+            "faiss wheel",
+            _faiss_wheel,
+            "pip uninstall all of them, then install one extra: [cpu] or [gpu]",
+        ),
         ("arrow", _arrow, "pip install --force-reinstall pyarrow"),
         ("measures", _measures, "pip install --force-reinstall ir-measures"),
         ("optuna", _optuna, "pip install --force-reinstall optuna"),
@@ -66,6 +78,49 @@ def _torch() -> str:
     product = torch.arange(4.0).reshape(2, 2) @ torch.ones(2)
     _expect(product.tolist(), [1.0, 5.0], "a matrix product")
     return f"{torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def _torch_wheel() -> str:
+    """Return which wheel of torch it is; a CUDA wheel where no GPU is wastes gigabytes."""
+    import torch
+
+    if torch.version.cuda is not None and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"torch {torch.__version__} brings gigabytes of CUDA {torch.version.cuda}, and no GPU "
+            "is there that it can use"
+        )
+    return "for CUDA" if torch.version.cuda is not None else "for the CPU"
+
+
+def _openmp() -> str:
+    """Return the OpenMP runtimes that torch, faiss and SciPy load; two of one kind may clash."""
+    import faiss  # noqa: F401  (loaded for its runtime)
+    import torch  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    pools = [each for each in threadpool_info() if each["user_api"] == "openmp"]
+    prefixes = sorted({str(each["prefix"]) for each in pools})
+    if {"libiomp", "libgomp"} <= set(prefixes):
+        paths = ", ".join(str(each["filepath"]) for each in pools)
+        raise RuntimeError(f"Intel's and GNU's OpenMP are loaded together, which may hang: {paths}")
+    return ", ".join(prefixes) or "none"
+
+
+def _faiss_wheel() -> str:
+    """Return the distribution that brought the module ``faiss``; two overwrite each other."""
+    names = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
+    found = [name for name in names if _installed(name)]
+    if len(found) > 1:
+        raise RuntimeError(f"{' and '.join(found)} install the same module; only one can work")
+    return ", ".join(found) or "not from PyPI"
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _kernels() -> str:

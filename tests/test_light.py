@@ -1,0 +1,89 @@
+"""Without the heavy packages, and without a network, an index opens and is searched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hybrid
+
+BLOCKED = """
+import builtins, importlib.abc, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    names = {"torch", "sentence_transformers", "transformers", "optuna", "ir_datasets"}
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+NO_NETWORK = """
+import socket
+
+def refused(*given, **named):
+    raise AssertionError("a socket was opened")
+
+socket.socket.connect = refused
+socket.socket.connect_ex = refused
+socket.create_connection = refused
+socket.getaddrinfo = refused
+"""
+SEARCH = """
+import sys, hybrid
+import numpy as np
+
+class Stored:
+    '''A query encoder that another process stands behind: vectors that are there already.'''
+    def __init__(self, index):
+        from hybrid.index.hybrid import HybridIndex
+        self.fingerprint = HybridIndex.open(index).record("dense").fingerprint
+        self.dimension = 16
+    def encode_queries(self, texts, progress=None):
+        return np.eye(len(texts), self.dimension, dtype=np.float32)
+    def encode_documents(self, texts, progress=None):
+        raise AssertionError
+
+with hybrid.open(sys.argv[1], encoders={"dense": Stored(sys.argv[1])}) as index:
+    print([hit.doc_id for hit in index.search("merge sorted lists", k=2, fusion="bm25")])
+    print(len(index.search("merge sorted lists", k=3, fusion="dense")))
+    print(len(index.search("merge sorted lists", k=3, fusion="rrf(k=60, branches=(bm25, dense))")))
+"""
+OFFLINE = """
+import sys, hybrid
+
+source = hybrid.open_source(sys.argv[2])
+options = hybrid.BuildOptions(sparse=None, dense=sys.argv[4])
+hybrid.build_index(source, sys.argv[3], options)
+with hybrid.open(sys.argv[3]) as index:
+    print(len(index.search("merge sorted lists", k=3)))
+"""
+
+
+def run(code: str, *arguments: object) -> list[str]:
+    root = Path(hybrid.__file__).parent.parent
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "PYTHONPATH": str(root)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_an_index_is_searched_without_the_heavy_packages(tiny_index: Path) -> None:
+    first, dense, fused = run(BLOCKED + SEARCH, tiny_index)
+    assert first.startswith("['heapq.merge'")
+    assert (dense, fused) == ("3", "3")
+
+
+def test_nothing_is_fetched_unless_a_hub_id_is_named(
+    tiny_dense: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    found = run(NO_NETWORK + OFFLINE, "", beir_folder, tmp_path / "index", tiny_dense)
+    assert found == ["3"]
