@@ -2,15 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, fields, is_dataclass
+from enum import Enum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import typer
 from rich.console import Console
 
 from hybrid.corpus import Passages, Skipped, Source, SourceOptions, open_source
 from hybrid.errors import UsageError
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which fields of an options dataclass a command shows: ``only`` some, or all ``without``.
+
+    It stands beside the class: ``Annotated[SourceOptions, Shown(only=("qrels",))]``.
+    """
+
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def flags(self, kind: type) -> dict[str, tuple[Field[Any], Any]]:
+        """Return name to field and type of what ``kind`` shows, nested options among it."""
+        hints = get_type_hints(kind)
+        found: dict[str, tuple[Field[Any], Any]] = {}
+        for each in fields(kind):
+            if _is_options(hints[each.name]):
+                found |= self.flags(hints[each.name])
+            elif "help" in each.metadata and self._shows(each.name):
+                found[each.name] = (each, hints[each.name])
+        return found
+
+    def _shows(self, name: str) -> bool:
+        return name not in self.without and (not self.only or name in self.only)
+
+    def filled(self, kind: type, given: Mapping[str, Any]) -> Any:
+        """Return ``kind`` with the values that its flags were given, defaults elsewhere."""
+        hints, flags = get_type_hints(kind), self.flags(kind)
+        values = {}
+        for each in fields(kind):
+            if _is_options(hints[each.name]):
+                values[each.name] = self.filled(hints[each.name], given)
+            elif each.name in flags:
+                values[each.name] = _value(each, given[each.name])
+        return kind(**values)
+
+
+def options_of(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Return the command with a flag for each field of the options dataclasses that it takes.
+
+    A field that `hybrid.machine.options.option` made becomes a flag with its default and help; a
+    field that is such a dataclass brings its own. The command is called with the dataclasses.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    taken = inspect.signature(command).parameters
+    groups = {name: _split(hints[name]) for name in taken if _is_options(hints[name])}
+    parameters: list[inspect.Parameter] = []
+    for name, each in taken.items():
+        if name in groups:
+            kind, shown = groups[name]
+            parameters += [_flag(field, hint) for field, hint in shown.flags(kind).values()]
+        else:
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(each.replace(kind=keyword, annotation=hints[name]))
+
+    @wraps(command)
+    def filled(**given: Any) -> Result:
+        own = {name: given[name] for name in taken if name not in groups}
+        options = {name: shown.filled(kind, given) for name, (kind, shown) in groups.items()}
+        return command(**own, **options)
+
+    filled.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    filled.__annotations__ = {each.name: each.annotation for each in parameters}
+    return filled
+
+
+def _split(hint: Any) -> tuple[type, Shown]:
+    """Return the class of a hint, and which of its fields are shown."""
+    kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    return kind, next((note for note in notes if isinstance(note, Shown)), Shown())
+
+
+def _is_options(hint: Any) -> bool:
+    kind, _ = _split(hint)
+    return isinstance(kind, type) and is_dataclass(kind) and bool(Shown().flags(kind))
+
+
+def _flag(field: Field[Any], hint: Any) -> inspect.Parameter:
+    """Return the parameter that Typer makes a flag of."""
+    flags, default = field.metadata["flags"], field.default
+    plain: Any = _without_none(hint)
+    if field.metadata["read"] is not None:
+        plain, default = str, default or None
+    elif get_origin(plain) is tuple:
+        plain, default = list[get_args(plain)[0]], None  # type: ignore[misc]
+    elif get_origin(plain) is Literal:
+        plain = _choice(get_args(plain))
+        default = None if default is None else plain(default)
+    elif plain is bool and default is False and not flags:
+        flags = (f"--{field.name.replace('_', '-')}",)
+    told = typer.Option(*flags, help=field.metadata["help"], **field.metadata["shown"])
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[plain if default is not None else plain | None, told],
+    )
+
+
+def _choice(texts: Sequence[str]) -> Any:
+    make: Any = Enum
+    return make("Choice", {text: text for text in texts}, type=str)
+
+
+def _without_none(hint: Any) -> Any:
+    """Return a type without None, and of a type and text the type."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    return next((kind for kind in kinds if kind is not str), str)
+
+
+def _value(field: Field[Any], typed: Any) -> Any:
+    """Return the value of a field for what was typed; its default where nothing was."""
+    if typed is None:
+        return field.default
+    if field.metadata["read"] is not None:
+        return field.metadata["read"](typed)
+    if isinstance(typed, Enum):
+        return typed.value
+    return tuple(typed) if isinstance(typed, list) else typed
+
 
 IdColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the document id")]
 TextColumn: TypeAlias = Annotated[str | None, typer.Option(help="column of the text")]

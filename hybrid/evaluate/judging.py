@@ -10,6 +10,7 @@ import numpy as np
 from hybrid.errors import UsageError
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
+from hybrid.machine.options import option
 
 JudgedDocuments = Mapping[str, Mapping[str, int]]
 EXPONENTIAL = "exponential"
@@ -29,9 +30,11 @@ class Judging:
         UsageError: gains that cannot be read.
     """
 
-    drop_own: bool = False
-    judged_only: bool = False
-    gains: str = ""
+    drop_own: bool = option(False, "leave out documents whose id is the query's (ArguAna, Quora)")
+    judged_only: bool = option(False, "leave out documents without a judgment")
+    gains: str = option(
+        "", "gain of each grade: exponential (2^grade - 1), or a list such as 1=1,2=3"
+    )
 
     def __post_init__(self) -> None:
         parse_gains(self.gains)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import app, example, out, print_json
-from hybrid.cli.options import DropOwn, Gains, JudgedOnly, refuse_given
+from hybrid.cli.options import options_of, refuse_given
 from hybrid.cli.output import Form, print_tables
 from hybrid.errors import UsageError
+from hybrid.evaluate.judging import Judging
 
 if TYPE_CHECKING:
     from hybrid.fusion.run import Run
@@ -31,22 +32,21 @@ def fuse(
 
 
 @app.command(epilog=example("hybrid compare bm25.trec dense.trec --qrels qrels.txt"))
+@options_of
 def compare(
     context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(help="TREC run files; the first is the baseline")],
+    judging: Judging,
     qrels: Annotated[Path, typer.Option(help="judgments, TREC or BEIR form")],
     measures: Annotated[str, typer.Option(help="ir_measures names, with commas")] = "nDCG@10",
     baseline: Annotated[str | None, typer.Option(help="the stem of another baseline")] = None,
     seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
-    drop_own: DropOwn = False,
-    judged_only: JudgedOnly = False,
-    gains: Gains = "",
     form: Annotated[Form, typer.Option("--format", help="how to print the table")] = Form.markdown,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Compare runs query by query: intervals, corrected p values, wins, ties and losses."""
     from hybrid.corpus.qrels import read_qrels
-    from hybrid.evaluate import Judging, compare_runs
+    from hybrid.evaluate import compare_runs
     from hybrid.report.tables import comparison_table
 
     if as_json:
@@ -57,7 +57,7 @@ def compare(
         measures,
         baseline=baseline,
         seed=seed,
-        judging=Judging(drop_own, judged_only, gains),
+        judging=judging,
     )
     if as_json:
         print_json([comparison.to_dict() for comparison in found])
