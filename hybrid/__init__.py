@@ -12,7 +12,7 @@ from hybrid.version import __version__
 
 _HOMES = {
     "BestPassage": "hybrid.search.passages",
-    "BuildOptions": "hybrid.build.create",
+    "BuildOptions": "hybrid.build.options",
     "Document": "hybrid.corpus",
     "Fusion": "hybrid.fusion",
     "Hit": "hybrid.fusion.run",
@@ -27,8 +27,8 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from hybrid.build.create import BuildOptions as BuildOptions
     from hybrid.build.create import build_index as build_index
+    from hybrid.build.options import BuildOptions as BuildOptions
     from hybrid.corpus import Document as Document
     from hybrid.corpus import open_source as open_source
     from hybrid.corpus.qrels import read_qrels as read_qrels

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Source, open_source
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.encoders.mlm import route_modules

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import open_source
 from hybrid.encoders.density import expected_flops
 from hybrid.evaluate import evaluate

@@ -90,7 +90,8 @@ def tiny_index(
     tiny_dense: Path, tiny_sparse: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """An index of the tiny collection with three branches; copy it before changing it."""
-    from hybrid.build.create import BuildOptions, build_index
+    from hybrid.build.create import build_index
+    from hybrid.build.options import BuildOptions
     from hybrid.corpus import open_source
 
     folder = tmp_path_factory.mktemp("tiny_index")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import hybrid
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document, open_source
 from hybrid.errors import CorpusError, HybridError, ModelError, OutputExistsError, UsageError
 from tests.conftest import DOCUMENTS, write_beir

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
 from hybrid.build.encode import encode_corpus
+from hybrid.build.options import BuildOptions
 from hybrid.build.shards import Shards
 from hybrid.build.survey import DOCUMENTS, Survey, survey, survey_branches
 from hybrid.corpus import open_source

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import open_source
 from tests.conftest import DOCUMENTS, WORDS, load_script
 from tests.test_training_frozen import tiny_head

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document, Query
 from hybrid.corpus.qrels import Qrels
 from hybrid.corpus.records import Skipped

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
 from hybrid.build.encode import encode_corpus
+from hybrid.build.options import BuildOptions
 from hybrid.build.rebuild import rebuild_branches
 from hybrid.build.shards import Shards
 from hybrid.errors import MemoryLimitError, UsageError
@@ -209,7 +210,8 @@ import ctypes, json, sys, threading, time
 from pathlib import Path
 import numpy as np, scipy.sparse
 import faiss, pyarrow, numba
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document
 from hybrid.corpus.records import Skipped
 from hybrid.machine.memory import held

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
 from hybrid.build.encode import encode_corpus
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document, Passages
 from hybrid.corpus.passages import PassageTable, passage_text, starts
 from hybrid.encoders import Bm25Encoder, Bm25Parameters

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Passages
 from hybrid.errors import DeviceError, MissingPackageError, UsageError
 from hybrid.index import devices, placement

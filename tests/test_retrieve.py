@@ -141,7 +141,8 @@ def test_more_than_there_is_gives_all_that_there_is(tiny_index: Path, fusion: st
 
 
 def test_an_index_without_documents_is_searched_and_gives_nothing(tmp_path: Path) -> None:
-    from hybrid.build.create import BuildOptions, build_index
+    from hybrid.build.create import build_index
+    from hybrid.build.options import BuildOptions
     from hybrid.corpus import open_source
 
     corpus = tmp_path / "corpus.jsonl"
@@ -154,7 +155,8 @@ def test_an_index_without_documents_is_searched_and_gives_nothing(tmp_path: Path
 
 
 def test_default_k_fits_a_small_index(beir_folder: Path, tmp_path: Path) -> None:
-    from hybrid.build.create import BuildOptions, build_index
+    from hybrid.build.create import build_index
+    from hybrid.build.options import BuildOptions
     from hybrid.corpus import open_source
 
     corpus = tmp_path / "corpus.jsonl"
@@ -226,7 +228,8 @@ def test_changed_model_is_refused_with_both_fingerprints(
 ) -> None:
     import shutil
 
-    from hybrid.build.create import BuildOptions, build_index
+    from hybrid.build.create import build_index
+    from hybrid.build.options import BuildOptions
     from hybrid.corpus import open_source
 
     model = Path(shutil.copytree(tiny_dense, tmp_path / "model"))

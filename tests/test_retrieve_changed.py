@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document, Passages
 from hybrid.search.explain import explain_document
 from hybrid.search.index import Index

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import hybrid
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import Passages
 from hybrid.errors import UsageError
 from hybrid.index.sparse import approximate, inverted

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from hybrid.build.options import BuildOptions
 from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
-from hybrid.corpus import Passages, Source
+from hybrid.corpus import Source
 from hybrid.corpus.handed import handed_documents
-from hybrid.errors import UsageError
 from hybrid.index.records import SEGMENTS, BranchRecord
 from hybrid.index.segment_writer import BranchPlan, write_segment
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
@@ -24,65 +24,6 @@ if TYPE_CHECKING:
 
 COSINE_MINIMUM = -1.0
 FIRST_SEGMENT = "000001"
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What a build makes of a corpus.
-
-    Attributes:
-        sparse: the learned sparse model; None for no such branch.
-        dense: the dense model; None for no such branch.
-        bm25: whether there is a BM25 branch.
-        max_length: tokens after which both models cut a text; None for each model's own.
-        document_terms, query_terms: the most terms of a text that the learned sparse branch keeps;
-            None for all that the model gives.
-        min_weight: weights of that branch up to this are dropped.
-        sparse_revision, dense_revision: commit, tag or branch of a hub model.
-        query_prompt, document_prompt: text that the dense model sees before every query, every
-            document; None for the model's own.
-        weights: how sparse weights are stored; ``uint8`` reports what rounding lost.
-        vectors: ``flat`` is exact; ``ivf`` and ``hnsw`` are approximate.
-        passages: how long texts are cut; a document is scored by its best passage. None encodes
-            each document whole, as far as ``max_length`` reaches.
-        seed: of everything that is clustered or trained.
-        memory: bytes that the process may hold, Python and models included; None for no limit.
-    """
-
-    sparse: str | None = "builtin:splade"
-    dense: str | None = "builtin:minilm"
-    bm25: bool = True
-    max_length: int | None = None
-    document_terms: int | None = None
-    query_terms: int | None = None
-    min_weight: float = 0.0
-    sparse_revision: str | None = None
-    dense_revision: str | None = None
-    query_prompt: str | None = None
-    document_prompt: str | None = None
-    weights: Literal["uint8", "float32"] = "uint8"
-    vectors: Literal["flat", "ivf", "hnsw"] = "flat"
-    passages: Passages | None = None
-    seed: int = 0
-    memory: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("document_terms", "query_terms"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise UsageError(f"{name} is {count}; expected 1 or more")
-        if self.sparse is None and _pruning(self):
-            raise UsageError("terms are to be pruned, but there is no learned sparse branch")
-        if self.sparse is None and self.dense is None and not self.bm25:
-            raise UsageError("every branch is left out; keep one of sparse, dense and bm25")
-        if self.dense is None and (self.query_prompt, self.document_prompt) != (None, None):
-            raise UsageError("a prompt is given, but there is no dense model to use it")
-        for name, given, accepted in (
-            ("weights", self.weights, ("uint8", "float32")),
-            ("vectors", self.vectors, ("flat", "ivf", "hnsw")),
-        ):
-            if given not in accepted:
-                raise UsageError(f"{name} is {given!r}; give one of {', '.join(accepted)}")
 
 
 @dataclass(frozen=True)
@@ -189,7 +130,7 @@ def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]
             options.sparse,
             max_length=options.max_length,
             revision=options.sparse_revision,
-            **_pruning(options),
+            **options.pruning,
         )
         loaded["sparse"] = (load_encoder("sparse", record), record)
     if options.dense is not None:
@@ -202,12 +143,6 @@ def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]
         )
         loaded["dense"] = (load_encoder("dense", record), record)
     return loaded
-
-
-def _pruning(options: BuildOptions) -> dict[str, Any]:
-    """Return what the sparse encoder is asked to keep, as far as it is not everything."""
-    names = ("document_terms", "query_terms", "min_weight")
-    return {name: value for name in names if (value := getattr(options, name))}
 
 
 def _write_branches(

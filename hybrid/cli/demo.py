@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid.build.create import BuildOptions, build_index
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.corpus import open_source
 from hybrid.errors import OutputExistsError
 from hybrid.evaluate.systems import SystemsReport, evaluate_systems

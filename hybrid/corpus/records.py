@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 from hybrid.corpus.qrels import Qrels
 from hybrid.errors import UsageError
+from hybrid.machine.options import option
 
 EXAMPLES_KEPT = 3
 FIELD_TYPES = ("int", "float", "bool", "str")
@@ -92,6 +93,15 @@ class Skipped:
         return "; ".join(parts) or "nothing"
 
 
+def field_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas.
+
+    >>> field_names("year, lang")
+    ('year', 'lang')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """How to read a source.
@@ -100,36 +110,37 @@ class SourceOptions:
     numbers from 1 for a TSV or CSV file without a header. None looks for the usual names.
 
     Attributes:
-        id_column, title_column, text_column: columns of the documents.
-        queries: file with the queries of a single-file corpus (JSONL, TSV, CSV or Parquet).
-        query_id_column, query_text_column: columns of the queries.
-        qrels: file with the judgments of a single-file corpus (TREC or BEIR form).
         split: the name that ``qrels`` goes by.
-        fields: columns to store with the documents, for filters; ``year:int`` reads a text as a
-            number (also ``float``, ``bool`` and ``str``).
+        fields: ``year:int`` reads a text as a number (also ``float``, ``bool`` and ``str``).
         fields_optional: a JSONL file may lack one of them in every document; else that is an error.
-        skip_bad: leave out bad records and count them, instead of an error at the first one.
+        skip_bad: without it the first bad record is an error.
         delimiter: the column separator of TSV and CSV files (default: tab, comma).
-        encoding: the encoding of text files.
 
     Raises:
         UsageError: an unknown encoding, one in which a newline is not the byte 10 (UTF-16, UTF-32),
             or a delimiter that is not one character.
     """
 
-    id_column: str | None = None
-    title_column: str | None = None
-    text_column: str | None = None
-    queries: str | Path | None = None
-    query_id_column: str | None = None
-    query_text_column: str | None = None
-    qrels: str | Path | None = None
+    id_column: str | None = option(None, "column of the document id")
+    title_column: str | None = option(None, "column of the title")
+    text_column: str | None = option(None, "column of the text")
+    queries: str | Path | None = option(
+        None, "queries of a single-file source (JSONL, TSV, CSV, Parquet)"
+    )
+    query_id_column: str | None = option(None, "column of the query id")
+    query_text_column: str | None = option(None, "column of the query text")
+    qrels: str | Path | None = option(None, "judgments of a single-file source (TREC or BEIR)")
     split: str = "test"
-    fields: tuple[str, ...] = ()
+    fields: tuple[str, ...] = option(
+        (),
+        "columns to store for filters, with commas, maybe with a type (int, float, bool, str) "
+        "for texts that hold one: year:int,lang",
+        read=field_names,
+    )
     fields_optional: bool = False
-    skip_bad: bool = False
+    skip_bad: bool = option(False, "leave out broken records, count and report them")
     delimiter: str | None = None
-    encoding: str = "utf-8"
+    encoding: str = option("utf-8", "encoding of text files")
 
     def __post_init__(self) -> None:
         self._check_encoding()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,39 +10,33 @@ import typer
 
 from hybrid.cli.app import app, err, example, out, print_alarms
 from hybrid.cli.options import (
-    Encoding,
-    IdColumn,
+    DocumentColumns,
     Memory,
-    SkipBad,
-    TextColumn,
-    TitleColumn,
-    document_source,
-    field_names,
     memory_bytes,
+    options_of,
     print_skipped,
 )
 from hybrid.cli.output import progress_bars
+from hybrid.corpus import open_source
+from hybrid.corpus.records import field_names
 
 if TYPE_CHECKING:
     from hybrid.build.update import ChangeReport
 
 
 @app.command(epilog=example("hybrid add my.idx new.jsonl --update"))
+@options_of
 def add(
     index: Annotated[Path, typer.Argument(help="index folder")],
     source: Annotated[str, typer.Argument(help="the new documents, as for build")],
+    reading: DocumentColumns,
     update: Annotated[
         bool, typer.Option(help="let a document replace the one that has its id")
     ] = False,
-    id_column: IdColumn = None,
-    text_column: TextColumn = None,
-    title_column: TitleColumn = None,
     fields: Annotated[
         str | None,
         typer.Option(help="columns to store for filters, as for build; default: the index's own"),
     ] = None,
-    encoding: Encoding = "utf-8",
-    skip_bad: SkipBad = False,
     memory: Memory = None,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
@@ -51,16 +46,9 @@ def add(
     allowed = memory_bytes(memory)
     with open_index(index) as opened, progress_bars(err) as start:
         stored = as_asked_for(opened.contents.field_types)
-        opened_source = document_source(
-            source,
-            id_column=id_column,
-            text_column=text_column,
-            title_column=title_column,
-            fields=stored if fields is None else field_names(fields),
-            fields_optional=fields is None,
-            encoding=encoding,
-            skip_bad=skip_bad,
-        )
+        kept = stored if fields is None else field_names(fields)
+        reading = replace(reading, fields=kept, fields_optional=fields is None)
+        opened_source = open_source(source, options=reading)
         change = opened.update if update else opened.add
         report = change(opened_source.documents(), memory=allowed, progress=start)
     print_skipped(opened_source.skipped, err)

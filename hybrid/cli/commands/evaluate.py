@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,32 +11,29 @@ import typer
 from hybrid.cli.app import app, err, example, print_json
 from hybrid.cli.options import (
     Device,
-    DropOwn,
-    Encoding,
     Filter,
-    Gains,
-    JudgedOnly,
-    QrelsFile,
-    Queries,
-    QueryIdColumn,
-    QueryTextColumn,
+    QuerySource,
     Recall,
-    SkipBad,
-    judged_source,
+    options_of,
     print_skipped,
     refuse_given,
 )
 from hybrid.cli.output import Form, print_tables
+from hybrid.corpus import open_source
 from hybrid.errors import UsageError
+from hybrid.evaluate.judging import Judging
 
 MEASURES = "nDCG@10,RR@10,R@100"
 
 
 @app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test --against dense"))
+@options_of
 def evaluate(
     context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
     source: Annotated[str, typer.Argument(help="where queries and judgments come from")],
+    reading: QuerySource,
+    judging: Judging,
     split: Annotated[str, typer.Option(help="which judged queries")] = "test",
     measures: Annotated[str, typer.Option(help="ir_measures names, with commas")] = MEASURES,
     fusion: Annotated[
@@ -69,15 +67,6 @@ def evaluate(
     latency: Annotated[
         int, typer.Option(help="time each stage of the last system over so many queries")
     ] = 0,
-    drop_own: DropOwn = False,
-    judged_only: JudgedOnly = False,
-    gains: Gains = "",
-    queries: Queries = None,
-    query_id_column: QueryIdColumn = None,
-    query_text_column: QueryTextColumn = None,
-    qrels: QrelsFile = None,
-    encoding: Encoding = "utf-8",
-    skip_bad: SkipBad = False,
     seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
     expect: Annotated[
         list[str] | None,
@@ -96,7 +85,6 @@ def evaluate(
 
     The systems are each branch, rrf, tuned, and what --fusion names, in this order.
     """
-    from hybrid.evaluate import Judging
     from hybrid.evaluate.slicing import query_slices
     from hybrid.evaluate.systems import evaluate_systems
     from hybrid.machine.files import check_new
@@ -112,19 +100,9 @@ def evaluate(
             check_new(path)
     if run is not None and per_query is not None and run.resolve() == per_query.resolve():
         raise UsageError(f"--run and --per-query are both {run}; give each a file of its own")
-    judging = Judging(drop_own, judged_only, gains)
     if headroom:
         judging.check_headroom()
-    opened_source = judged_source(
-        source,
-        split=split,
-        queries=queries,
-        qrels=qrels,
-        skip_bad=skip_bad,
-        encoding=encoding,
-        query_id_column=query_id_column,
-        query_text_column=query_text_column,
-    )
+    opened_source = open_source(source, options=replace(reading, split=split))
     with open_index(index, device=device) as opened, err.status("searching and measuring"):
         result = evaluate_systems(
             opened,

@@ -15,20 +15,16 @@ import typer
 from hybrid.cli.app import StoppedError, app, err, example, out, print_json
 from hybrid.cli.options import (
     Device,
-    DropOwn,
-    Encoding,
     Filter,
-    Gains,
-    QrelsFile,
-    Queries,
-    QueryIdColumn,
-    QueryTextColumn,
-    SkipBad,
-    judged_source,
+    QuerySource,
+    Shown,
+    options_of,
     refuse_given,
 )
 from hybrid.cli.output import print_tables, progress_bars
+from hybrid.corpus import open_source
 from hybrid.errors import UsageError
+from hybrid.evaluate.judging import Judging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +41,7 @@ class Sampler(str, Enum):
 
 
 @app.command(epilog=example("hybrid tune stdlib.idx stdlib --split train"))
+@options_of
 def tune(
     context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
@@ -55,6 +52,8 @@ def tune(
             "SOURCE@INDEX where it has an index of its own"
         ),
     ],
+    reading: QuerySource,
+    judging: Annotated[Judging, Shown(without=("judged_only",))],
     split: Annotated[str, typer.Option(help="which judged queries to tune on")] = "train",
     measure: Annotated[str, typer.Option(help="what to maximise")] = "nDCG@10",
     domain: Annotated[
@@ -100,14 +99,6 @@ def tune(
     store: Annotated[
         bool, typer.Option("--store/--no-store", help="store the fusion in the index")
     ] = True,
-    drop_own: DropOwn = False,
-    gains: Gains = "",
-    queries: Queries = None,
-    query_id_column: QueryIdColumn = None,
-    query_text_column: QueryTextColumn = None,
-    qrels: QrelsFile = None,
-    encoding: Encoding = "utf-8",
-    skip_bad: SkipBad = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Tune the fusion on judged queries, report what held out, store it under a domain name.
@@ -115,7 +106,6 @@ def tune(
     Several sources are several domains: one fusion each, the transfer between them, and a pooled
     fusion for domains that nobody judged.
     """
-    from hybrid.evaluate import Judging
     from hybrid.machine.files import check_new
     from hybrid.report.evaluation import transfer_table
     from hybrid.search.index import open_index
@@ -149,17 +139,7 @@ def tune(
         raise UsageError("--save-prior needs three sources or more, and a file that does not exist")
     if save_prior is not None:
         check_new(save_prior)
-    read = partial(
-        judged_source,
-        split=split,
-        queries=queries,
-        qrels=qrels,
-        skip_bad=skip_bad,
-        encoding=encoding,
-        query_id_column=query_id_column,
-        query_text_column=query_text_column,
-    )
-    judging = Judging(drop_own, gains=gains)
+    read = partial(open_source, options=replace(reading, split=split))
     with ExitStack() as stack:
         opened = stack.enter_context(open_index(index, device=device))
         if len(sources) < 2:
