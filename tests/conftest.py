@@ -68,6 +68,12 @@ def write_beir(folder: Path, documents: dict[str, tuple[str, str]] | None = None
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A cache of this test run, so that nothing comes from an earlier one."""
+    os.environ["HYBRID_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def load_script(path: str) -> ModuleType:
     """Return a pipeline or benchmark as a module; ``path`` is from the root, without .py."""
     file = Path(__file__).parent.parent / f"{path}.py"

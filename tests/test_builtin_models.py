@@ -13,7 +13,6 @@ import pytest
 
 from hybrid.encoders import export_model, list_models, load_dense, load_sparse
 from hybrid.encoders.models.by_name import DATA, MINILM_PACKAGE, MINILM_SHA256, model_folder
-from hybrid.encoders.models.cache import cached_model
 from hybrid.errors import MissingPackageError, ModelError, UsageError
 from hybrid.machine.outputs import write_folder
 
@@ -150,34 +149,6 @@ def test_the_shipped_model_ranks_what_answers_first(spec: str) -> None:
     assert (first == np.arange(len(ASKED_AND_TOLD))).mean() >= 5 / 6
     assert np.diff(documents.indptr).max() <= 200
     assert np.diff(queries.indptr).max() <= 40
-
-
-def test_a_cached_model_is_written_once_and_again_when_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    written: list[Path] = []
-
-    def write(target: Path) -> None:
-        written.append(target)
-        (target / "weights").write_bytes(b"weights")
-
-    path = cached_model("m", write)
-    assert path == cached_model("m", write)
-    assert len(written) == 1
-    (path / "weights").write_bytes(b"other")
-    assert (cached_model("m", write) / "weights").read_bytes() == b"weights"
-    assert len(written) == 2
-    assert [entry.name for entry in path.parent.iterdir()] == ["m"]
-
-
-def test_a_cache_that_cannot_be_written_says_where_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match="XDG_CACHE_HOME"):
-        cached_model("m", lambda target: None)
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -6,20 +6,17 @@ nothing that changes from run to run, so equal inputs give equal bytes.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.machine.arrays import open_npy
-from hybrid.machine.outputs import write_folder
+from hybrid.machine.outputs import is_recorded, write_recorded
 
-RECORD = "record.json"
 VERSION = 1
 CSR_FILES = ("indptr", "indices", "data")
 
@@ -34,43 +31,12 @@ def write_part(directory: Path, key: str, rows: int, write: Callable[[Path], Non
     """
     if directory.exists():
         shutil.rmtree(directory)
-    write_folder(directory, lambda target: _write_recorded(target, key, rows, write))
-
-
-def _write_recorded(target: Path, key: str, rows: int, write: Callable[[Path], None]) -> None:
-    write(target)
-    files = {
-        path.name: {"size": path.stat().st_size, "xxh3_128": file_xxh3(path)}
-        for path in sorted(target.iterdir())
-    }
-    record = {"version": VERSION, "key": key, "rows": rows, "files": files}
-    (target / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+    write_recorded(directory, write, version=VERSION, key=key, rows=rows)
 
 
 def is_whole(directory: Path, key: str) -> bool:
     """Return whether the part is there, made from ``key``, and every byte is as recorded."""
-    try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-        return (
-            record["version"] == VERSION
-            and record["key"] == key
-            and all(
-                (directory / name).stat().st_size == file["size"]
-                and file_xxh3(directory / name) == file["xxh3_128"]
-                for name, file in record["files"].items()
-            )
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def file_xxh3(path: Path) -> str:
-    """Return the hexadecimal xxh3_128 of a file, read in pieces."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return is_recorded(directory, version=VERSION, key=key)
 
 
 def save_csr(directory: Path, matrix: csr_matrix) -> None:

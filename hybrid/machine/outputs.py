@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -10,8 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import xxhash
+
 from hybrid.errors import OutputExistsError, StorageError
 from hybrid.machine.files import sync
+
+RECORD = "record.json"
+"""In a recorded folder: facts about it, and every other file with its size and checksum."""
 
 
 @contextmanager
@@ -76,3 +82,47 @@ def write_folder(directory: Path, write: Callable[[Path], None]) -> None:
         sync(directory.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_recorded(directory: Path, write: Callable[[Path], None], **facts: str | int) -> None:
+    """Write a folder as `write_folder` does, with a record of its files and of ``facts``.
+
+    The record holds nothing that changes from run to run, so equal files give equal bytes.
+    """
+
+    def write_all(target: Path) -> None:
+        write(target)
+        files = {
+            path.relative_to(target).as_posix(): {
+                "size": path.stat().st_size,
+                "xxh3_128": file_xxh3(path),
+            }
+            for path in sorted(target.rglob("*"))
+            if path.is_file()
+        }
+        text = json.dumps({**facts, "files": files}, indent=1, sort_keys=True)
+        (target / RECORD).write_text(text, encoding="utf-8")
+
+    write_folder(directory, write_all)
+
+
+def is_recorded(directory: Path, **facts: str | int) -> bool:
+    """Return whether a recorded folder is there, with these facts and every byte as recorded."""
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        return all(record[name] == value for name, value in facts.items()) and all(
+            (directory / name).stat().st_size == file["size"]
+            and file_xxh3(directory / name) == file["xxh3_128"]
+            for name, file in record["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def file_xxh3(path: Path) -> str:
+    """Return the hexadecimal xxh3_128 of a file, read in pieces."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.encoders.dense import TransformerEncoder
-from hybrid.encoders.models.cache import RECORD, cached_model
 from hybrid.encoders.models.fingerprint import file_sha256, tokenizer_sha256
 from hybrid.encoders.models.loading import (
     EncoderOptions,
@@ -23,8 +22,9 @@ from hybrid.encoders.models.loading import (
 from hybrid.encoders.models.locate import ModelFolder, locate
 from hybrid.encoders.splade import SpladeEncoder
 from hybrid.errors import MissingPackageError, ModelError, OutputExistsError, UsageError
+from hybrid.machine.cache import Cache
 from hybrid.machine.files import refusals
-from hybrid.machine.outputs import write_folder
+from hybrid.machine.outputs import RECORD, write_folder
 
 
 def load_dense(spec: str, *, revision: str | None = None, **options: Any) -> TransformerEncoder:
@@ -241,6 +241,7 @@ def _made(
     """Return the cached folder of a model made from MiniLM; ``recipe`` is what it is made by."""
     weights = hashlib.sha256(f"{spec} {recipe} {minilm.weights}".encode()).hexdigest()
     name = f"{spec.removeprefix(PREFIX)}-{weights[:16]}"
+    cache = Cache()
     with quiet_transformers():
-        path = cached_model(name, write)
+        path = cache.entry("converted", name) or cache.put("converted", name, write)
     return ModelFolder(spec, path, None, weights, minilm.tokenizer)
