@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import MissingPackageError, UsageError
-from hybrid.evaluate.names import parse_measures
+from hybrid.evaluate.names import MOST, parse_measure, parse_measures
 from hybrid.fusion.run import Run
 from hybrid.machine.files import write_new
 
@@ -66,12 +66,13 @@ class Evaluation:
         write_new(path, "".join(lines))
 
     def _row(self, measure: str) -> int:
-        if measure not in self.measures:
+        name = measure if measure in self.measures else str(parse_measure(measure))
+        if name not in self.measures:
             raise UsageError(
                 f"measure {measure!r} was not computed; this evaluation has "
                 f"{', '.join(self.measures)}"
             )
-        return self.measures.index(measure)
+        return self.measures.index(name)
 
 
 def evaluate(
@@ -79,7 +80,8 @@ def evaluate(
 ) -> Evaluation:
     """Return the measures of ``run`` for each judged query and on the mean.
 
-    A judged query without results counts 0; a query without judgments is left out.
+    A judged query without results counts 0; a query without judgments is left out. A measure
+    sees the order of the documents alone: ties stand as the run has them, whoever computes it.
 
     Args:
         run: in the ordering rule, which is that of trec_eval.
@@ -87,17 +89,16 @@ def evaluate(
         measures: ir_measures names, as a sequence or one string with commas.
 
     Raises:
-        UsageError: a name is no measure, there is no judgment, or run and judgments share no query.
+        UsageError: a name is no measure, there is no judgment, a grade is out of range, or run and
+            judgments share no query.
         MissingPackageError: the package that computes a measure is not installed.
 
     >>> run = Run.from_dict({"q1": {"a": 2.0, "b": 1.0}})
     >>> evaluate(run, {"q1": {"b": 1}, "q2": {"a": 1}}, "RR@10")["RR@10"]
     0.25
     """
-    parsed = parse_measures(measures)
+    parsed = check_measures(measures)
     names = tuple(str(measure) for measure in parsed)
-    if len(set(names)) != len(names):
-        raise UsageError(f"a measure occurs twice in {', '.join(names)}; give each once")
     if not qrels:
         raise UsageError("there is no judgment; give qrels with at least one query")
     judged = tuple(qrels)
@@ -127,6 +128,28 @@ def evaluate(
     )
 
 
+def check_measures(measures: str | Sequence[str]) -> tuple[Any, ...]:
+    """Return the measures of the names, each once, all of which can be computed here.
+
+    Raises:
+        UsageError: a name is no measure or occurs twice, or nothing computes the measure.
+        MissingPackageError: the package that computes a measure is not installed.
+    """
+    import ir_measures
+
+    parsed = parse_measures(measures)
+    names = [str(measure) for measure in parsed]
+    if len(set(names)) != len(names):
+        raise UsageError(f"a measure occurs twice in {', '.join(names)}; give each once")
+    for measure in parsed:
+        if not ir_measures.DefaultPipeline.supports(measure):
+            try:
+                ir_measures.evaluator([measure], {})
+            except ValueError as error:
+                raise _refusal(measure, error) from error
+    return parsed
+
+
 def _computed(
     measures: tuple[Any, ...],
     qrels: Mapping[str, Mapping[str, int]],
@@ -141,10 +164,18 @@ def _computed(
     """
     import ir_measures
 
-    # Some providers take numbers alone for queries; the column is one.
-    documents = {q: scores for q, scores in run.to_dict().items() if q in qrels and scores}
-    whole = {str(columns[q]): dict(qrels[q]) for q in columns}
-    found = {str(columns[q]): scores for q, scores in documents.items()}
+    # Providers order ties each in its own way, some take numbers alone for queries, and some read
+    # ids up to a space. So they get scores that fall by 1 to 1, and numbers for all ids.
+    whole, found = {}, {}
+    for query, column in columns.items():
+        documents = run.doc_ids(query) if query in run else ()
+        place = {doc_id: f"{rank}" for rank, doc_id in enumerate(documents)}
+        whole[f"{column}"] = {
+            place.get(doc_id, f"{-number}"): _checked_grade(query, doc_id, grade)
+            for number, (doc_id, grade) in enumerate(qrels[query].items(), start=1)
+        }
+        if documents:
+            found[f"{column}"] = {name: float(len(place) - int(name)) for name in place.values()}
     for measure in measures:
         try:
             results = list(ir_measures.iter_calc([measure], whole, found))
@@ -155,17 +186,21 @@ def _computed(
                 yield result.measure, int(result.query_id), float(result.value)
 
 
+def _checked_grade(query_id: str, doc_id: str, grade: int) -> int:
+    if not -MOST <= grade <= MOST:
+        raise UsageError(
+            f"the grade of document {doc_id!r} for query {query_id!r} is {grade!r:.40}; give "
+            f"{-MOST} to {MOST}"
+        )
+    return grade
+
+
 def _refusal(measure: Any, error: Exception) -> UsageError | MissingPackageError:
     said = " ".join(str(error).split())
     packages = re.findall(r"pip install ([^)]+)\)", said)
     if packages:
         wanted = " or ".join(f"pip install '{package}'" for package in packages)
         return MissingPackageError(f"measure {measure} is computed by another package: {wanted}")
-    lacking = re.match(r"invalid param (\w+)=<object", said)
-    if lacking:
-        name = lacking.group(1)
-        form = f"{measure.NAME}@10" if name == "cutoff" else f"{measure.NAME}({name}=3)"
-        return UsageError(f"measure {measure} needs {name}; give it, as in {form}")
     return UsageError(
         f"measure {measure} cannot be computed here ({type(error).__name__}: {said}); "
         "give another measure"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybrid.errors import UsageError
+from hybrid.evaluate.names import RANGES
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
 from hybrid.machine.options import option
@@ -96,7 +97,8 @@ def parse_gains(text: str) -> Callable[[int], int]:
     """Return what maps a grade to its gain.
 
     Raises:
-        UsageError: the text is neither empty, "exponential" nor a list such as 1=1,2=3.
+        UsageError: the text is neither empty, "exponential" nor a list such as 1=1,2=3, or a
+            gain is out of range.
 
     >>> [parse_gains("exponential")(grade) for grade in (0, 1, 2, 3)]
     [0, 1, 3, 7]
@@ -106,7 +108,7 @@ def parse_gains(text: str) -> Callable[[int], int]:
     if not text:
         return lambda grade: grade
     if text == EXPONENTIAL:
-        return lambda grade: 2**grade - 1 if grade > 0 else grade
+        return lambda grade: _in_range(2 ** min(grade, 40) - 1, text) if grade > 0 else grade
     try:
         pairs = dict(_whole_numbers(item) for item in text.split(","))
     except ValueError as error:
@@ -114,7 +116,16 @@ def parse_gains(text: str) -> Callable[[int], int]:
             f"gains {text!r} cannot be read; give {EXPONENTIAL}, or grade=gain in whole numbers "
             "with commas, such as 1=1,2=3"
         ) from error
+    for gain in pairs.values():
+        _in_range(gain, text)
     return lambda grade: pairs.get(grade, grade)
+
+
+def _in_range(gain: int, text: str) -> int:
+    least, greatest = RANGES["gains"]
+    if not least <= gain <= greatest:
+        raise UsageError(f"gains {text!r} give {gain}; give gains from {least} to {greatest}")
+    return gain
 
 
 def _whole_numbers(item: str) -> tuple[int, int]:

@@ -1,4 +1,8 @@
-"""Measure names: the names of ir_measures, and the ones that the array scorer computes itself."""
+"""Measure names: the names of ir_measures, and the ones that the array scorer computes itself.
+
+Every number of a measure is held to its range here: the packages that compute measures take it as
+it is, and some of them end the interpreter or answer for another number.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, given, several_texts
 
 _APART = re.compile(r"[,\s]+(?![^()]*\))")
+_FORM = re.compile(r"\s*(\w+)\s*((?:\([^()]*\))?\s*(?:@\s*[\w.]+)?)\s*")
+MOST = 2**31 - 1
+RANGES: dict[str, tuple[float, float]] = {
+    "cutoff": (1, MOST),
+    "rel": (1, MOST),
+    "min_rel": (0, MOST - 1),
+    "max_rel": (1, MOST),
+    "gains": (0, MOST),
+    "recall": (0, 1),
+    "p": (0.001, 0.999),
+    "alpha": (0, 1),
+    "beta": (0.001, 1000),
+    "T": (0.001, MOST),
+}
+"""The least and the greatest value of each number of a measure."""
 ARRAY_KINDS = {"nDCG": 0, "R": 1, "RR": 2, "AP": 3, "P": 4, "Success": 5}
 
 
@@ -31,23 +50,78 @@ class ArrayMeasure:
 
 
 def parse_measure(name: str) -> Any:
-    """Return the ir_measures measure that ``name`` prints.
+    """Return the ir_measures measure that ``name`` prints; names of measures go in any case.
 
     Raises:
-        UsageError: not a measure; says what is.
+        UsageError: not a measure, a parameter that it does not take, one out of its range, or
+            one that is lacking; says what is accepted.
 
-    >>> str(parse_measure("nDCG@10"))
-    'nDCG@10'
+    >>> str(parse_measure("ndcg@10")), str(parse_measure("map"))
+    ('nDCG@10', 'AP')
     """
     import ir_measures
 
+    known = {str(each).lower(): str(each) for each in ir_measures.measures.registry}
     try:
-        return ir_measures.parse_measure(name.strip())
-    except (NameError, ValueError, SyntaxError, TypeError, KeyError, AttributeError) as error:
+        form = _FORM.fullmatch(name)
+        if form is None:
+            raise ValueError("the form is NAME, NAME@number or NAME(parameter=value, ...)@number")
+        word = form[1]
+        measure = ir_measures.parse_measure(known.get(word.lower(), word) + form[2])
+    except (
+        *(NameError, ValueError, SyntaxError, TypeError, KeyError, AttributeError),
+        *(RecursionError, MemoryError),
+    ) as error:
         raise UsageError(
-            f"measure {name!r} is unknown ({error}); give an ir_measures name such as nDCG@10, "
-            "RR@10, R@100, AP, P@5, Judged@10 or AP(rel=2)"
+            f"measure {name!r:.200} is unknown ({error!s:.200}); give an ir_measures name such as "
+            "nDCG@10, RR@10, R@100, AP, P@5, Judged@10 or AP(rel=2)"
         ) from error
+    return _checked(measure)
+
+
+def _checked(measure: Any) -> Any:
+    """Return the measure, its whole numbers as floats where it takes these.
+
+    Raises:
+        UsageError: as ``parse_measure``.
+    """
+    parameters, taken = dict(measure.params), measure.SUPPORTED_PARAMS
+    for name, value in parameters.items():
+        if name not in taken:
+            accepted = ", ".join(taken) or "nothing"
+            raise UsageError(f"measure {measure.NAME} takes no {name!r}; it takes {accepted}")
+        what = f"{name} of measure {measure.NAME}"
+        if taken[name].dtype is dict and not isinstance(value, dict):
+            raise UsageError(f"{what} is {given(value)}; give grades and gains, as {{1:1,2:3}}")
+        for number in [*value, *value.values()] if taken[name].dtype is dict else [value]:
+            _check_value(what, name, taken[name], number)
+        if taken[name].dtype is float:
+            parameters[name] = float(value)
+    for name, info in taken.items():
+        if info.required and name not in parameters:
+            form = f"@{10 if name == 'cutoff' else 0.5}" if name == measure.AT_PARAM else None
+            raise UsageError(
+                f"measure {measure} needs {name}; give it, as in "
+                f"{measure.NAME}{form or f'({name}=3)'}"
+            )
+    if not parameters.get("min_rel", 0) < parameters.get("max_rel", MOST):
+        raise UsageError(f"min_rel of measure {measure.NAME} is not below its max_rel")
+    return measure(**parameters)
+
+
+def _check_value(what: str, name: str, info: Any, value: object) -> None:
+    if name not in RANGES:
+        accepted = (True, False) if info.dtype is bool else info.choices
+        if type(value) is not info.dtype or value not in accepted:
+            raise UsageError(f"{what} is {given(value)}; give {' or '.join(map(repr, accepted))}")
+        return
+    least, greatest = RANGES[name]
+    kind = (int, float) if info.dtype is float else (int,)
+    if type(value) not in kind or not least <= value <= greatest:  # type: ignore[operator]
+        number = "a number" if info.dtype is float else "a whole number"
+        raise UsageError(f"{what} is {given(value)}; give {number} from {least} to {greatest}")
+    if name == "recall" and round(float(value), 2) != value:  # type: ignore[arg-type]
+        raise UsageError(f"{what} is {value}; give two decimals at most, as 0.25")
 
 
 def parse_measures(names: str | Sequence[str]) -> tuple[Any, ...]:
@@ -61,8 +135,8 @@ def parse_measures(names: str | Sequence[str]) -> tuple[Any, ...]:
     >>> [str(measure) for measure in parse_measures("nDCG@10, RR P(rel=2, judged_only=True)@5")]
     ['nDCG@10', 'RR', 'P(rel=2,judged_only=True)@5']
     """
-    listed = _APART.split(names.strip(" ,")) if isinstance(names, str) else list(names)
-    listed = [name for name in listed if name]
+    listed = _APART.split(names.strip(" ,")) if isinstance(names, str) else names
+    listed = [name for name in several_texts("measures", listed) if name]
     if not listed:
         raise UsageError("no measure given; give at least one, such as nDCG@10")
     return tuple(parse_measure(name) for name in listed)
@@ -84,7 +158,7 @@ def array_measure(name: str) -> ArrayMeasure:
     unusual = {key: value for key, value in parameters.items() if value not in (None, False)}
     if unusual.get("dcg") == "log2":
         unusual.pop("dcg")
-    if measure.NAME not in ARRAY_KINDS or unusual or (measure.NAME == "P" and not cutoff):
+    if measure.NAME not in ARRAY_KINDS or unusual:
         raise UsageError(
             f"measure {name!r} cannot be tuned; give one of nDCG@k, R@k, RR@k, AP, P@k, Success@k, "
             "with rel=... where wanted"

@@ -11,7 +11,7 @@ from hybrid.corpus import Source
 from hybrid.errors import UsageError
 from hybrid.evaluate.bench import Bench, headroom
 from hybrid.evaluate.comparison import Comparison, compare, unmet_expectations
-from hybrid.evaluate.evaluation import Evaluation, evaluate
+from hybrid.evaluate.evaluation import Evaluation, check_measures, evaluate
 from hybrid.evaluate.judged import judge
 from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.pools import JudgedPool, judged_pool
@@ -190,6 +190,7 @@ def evaluate_systems(
         CorpusError: the split has no judged query.
         UsageError: an unknown measure, domain or fusion, or a recall that cannot be had.
     """
+    check_measures(measures)
     index = index.snapshot()
     systems = {name: single(name) for name in index.branches}
     if len(index.branches) > 1:
