@@ -1,0 +1,240 @@
+"""Well-known models of both kinds, with the facts that their hub folders may not carry.
+
+Prompts, licences and lengths are those of the model cards. None of these models could be loaded
+where the table was written, so each published figure names its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hybrid.errors import UsageError
+
+BGE = "Represent this sentence for searching relevant passages: "
+ANSERINI = "SciFact, Anserini's result files"
+MTEB = "SciFact, MTEB's result files"
+CARD = "mean of 13 BEIR sets, model card"
+RETRIEVAL = "mean of MTEB's 15 retrieval sets, model card of bge-small-en-v1.5"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that many people use.
+
+    Attributes:
+        model: its hub id.
+        kind: "sparse" or "dense".
+        licence: as its card states it.
+        commercial: whether the licence allows commercial use.
+        width: dimensions of a dense model, terms of a sparse one.
+        max_length: tokens that it reads.
+        pooling: how token states become one vector.
+        query_prompt, document_prompt: text that it expects before each query, each document.
+        ndcg: a published nDCG@10, and ``source``: on which data, by whom.
+        note: a word on its use.
+    """
+
+    model: str
+    kind: Literal["sparse", "dense"]
+    licence: str
+    width: int
+    max_length: int
+    pooling: str
+    query_prompt: str = ""
+    document_prompt: str = ""
+    ndcg: float | None = None
+    source: str = ""
+    commercial: bool = True
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry as JSON data."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+KNOWN = (
+    KnownModel(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        kind="dense",
+        licence="Apache-2.0",
+        width=384,
+        max_length=256,
+        pooling="mean",
+        ndcg=0.6451,
+        source=MTEB,
+        note="the weights of builtin:minilm",
+    ),
+    KnownModel(
+        "BAAI/bge-small-en-v1.5",
+        kind="dense",
+        licence="MIT",
+        width=384,
+        max_length=512,
+        pooling="cls",
+        query_prompt=BGE,
+        ndcg=0.7127,
+        source=MTEB,
+    ),
+    KnownModel(
+        "BAAI/bge-base-en-v1.5",
+        kind="dense",
+        licence="MIT",
+        width=768,
+        max_length=512,
+        pooling="cls",
+        query_prompt=BGE,
+        ndcg=0.5325,
+        source=RETRIEVAL,
+    ),
+    KnownModel(
+        "intfloat/e5-small-v2",
+        kind="dense",
+        licence="MIT",
+        width=384,
+        max_length=512,
+        pooling="mean",
+        query_prompt="query: ",
+        document_prompt="passage: ",
+        ndcg=0.4904,
+        source=RETRIEVAL,
+    ),
+    KnownModel(
+        "intfloat/multilingual-e5-small",
+        kind="dense",
+        licence="MIT",
+        width=384,
+        max_length=512,
+        pooling="mean",
+        query_prompt="query: ",
+        document_prompt="passage: ",
+        note="some 100 languages",
+    ),
+    KnownModel(
+        "Snowflake/snowflake-arctic-embed-s",
+        kind="dense",
+        licence="Apache-2.0",
+        width=384,
+        max_length=512,
+        pooling="cls",
+        query_prompt=BGE,
+        ndcg=0.5198,
+        source="mean of MTEB's 15 retrieval sets, model card",
+    ),
+    KnownModel(
+        "naver/splade-v3",
+        kind="sparse",
+        licence="CC BY-NC-SA 4.0",
+        width=30522,
+        max_length=512,
+        pooling="max",
+        ndcg=0.7140,
+        source=ANSERINI,
+        commercial=False,
+    ),
+    KnownModel(
+        "naver/splade-cocondenser-ensembledistil",
+        kind="sparse",
+        licence="CC BY-NC-SA 4.0",
+        width=30522,
+        max_length=512,
+        pooling="max",
+        ndcg=0.7036,
+        source=ANSERINI,
+        commercial=False,
+        note="SPLADE++ EnsembleDistil",
+    ),
+    KnownModel(
+        "opensearch-project/opensearch-neural-sparse-encoding-v2-distill",
+        kind="sparse",
+        licence="Apache-2.0",
+        width=30522,
+        max_length=512,
+        pooling="max",
+        ndcg=0.528,
+        source=CARD,
+    ),
+    KnownModel(
+        "opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill",
+        kind="sparse",
+        licence="Apache-2.0",
+        width=30522,
+        max_length=512,
+        pooling="max",
+        ndcg=0.7080,
+        source=ANSERINI,
+        note="queries are looked up, not encoded",
+    ),
+    KnownModel(
+        "opensearch-project/opensearch-neural-sparse-encoding-multilingual-v1",
+        kind="sparse",
+        licence="Apache-2.0",
+        width=105879,
+        max_length=512,
+        pooling="max",
+        note="15 languages; queries are looked up, not encoded",
+    ),
+)
+
+PRESETS: Mapping[str, tuple[str, str]] = {
+    "offline": ("builtin:splade", "builtin:minilm"),
+    "small": (
+        "opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill",
+        "sentence-transformers/all-MiniLM-L6-v2",
+    ),
+    "quality": (
+        "opensearch-project/opensearch-neural-sparse-encoding-v2-distill",
+        "BAAI/bge-base-en-v1.5",
+    ),
+    "multilingual": (
+        "opensearch-project/opensearch-neural-sparse-encoding-multilingual-v1",
+        "intfloat/multilingual-e5-small",
+    ),
+    "inference-free": (
+        "opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill",
+        "BAAI/bge-small-en-v1.5",
+    ),
+}
+"""Name to (sparse model, dense model). All may be used commercially."""
+
+
+def known_model(model: str) -> KnownModel | None:
+    """Return the entry of a hub id, compared without regard to case; None where there is none."""
+    return next((each for each in KNOWN if each.model.lower() == model.lower()), None)
+
+
+def preset(name: str) -> tuple[str, str]:
+    """Return the (sparse, dense) models of a preset.
+
+    Raises:
+        UsageError: there is no such preset; lists those that there are.
+
+    >>> preset("offline")
+    ('builtin:splade', 'builtin:minilm')
+    """
+    if name not in PRESETS:
+        raise UsageError(f"preset {name!r} is unknown; give one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def known_prompts(model: str, query: str | None, document: str | None) -> dict[str, str]:
+    """Return the prompts of a known model where the caller gave none; "" is given, and kept.
+
+    >>> known_prompts("intfloat/e5-small-v2", None, "text: ")
+    {'query_prompt': 'query: '}
+    """
+    entry = known_model(model)
+    if entry is None:
+        return {}
+    given = {"query_prompt": query, "document_prompt": document}
+    found = {name: getattr(entry, name) for name, value in given.items() if value is None}
+    return {name: prompt for name, prompt in found.items() if prompt}
+
+
+def licence_warning(model: str) -> str | None:
+    """Return a sentence where the licence of a known model forbids commercial use."""
+    entry = known_model(model)
+    if entry is None or entry.commercial:
+        return None
+    return f"{entry.model} is under {entry.licence}, which forbids commercial use"

@@ -1,0 +1,63 @@
+"""The table of well-known models: facts in the right form, presets, prompts, licences."""
+
+from __future__ import annotations
+
+import pytest
+
+from hybrid.encoders.models.known import (
+    KNOWN,
+    PRESETS,
+    known_model,
+    known_prompts,
+    licence_warning,
+    preset,
+)
+from hybrid.errors import UsageError
+
+
+def test_the_table_has_ten_models_or_more_of_both_kinds() -> None:
+    assert len(KNOWN) >= 10
+    assert len({each.model for each in KNOWN}) == len(KNOWN)
+    assert {each.kind for each in KNOWN} == {"sparse", "dense"}
+    for each in KNOWN:
+        assert (each.ndcg is None) == (each.source == "")
+        assert each.ndcg is None or 0.3 < each.ndcg < 0.9
+        assert each.width > 100
+        assert each.licence
+        assert each.pooling in {"mean", "cls", "max"}
+
+
+def test_every_preset_names_a_sparse_and_a_dense_model_that_may_be_used_commercially() -> None:
+    for sparse, dense in PRESETS.values():
+        for model, kind in ((sparse, "sparse"), (dense, "dense")):
+            if model.startswith("builtin:"):
+                continue
+            entry = known_model(model)
+            assert entry is not None
+            assert (entry.kind, entry.commercial) == (kind, True)
+    with pytest.raises(UsageError, match="preset 'large' is unknown; give one of offline, small"):
+        preset("large")
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "expected"),
+    [
+        ("intfloat/e5-small-v2", (None, None), ("query: ", "passage: ")),
+        ("INTFLOAT/E5-small-v2", ("", None), (None, "passage: ")),
+        ("intfloat/e5-small-v2", ("ask: ", "text: "), (None, None)),
+        ("sentence-transformers/all-MiniLM-L6-v2", (None, None), (None, None)),
+        ("somebody/model", (None, None), (None, None)),
+    ],
+)
+def test_prompts_are_those_of_the_table_unless_given(
+    model: str, given: tuple[str | None, str | None], expected: tuple[str | None, str | None]
+) -> None:
+    found = known_prompts(model, *given)
+    assert (found.get("query_prompt"), found.get("document_prompt")) == expected
+
+
+def test_a_licence_that_forbids_commercial_use_is_said() -> None:
+    said = licence_warning("naver/splade-v3")
+    assert said == "naver/splade-v3 is under CC BY-NC-SA 4.0, which forbids commercial use"
+    assert licence_warning("BAAI/bge-small-en-v1.5") is None
+    assert licence_warning("somebody/model") is None
