@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+import hybrid
+from hybrid.build.options import BuildOptions
+from hybrid.encoders.models import known
 from hybrid.encoders.models.known import (
     KNOWN,
     PRESETS,
@@ -61,3 +67,40 @@ def test_a_licence_that_forbids_commercial_use_is_said() -> None:
     assert said == "naver/splade-v3 is under CC BY-NC-SA 4.0, which forbids commercial use"
     assert licence_warning("BAAI/bge-small-en-v1.5") is None
     assert licence_warning("somebody/model") is None
+
+
+def test_a_preset_is_both_models_and_stands_alone() -> None:
+    options = BuildOptions(preset="small")
+    assert (options.sparse, options.dense) == preset("small")
+    assert replace(options, seed=3).dense == options.dense
+    with pytest.raises(UsageError, match="a preset names both models"):
+        BuildOptions(preset="small", dense=None)
+    with pytest.raises(UsageError, match="preset 'huge' is unknown"):
+        BuildOptions(preset="huge")
+
+
+@pytest.mark.parametrize("given", [None, "", "ask: "])
+def test_an_index_gets_the_prompts_of_the_table_and_its_fingerprint_has_them(
+    tiny_dense: Path,
+    beir_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: str | None,
+) -> None:
+    """A made model stands for one of the table: same prompts, its name in the table."""
+    entry = known_model("intfloat/e5-small-v2")
+    assert entry is not None
+    named = replace(entry, model=str(tiny_dense), commercial=False)
+    monkeypatch.setattr(known, "KNOWN", (*KNOWN, named))
+    options = BuildOptions(sparse=None, dense=str(tiny_dense), query_prompt=given)
+    report = hybrid.build_index(hybrid.open_source(str(beir_folder)), tmp_path / "index", options)
+    query = "query: " if given is None else given
+    fingerprint = report.branches["dense"].fingerprint
+    assert (fingerprint["query_prompt"], fingerprint["document_prompt"]) == (query, "passage: ")
+    text = "\n".join(report.lines())
+    assert ("query prompt of" in text) == (given is None)
+    assert f"document prompt of {tiny_dense}: 'passage: ', from the table of known models" in text
+    assert "which forbids commercial use" in text
+    with hybrid.open(tmp_path / "index") as index:
+        assert index.search("merge sorted lists", k=1, fusion="dense")
+        assert index.encoder("dense").fingerprint["query_prompt"] == query

@@ -36,6 +36,7 @@ class BuildReport:
     skipped: dict[str, int]
     passages: int | None = None
     alarms: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
@@ -44,6 +45,7 @@ class BuildReport:
         for name, record in self.branches.items():
             measured = ", ".join(f"{key} {value}" for key, value in record.report.items())
             lines.append(f"  {name}: {record.encoder['model']}; {measured}")
+        lines += [f"  {note}" for note in self.notes]
         lines += [f"  skipped {count:,}: {reason}" for reason, count in self.skipped.items()]
         return lines
 
@@ -115,6 +117,7 @@ def build_index(
         {str(k): v for k, v in source.skipped.counts.items()},
         passages,
         tuple(alarm for found in surveys.values() for alarm in found.alarms),
+        () if encoders is not None else options.notes(),
     )
 
 
@@ -138,8 +141,7 @@ def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]
             options.dense,
             max_length=options.max_length,
             revision=options.dense_revision,
-            query_prompt=options.query_prompt,
-            document_prompt=options.document_prompt,
+            **options.prompts,
         )
         loaded["dense"] = (load_encoder("dense", record), record)
     return loaded

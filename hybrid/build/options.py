@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hybrid.corpus import Passages
+from hybrid.encoders.models import known
 from hybrid.errors import UsageError
 from hybrid.machine.memory import parse_size
 from hybrid.machine.options import option
 
+SPARSE, DENSE = known.PRESETS["offline"]
 REVISION = "commit, tag or branch of a hub model"
 
 
@@ -23,8 +25,11 @@ class BuildOptions:
     """What a build makes of a corpus.
 
     Attributes:
+        preset: a pair of models by name, see `hybrid models list`; in place of ``sparse`` and
+            ``dense``.
         sparse, dense: the models of the two branches; None for no such branch.
-        query_prompt, document_prompt: None for those of the dense model.
+        query_prompt, document_prompt: None for those that the table of known models has for the
+            dense model, else those of its folder.
         passages: how long texts are cut; a document is scored by its best passage. None encodes
             each document whole, as far as ``max_length`` reaches.
         seed: of everything that is clustered or trained.
@@ -32,14 +37,17 @@ class BuildOptions:
     """
 
     sparse: str | None = option(
-        "builtin:splade",
+        SPARSE,
         "sparse model: builtin:splade, a hub id, a path, or none",
         read=model_or_none,
     )
     dense: str | None = option(
-        "builtin:minilm",
+        DENSE,
         "dense model: builtin:minilm, a hub id, a path, or none",
         read=model_or_none,
+    )
+    preset: str | None = option(
+        None, f"a pair of models, in place of --sparse and --dense: {', '.join(known.PRESETS)}"
     )
     bm25: bool = option(True, "index BM25 too, the baseline")
     max_length: int | None = option(
@@ -67,6 +75,12 @@ class BuildOptions:
     )
 
     def __post_init__(self) -> None:
+        if self.preset is not None:
+            if (self.sparse, self.dense) != (SPARSE, DENSE):
+                raise UsageError("a preset names both models; give it, or sparse and dense")
+            for name, model in zip(("sparse", "dense"), known.preset(self.preset), strict=True):
+                object.__setattr__(self, name, model)
+            object.__setattr__(self, "preset", None)
         for name in ("document_terms", "query_terms"):
             count = getattr(self, name)
             if count is not None and count < 1:
@@ -83,6 +97,27 @@ class BuildOptions:
         ):
             if given not in accepted:
                 raise UsageError(f"{name} is {given!r}; give one of {', '.join(accepted)}")
+
+    @property
+    def prompts(self) -> dict[str, str | None]:
+        """The prompts of the dense model: those given, else those of the table of known models."""
+        given = {"query_prompt": self.query_prompt, "document_prompt": self.document_prompt}
+        return given | self._known_prompts
+
+    @property
+    def _known_prompts(self) -> dict[str, str]:
+        if self.dense is None:
+            return {}
+        return known.known_prompts(self.dense, self.query_prompt, self.document_prompt)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences on the models: prompts of the table that are used, licences."""
+        said = [
+            f"{name.replace('_', ' ')} of {self.dense}: {prompt!r}, from the table of known models"
+            for name, prompt in self._known_prompts.items()
+        ]
+        licences = (known.licence_warning(model) for model in (self.sparse, self.dense) if model)
+        return (*said, *(each for each in licences if each))
 
     @property
     def pruning(self) -> dict[str, Any]:
