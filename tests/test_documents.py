@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
-from hybrid.index.documents import store as module
+from hybrid.index.documents import arrow
 from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.write import write_documents
 
 
 def store(directory: Path, ids: list[str]) -> DocumentStore:
     directory.mkdir(exist_ok=True)
     documents = [Document(each, text=f"text of {each}", title=each[:1]) for each in ids]
-    assert DocumentStore.build(documents, directory) == len(ids)
+    assert write_documents(documents, directory) == len(ids)
     return DocumentStore.open(directory)
 
 
@@ -44,8 +45,8 @@ def test_what_is_built_comes_back_by_number_and_by_id(
 
 
 def test_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TEXT_ROWS", 4)
-    monkeypatch.setattr(module, "ID_ROWS", 8)
+    monkeypatch.setattr(arrow, "TEXT_ROWS", 4)
+    monkeypatch.setattr(arrow, "ID_ROWS", 8)
     for count in (0, 1, 3, 4, 5, 8, 9, 16, 30):
         ids = [f"{number:03}" for number in range(count, 0, -1)]
         documents = store(tmp_path / str(count), ids)
@@ -74,29 +75,31 @@ def test_ids_that_do_not_descend_are_refused(tmp_path: Path, ids: list[str]) -> 
         store(tmp_path, ids)
 
 
-def test_staging_gives_the_order_to_build_in(tmp_path: Path) -> None:
-    given = [Document(each, text=each * 2) for each in ("b", "z", "\U0001f600", "a", "\uffff")]
-    (tmp_path / "stage").mkdir()
-    (tmp_path / "final").mkdir()
-    staged = DocumentStore.stage(given, tmp_path / "stage")
-    assert list(staged) == given
-    order = np.array([2, 4, 1, 0, 3])  # code points, not UTF-16 units
-    assert DocumentStore.build(staged.take(order), tmp_path / "final") == len(given)
-    expected = sorted(given, key=lambda each: each.doc_id, reverse=True)
-    assert list(DocumentStore.open(tmp_path / "final")) == expected
+def test_ids_descend_by_code_points(tmp_path: Path) -> None:
+    ids = [
+        "\U0001f600",
+        "\uffff",
+        "z",
+        "b",
+        "a",
+    ]  # by UTF-16 units, \uffff first
+    documents = store(tmp_path, ids)
+    assert ids == sorted(ids, reverse=True)
+    assert [each.doc_id for each in documents.take(np.array([4, 0]))] == ["a", ids[0]]
+    assert [documents.find(each) for each in ids] == list(range(5))
 
 
 @pytest.mark.parametrize("field", ["doc_id", "text", "title"])
 def test_text_that_is_not_unicode_is_refused(tmp_path: Path, field: str) -> None:
     values = {"doc_id": "d", "text": "t", "title": "", field: "\ud800"}
     with pytest.raises(CorpusError, match="not Unicode"):
-        DocumentStore.build([Document(**values)], tmp_path)
+        write_documents([Document(**values)], tmp_path)
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:
     seen: list[int] = []
     documents = [Document(f"{number:05}", text="") for number in range(2500, 0, -1)]
-    DocumentStore.build(documents, tmp_path, progress=seen.append)
+    write_documents(documents, tmp_path, progress=seen.append)
     assert sum(seen) == 2500
 
 

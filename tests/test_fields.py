@@ -15,6 +15,7 @@ from hybrid.corpus.fields import field_value
 from hybrid.corpus.records import FieldValue
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
 from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.write import write_documents
 from hybrid.search.index import Index
 from tests.test_cli import Command, hybrid_command
 from tests.test_living import ENCODERS, Memory, assert_same, document
@@ -117,7 +118,7 @@ def test_values_that_no_column_holds_are_refused(
         for number, value in enumerate(values)
     ]
     with pytest.raises(CorpusError, match=complaint):
-        DocumentStore.build(documents, tmp_path)
+        write_documents(documents, tmp_path)
 
 
 def test_types_widen_over_batches_and_absent_values_stay_absent(tmp_path: Path) -> None:
@@ -126,16 +127,16 @@ def test_types_widen_over_batches_and_absent_values_stay_absent(tmp_path: Path) 
         for number in range(4500)
         if number != 7
     ]
-    DocumentStore.build([*documents, Document("0000", "x")], tmp_path)
+    write_documents([*documents, Document("0000", "x")], tmp_path)
     store = DocumentStore.open(tmp_path)
-    assert store.fields["n"].type == pa.float64()
+    assert store.field_types["n"] == pa.float64()
     assert store.document("1000").fields == {"n": 0.5}
     assert store.document("4992").fields == {"n": 8.0}
     assert store.document("0000").fields == {}
 
 
 def test_a_table_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    DocumentStore.build([Document("b", "x", fields={"f": 1}), Document("a", "x")], tmp_path)
+    write_documents([Document("b", "x", fields={"f": 1}), Document("a", "x")], tmp_path)
     path = tmp_path / "fields.arrow"
     for table in (pa.table({"f": [1]}), pa.table({"f": [[1], [2]]}), pa.table({"f": ["a", "b"]})):
         path.unlink()

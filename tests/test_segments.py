@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,10 +18,10 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.dense.row_scan import FEW
 from hybrid.index.dense.segmented import SegmentedVectors
 from hybrid.index.dense.vector import VectorIndex
-from hybrid.index.documents.numbering import Numbering, insertion_point
-from hybrid.index.documents.segmented import SegmentedDocuments
-from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
+from hybrid.index.documents.write import write_documents
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segmented import JOINED, SegmentedSparse
 from hybrid.kernels.sparse import search
@@ -33,17 +34,17 @@ Vectors = dict[str, tuple[list[int], list[int]]]
 
 @dataclass
 class Parts:
-    documents: SegmentedDocuments
+    documents: DocumentStore
     sparse: SegmentedSparse
     dense: SegmentedVectors
 
 
-def segment(folder: Path, rows: Vectors) -> tuple[DocumentStore, InvertedIndex, VectorIndex]:
+def segment(folder: Path, rows: Vectors) -> tuple[DocumentSegment, InvertedIndex, VectorIndex]:
     """One segment of documents whose sparse and dense rows are small whole numbers."""
     ids = sorted(rows, reverse=True)
     for name in ("documents", "sparse", "dense"):
         (folder / name).mkdir(parents=True)
-    DocumentStore.build([Document(each, text=each) for each in ids], folder / "documents")
+    write_documents([Document(each, text=each) for each in ids], folder / "documents")
     sparse = np.array([rows[each][0] for each in ids], dtype=np.float32).reshape(-1, WIDTH)
     InvertedIndex.build(
         [csr_matrix(sparse)], folder / "sparse", vocabulary_size=WIDTH, weights="float32"
@@ -51,19 +52,24 @@ def segment(folder: Path, rows: Vectors) -> tuple[DocumentStore, InvertedIndex, 
     dense = np.array([rows[each][1] for each in ids], dtype=np.float32).reshape(-1, DIMENSION)
     VectorIndex.build([dense], folder / "dense", dimension=DIMENSION)
     return (
-        DocumentStore.open(folder / "documents"),
+        DocumentSegment(folder / "documents"),
         InvertedIndex.open(folder / "sparse"),
         VectorIndex.open(folder / "dense"),
     )
+
+
+def insertion_point(doc_ids: Sequence[str], doc_id: str) -> int:
+    """How many ids come before this one in a descending sequence."""
+    return sum(each > doc_id for each in doc_ids)
 
 
 def assemble(folder: Path, steps: list[tuple[Vectors, set[str]]]) -> Parts:
     """Each step adds a segment and deletes some ids of those before it."""
     numbering = Numbering.whole(0)
     numbering.sizes = ()
-    opened: list[tuple[DocumentStore, InvertedIndex, VectorIndex]] = []
+    opened: list[tuple[DocumentSegment, InvertedIndex, VectorIndex]] = []
     for number, (rows, deleted) in enumerate(steps):
-        documents = SegmentedDocuments([each[0] for each in opened], numbering)
+        documents = DocumentStore([each[0] for each in opened], numbering)
         ids = sorted(rows, reverse=True)
         numbering = numbering.change(
             [documents.doc_num(each) for each in deleted],
@@ -72,7 +78,7 @@ def assemble(folder: Path, steps: list[tuple[Vectors, set[str]]]) -> Parts:
         )
         opened.append(segment(folder / str(number), rows))
     return Parts(
-        SegmentedDocuments([each[0] for each in opened], numbering),
+        DocumentStore([each[0] for each in opened], numbering),
         SegmentedSparse([each[1] for each in opened], numbering),
         SegmentedVectors([each[2] for each in opened], numbering),
     )
@@ -100,7 +106,8 @@ def test_many_segments_are_one_fresh_build(
         live = {key: row for key, row in live.items() if key not in deleted} | rows
     folder = tmp_path_factory.mktemp("segments")
     many = assemble(folder / "many", steps)
-    documents, sparse, dense = segment(folder / "fresh", live)
+    stored, sparse, dense = segment(folder / "fresh", live)
+    documents = DocumentStore([stored])
 
     assert list(many.documents) == list(documents)
     assert list(many.documents.doc_ids) == list(documents.doc_ids)

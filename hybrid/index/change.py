@@ -163,8 +163,8 @@ class Change:
         self._numbering = self._numbering.change([], places.tolist(), len(order))
         self._write(rows, order, {}, progress)
         folder = self.generation.directory / SEGMENTS / self._segments[-1]
-        new = DocumentStore.open(folder / DOCUMENTS).fields
-        check_types(self.index.field_types, {name: each.type for name, each in new.items()})
+        added = DocumentStore.open(folder / DOCUMENTS)
+        check_types(self.index.documents.field_types, added.field_types)
 
     def update_record(self, name: str, record: BranchRecord) -> None:
         """Give a branch another record."""

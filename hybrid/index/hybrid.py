@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid.corpus import Passages
@@ -24,11 +22,9 @@ from hybrid.corpus.passages import PassageTable, passage_text
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.dense.segmented import SegmentedVectors
 from hybrid.index.dense.vector import VectorIndex
-from hybrid.index.documents.filters import matches, parse_filter
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
-from hybrid.index.documents.segmented import SegmentedDocuments
-from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
 from hybrid.index.placement import Placement
 from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchRecord, Kind, check_names
@@ -40,10 +36,9 @@ from hybrid.index.storage.writer import Generation, open_generation
 
 ID_BYTES = 4
 """A document has at least the offset of its id."""
-Documents: TypeAlias = DocumentStore | SegmentedDocuments
 SparseBranch: TypeAlias = InvertedIndex | SegmentedSparse
 DenseBranch: TypeAlias = VectorIndex | SegmentedVectors
-Part = TypeVar("Part", DocumentStore, InvertedIndex, VectorIndex)
+Part = TypeVar("Part", DocumentSegment, InvertedIndex, VectorIndex)
 
 
 class HybridIndex:
@@ -120,47 +115,23 @@ class HybridIndex:
                 )
 
     @cached_property
-    def documents(self) -> Documents:
+    def documents(self) -> DocumentStore:
         """The stored documents, by doc_num."""
-        if self.numbering.is_whole:
-            return self._stores[0]
-        return SegmentedDocuments(self._stores, self.numbering)
-
-    @cached_property
-    def _stores(self) -> list[DocumentStore]:
-        return [
-            self._checked(DocumentStore.open(self._folder(segment, DOCUMENTS)), segment)
+        numbering = self.numbering  # first: it refuses sizes that the files cannot hold
+        segments = [
+            self._checked(DocumentSegment(self._folder(segment, DOCUMENTS)), segment)
             for segment in self.segments
         ]
+        return DocumentStore(segments, numbering)
 
     @property
     def doc_ids(self) -> Sequence[str]:
         """doc_num to doc_id, descending."""
         return self.documents.doc_ids
 
-    @cached_property
-    def field_types(self) -> dict[str, Any]:
-        """The fields that filters can use, with their Arrow types."""
-        return {
-            name: column.type for store in self._stores for name, column in store.fields.items()
-        }
-
     def select(self, text: str) -> Subset:
-        """Return the documents that a filter lets through.
-
-        Raises:
-            UsageError: it cannot be parsed, or names a field or value that cannot be.
-        """
-        parsed = parse_filter(text)
-        selected = np.zeros(self.document_count, dtype=np.bool_)
-        for segment, store in enumerate(self._stores):
-            columns = dict(store.fields)
-            for name, kind in self.field_types.items():
-                columns.setdefault(name, pa.nulls(len(store), kind))
-            mask = pc.fill_null(matches(parsed, columns), False).to_numpy(zero_copy_only=False)
-            doc_nums = self.numbering.doc_nums(segment)[mask]
-            selected[doc_nums[doc_nums >= 0]] = True
-        return Subset.of(selected, self.document_count)
+        """Return the documents that a filter lets through; see `DocumentStore.select`."""
+        return self.documents.select(text)
 
     def record(self, name: str) -> BranchRecord:
         """Return what the manifest says about a branch.
@@ -321,7 +292,7 @@ class HybridIndex:
         return f"branch {name!r} is not {wanted}; these are: {', '.join(those) or 'none'}"
 
     def _checked(self, part: Part, segment: str) -> Part:
-        if isinstance(part, DocumentStore):
+        if isinstance(part, DocumentSegment):
             found, expected = len(part), self.segments[segment]
         else:
             found = part.doc_count

@@ -16,7 +16,7 @@ from hybrid.corpus.passages import PassageTable
 from hybrid.errors import CorpusError, MemoryLimitError
 from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.documents.passages import PASSAGES, save_passages
-from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.write import write_documents
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.machine.memory import MemoryLimit
 from hybrid.machine.progress import StartProgress, no_progress
@@ -102,7 +102,7 @@ def write_segment(
     if table is not None:
         (folder / PASSAGES).mkdir()
         save_passages(table.take(order), folder / PASSAGES)
-    DocumentStore.build(
+    write_documents(
         rows.ordered_documents(order),
         folder / DOCUMENTS,
         progress=progress("documents", len(order)),

@@ -105,5 +105,5 @@ def summarise(directory: Path, index: HybridIndex) -> IndexSummary:
         passages=None if index.window is None else index.window.to_dict(),
         segments=len(index.numbering.sizes),
         deleted=sum(index.numbering.sizes) - len(index.numbering),
-        fields={name: str(kind) for name, kind in index.field_types.items()},
+        fields={name: str(kind) for name, kind in index.documents.field_types.items()},
     )

@@ -19,6 +19,7 @@ from hybrid.fusion import parse_fusion
 from hybrid.fusion.run import Run
 from hybrid.index.documents.filters import matches, parse_filter
 from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.write import write_documents
 from hybrid.index.storage.generation import read_current
 from hybrid.index.storage.manifest import parse_manifest
 from hybrid.index.storage.writer import write_current
@@ -87,7 +88,7 @@ def parsers(folder: Path) -> list[tuple[str, int, bytes, Parse]]:
     current = (folder / "CURRENT").read_bytes()
     documents = folder / "documents"
     documents.mkdir()
-    DocumentStore.build([Document(each, text=each * 9) for each in "cba"], documents)
+    write_documents([Document(each, text=each * 9) for each in "cba"], documents)
     np.save(folder / "array.npy", np.arange(6, dtype=np.float32).reshape(2, 3))
 
     def corpus(path: Path) -> object:

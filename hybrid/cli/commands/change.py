@@ -45,7 +45,7 @@ def add(
 
     allowed = memory_bytes(memory)
     with open_index(index) as opened, progress_bars(err) as start:
-        stored = as_asked_for(opened.contents.field_types)
+        stored = as_asked_for(opened.contents.documents.field_types)
         kept = stored if fields is None else field_names(fields)
         reading = replace(reading, fields=kept, fields_optional=fields is None)
         opened_source = open_source(source, options=reading)

@@ -1,18 +1,27 @@
-"""Reading Arrow tables batch by batch."""
+"""The Arrow files of a segment's documents: their columns, and reading them batch by batch.
+
+Each record batch is fully validated when it is first touched: offsets in bounds, text in UTF-8.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from hybrid.corpus import Document
-from hybrid.corpus.checks import is_unicode
-from hybrid.errors import CorpusError, CorruptIndexError
+from hybrid.errors import CorruptIndexError
+
+IDS = "ids.arrow"
+TEXTS = "texts.arrow"
+ID_ROWS = 65_536
+TEXT_ROWS = 1_024
 
 TEXT = pa.large_string()
+ID_SCHEMA = pa.schema([pa.field("doc_id", TEXT, nullable=False)])
+TEXT_SCHEMA = pa.schema(
+    [pa.field("title", TEXT, nullable=False), pa.field("text", TEXT, nullable=False)]
+)
 
 
 class BatchedTable:
@@ -20,16 +29,16 @@ class BatchedTable:
 
     def __init__(self, path: Path, schema: pa.Schema, rows: int) -> None:
         self._path = path
-        self._rows = rows
+        self.batch_rows = rows
         self._batches: dict[int, pa.RecordBatch] = {}
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            found = self._reader.schema
-            names = found.names  # text that may not be UTF-8, which is a ValueError
+            stored = self._reader.schema
+            names = stored.names  # text that may not be UTF-8, which is a ValueError
             self._count = self._reader.num_record_batches
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorruptIndexError(f"{path} is not a readable Arrow file: {error}") from error
-        if not found.equals(schema):
+        if not stored.equals(schema):
             raise CorruptIndexError(f"{path} has the columns {names} of other types or names")
         last = self._count - 1
         self._length = last * rows + self._record_batch(last).num_rows if self._count else 0
@@ -39,19 +48,11 @@ class BatchedTable:
 
     def batch_of(self, position: int) -> tuple[pa.RecordBatch, int]:
         """Return the batch that holds a row, and the row's place in it."""
-        number, place = divmod(position, self._rows)
+        number, place = divmod(position, self.batch_rows)
         return self._record_batch(number), place
 
     def row(self, position: int) -> list[Any]:
-        """Return the values of one row.
-
-        Raises:
-            IndexError: no such row.
-        """
-        if position < 0:
-            position += self._length
-        if not 0 <= position < self._length:
-            raise IndexError(position)
+        """Return the values of one row, which must exist."""
         batch, place = self.batch_of(position)
         return [column[place].as_py() for column in batch.columns]
 
@@ -63,27 +64,13 @@ class BatchedTable:
                 batch.validate(full=True)
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise CorruptIndexError(f"{self._path}, batch {number}: {error}") from error
-            whole = batch.num_rows == self._rows or number == self._count - 1
-            if not whole or not 0 < batch.num_rows <= self._rows:
+            whole = batch.num_rows == self.batch_rows or number == self._count - 1
+            if not whole or not 0 < batch.num_rows <= self.batch_rows:
                 raise CorruptIndexError(
-                    f"{self._path}, batch {number}: {batch.num_rows} rows, {self._rows} expected"
+                    f"{self._path}, batch {number}: {batch.num_rows} rows, {self.batch_rows} "
+                    "expected"
                 )
             if any(column.null_count for column in batch.columns):
                 raise CorruptIndexError(f"{self._path}, batch {number}: a value is missing")
             self._batches[number] = batch
         return batch
-
-
-def _record_batch(
-    schema: pa.Schema, documents: Sequence[Document], columns: list[list[str]]
-) -> pa.RecordBatch:
-    try:
-        return pa.record_batch([pa.array(each, TEXT) for each in columns], schema=schema)
-    except UnicodeEncodeError as error:
-        culprits = [
-            each.doc_id for each in documents if not is_unicode(each.title + " " + each.text)
-        ]
-        raise CorpusError(
-            f"documents {culprits[:3] or 'with such an id'} hold text that is not Unicode "
-            f"({error.reason}); clean the corpus, for instance with errors='replace'"
-        ) from error

@@ -72,11 +72,11 @@ class Numbering:
 
     @cached_property
     def _live(self) -> list[tuple[Ints, Ints]]:
-        found = []
-        for segment in range(len(self.sizes)):
-            doc_nums = np.flatnonzero(self.segments == segment).astype(np.int32)
-            found.append((doc_nums, np.asarray(self.places[doc_nums])))
-        return found
+        if self.is_whole:
+            return [(self.places, self.places)]
+        every = range(len(self.sizes))
+        doc_nums = [np.flatnonzero(self.segments == each).astype(np.int32) for each in every]
+        return [(each, np.asarray(self.places[each])) for each in doc_nums]
 
     def live(self, segment: int) -> tuple[Ints, Ints]:
         """Return (doc_nums, places) of the live documents of a segment, both ascending."""
@@ -88,6 +88,8 @@ class Numbering:
 
     @cached_property
     def _doc_nums(self) -> list[Ints]:
+        if self.is_whole:
+            return [self.places]
         tables = []
         for segment, size in enumerate(self.sizes):
             table = np.full(size, -1, dtype=np.int32)
@@ -154,22 +156,6 @@ class Numbering:
     def is_whole(self) -> bool:
         """Whether there is one segment with nothing deleted, so that numbers are places."""
         return len(self.sizes) == 1 and len(self) == self.sizes[0]
-
-
-def insertion_point(doc_ids: Sequence[str], doc_id: str) -> int:
-    """Return how many ids come before ``doc_id`` in a descending sequence.
-
-    >>> insertion_point(["d", "c", "a"], "b")
-    2
-    """
-    low, high = 0, len(doc_ids)
-    while low < high:
-        middle = (low + high) // 2
-        if doc_ids[middle] > doc_id:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 def _ascending(places: Ints, size: int) -> bool:

@@ -1,150 +1,83 @@
-"""The stored documents: ids in one Arrow file, titles and texts in another, memory-mapped.
+"""The stored documents of an index, by doc_num and by doc_id, memory-mapped.
 
 Inside an index ids descend in code-point order, so an id is found by bisection and no table of
-them is held in memory. Each record batch is fully validated when it is first touched: offsets in
-bounds, text in UTF-8.
+them is held in memory.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
-from typing import overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid.corpus import Document
-from hybrid.errors import CorpusError, CorruptIndexError, UsageError
-from hybrid.index.documents.arrow import TEXT, BatchedTable, _record_batch
-from hybrid.index.documents.fields import FieldWriter, open_fields
-from hybrid.index.documents.numbering import insertion_point
+from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.index.documents import arrow
+from hybrid.index.documents.fields import open_fields
+from hybrid.index.documents.filters import matches, parse_filter
+from hybrid.index.documents.numbering import Numbering
+from hybrid.index.documents.subset import Subset
 
-IDS = "ids.arrow"
-TEXTS = "texts.arrow"
-ID_ROWS = 65_536
-TEXT_ROWS = 1_024
-
-_ID_SCHEMA = pa.schema([pa.field("doc_id", TEXT, nullable=False)])
-_TEXT_SCHEMA = pa.schema(
-    [pa.field("title", TEXT, nullable=False), pa.field("text", TEXT, nullable=False)]
-)
+Item = TypeVar("Item")
 
 
-class DocumentsById(Sequence[Document]):
-    """Documents by doc_num, and through `find` by doc_id."""
+class DocumentSegment:
+    """The documents of one segment, deleted ones included, by place.
 
-    @abstractmethod
-    def find(self, doc_id: str) -> int | None:
-        """Return the doc_num of a document, or None if it is not here."""
-
-    def doc_num(self, doc_id: str) -> int:
-        """Return the doc_num of a document.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        found = self.find(doc_id)
-        if found is None:
-            raise UsageError(
-                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
-                "results show them as they are"
-            )
-        return found
-
-    def document(self, doc_id: str) -> Document:
-        """Return a document by its id.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        return self[self.doc_num(doc_id)]
-
-
-class DocumentStore(DocumentsById):
-    """Documents by doc_num and by doc_id, memory-mapped from one directory."""
+    Raises:
+        CorruptIndexError: a file is missing or not what it should be.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._ids = BatchedTable(directory / IDS, _ID_SCHEMA, ID_ROWS)
-        self._texts = BatchedTable(directory / TEXTS, _TEXT_SCHEMA, TEXT_ROWS)
+        self._directory = directory
+        self._ids = arrow.BatchedTable(directory / arrow.IDS, arrow.ID_SCHEMA, arrow.ID_ROWS)
+        self._texts = arrow.BatchedTable(
+            directory / arrow.TEXTS, arrow.TEXT_SCHEMA, arrow.TEXT_ROWS
+        )
         if len(self._ids) != len(self._texts):
             raise CorruptIndexError(
                 f"{directory}: {len(self._ids)} ids for {len(self._texts)} texts; build the index "
                 "again"
             )
-        self.doc_ids: Sequence[str] = _Column(self._ids, "doc_id")
-        self._directory = directory
 
-    @staticmethod
-    def build(
-        documents: Iterable[Document],
-        directory: Path,
-        *,
-        progress: Callable[[int], None] | None = None,
-    ) -> int:
-        """Write documents in descending order of doc_id; return how many there were.
-
-        Raises:
-            CorpusError: ids that do not descend, or text that is not Unicode (lone surrogates).
-        """
-        return _write(_descending(documents), directory, progress)
-
-    @staticmethod
-    def stage(
-        documents: Iterable[Document],
-        directory: Path,
-        *,
-        progress: Callable[[int], None] | None = None,
-    ) -> DocumentStore:
-        """Write documents in any order and return them as a store to read back by position.
-
-        For building: `take` gives `build` its order.
-        """
-        _write(documents, directory, progress)
-        return DocumentStore(directory)
-
-    @staticmethod
-    def open(directory: Path) -> DocumentStore:
-        """Return the documents stored in ``directory``.
-
-        Raises:
-            CorruptIndexError: a file is missing or not what it should be.
-        """
-        return DocumentStore(directory)
+    def __len__(self) -> int:
+        return len(self._ids)
 
     @cached_property
     def fields(self) -> dict[str, pa.ChunkedArray]:
         """The columns that filters see, by name."""
         return open_fields(self._directory, len(self))
 
-    def __len__(self) -> int:
-        return len(self._ids)
+    def doc_id(self, place: int) -> str:
+        """Return the id of the document at a place."""
+        batch, at = self._ids.batch_of(place)
+        return str(batch.column(0)[at].as_py())
 
-    @overload
-    def __getitem__(self, doc_num: int) -> Document: ...
-    @overload
-    def __getitem__(self, doc_num: slice) -> list[Document]: ...
-    def __getitem__(self, doc_num: int | slice) -> Document | list[Document]:
-        if isinstance(doc_num, slice):
-            return [self[each] for each in range(*doc_num.indices(len(self)))]
-        title, text = self._texts.row(doc_num)
-        fields = {name: column[doc_num].as_py() for name, column in self.fields.items()}
+    def doc_ids(self) -> Iterator[str]:
+        """Yield the ids of all places."""
+        for start in range(0, len(self), self._ids.batch_rows):
+            yield from self._ids.batch_of(start)[0].column("doc_id").to_pylist()
+
+    def document(self, place: int) -> Document:
+        """Return the document at a place."""
+        title, text = self._texts.row(place)
+        fields = {name: column[place].as_py() for name, column in self.fields.items()}
         present = {name: value for name, value in fields.items() if value is not None}
-        return Document(self.doc_ids[doc_num], text=text, title=title, fields=present)
-
-    def take(self, doc_nums: Iterable[int]) -> Iterator[Document]:
-        """Yield the documents of these numbers, in the order given."""
-        for doc_num in doc_nums:
-            yield self[int(doc_num)]
+        return Document(self.doc_id(place), text=text, title=title, fields=present)
 
     def find(self, doc_id: str) -> int | None:
-        """Return the doc_num of a document, or None if it is not here. Ids must descend."""
-        low = insertion_point(self.doc_ids, doc_id)
-        return low if low < len(self) and self.doc_ids[low] == doc_id else None
+        """Return the place of a document, or None if it is not here."""
+        here = range(len(self))
+        place = bisect_left(here, True, key=lambda each: self.doc_id(each) <= doc_id)
+        return place if place < len(self) and self.doc_id(place) == doc_id else None
 
     def locate(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return how many ids come before each of ``doc_ids``, which descend, and if it is here.
@@ -154,7 +87,7 @@ class DocumentStore(DocumentsById):
         before = np.full(len(doc_ids), len(self), dtype=np.int64)
         is_here = np.zeros(len(doc_ids), dtype=np.bool_)
         at = 0
-        for start in range(0, len(self), ID_ROWS):
+        for start in range(0, len(self), self._ids.batch_rows):
             column = self._ids.batch_of(start)[0].column("doc_id")
             if at == len(doc_ids) or doc_ids[at] < column[-1].as_py():
                 continue
@@ -167,88 +100,142 @@ class DocumentStore(DocumentsById):
         return before, is_here
 
 
-class _Column(Sequence[str]):
-    """One text column, read value by value."""
+class ByNumber(Sequence[Item]):
+    """Something that is stored of each live document, by doc_num.
 
-    def __init__(self, table: BatchedTable, name: str) -> None:
-        self._table = table
-        self._name = name
+    Args:
+        numbering: where each document lies.
+        read: returns it, from the segment and the place there.
+    """
+
+    def __init__(self, numbering: Numbering, read: Callable[[int, int], Item]) -> None:
+        self.numbering = numbering
+        self._read = read
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self.numbering)
 
     @overload
-    def __getitem__(self, position: int) -> str: ...
+    def __getitem__(self, doc_num: int) -> Item: ...
     @overload
-    def __getitem__(self, position: slice) -> list[str]: ...
-    def __getitem__(self, position: int | slice) -> str | list[str]:
-        if isinstance(position, slice):
-            return [self[each] for each in range(*position.indices(len(self)))]
-        length = len(self._table)
-        if position < 0:
-            position += length
-        if not 0 <= position < length:
-            raise IndexError(position)
-        batch, place = self._table.batch_of(int(position))
-        return str(batch.column(self._name)[place].as_py())
+    def __getitem__(self, doc_num: slice) -> list[Item]: ...
+    def __getitem__(self, doc_num: int | slice) -> Item | list[Item]:
+        if isinstance(doc_num, slice):
+            return [self[each] for each in range(*doc_num.indices(len(self)))]
+        at = self.numbering
+        return self._read(int(at.segments[doc_num]), int(at.places[doc_num]))
+
+
+class DocIds(ByNumber[str]):
+    """The ids of the live documents, by doc_num, descending."""
+
+    def __init__(self, segments: Sequence[DocumentSegment], numbering: Numbering) -> None:
+        super().__init__(numbering, lambda segment, place: segments[segment].doc_id(place))
+        self._segments = segments
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self), ID_ROWS):
-            batch, _ = self._table.batch_of(start)
-            yield from batch.column(self._name).to_pylist()
+        if self.numbering.is_whole:
+            return self._segments[0].doc_ids()
+        # Of a segment, the places of live documents ascend with their numbers.
+        live = [
+            compress(stored.doc_ids(), self.numbering.doc_nums(segment) >= 0)
+            for segment, stored in enumerate(self._segments)
+        ]
+        return (next(live[segment]) for segment in self.numbering.segments)
 
 
-def _descending(documents: Iterable[Document]) -> Iterator[Document]:
-    previous: str | None = None
-    for document in documents:
-        if previous is not None and document.doc_id >= previous:
-            raise CorpusError(
-                f"doc_id {document.doc_id!r} comes after {previous!r}; ids must be unique and in "
-                "descending order here"
+class DocumentStore(ByNumber[Document]):
+    """The live documents of one segment or of many, by doc_num and by doc_id.
+
+    Args:
+        segments: where they are stored.
+        numbering: their numbers; None for one segment with nothing deleted.
+    """
+
+    def __init__(
+        self, segments: Sequence[DocumentSegment], numbering: Numbering | None = None
+    ) -> None:
+        numbering = Numbering.whole(len(segments[0])) if numbering is None else numbering
+        super().__init__(numbering, lambda segment, place: segments[segment].document(place))
+        self.segments = segments
+        self.doc_ids: Sequence[str] = DocIds(segments, numbering)
+
+    @classmethod
+    def open(cls, directory: Path) -> DocumentStore:
+        """Return the documents of the one segment in ``directory``.
+
+        Raises:
+            CorruptIndexError: a file is missing or not what it should be.
+        """
+        return cls([DocumentSegment(directory)])
+
+    def take(self, doc_nums: Iterable[int]) -> Iterator[Document]:
+        """Yield the documents of these numbers, in the order given."""
+        return (self[int(doc_num)] for doc_num in doc_nums)
+
+    def find(self, doc_id: str) -> int | None:
+        """Return the doc_num of a document, or None if it is not here."""
+        for segment, stored in enumerate(self.segments):
+            place = stored.find(doc_id)
+            doc_num = -1 if place is None else int(self.numbering.doc_nums(segment)[place])
+            if doc_num >= 0:
+                return doc_num
+        return None
+
+    def doc_num(self, doc_id: str) -> int:
+        """Return the doc_num of a document.
+
+        Raises:
+            UsageError: it is not here.
+        """
+        doc_num = self.find(doc_id)
+        if doc_num is None:
+            raise UsageError(
+                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
+                "results show them as they are"
             )
-        previous = document.doc_id
-        yield document
+        return doc_num
 
+    def document(self, doc_id: str) -> Document:
+        """Return a document by its id.
 
-def _write(
-    documents: Iterable[Document], directory: Path, progress: Callable[[int], None] | None
-) -> int:
-    count = 0
-    pending: list[Document] = []
-    ids: list[str] = []
-    fields = FieldWriter()
-    with (
-        (directory / IDS).open("xb") as id_file,
-        (directory / TEXTS).open("xb") as text_file,
-        pa.ipc.new_file(id_file, _ID_SCHEMA) as id_writer,
-        pa.ipc.new_file(text_file, _TEXT_SCHEMA) as text_writer,
-    ):
+        Raises:
+            UsageError: it is not here.
+        """
+        return self[self.doc_num(doc_id)]
 
-        def flush() -> None:
-            text_writer.write_batch(
-                _record_batch(
-                    _TEXT_SCHEMA,
-                    pending,
-                    [[each.title for each in pending], [each.text for each in pending]],
-                )
-            )
-            ids.extend(each.doc_id for each in pending)
-            fields.add(pending)
-            if progress is not None:
-                progress(len(pending))
-            pending.clear()
+    def locate(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return how many ids come before each of ``doc_ids``, which descend, and if it is here.
 
-        for document in documents:
-            pending.append(document)
-            count += 1
-            if len(pending) == TEXT_ROWS:
-                flush()
-                if len(ids) == ID_ROWS:
-                    id_writer.write_batch(_record_batch(_ID_SCHEMA, (), [ids]))
-                    ids.clear()
-        if pending:
-            flush()
-        if ids:
-            id_writer.write_batch(_record_batch(_ID_SCHEMA, (), [ids]))
-    fields.save(directory)
-    return count
+        So where it is here, the first value is its doc_num.
+        """
+        before = np.zeros(len(doc_ids), dtype=np.int64)
+        is_here = np.zeros(len(doc_ids), dtype=np.bool_)
+        for segment, stored in enumerate(self.segments):
+            places, is_stored = stored.locate(doc_ids)
+            before += np.searchsorted(self.numbering.live(segment)[1], places)
+            is_here[is_stored] |= self.numbering.doc_nums(segment)[places[is_stored]] >= 0
+        return before, is_here
+
+    @cached_property
+    def field_types(self) -> dict[str, Any]:
+        """The fields that filters can use, with their Arrow types."""
+        columns = [column for stored in self.segments for column in stored.fields.items()]
+        return {name: column.type for name, column in columns}
+
+    def select(self, text: str) -> Subset:
+        """Return the documents that a filter lets through.
+
+        Raises:
+            UsageError: it cannot be parsed, or names a field or value that cannot be.
+        """
+        parsed = parse_filter(text)
+        selected = np.zeros(len(self), dtype=np.bool_)
+        for segment, stored in enumerate(self.segments):
+            columns = dict(stored.fields)
+            for name, kind in self.field_types.items():
+                columns.setdefault(name, pa.nulls(len(stored), kind))
+            mask = pc.fill_null(matches(parsed, columns), False).to_numpy(zero_copy_only=False)
+            doc_nums = self.numbering.doc_nums(segment)[mask]
+            selected[doc_nums[doc_nums >= 0]] = True
+        return Subset.of(selected, len(self))
