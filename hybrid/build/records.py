@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hybrid.index.hybrid import HybridIndex
 
 
+LOG = logging.getLogger(__name__)
 BM25 = "bm25"
 
 
@@ -65,4 +67,5 @@ def load_encoder(kind: str, described: Mapping[str, Any]) -> QueryEncoder:
             "the encoder of this branch was given as an object when the index was built; give it "
             "again: hybrid.open(directory, encoders={...})"
         )
+    LOG.info("loading the %s model %s", kind, model)
     return load_sparse(model, **options) if kind == "sparse" else load_dense(model, **options)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from hybrid.errors import HybridError
+from hybrid.cli.config import defaults
+from hybrid.errors import HybridError, UsageError
+from hybrid.version import __version__
 
 app = typer.Typer(
     name="hybrid",
     help="Hybrid retrieval: build, search, tune and evaluate a sparse and a dense branch together.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -38,6 +42,35 @@ def example(text: str) -> str:
     return f"Example: {text}"
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"hybrid {__version__}", markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="no progress, no notes")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="log what is done")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="options from this file; default: hybrid.toml here, where there is one"),
+    ] = None,
+) -> None:
+    """Hybrid retrieval: build, search, tune and evaluate a sparse and a dense branch together."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose are opposites; give one of them")
+    err.quiet = quiet
+    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("hybrid").setLevel(level)
+    context.default_map = defaults(config, context.command)
+
+
 def print_json(value: object) -> None:
     """Write one JSON value to stdout, where a program reads it."""
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
@@ -55,6 +88,7 @@ def main() -> None:
     try:
         app()
     except HybridError as error:
+        err.quiet = False
         err.print(f"[red]error:[/red] {_escaped(str(error))}", soft_wrap=True)
         raise SystemExit(1) from None
     except StoppedError as stopped:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import Enum
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -62,6 +64,10 @@ def _drawn(table: Table) -> object:
     return drawn
 
 
+SECONDS = 5.0
+"""Between two lines of progress in a log."""
+
+
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -70,7 +76,13 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Callable[[str, int | None], Callable[[int], None]]]:
-    """Yield ``start(label, total)``, which returns a callback that takes newly finished items."""
+    """Yield ``start(label, total)``, which returns a callback that takes newly finished items.
+
+    Where the console is no terminal, a plain line is printed every few seconds, as a log needs.
+    """
+    if not console.is_terminal:
+        yield lambda label, total: _Lines(console, label, total)
+        return
     with Progress(
         TextColumn("{task.description:<18}"),
         BarColumn(bar_width=24),
@@ -88,3 +100,30 @@ def progress_bars(console: Console) -> Iterator[Callable[[str, int | None], Call
             return lambda count: progress.update(task, advance=count)
 
         yield start
+
+
+class _Lines:
+    """Progress as plain lines: items, items a second and the time left, every few seconds."""
+
+    def __init__(self, console: Console, label: str, total: int | None) -> None:
+        self._console = console
+        self._label = label
+        self._total = total
+        self._done = 0
+        self._began = self._last = monotonic()
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        now = monotonic()
+        if now - self._last >= SECONDS or self._done == self._total:
+            self._last = now
+            self._console.print(self._line(now - self._began), markup=False, soft_wrap=True)
+
+    def _line(self, seconds: float) -> str:
+        speed = self._done / seconds if seconds > 0 else 0.0
+        of = "" if self._total is None else f"/{self._total:,}"
+        line = f"{self._label}: {self._done:,}{of}, {speed:,.1f}/s"
+        if self._total is None or self._done >= self._total or not speed:
+            return line
+        left = timedelta(seconds=round((self._total - self._done) / speed))
+        return f"{line}, {left} left"
