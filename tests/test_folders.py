@@ -100,3 +100,9 @@ def test_the_cause_is_kept() -> None:
         raise PermissionError(13, "Permission denied")
     assert isinstance(raised.value.__cause__, PermissionError)
     assert "out cannot be written: Permission denied" in str(raised.value)
+
+
+def test_a_check_of_an_output_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    before = tmp_path.stat().st_mtime_ns
+    check_new(tmp_path / "new")
+    assert tmp_path.stat().st_mtime_ns == before

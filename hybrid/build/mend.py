@@ -31,7 +31,10 @@ class MendReport:
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
         if self.rebuilt:
-            return [f"encoded {', '.join(self.rebuilt)} again from the stored documents"]
+            return [
+                f"encoded {', '.join(self.rebuilt)} again from the stored documents; all segments "
+                "are one now, and BM25 is fitted to the documents that there are"
+            ]
         if self.after:
             return [f"went back from {self.before or 'nothing'} to {self.after}"]
         return ["nothing needed mending"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator
 from io import BufferedIOBase
@@ -62,8 +64,14 @@ def check_new(path: str | Path) -> None:
     Raises:
         OutputExistsError, StorageError: as ``write_new`` would.
     """
-    write_new(path, "")
-    Path(path).unlink()
+    if os.path.lexists(path):
+        raise OutputExistsError(f"{path} exists; remove it or give another path")
+    with refusals(path):
+        parent = Path(path).absolute().parent
+        with tempfile.TemporaryFile(dir=parent):  # it has no name, so nothing is seen of it
+            pass
+        if len(os.fsencode(Path(path).name)) > os.pathconf(parent, "PC_NAME_MAX"):
+            raise OSError(errno.ENAMETOOLONG, "its name is too long")
 
 
 def write_new(path: str | Path, text: str) -> None:

@@ -22,8 +22,8 @@ def verify(
     repair: Annotated[
         bool,
         typer.Option(
-            help="encode damaged branches again from the stored documents; if more is damaged, "
-            "go back to the last whole generation"
+            help="encode damaged branches again from the stored documents, which makes one segment "
+            "of all and fits BM25 anew; if more is damaged, go back to the last whole generation"
         ),
     ] = False,
     go_back: Annotated[
@@ -50,7 +50,9 @@ def verify(
         for problem in report.problems:
             out.print(problem, markup=False)
         state = "whole" if report.is_whole else f"damaged: {len(report.problems)} problems"
-        out.print(f"{index}: {report.files} files, {report.bytes:,} bytes, {state}", markup=False)
+        read = "checksums and contents" if deep else "checksums"
+        files = f"{report.files} files, {report.bytes:,} bytes"
+        out.print(f"{index}: {read} of {files}: {state}", markup=False)
     if not report.is_whole:
         raise typer.Exit(1)
 
