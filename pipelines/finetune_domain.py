@@ -28,10 +28,9 @@ from hybrid.evaluate import Evaluation, compare, evaluate
 from hybrid.fusion import fuse, parse_fusion, rank
 from hybrid.report.tables import Table, markdown
 from hybrid.search.index import open_index
-from hybrid.training import TrainConfig, read_examples, split_examples, train
+from hybrid.training import TrainOptions, read_examples, split_examples, train
 from hybrid.training.builtin.kept import KeptStates
 from hybrid.training.report import REPORT
-from hybrid.training.supervision import Supervision, supervised
 from hybrid.tune import Plan, tune
 
 SEED = 0
@@ -83,23 +82,18 @@ class Setup:
 def fine_tune(setup: Setup, spec: str, index: Path, model: str, changes: dict[str, Any]) -> Path:
     """Return the folder of the model that does best on held-out training queries."""
     work = setup.work
-    examples = read_examples(spec, split="train")
-    teachers = Supervision(
-        index=index,
-        fusion="cc(weights=(bm25:0.5, dense:0.5), norm=minmax)",
-        count=6,
-        teachers=("hybrid",),
-        cache=work / "cache",
-    )
-    scored = supervised(examples, teachers)
     rows = []
     for name, candidate in CANDIDATES.items():
         output = work / name.replace(", ", "-")
         settings = {**changes, **candidate}
         weight = settings.pop("weight")
-        config = TrainConfig(
+        options = TrainOptions(
             model,
-            output,
+            mine=index,
+            mine_fusion="cc(weights=(bm25:0.5, dense:0.5), norm=minmax)",
+            mine_count=6,
+            teachers=("hybrid",),
+            cache=work / "cache",
             layers=0,
             states=work / "states",
             held_out=HELD_OUT,
@@ -109,7 +103,7 @@ def fine_tune(setup: Setup, spec: str, index: Path, model: str, changes: dict[st
             **settings,
         )
         if not (output / REPORT).is_file():
-            train(config, scored, origin=teachers.to_dict())
+            train(spec, output, options)
         measured = json.loads((output / REPORT).read_text(encoding="utf-8"))["report"]["measured"]
         rows += [
             (name, each["step"], each["ndcg"], each["document_terms"], each["query_terms"])

@@ -27,7 +27,7 @@ from hybrid.evaluate import evaluate
 from hybrid.report.plots import tradeoffs
 from hybrid.report.tables import Table, markdown
 from hybrid.search.index import Index, open_index
-from hybrid.training import Example, TrainConfig, read_examples, split_examples, train
+from hybrid.training import Example, TrainOptions, read_examples, split_examples, train
 
 SEED, REPEATS = 0, 5
 BRANCH = "sparse"
@@ -101,8 +101,7 @@ def sweep(
     points = []
     for weight in weights:
         output = work / f"weight-{weight:g}"
-        config = TrainConfig(
-            output=output,
+        options = TrainOptions(
             document_weight=weight,
             query_weight=weight,
             held_out=held_out,
@@ -111,10 +110,10 @@ def sweep(
             **settings,  # type: ignore[arg-type]
         )
         if not (output / "model").exists():
-            train(config, examples)
+            train(examples, output, options)
         if not (output / "index").exists():
-            options = BuildOptions(sparse=str(output / "model"), dense=None, bm25=False)
-            for alarm in build_index(source, output / "index", options).alarms:
+            one = BuildOptions(sparse=str(output / "model"), dense=None, bm25=False)
+            for alarm in build_index(source, output / "index", one).alarms:
                 sys.stderr.write(f"weight {weight:g}: {alarm}\n")
         with open_index(output / "index") as index:
             points.append(replace(measure(index, queries, qrels), weight=weight))

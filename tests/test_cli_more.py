@@ -246,7 +246,7 @@ def test_train_mines_scores_and_tells_how_it_goes(
     assert "SparseDistillKLDivLoss" in err
     assert "FLOPS" in err
     saved = json.loads((tmp_path / "run" / "train.json").read_text())
-    assert saved["origin"]["teachers"] == ["hybrid:bm25=1,dense=2"]
+    assert saved["config"]["teachers"] == ["hybrid:bm25=1,dense=2"]
     assert saved["config"]["document_weight"] == 0.02
     status, _, err = hybrid_command(
         "train", beir_folder, "-o", tmp_path / "y", "--teacher", "hybrid"

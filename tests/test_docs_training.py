@@ -9,8 +9,7 @@ import pytest
 import typer
 
 from hybrid.cli import app
-from hybrid.training.recipes import RECIPES
-from hybrid.training.supervision import parse_teacher
+from hybrid.training.recipes import RECIPES, parse_teacher
 
 PAGE = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
 COMMANDS = [line.strip() for line in PAGE.splitlines() if line.startswith("    hybrid ")]
@@ -21,7 +20,7 @@ def test_every_command_parses(line: str) -> None:
     _, name, *arguments = shlex.split(line)
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     given = command.make_context(name, arguments).params
-    for teacher in given.get("teacher") or ():
+    for teacher in given.get("teachers") or ():
         assert parse_teacher(teacher).weight > 0
     assert given.get("recipe", "splade-max") in RECIPES
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from hybrid.encoders.models.by_name import load_sparse
 from hybrid.errors import CorpusError, OutputExistsError, StorageError, UsageError
-from hybrid.training import Example, TrainConfig, read_examples, split_examples, train
+from hybrid.training import Example, TrainOptions, read_examples, split_examples, train
 from hybrid.training.recipes import RECIPES, find_recipe
 from tests.conftest import DOCUMENTS, QUERIES, write_beir
 
@@ -28,27 +29,33 @@ def made_examples() -> list[Example]:
     return rows
 
 
-def made_config(model: Path, output: Path, **changes: object) -> TrainConfig:
-    config = TrainConfig(
-        str(model), output, steps=2, batch_size=4, learning_rate=1e-3, device="cpu", max_length=32
+def made_options(model: Path, **changes: object) -> TrainOptions:
+    options = TrainOptions(
+        str(model), steps=2, batch_size=4, learning_rate=1e-3, device="cpu", max_length=32
     )
-    return replace(config, **changes)  # type: ignore[arg-type]
+    return replace(options, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_every_recipe_trains_and_its_model_encodes(
     recipe: str, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    config = made_config(
+    options = made_options(
         tiny_bert,
-        tmp_path / "out",
         recipe=recipe,
         query_model=str(tiny_bert) if recipe == "efficient" else None,
         held_out=2,
         checkpoint_steps=2,
     )
     done: list[int] = []
-    report = train(config, made_examples(), progress=done.append)
+    shown: list[tuple[str, int | None]] = []
+
+    def progress(label: str, total: int | None) -> Callable[[int], None]:
+        shown.append((label, total))
+        return done.append
+
+    report = train(made_examples(), tmp_path / "out", options, progress=progress)
+    assert shown == [("training", 2)]
     assert report.steps == sum(done) == 2
     assert [measured.step for measured in report.measured] == [0, 2]
     assert 0 <= report.measured[0].ndcg <= 1
@@ -61,8 +68,8 @@ def test_every_recipe_trains_and_its_model_encodes(
 
 
 def test_doc_only_queries_are_looked_up(tiny_bert: Path, tmp_path: Path) -> None:
-    config = made_config(tiny_bert, tmp_path / "out", recipe="doc-only")
-    encoder = load_sparse(str(train(config, made_examples()).model))
+    options = made_options(tiny_bert, recipe="doc-only")
+    encoder = load_sparse(str(train(made_examples(), tmp_path / "out", options).model))
     row = encoder.encode_queries(["json json parse"])
     terms = {encoder.vocabulary[number] for number in row.indices}
     assert terms == {"json", "parse"}
@@ -79,20 +86,19 @@ def test_doc_only_queries_are_looked_up(tiny_bert: Path, tmp_path: Path) -> None
     ],
 )
 def test_options_train(changes: dict[str, object], tiny_bert: Path, tmp_path: Path) -> None:
-    report = train(made_config(tiny_bert, tmp_path / "out", **changes), made_examples())
+    report = train(made_examples(), tmp_path / "out", made_options(tiny_bert, **changes))
     assert report.steps == 2
     assert report.model.is_dir()
 
 
 def test_resumed_run_equals_uninterrupted(tiny_bert: Path, tmp_path: Path) -> None:
     rows = made_examples()
-    whole = made_config(tiny_bert, tmp_path / "whole", steps=6, checkpoint_steps=2)
-    broken = replace(whole, output=tmp_path / "broken")
-    expected = train(whole, rows)
-    interrupted = train(broken, rows, stop_after=3)
+    options = made_options(tiny_bert, steps=6, checkpoint_steps=2)
+    expected = train(rows, tmp_path / "whole", options)
+    interrupted = train(rows, tmp_path / "broken", options, stop_after=3)
     assert interrupted.steps == 3
     assert not interrupted.model.exists()
-    resumed = train(broken, rows)
+    resumed = train(rows, tmp_path / "broken", options)
     assert resumed.steps == expected.steps == 6
     one, other = (
         load_sparse(str(report.model)).encode_documents(list(TEXTS.values()))
@@ -102,24 +108,24 @@ def test_resumed_run_equals_uninterrupted(tiny_bert: Path, tmp_path: Path) -> No
 
 
 def test_finished_output_is_kept(tiny_bert: Path, tmp_path: Path) -> None:
-    config = made_config(tiny_bert, tmp_path / "out")
-    train(config, made_examples())
+    options = made_options(tiny_bert)
+    train(made_examples(), tmp_path / "out", options)
     with pytest.raises(OutputExistsError, match="another output folder"):
-        train(config, made_examples())
+        train(made_examples(), tmp_path / "out", options)
 
 
 def test_an_output_that_cannot_be_written_is_said_first(tiny_bert: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/out cannot be written"):
-        train(made_config(tiny_bert, tmp_path / "file" / "out"), made_examples())
+        train(made_examples(), tmp_path / "file" / "out", made_options(tiny_bert))
 
 
 def test_recipe_with_a_teacher_needs_scores(tiny_bert: Path, tmp_path: Path) -> None:
     bare = [Example(row.query, row.positive) for row in made_examples()]
     with pytest.raises(UsageError, match="mine and score"):
-        train(made_config(tiny_bert, tmp_path / "out", recipe="distil-splade"), bare)
+        train(bare, tmp_path / "out", made_options(tiny_bert, recipe="distil-splade"))
     with pytest.raises(UsageError, match="fewer than a batch"):
-        train(made_config(tiny_bert, tmp_path / "out", batch_size=99), bare)
+        train(bare, tmp_path / "out", made_options(tiny_bert, batch_size=99))
 
 
 @pytest.mark.parametrize(
@@ -132,11 +138,12 @@ def test_recipe_with_a_teacher_needs_scores(tiny_bert: Path, tmp_path: Path) -> 
         ({"pooling": "mean"}, "max or sum"),
         ({"recipe": "efficient"}, "give query_model"),
         ({"query_model": "x"}, "leave it out"),
+        ({"teachers": ("hybrid",)}, "give one to mine from"),
     ],
 )
-def test_bad_configuration(changes: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_bad_options(changes: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
-        made_config(tmp_path, tmp_path, **changes)
+        made_options(tmp_path, **changes)
 
 
 def test_recipes_that_learn_from_a_teacher() -> None:

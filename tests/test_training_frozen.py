@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from hybrid.encoders.models.by_name import load_sparse
 from hybrid.encoders.models.from_dense import write_splade, write_splade_doc
 from hybrid.errors import UsageError
-from hybrid.training import TrainConfig, train
+from hybrid.training import train
 from hybrid.training.start import starting_model
 from hybrid.training.trainer import last_checkpoint
 from tests.test_splade_head import made_weights
-from tests.test_training import made_config, made_examples
+from tests.test_training import made_examples, made_options
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,8 @@ def changed(before: Path, after: Path) -> set[str]:
 def test_a_head_is_fine_tuned_alone_with_a_layer_or_as_a_whole(
     layers: int | None, tiny_head: Path, tmp_path: Path
 ) -> None:
-    config = made_config(
-        tiny_head, tmp_path / "out", layers=layers, recipe="ensemble-distil", held_out=2
-    )
-    report = train(config, made_examples())
+    options = made_options(tiny_head, layers=layers, recipe="ensemble-distil", held_out=2)
+    report = train(made_examples(), tmp_path / "out", options)
     assert [found.step for found in report.measured] == [0, 2]
     names = changed(tiny_head, report.model)
     assert any(name.endswith("/bias") for name in names)
@@ -61,10 +59,9 @@ def test_a_head_is_fine_tuned_alone_with_a_layer_or_as_a_whole(
 def test_a_student_gives_what_the_whole_model_gives(tiny_head: Path, tmp_path: Path) -> None:
     from hybrid.training.frozen import Student
 
-    config = made_config(tiny_head, tmp_path / "out")
     texts = [row.positive for row in made_examples()]
     for layers in (0, 1):
-        whole = starting_model(config)
+        whole = starting_model(made_options(tiny_head))
         expected = whole.encode_document(texts, convert_to_sparse_tensor=False).numpy()
         student = Student(whole, layers, made_examples(), tmp_path / str(layers), 32).model.eval()
         found = student.encode_document(texts, convert_to_sparse_tensor=False).numpy()
@@ -76,42 +73,42 @@ def test_a_resumed_fine_tuning_equals_an_uninterrupted_one(
     layers: int | None, tiny_head: Path, tmp_path: Path
 ) -> None:
     rows = made_examples()
-    whole = made_config(tiny_head, tmp_path / "whole", steps=4, checkpoint_steps=2, layers=layers)
-    broken = replace(whole, output=tmp_path / "broken")
-    expected = train(whole, rows)
-    assert train(broken, rows, stop_after=3).steps == 3
-    kept = last_checkpoint(broken.output)
+    options = made_options(tiny_head, steps=4, checkpoint_steps=2, layers=layers)
+    expected = train(rows, tmp_path / "whole", options)
+    broken = tmp_path / "broken"
+    assert train(rows, broken, options, stop_after=3).steps == 3
+    kept = last_checkpoint(broken)
     assert kept is not None
     assert kept.name == "checkpoint-2"
-    resumed = train(broken, rows)
+    resumed = train(rows, broken, options)
     assert changed(expected.model, resumed.model) == set()
 
 
 def test_layers_of_a_masked_language_model(tiny_sparse: Path, tmp_path: Path) -> None:
-    report = train(made_config(tiny_sparse, tmp_path / "out", layers=1), made_examples())
+    report = train(made_examples(), tmp_path / "out", made_options(tiny_sparse, layers=1))
     names = changed(tiny_sparse, report.model)
     moved = {name.split("layer.")[1].split(".")[0] for name in names if "layer." in name}
     assert moved == {"1"}
     with pytest.raises(UsageError, match="has 2"):
-        train(made_config(tiny_sparse, tmp_path / "x", layers=3), made_examples())
+        train(made_examples(), tmp_path / "x", made_options(tiny_sparse, layers=3))
     with pytest.raises(UsageError, match="0 or more"):
-        made_config(tiny_sparse, tmp_path / "x", layers=-1)
+        made_options(tiny_sparse, layers=-1)
 
 
 def test_inference_free_queries_are_fine_tuned_too(tiny_dense: Path, tmp_path: Path) -> None:
     weights = made_weights(tmp_path, tiny_dense, layer=False)
     write_splade_doc(tiny_dense, weights, tmp_path / "doc")
-    config = made_config(tmp_path / "doc", tmp_path / "out", recipe="doc-only", layers=0)
-    names = changed(tmp_path / "doc", train(config, made_examples()).model)
+    options = made_options(tmp_path / "doc", recipe="doc-only", layers=0)
+    names = changed(tmp_path / "doc", train(made_examples(), tmp_path / "out", options).model)
     assert not any("layer." in name for name in names)
     assert any(name.endswith("/bias") for name in names)
 
 
 def test_checkpoints_of_another_run_are_not_continued(tiny_head: Path, tmp_path: Path) -> None:
-    config: TrainConfig = made_config(tiny_head, tmp_path / "out", steps=4, checkpoint_steps=2)
-    train(config, made_examples(), stop_after=2)
+    options = made_options(tiny_head, steps=4, checkpoint_steps=2)
+    train(made_examples(), tmp_path / "out", options, stop_after=2)
     with pytest.raises(UsageError, match=r"learning_rate was 0\.001.*another output folder"):
-        train(replace(config, learning_rate=1.0), made_examples())
+        train(made_examples(), tmp_path / "out", replace(options, learning_rate=1.0))
 
 
 def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
@@ -139,7 +136,7 @@ def test_words_without_a_weight_are_counted_and_raise_an_alarm(
         decoder.weight.zero_()
         decoder.bias.fill_(-1.0)
         decoder.bias[model.tokenizer.convert_tokens_to_ids("json")] = 1.0
-    found = measure(model, rows, 0, 32)
+    found = measure(model, rows, 32, 0)
     texts = {text for row in rows for text in (row.positive, *row.negatives)}
     known = set(model.tokenizer.get_vocab())
     words = [set(text.split()) & known for text in texts]
@@ -153,8 +150,7 @@ def test_words_without_a_weight_are_counted_and_raise_an_alarm(
 
 @pytest.mark.parametrize("layers", [0, None])
 def test_a_model_keeps_its_own_length(layers: int | None, tiny_head: Path, tmp_path: Path) -> None:
-    report = train(
-        made_config(tiny_head, tmp_path / "out", layers=layers, max_length=16), made_examples()
-    )
+    options = made_options(tiny_head, layers=layers, max_length=16)
+    report = train(made_examples(), tmp_path / "out", options)
     own = load_sparse(str(tiny_head)).fingerprint["max_length"]
     assert load_sparse(str(report.model)).fingerprint["max_length"] == own != 16

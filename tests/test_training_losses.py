@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from hybrid.training import TrainConfig
+from hybrid.training import TrainOptions
 from hybrid.training.losses import WatchedFlops, splade_loss
 from hybrid.training.recipes import RECIPES, Recipe
 
@@ -36,8 +35,8 @@ class Model(torch.nn.Module):
 def made_loss(monkeypatch: pytest.MonkeyPatch, name: str, temperature: float = 1.0) -> Any:
     recipe = Recipe("one", ((name, 1.0),), 0.5, 0.25, "shared", "a loss alone")  # type: ignore[arg-type]
     monkeypatch.setitem(RECIPES, "one", recipe)
-    config = TrainConfig("m", Path("o"), recipe="one", temperature=temperature)
-    return splade_loss(Model(), config)
+    options = TrainOptions("m", recipe="one", temperature=temperature)
+    return splade_loss(Model(), options)
 
 
 def parts(loss: Any, labels: Any = None) -> float:
@@ -80,10 +79,10 @@ def test_divergence_is_that_of_the_distributions_times_the_squared_temperature(
 def test_the_regularisers_have_their_own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     loss = made_loss(monkeypatch, "ranking")
     assert (loss.document_regularizer_weight, loss.query_regularizer_weight) == (0.5, 0.25)
-    config = TrainConfig("m", Path("o"), recipe="one", document_weight=0.0, query_weight=2.0)
-    given = splade_loss(Model(), config)
+    options = TrainOptions("m", recipe="one", document_weight=0.0, query_weight=2.0)
+    given = splade_loss(Model(), options)
     assert (given.document_regularizer_weight, given.query_regularizer_weight) == (0.0, 2.0)
-    static = splade_loss(Model(), replace(config, recipe="doc-only"))
+    static = splade_loss(Model(), replace(options, recipe="doc-only"))
     assert static.query_regularizer_weight is None
 
 

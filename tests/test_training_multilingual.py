@@ -10,7 +10,7 @@ import torch
 
 from hybrid.encoders.models.by_name import load_sparse
 from hybrid.training import Example, train
-from tests.test_training import made_config
+from tests.test_training import made_options
 
 TEXTS = [
     "Wie sortiert man zwei Listen?",
@@ -79,8 +79,8 @@ def test_a_multilingual_backbone_is_trained_and_encodes(make: Any, tmp_path: Pat
     folder.mkdir()
     make(folder)
     rows = [Example(text, TEXTS[place - 4]) for place, text in enumerate(TEXTS)]
-    config = made_config(folder, tmp_path / "out", held_out=2, batch_size=2)
-    report = train(config, rows)
+    options = made_options(folder, held_out=2, batch_size=2)
+    report = train(rows, tmp_path / "out", options)
     assert report.steps == 2
     encoder = load_sparse(str(report.model))
     weights = encoder.encode_documents([*TEXTS, ""])

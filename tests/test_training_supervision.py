@@ -7,9 +7,10 @@ import pytest
 
 from hybrid.errors import StorageError, UsageError
 from hybrid.search.index import open_index
-from hybrid.training import Example
+from hybrid.training import Example, TrainOptions
 from hybrid.training import supervision as module
-from hybrid.training.supervision import Supervision, TeacherSpec, parse_teacher, supervised
+from hybrid.training.recipes import TeacherSpec, parse_teacher
+from hybrid.training.supervision import supervised
 from hybrid.training.teachers import BRANCH_WEIGHTS, HybridTeacher
 from tests.conftest import DOCUMENTS
 
@@ -76,36 +77,38 @@ def test_branch_weights_parse() -> None:
 
 def test_hybrid_teacher_needs_an_index() -> None:
     with pytest.raises(UsageError, match="give one to mine from"):
-        Supervision(teachers=("hybrid",))
+        TrainOptions(teachers=("hybrid",))
 
 
 def test_negatives_and_scores_are_kept(
     tiny_index: Path, tiny_dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teachers = ("hybrid", f"0.5*dense:{tiny_dense}")
-    asked = Supervision(tiny_index, "bm25", 2, 0, teachers, tmp_path / "cache")
-    found = supervised(ROWS, asked)
+    asked = TrainOptions(mine=tiny_index, mine_fusion="bm25", mine_count=2, teachers=teachers)
+    found = supervised(ROWS, asked, tmp_path / "cache")
     assert all(len(row.negatives) == 2 and len(row.scores) == 3 for row in found)
     assert not any(row.positive in row.negatives for row in found)
     monkeypatch.setattr(module, "mine_negatives", None)
-    assert supervised(ROWS, asked) == found
+    assert supervised(ROWS, asked, tmp_path / "cache") == found
     with pytest.raises(TypeError):
-        supervised(ROWS[:1], asked)
+        supervised(ROWS[:1], asked, tmp_path / "cache")
 
 
 def test_a_cache_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    supervision = Supervision(teachers=("dense:never-loaded",), cache=tmp_path / "file" / "cache")
+    options = TrainOptions(teachers=("dense:never-loaded",))
     with pytest.raises(StorageError, match=r"file/cache cannot be written"):
-        supervised([Example("query", "positive")], supervision)
+        supervised([Example("query", "positive")], options, tmp_path / "file" / "cache")
 
 
-def test_nothing_asked_is_nothing_changed() -> None:
-    assert supervised(ROWS, Supervision()) == ROWS
+def test_nothing_asked_is_nothing_changed(tmp_path: Path) -> None:
+    assert supervised(ROWS, TrainOptions(), tmp_path / "cache") == ROWS
+    assert [*tmp_path.iterdir()] == []
 
 
-def test_scores_without_an_index(tiny_dense: Path) -> None:
+def test_scores_without_an_index(tiny_dense: Path, tmp_path: Path) -> None:
     rows = [Example("parse json", "json", ("socket",))]
-    (row,) = supervised(rows, Supervision(teachers=(f"dense:{tiny_dense}",)))
+    options = TrainOptions(teachers=(f"dense:{tiny_dense}",))
+    (row,) = supervised(rows, options, tmp_path)
     assert row.negatives == ("socket",)
     assert len(row.scores) == 2

@@ -2,67 +2,62 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 from transformers import TrainerCallback
 
 from hybrid.encoders.density import Alarm, alarms, density, density_of_counts, expected_flops
 from hybrid.encoders.models.from_dense import meaningless_terms
 from hybrid.encoders.splade import to_csr
+from hybrid.kernels.measures.measures import NDCG, measure_queries, relevant_ranks
 from hybrid.training.examples import Example
 from hybrid.training.report import Logged, Measured
 
 CUTOFF = 10
 ENCODED_AT_ONCE = 256
+RISE = 1 / 3
+"""The share of the steps in which the regularisers rise to their full weight."""
 
 
 class Log(TrainerCallback):  # type: ignore[misc]
     """Counts steps, tells of each logged step, measures held-out examples at every checkpoint.
 
     Args:
-        model: that is trained.
         loss: its regularisers know the density of the last batch.
-        dev: held-out examples; each query is ranked against all their passages.
-        max_length: tokens after which their texts are cut.
-        settled: the step from which the regularisers have their full weight; before it, too many
-            terms are no alarm.
+        measure: called with a step, returns the figures of the held-out examples; None without.
         progress: called with 1 after every step.
-        watch: called with what was logged or measured.
+        watch: called with each :class:`Logged` and :class:`Measured`.
         stop_after: the step at which the run is to stop.
     """
 
     def __init__(
         self,
-        model: Any,
         loss: Any,
-        dev: Sequence[Example],
-        *,
-        max_length: int,
-        settled: int = 0,
-        progress: Callable[[int], None] | None = None,
+        measure: Callable[[int], Measured] | None,
+        progress: Callable[[int], None],
         watch: Callable[[Logged | Measured], None] | None = None,
         stop_after: int | None = None,
     ) -> None:
         self.measured: list[Measured] = []
-        self._model, self._loss, self._dev, self._settled = model, loss, dev, settled
+        self._loss, self._measured = loss, measure
         self._progress, self._watch, self._stop_after = progress, watch, stop_after
-        self._max_length = max_length
         self._raised: set[tuple[str, str]] = set()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure the held-out examples before the first step."""
-        if self._progress is not None and state.global_step:
+        if state.global_step:
             self._progress(state.global_step)
         if state.global_step == 0:
             self._measure(0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Count the step; stop where that was asked for."""
-        if self._progress is not None:
-            self._progress(1)
+        self._progress(1)
         if self._stop_after is not None and state.global_step >= self._stop_after:
             control.should_training_stop = True
 
@@ -75,6 +70,7 @@ class Log(TrainerCallback):  # type: ignore[misc]
         document, query = self._loss.document_regularizer, self._loss.query_regularizer
         told, asked = density_of_counts(document.counts), density_of_counts(query.counts)
         both = len(document.counts) and len(query.counts)
+        settled = state.global_step >= math.ceil(RISE * state.max_steps)
         self._watch(
             Logged(
                 state.global_step,
@@ -82,7 +78,7 @@ class Log(TrainerCallback):  # type: ignore[misc]
                 told.terms,
                 asked.terms,
                 float(query.shares @ document.shares) if both else float("nan"),
-                tuple(map(str, self._new(alarms(told, asked), state.global_step))),
+                tuple(map(str, self._new(alarms(told, asked), settled))),
             )
         )
 
@@ -97,43 +93,45 @@ class Log(TrainerCallback):  # type: ignore[misc]
                 yield {"step": float(row["step"]), **_losses(row)}
 
     def _measure(self, step: int) -> None:
-        if self._dev:
-            found = measure(self._model, self._dev, step, self._max_length)
+        if self._measured is not None:
+            found = self._measured(step)
             self.measured.append(found)
             if self._watch is not None:
                 self._watch(found)
 
-    def _new(self, found: Sequence[Alarm], step: int) -> list[Alarm]:
+    def _new(self, found: Sequence[Alarm], settled: bool) -> list[Alarm]:
+        """Return the alarms not raised before; too many terms count once the run has settled."""
         fresh = [
             alarm
             for alarm in found
             if (alarm.kind, alarm.texts) not in self._raised
-            and (alarm.kind != "too dense" or step >= self._settled)
+            and (alarm.kind != "too dense" or settled)
         ]
         self._raised |= {(alarm.kind, alarm.texts) for alarm in fresh}
         return fresh
 
 
-def measure(model: Any, examples: Sequence[Example], step: int, max_length: int) -> Measured:
+def measure(model: Any, examples: Sequence[Example], max_length: int, step: int) -> Measured:
     """Return nDCG@10, density and alarms on held-out examples, cut after ``max_length`` tokens.
 
     Every query is ranked against the passages and negatives of all; its positives alone count.
     """
     texts = list(dict.fromkeys(text for row in examples for text in (row.positive, *row.negatives)))
     places = {text: place for place, text in enumerate(texts)}
-    relevant: dict[str, set[int]] = {}
+    asked = {text: row for row, text in enumerate(dict.fromkeys(row.query for row in examples))}
+    relevant = np.zeros((len(asked), len(texts)), dtype=bool)
     for row in examples:
-        relevant.setdefault(row.query, set()).add(places[row.positive])
+        relevant[asked[row.query], places[row.positive]] = True
     training = model.training
     model.eval()
     documents = _encoded(model.encode_document, texts)
-    queries = _encoded(model.encode_query, list(relevant))
+    queries = _encoded(model.encode_query, list(asked))
     model.train(training)
     of_documents = density(documents, _words(model.tokenizer, texts, max_length))
     of_queries = density(queries)
     return Measured(
         step,
-        _ndcg(queries, documents, list(relevant.values())),
+        _mean_ndcg(queries, documents, relevant),
         of_documents.terms,
         of_queries.terms,
         expected_flops(queries, documents),
@@ -159,18 +157,35 @@ def _encoded(encode: Callable[..., Any], texts: Sequence[str]) -> csr_matrix:
     return vstack(parts, format="csr")
 
 
-def _ndcg(queries: csr_matrix, documents: csr_matrix, relevant: Sequence[set[int]]) -> float:
+def _mean_ndcg(queries: csr_matrix, documents: csr_matrix, relevant: NDArray[np.bool_]) -> float:
     """Return the mean nDCG@10; a tie counts against the relevant document, a score of 0 is none."""
-    gains = 1 / np.log2(np.arange(2, CUTOFF + 2))
-    found = np.zeros(len(relevant))
-    for row, good in enumerate(relevant):
-        scores = np.asarray((queries[row] @ documents.T).todense()).ravel()
-        own = np.sort(scores[list(good)])[::-1]
-        others = np.delete(scores, list(good))
-        ranks = np.array([(others >= score).sum() for score in own]) + np.arange(len(own))
-        kept = (ranks < CUTOFF) & (own > 0)
-        found[row] = gains[ranks[kept]].sum() / gains[: len(own)].sum()
-    return float(found.mean())
+    found = []
+    for start in range(0, len(relevant), ENCODED_AT_ONCE):
+        part = slice(start, start + ENCODED_AT_ONCE)
+        scores = (queries[part] @ documents.T).toarray().astype(np.float64)
+        # The step down is below any difference of two float32 scores.
+        scores[relevant[part]] = np.nextafter(scores[relevant[part]], -np.inf)
+        found.append(ndcg(np.where(scores > 0, scores, -np.inf), relevant[part]))
+    return float(np.concatenate(found).mean())
+
+
+def ndcg(scores: NDArray[Any], relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return nDCG@10 of every row, (queries,); ties keep the order of the columns.
+
+    Args:
+        scores: float (queries, documents); -inf is not retrieved.
+        relevant: bool (queries, documents).
+    """
+    counts = relevant.sum(axis=1)
+    first = np.arange(len(scores) + 1, dtype=np.int64) * scores.shape[1]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    ranks = np.zeros(offsets[-1], dtype=np.int64)
+    relevant_ranks(scores.ravel(), first, offsets, np.flatnonzero(relevant), ranks)
+    ideals = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, CUTOFF + 2)))])
+    values = np.zeros(len(scores))
+    best = ideals[np.minimum(counts, CUTOFF)]
+    measure_queries(NDCG, CUTOFF, offsets, ranks, np.ones(len(ranks)), best, values)
+    return values
 
 
 def _losses(row: Mapping[str, Any]) -> dict[str, float]:

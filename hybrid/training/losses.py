@@ -18,7 +18,7 @@ from sentence_transformers.sparse_encoder.losses import (
 )
 from torch import Tensor, nn
 
-from hybrid.training.recipes import TrainConfig
+from hybrid.training.options import TrainOptions
 
 
 class WeightedSum(nn.Module):
@@ -103,14 +103,14 @@ class WatchedFlops(FlopsLoss):  # type: ignore[misc]
         return loss
 
 
-def splade_loss(model: Any, config: TrainConfig) -> Any:
+def splade_loss(model: Any, options: TrainOptions) -> Any:
     """Return the ``SpladeLoss`` of the recipe, with its regularisers."""
-    recipe = config.settings
+    recipe = options.settings
     made: dict[str, nn.Module] = {
-        "ranking": SparseMultipleNegativesRankingLoss(model, scale=1 / config.temperature),
+        "ranking": SparseMultipleNegativesRankingLoss(model, scale=1 / options.temperature),
         "margin": SparseMarginMSELoss(model),
         "divergence": SparseDistillKLDivLoss(
-            model, student_temperature=config.temperature, teacher_temperature=1.0
+            model, student_temperature=options.temperature, teacher_temperature=1.0
         ),
     }
     names = [name for name, _ in recipe.losses]
@@ -119,7 +119,7 @@ def splade_loss(model: Any, config: TrainConfig) -> Any:
         if len(names) == 1
         else WeightedSum([made[name] for name in names], [weight for _, weight in recipe.losses])
     )
-    document, query = config.document_weight, config.query_weight
+    document, query = options.document_weight, options.query_weight
     document = recipe.document_weight if document is None else document
     query = recipe.query_weight if query is None else query
     weights: dict[str, Any] = {
@@ -128,6 +128,6 @@ def splade_loss(model: Any, config: TrainConfig) -> Any:
         "document_regularizer": WatchedFlops(model),
         "query_regularizer": WatchedFlops(model),
     }
-    if config.mini_batch_size:
-        return CachedSpladeLoss(model, inner, mini_batch_size=config.mini_batch_size, **weights)
+    if options.mini_batch_size:
+        return CachedSpladeLoss(model, inner, mini_batch_size=options.mini_batch_size, **weights)
     return SpladeLoss(model, inner, **weights)

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from hybrid.encoders.density import FEW_TERMS
-from hybrid.training.recipes import TrainConfig
+from hybrid.training.options import TrainOptions
 
 REPORT = "train.json"
 PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets")
@@ -90,23 +89,24 @@ class TrainReport:
     measured: tuple[Measured, ...]
 
 
-def save_report(config: TrainConfig, report: TrainReport, origin: Mapping[str, Any]) -> None:
-    """Write the report beside the model: the configuration, the versions, what was measured.
+def save_report(
+    output: Path, options: TrainOptions, report: TrainReport, source: str | None
+) -> None:
+    """Write the report beside the model: the options, the versions, what was measured.
 
     Args:
-        config: of the run.
+        output: the folder of the run.
+        options: of the run.
         report: what it made.
-        origin: where examples, negatives and scores came from.
+        source: where the examples came from; None where they were handed over.
     """
-    described = asdict(report) | {"model": str(report.model)}
-    versions = {name: version(name) for name in PACKAGES}
     saved = {
-        "config": config.to_dict(),
-        "origin": dict(origin),
-        "versions": versions,
-        "report": described,
+        "config": {"output": str(output)} | options.to_dict(),
+        "origin": {"source": source, "split": options.split},
+        "versions": {name: version(name) for name in PACKAGES},
+        "report": asdict(report) | {"model": str(report.model)},
     }
-    (config.output / REPORT).write_text(json.dumps(saved, indent=1), encoding="utf-8")
+    (output / REPORT).write_text(json.dumps(saved, indent=1), encoding="utf-8")
 
 
 def _densities(found: Logged | Measured) -> str:

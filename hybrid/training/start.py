@@ -13,7 +13,7 @@ from hybrid.encoders.models.loading import (
 )
 from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import ModelError
-from hybrid.training.recipes import TrainConfig
+from hybrid.training.options import TrainOptions
 
 HEAD_RATES = {
     r"(^|\.)1\.(transform|norm)\.": 3.0,
@@ -24,8 +24,8 @@ HEAD_RATES = {
 """How much faster than a layer each part of a SpladeHead learns."""
 
 
-def starting_model(config: TrainConfig) -> Any:
-    """Return the sentence-transformers SparseEncoder that ``config`` starts from.
+def starting_model(options: TrainOptions) -> Any:
+    """Return the sentence-transformers SparseEncoder that ``options`` starts from.
 
     A model that is a SPLADE keeps its head. A plain masked language model gets a SPLADE pooling,
     and special tokens and punctuation can never be its terms.
@@ -38,32 +38,32 @@ def starting_model(config: TrainConfig) -> Any:
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Router
 
-    documents = _encoder(config.model, config)
-    kind = config.settings.queries
+    documents = _encoder(options.model, options)
+    kind = options.settings.queries
     if kind == "shared":
         return documents
     if kind == "light":
-        queries = list(_encoder(str(config.query_model), config))
+        queries = list(_encoder(str(options.query_model), options))
     else:
         queries = [_static(documents)]
     if any(isinstance(module, Router) for module in documents):
         return documents
     router = Router.for_query_document(queries, list(documents))
-    return SparseEncoder(modules=[router], device=config.device)
+    return SparseEncoder(modules=[router], device=options.device)
 
 
-def learning_rates(model: Any, config: TrainConfig) -> dict[str, float]:
+def learning_rates(model: Any, options: TrainOptions) -> dict[str, float]:
     """Return the learning rates of parameters by pattern, where they are not ``learning_rate``.
 
     A weight a term sees few examples, so it must move faster than a layer that all share.
     """
-    rates = {r"query\.0\.weight$": 1e-3} if config.settings.queries == "static" else {}
+    rates = {r"query\.0\.weight$": 1e-3} if options.settings.queries == "static" else {}
     if any(isinstance(module, SpladeHead) for module in model.modules()):
-        rates |= {pattern: factor * config.learning_rate for pattern, factor in HEAD_RATES.items()}
+        rates |= {pattern: factor * options.learning_rate for pattern, factor in HEAD_RATES.items()}
     return rates
 
 
-def _encoder(spec: str, config: TrainConfig) -> Any:
+def _encoder(spec: str, options: TrainOptions) -> Any:
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder.modules import SpladePooling, Transformer
 
@@ -76,17 +76,17 @@ def _encoder(spec: str, config: TrainConfig) -> Any:
     try:
         with quiet_transformers():
             if (folder.path / "modules.json").is_file():
-                model = load_with_own_modules("SparseEncoder", folder.path, device=config.device)
+                model = load_with_own_modules("SparseEncoder", folder.path, device=options.device)
             else:
                 transformer = Transformer(str(folder.path), transformer_task="fill-mask")
                 _mask_terms(transformer)
-                pooling = SpladePooling(config.pooling)
-                model = SparseEncoder(modules=[transformer, pooling], device=config.device)
+                pooling = SpladePooling(options.pooling)
+                model = SparseEncoder(modules=[transformer, pooling], device=options.device)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise ModelError(f"model {spec!r} cannot be loaded for training: {error}") from error
     positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
     own = model.max_seq_length if (folder.path / "modules.json").is_file() else None
-    model.max_seq_length = min(config.max_length, positions or config.max_length)
+    model.max_seq_length = min(options.max_length, positions or options.max_length)
     model.length_in_use = own or model.max_seq_length
     return model
 

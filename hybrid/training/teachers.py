@@ -19,8 +19,6 @@ from hybrid.training.examples import Example
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    pass
-
 Pair = tuple[str, str]
 
 
