@@ -30,14 +30,15 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
+from hybrid.encoders.bm25 import inverse_document_frequency
 from hybrid.encoders.models.by_name import MINILM_SHA256, model_folder
 from hybrid.encoders.models.from_dense import DOCUMENT_TERMS, MAX_LENGTH, QUERY_TERMS
 from hybrid.encoders.pooling import multiplies_bfloat16
-from hybrid.training.builtin.head import Stage, shift_bias, starting_point, train_stage
+from hybrid.training.builtin.head import Stage, StageRun, shift_bias, starting_point, train_stage
 from hybrid.training.builtin.held_out import HeldOut
 from hybrid.training.builtin.pairs import Drawn, Source, documents_of, draw_pairs
-from hybrid.training.builtin.teaching import Taught, Weights, idf, teach
-from hybrid.training.prepare import Texts, prepare
+from hybrid.training.builtin.teaching import Taught, Weights, teach
+from hybrid.training.prepare import StateOptions, Texts, prepare
 from hybrid.training.states import Trained
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy")
@@ -110,17 +111,14 @@ def prepared(drawn: Drawn, base: Backbone, work: Path, config: dict[str, Any]) -
     for name, (texts, kind) in wanted.items():
         settings = config["held_out"] if kind is None else config
         prefix = "" if kind is None else f"{kind}_"
-        found[name] = prepare(
-            list(texts),
-            base.bert,
-            base.tokenizer,
-            work / name,
+        options = StateOptions(
             tokens=settings[f"{prefix}tokens"],
             candidates=settings[f"{prefix}candidates"],
             before=bool(config["layers"]),
             bfloat16=low and kind is not None,
             workers=config["threads"],
         )
+        found[name] = prepare(list(texts), base.bert, base.tokenizer, work / name, options)
     return found
 
 
@@ -243,7 +241,8 @@ def material(pairs: Path, work: Path, config: dict[str, Any], log: Log) -> Mater
         size = len(base.tokenizer)
         np.save(counted, document_frequency(pairs, size, base.tokenizer, config))
     frequency = np.load(counted)
-    rarity = idf(frequency[:-1], int(frequency[-1]), config["idf_largest"])
+    rarity = inverse_document_frequency(frequency[:-1], int(frequency[-1]))
+    rarity = np.minimum(rarity, config["idf_largest"]).astype(np.float32)
     texts = prepared(drawn, base, work, config)
     described = {name: [len(found.texts), len(found.ids)] for name, found in texts.items()}
     log("texts and tokens", described | {"pairs": len(drawn.train), "idf": int(frequency[-1])})
@@ -291,18 +290,14 @@ def train_seed(seed: int, given: Material, work: Path, config: dict[str, Any], l
         stage = Stage(**settings, seed=seed + SEEDS_APART * number)
         torch.manual_seed(seed)
         log(f"stage {number}", asdict(stage))
-        trained = train_stage(
-            given.taught,
-            given.rows,
-            stage,
-            trained,
-            given.base.tokenizer,
+        run = StageRun(
             work / f"seed-{seed}-stage-{number}",
             checkpoint_steps=config["checkpoint_steps"],
             logging_steps=config["logging_steps"],
             report=lambda step, figures: log(f"step {step}", {"seed": seed} | rounded(figures)),
             measure=measure,
         )
+        trained = train_stage(given.taught, given.rows, stage, trained, given.base.tokenizer, run)
     save_file(tensors_of(trained, given), str(finished))
     log("end", measure(trained))
     return trained

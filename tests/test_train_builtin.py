@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from hybrid.encoders.bm25 import inverse_document_frequency
 from hybrid.encoders.models.by_name import load_sparse
 from hybrid.encoders.models.from_dense import write_splade
 from hybrid.errors import UsageError
-from hybrid.training.builtin.held_out import HeldOut, minmax, ndcg
+from hybrid.training.builtin.held_out import HeldOut, summed
 from hybrid.training.builtin.pairs import Source, draw_pairs, is_held_out
-from hybrid.training.builtin.teaching import Weights, idf, teach
-from hybrid.training.prepare import Texts, prepare
+from hybrid.training.builtin.teaching import Weights, teach
+from hybrid.training.callbacks import ndcg
+from hybrid.training.prepare import StateOptions, Texts, prepare
 from tests.conftest import DOCUMENTS, QUERIES, load_script
 
 TOLD = [f"{title} {text}" for title, text in DOCUMENTS.values()]
@@ -41,7 +43,7 @@ def parts(tiny_dense: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
     tokenizer = AutoTokenizer.from_pretrained(tiny_dense)
     folder = tmp_path_factory.mktemp("prepared")
     queries, documents = (
-        prepare(texts, bert, tokenizer, folder / name, tokens=16, candidates=20, before=True)
+        prepare(texts, bert, tokenizer, folder / name, StateOptions(16, 20, before=True))
         for name, texts in (("queries", ASKED), ("documents", TOLD))
     )
     return bert, tokenizer, queries, documents
@@ -87,7 +89,7 @@ def test_preparation_goes_on_where_it_was(
         return Counted()
 
     def run(fails_after: int = -1) -> Texts:
-        return prepare(TOLD, counted(fails_after), tokenizer, tmp_path, tokens=16, candidates=20)
+        return prepare(TOLD, counted(fails_after), tokenizer, tmp_path, StateOptions(16, 20))
 
     with pytest.raises(KeyboardInterrupt):
         run(2)
@@ -96,14 +98,15 @@ def test_preparation_goes_on_where_it_was(
     np.testing.assert_allclose(run().vectors, documents.vectors, atol=1e-5)
     assert sum(calls) == len(TOLD)
     with pytest.raises(KeyboardInterrupt):
-        prepare(TOLD[:2], counted(len(calls)), tokenizer, tmp_path, tokens=16, candidates=20)
+        prepare(TOLD[:2], counted(len(calls)), tokenizer, tmp_path, StateOptions(16, 20))
 
 
 def test_negatives_are_the_best_of_the_teacher_without_what_is_known(
     parts: tuple[Any, Any, Texts, Texts],
 ) -> None:
     known = [*PAIRS, (ASKED[0], TOLD[4])]
-    rarity = idf(np.asarray((parts[3].counts > 0).sum(axis=0)).ravel(), len(TOLD), 10.0)
+    df = np.asarray((parts[3].counts > 0).sum(axis=0)).ravel()
+    rarity = inverse_document_frequency(df, len(TOLD)).astype(np.float32)
     taught = teach(parts[2], parts[3], known, rarity, TEACHER, negatives=3)
     for row, (query, text) in enumerate(known):
         asked = np.full(len(TOLD), ASKED.index(query))
@@ -120,9 +123,16 @@ def test_ndcg_is_that_of_the_definition_and_ties_keep_their_order() -> None:
     scores = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0], [1.0, 2.0, 3.0]])
     relevant = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0]], dtype=bool)
     np.testing.assert_allclose(ndcg(scores, relevant), [1.0, 1 / np.log2(3), 0.0])
-    np.testing.assert_allclose(
-        minmax(np.array([[2.0, 4.0], [1.0, 1.0]])), np.array([[0.0, 1.0], [0.0, 0.0]])
+    unequal = np.array([[3.0, 2.0, -np.inf]])
+    assert ndcg(unequal, np.array([[False, True, True]]))[0] == (1 / np.log2(3)) / (
+        1 + 1 / np.log2(3)
     )
+
+
+def test_summed_scores_run_from_0_to_1_in_each_row() -> None:
+    first, second = np.array([[2.0, 4.0], [1.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 7.0]])
+    np.testing.assert_array_equal(summed(first), [[0.0, 1.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(summed(first, second), [[1.0, 1.0], [0.0, 1.0]])
 
 
 def written(folder: Path, name: str, pairs: list[tuple[str, str]]) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from hybrid.encoders.splade_head import SpladeHead
 from hybrid.errors import UsageError
 from hybrid.training.examples import Example
-from hybrid.training.prepare import prepare
+from hybrid.training.prepare import StateOptions, prepare
 from hybrid.training.states import CandidateHead, StateStore, StoredStates
 
 CANDIDATES_PER_TOKEN = 2
@@ -112,15 +112,8 @@ class Student:
         kept = folder / digest.hexdigest()
         if not (kept / WHOLE).is_file():
             tokenizer = self._whole.tokenizer
-            found = prepare(
-                texts,
-                self._bert,
-                tokenizer,
-                kept,
-                tokens=length,
-                candidates=candidates,
-                before=True,
-            )
+            options = StateOptions(length, candidates, before=True)
+            found = prepare(texts, self._bert, tokenizer, kept, options)
             np.save(kept / "ids.npy", found.ids)
             np.save(kept / "offsets.npy", found.offsets)
             (kept / WHOLE).write_text("", encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -52,17 +52,27 @@ class Texts:
     counts: csr_matrix
 
 
+@dataclass(frozen=True)
+class StateOptions:
+    """How texts are run through a backbone, and what is stored of them.
+
+    Attributes:
+        tokens: after which a text is cut.
+        candidates: terms of each text; at least ``tokens``.
+        before: keep the states before the last layer too.
+        bfloat16: multiply in it; worth it where the processor does so natively.
+        workers: batches at one time, each on one thread where there are several.
+    """
+
+    tokens: int
+    candidates: int
+    before: bool = False
+    bfloat16: bool = False
+    workers: int = 1
+
+
 def prepare(
-    texts: Sequence[str],
-    bert: Any,
-    tokenizer: Any,
-    folder: Path,
-    *,
-    tokens: int,
-    candidates: int,
-    before: bool = False,
-    bfloat16: bool = False,
-    workers: int = 1,
+    texts: Sequence[str], bert: Any, tokenizer: Any, folder: Path, options: StateOptions
 ) -> Texts:
     """Return ``texts`` run through ``bert``; the arrays are memory-mapped files in ``folder``.
 
@@ -72,18 +82,13 @@ def prepare(
         texts: all distinct from one another for use as keys; repeats are allowed.
         bert: a BertModel; its word embeddings are the decoder.
         tokenizer: of the same model.
-        folder: made; what it holds of other texts or settings is overwritten.
-        tokens: after which a text is cut.
-        candidates: terms a text; at least ``tokens``.
-        before: keep the states before the last layer too.
-        bfloat16: multiply in it; worth it where the processor does so natively.
-        workers: batches at one time, each on one thread where there are several.
+        folder: made; what it holds of other texts or options is overwritten.
+        options: lengths, precision and threads.
     """
     import torch
-    from scipy.sparse import csr_matrix
 
     folder.mkdir(parents=True, exist_ok=True)
-    coded = tokenizer(list(texts), truncation=True, max_length=tokens)["input_ids"]
+    coded = tokenizer(list(texts), truncation=True, max_length=options.tokens)["input_ids"]
     lengths = np.array([len(row) for row in coded])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = np.concatenate([np.array(row, dtype=np.int32) for row in coded])
@@ -92,58 +97,90 @@ def prepare(
     meaning[meaningless_terms(tokenizer.get_vocab())] = False
     batches = pack(lengths, BUDGET)
     key = hashlib.sha256(ids.tobytes() + offsets.tobytes())
-    key.update(repr((candidates, before, bfloat16, len(batches))).encode())
+    key.update(repr((options.candidates, options.before, options.bfloat16, len(batches))).encode())
     for value in bert.state_dict().values():
         key.update(value.numpy().tobytes())
     progress = _Progress(folder / "progress.json", key.hexdigest())
+    arrays: dict[str, Any] = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r+")
+        if progress.done
+        else np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=kind, shape=shape)
+        for name, (shape, kind) in _shapes(len(texts), len(ids), width, options).items()
+    }
+    run = _Pass(bert, partial(tokenizer.pad, return_tensors="pt"), meaning, options)
+    alone = partial(torch.set_num_threads, 1) if options.workers > 1 else None
+    with ThreadPoolExecutor(options.workers, initializer=alone) as pool:
+        for start in range(progress.done, len(batches), SAVED_EVERY):
+            window = batches[start : start + SAVED_EVERY]
+            list(pool.map(partial(run, coded, offsets, arrays), window))
+            for array in arrays.values():
+                array.flush()
+            progress.note(start + len(window))
+    keep = meaning.numpy()[ids].astype(np.float32)
+    before = arrays.pop("before", np.zeros((0, width), dtype=np.float16))
+    counts = _counted(ids, keep, offsets, size)
+    return Texts(texts, offsets, ids, before, **arrays, counts=counts)
 
-    def stored(name: str, shape: tuple[int, ...], kind: Any) -> Any:
-        path = folder / f"{name}.npy"
-        if progress.done:
-            return np.load(path, mmap_mode="r+")
-        return np.lib.format.open_memmap(path, "w+", dtype=kind, shape=shape)
 
-    earlier = np.zeros((0, width), dtype=np.float16)
-    if before:
-        earlier = stored("before", (len(ids), width), np.float16)
-    after = stored("after", (len(ids), width), np.float16)
-    vectors = stored("vectors", (len(texts), width), np.float32)
-    terms = stored("candidates", (len(texts), candidates), np.int16)
-    bert.eval()
-    find = _Candidates(bert, meaning, candidates, bfloat16)
+def _shapes(texts: int, tokens: int, width: int, options: StateOptions) -> dict[str, Any]:
+    """Return shape and dtype of each stored array by name."""
+    states = ((tokens, width), np.float16)
+    return ({"before": states} if options.before else {}) | {
+        "after": states,
+        "vectors": ((texts, width), np.float32),
+        "candidates": ((texts, options.candidates), np.int16),
+    }
 
-    def run(rows: NDArray[np.int64]) -> None:
-        batch = tokenizer.pad({"input_ids": [coded[i] for i in rows]}, return_tensors="pt")
+
+def _counted(
+    ids: NDArray[np.int32], keep: NDArray[np.float32], offsets: NDArray[np.int64], size: int
+) -> csr_matrix:
+    """Return how often each term that is kept stands in each text, CSR (texts, size)."""
+    from scipy.sparse import csr_matrix
+
+    # A copy: summing duplicates sorts indices in place, and the ids stay in the order of the text.
+    counts = csr_matrix((keep, ids, offsets), shape=(len(offsets) - 1, size), copy=True)
+    counts.sum_duplicates()
+    counts.eliminate_zeros()
+    return counts
+
+
+class _Pass:
+    """The backbone over one batch of texts, its output written into the arrays."""
+
+    def __init__(self, bert: Any, pad: Any, meaning: Any, options: StateOptions) -> None:
+        bert.eval()
+        self._bert, self._pad, self._options = bert, pad, options
+        self._find = _Candidates(bert, meaning, options.candidates, options.bfloat16)
+
+    def __call__(
+        self,
+        coded: Sequence[Sequence[int]],
+        offsets: NDArray[np.int64],
+        arrays: Mapping[str, Any],
+        rows: NDArray[np.int64],
+    ) -> None:
+        """Fill the places of ``rows`` in ``arrays``."""
+        import torch
+
+        batch = self._pad({"input_ids": [coded[i] for i in rows]})
+        options = self._options
         with torch.inference_mode():
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-                states = bert(**batch, output_hidden_states=before)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bfloat16):
+                states = self._bert(**batch, output_hidden_states=options.before)
             last = states.last_hidden_state.float()
             mask = batch["attention_mask"][:, :, None]
             mean = (last * mask).sum(1) / mask.sum(1)
-            vectors[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+            arrays["vectors"][rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
             for place, row in enumerate(rows):
                 here = slice(offsets[row], offsets[row + 1])
-                kept = slice(0, int(lengths[row]))
-                if before:
-                    earlier[here] = states.hidden_states[-2][place, kept].half().numpy()
-                after[here] = last[place, kept].half().numpy()
-                terms[row] = find(last[place, kept], ids[here])
-
-    alone = partial(torch.set_num_threads, 1)
-    with ThreadPoolExecutor(workers, initializer=alone if workers > 1 else None) as pool:
-        for start in range(progress.done, len(batches), SAVED_EVERY):
-            window = batches[start : start + SAVED_EVERY]
-            list(pool.map(run, window))
-            for array in (earlier, after, vectors, terms):
-                if isinstance(array, np.memmap):
-                    array.flush()
-            progress.note(start + len(window))
-    keep = meaning.numpy()[ids].astype(np.float32)
-    # A copy: summing duplicates sorts indices in place, and the ids stay in the order of the text.
-    counts = csr_matrix((keep, ids, offsets), shape=(len(texts), size), copy=True)
-    counts.sum_duplicates()
-    counts.eliminate_zeros()
-    return Texts(texts, offsets, ids, earlier, after, vectors, terms, counts)
+                kept = slice(0, len(coded[row]))
+                if options.before:
+                    earlier = states.hidden_states[-2][place, kept]
+                    arrays["before"][here] = earlier.half().numpy()
+                arrays["after"][here] = last[place, kept].half().numpy()
+                ids = np.array(coded[row], dtype=np.int32)
+                arrays["candidates"][row] = self._find(last[place, kept], ids)
 
 
 class _Candidates:

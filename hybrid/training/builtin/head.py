@@ -100,32 +100,42 @@ def shift_bias(head: CandidateHead, shift: float) -> None:
         head.bias[head.bias > MASKED_BIAS / 2] += shift
 
 
+@dataclass(frozen=True)
+class StageRun:
+    """Where a stage keeps its checkpoints, and whom it tells how it goes.
+
+    Attributes:
+        work: folder of the checkpoints.
+        checkpoint_steps, logging_steps: between two of them.
+        report: called with a step and figures: the parts of the loss, and those of ``measure`` at
+            every checkpoint.
+        measure: called with the weights so far.
+    """
+
+    work: Path
+    checkpoint_steps: int
+    logging_steps: int
+    report: Callable[[int, Mapping[str, Any]], None]
+    measure: Callable[[Trained], Mapping[str, Any]]
+
+
 def train_stage(
     taught: Taught,
     rows: NDArray[np.int64],
     stage: Stage,
     trained: Trained,
     tokenizer: Any,
-    work: Path,
-    *,
-    checkpoint_steps: int,
-    logging_steps: int,
-    report: Callable[[int, Mapping[str, Any]], None],
-    measure: Callable[[Trained], Mapping[str, Any]],
+    run: StageRun,
 ) -> Trained:
-    """Return ``trained`` after a stage; it goes on from the last checkpoint in ``work``.
+    """Return ``trained`` after a stage; it goes on from the last checkpoint of ``run``.
 
     Args:
         taught: pairs, negatives and teacher.
         rows: the pairs that are trained on.
-        stage: what to do.
+        stage: losses and optimiser.
         trained: where to start; its head is trained in place.
         tokenizer: of the backbone.
-        work: folder of the checkpoints.
-        checkpoint_steps, logging_steps: between two of them.
-        report: called with a step and figures: the parts of the loss, and what ``measure`` returns
-            at every checkpoint.
-        measure: called with what is trained so far.
+        run: checkpoints and reports.
     """
     deep = bool(len(trained.layers))
     stores = [store_of(texts, before=deep) for texts in (taught.queries, taught.documents)]
@@ -137,6 +147,25 @@ def train_stage(
         return Trained(trained.head, static.weight.detach().clone(), trained.layers)
 
     shift_bias(trained.head, stage.shift)
+    loss = _loss(model, static, stage)
+    trainer = StageTrainer(
+        model=model,
+        args=_arguments(stage, run),
+        train_dataset=rows_of(taught, rows, stage),
+        loss=loss,
+        callbacks=[
+            SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", SCHEDULE),
+            _Report(run.report, lambda: run.measure(now())),
+        ],
+    )
+    trainer.remove_callback(PrinterCallback)
+    saved = sorted(run.work.glob(f"checkpoint-*/{TRAINED}"), key=lambda p: int(p.parent.name[11:]))
+    trainer.train(resume_from_checkpoint=str(saved[-1].parent) if saved else None)
+    return now()
+
+
+def _loss(model: Any, static: Any, stage: Stage) -> BothQueriesLoss:
+    """Return the loss of a stage: KL and ranking, for encoded and for looked-up queries."""
     warm = stage.temperature
     inner = WeightedSum(
         [
@@ -145,7 +174,7 @@ def train_stage(
         ],
         [stage.divergence / warm**2, stage.ranking],
     )
-    loss = BothQueriesLoss(
+    return BothQueriesLoss(
         model,
         inner,
         static=static,
@@ -155,8 +184,11 @@ def train_stage(
         document_regularizer_threshold=stage.document_threshold,
         query_regularizer_threshold=stage.query_threshold,
     )
-    arguments = SparseEncoderTrainingArguments(
-        output_dir=str(work),
+
+
+def _arguments(stage: Stage, run: StageRun) -> SparseEncoderTrainingArguments:
+    return SparseEncoderTrainingArguments(
+        output_dir=str(run.work),
         max_steps=stage.steps,
         per_device_train_batch_size=stage.batch,
         learning_rate=stage.learning_rate,
@@ -164,8 +196,8 @@ def train_stage(
         weight_decay=0.0,
         warmup_steps=stage.warmup,
         max_grad_norm=5.0,
-        logging_steps=logging_steps,
-        save_steps=checkpoint_steps,
+        logging_steps=run.logging_steps,
+        save_steps=run.checkpoint_steps,
         save_total_limit=2,
         seed=stage.seed,
         data_seed=stage.seed,
@@ -173,20 +205,6 @@ def train_stage(
         report_to=[],
         disable_tqdm=True,
     )
-    trainer = StageTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=rows_of(taught, rows, stage),
-        loss=loss,
-        callbacks=[
-            SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", SCHEDULE),
-            _Report(report, lambda: measure(now())),
-        ],
-    )
-    trainer.remove_callback(PrinterCallback)
-    saved = sorted(work.glob(f"checkpoint-*/{TRAINED}"), key=lambda p: int(p.parent.name[11:]))
-    trainer.train(resume_from_checkpoint=str(saved[-1].parent) if saved else None)
-    return now()
 
 
 def rows_of(taught: Taught, rows: NDArray[np.int64], stage: Stage) -> Dataset:

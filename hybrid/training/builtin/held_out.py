@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.encoders.models.from_dense import DOCUMENT_TERMS, QUERY_TERMS
+from hybrid.fusion.norms import normalise
+from hybrid.fusion.table import Table
 from hybrid.training.builtin.pairs import Pair, positives
 from hybrid.training.builtin.teaching import Weights, bm25_product
+from hybrid.training.callbacks import ndcg
 from hybrid.training.prepare import Texts
 from hybrid.training.states import StoredStates, Trained, store_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-CUTOFF = 10
 BATCH = 32
 
 
@@ -91,9 +93,8 @@ class HeldOut:
         for name, asked in (("splade", encoded), ("splade-doc", looked_up)):
             scores = (asked @ told.T).toarray()
             figures[name] = self.ndcg(scores)
-            figures[f"{name} + dense"] = self.ndcg(minmax(scores) + minmax(self.dense))
-            fused = minmax(scores) + minmax(self.dense) + minmax(self.lexical)
-            figures[f"{name} + dense + bm25"] = self.ndcg(fused)
+            figures[f"{name} + dense"] = self.ndcg(summed(scores, self.dense))
+            figures[f"{name} + dense + bm25"] = self.ndcg(summed(scores, self.dense, self.lexical))
         return figures | {
             "document_terms": float(np.diff(told.indptr).mean()),
             "query_terms": float(np.diff(encoded.indptr).mean()),
@@ -101,7 +102,7 @@ class HeldOut:
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Return nDCG@10 of BM25, of the dense model and of both."""
-        both = minmax(self.lexical) + minmax(self.dense)
+        both = summed(self.lexical, self.dense)
         named = {"bm25": self.lexical, "dense": self.dense, "bm25 + dense": both}
         return {name: self.ndcg(scores) for name, scores in named.items()}
 
@@ -131,21 +132,20 @@ def represent(trained: Trained, texts: Texts, tokenizer: Any, task: str, most: i
     return vstack(parts, format="csr")[np.argsort(order)]
 
 
-def minmax(scores: NDArray[Any]) -> NDArray[Any]:
-    """Return scores that run from 0 to 1 in each row; a row of equal ones is all 0."""
-    low, high = scores.min(axis=1, keepdims=True), scores.max(axis=1, keepdims=True)
-    scaled: NDArray[Any] = (scores - low) / np.where(high > low, high - low, 1.0)
-    return scaled
+def summed(*branches: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the sum of scores that run from 0 to 1 in each row; equal ones are all 0.
 
-
-def ndcg(scores: NDArray[Any], relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return binary nDCG@10 of every row; ties keep the order of the columns."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :CUTOFF]
-    discount = 1 / np.log2(np.arange(2, order.shape[1] + 2))
-    gained = np.take_along_axis(relevant, order, axis=1) @ discount
-    best = np.minimum(relevant.sum(axis=1), order.shape[1])
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])[best]
-    found: NDArray[np.float64] = np.divide(
-        gained, ideal, out=np.zeros(len(scores)), where=ideal > 0
+    Args:
+        branches: float (queries, documents), the scores of each.
+    """
+    queries, documents = branches[0].shape
+    scores = np.stack([scores.ravel() for scores in branches]).astype(np.float64)
+    table = Table(
+        np.arange(queries + 1, dtype=np.int64) * documents,
+        scores,
+        np.ones_like(scores, dtype=bool),
+        np.ones_like(scores, dtype=np.int32),
+        np.zeros(len(scores)),
     )
-    return found
+    total: NDArray[np.float64] = normalise(table, "minmax").sum(axis=0)
+    return total.reshape(queries, documents)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.encoders.bm25 import term_saturation
 from hybrid.training.prepare import Texts
 
 if TYPE_CHECKING:
@@ -65,17 +66,6 @@ class Taught:
         return summed
 
 
-def idf(frequency: NDArray[np.int64], documents: int, largest: float) -> NDArray[np.float32]:
-    """Return log(1 + (N - f + 0.5) / (f + 0.5)) per term, at most ``largest``, float32.
-
-    >>> [f"{value:.3f}" for value in idf(np.array([0, 5, 10]), 10, largest=2.0)]
-    ['2.000', '0.693', '0.047']
-    """
-    value = np.log1p((documents - frequency + 0.5) / (frequency + 0.5))
-    limited: NDArray[np.float32] = np.minimum(value, largest).astype(np.float32)
-    return limited
-
-
 def bm25_product(
     queries: csr_matrix, documents: csr_matrix, rarity: NDArray[np.float32], weights: Weights
 ) -> tuple[csr_matrix, csr_matrix]:
@@ -89,10 +79,9 @@ def bm25_product(
         weights: k1 and b count.
     """
     lengths = np.asarray(documents.sum(axis=1)).ravel()
-    norm = weights.k1 * (1 - weights.b + weights.b * lengths / max(lengths.mean(), 1.0))
+    relative = (lengths / max(lengths.mean(), 1.0)).repeat(np.diff(documents.indptr))
     impacts, asked = documents.copy(), queries.copy()
-    tf = documents.data
-    saturated = tf / (tf + norm.repeat(np.diff(documents.indptr)))
+    saturated = term_saturation(documents.data, relative, k1=weights.k1, b=weights.b)
     impacts.data = (rarity[documents.indices] * saturated).astype(np.float32)
     asked.data = np.minimum(queries.data, MOST_REPEATS).astype(np.float32)
     most = np.maximum(asked @ rarity, np.finfo(np.float32).tiny)
