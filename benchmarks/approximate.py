@@ -30,20 +30,20 @@ DEPTHS = (10, 100)
 
 
 def compared(
-    index: InvertedIndex, queries: csr_matrix, k: int, recall: float, sweeps: int
+    index: InvertedIndex, queries: csr_matrix, k: int, shrink: float, sweeps: int
 ) -> dict[str, Any]:
     """Return the recall found, and the median milliseconds of the exact search and of this one."""
     _, exact = index.search(queries, k)
-    _, scores = index.search(queries, k, recall=recall)
+    _, scores = index.search(queries, k, shrink=shrink)
     # share_found leaves each query's first hit out; a column in front makes it count all.
     first = np.full((len(exact), 1), np.float32(3e38))
     found = share_found(np.hstack([first, exact]), np.hstack([first, scores]))
     times = np.empty((2, sweeps, queries.shape[0]))
     for sweep in range(sweeps):
-        for way, asked in enumerate((1.0, recall)):
+        for way, asked in enumerate((1.0, shrink)):
             for row in range(queries.shape[0]):
                 began = time.perf_counter()
-                index.search(queries[row], k, threads=1, recall=asked)
+                index.search(queries[row], k, threads=1, shrink=asked)
                 times[way, sweep, row] = time.perf_counter() - began
     exact_ms, asked_ms = (float(np.median(np.median(each, axis=0))) * 1000 for each in times)
     return {
@@ -75,7 +75,7 @@ def main() -> None:
                     accuracy = index.accuracy(recall, k)
                     row = {"docs": args.docs, "kind": kind, "k": k, "asked": recall}
                     row |= {"cut": accuracy.shrink, "promised": round(accuracy.recall, 4)}
-                    rows.append(row | compared(index, queries, k, recall, args.sweeps))
+                    rows.append(row | compared(index, queries, k, accuracy.shrink, args.sweeps))
                     print(json.dumps(rows[-1]), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")

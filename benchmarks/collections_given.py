@@ -25,7 +25,8 @@ class Collection:
 
     def judged(self, branches: tuple[str, ...] = ()) -> JudgedPool:
         """Return the judged pool over ``branches``, all where none are given."""
-        return judged_pool(self.index, self.source, self.split, branches=branches or None)
+        view = self.index.view()
+        return judged_pool(view, self.source, self.split, view.pool_plan(branches=branches))
 
     def bench(self, measure: str, branches: tuple[str, ...] = ()) -> Bench:
         """Return the bench of the judged pool."""

@@ -20,7 +20,6 @@ _HOMES = {
     "Index": "hybrid.search.index",
     "Run": "hybrid.fusion.run",
     "read_qrels": "hybrid.corpus.qrels",
-    "best_passages": "hybrid.search.passages",
     "build_index": "hybrid.build.create",
     "open_source": "hybrid.corpus",
     "write_qrels": "hybrid.corpus.qrels",
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from hybrid.search.index import Index as Index
     from hybrid.search.index import open_index as open
     from hybrid.search.passages import BestPassage as BestPassage
-    from hybrid.search.passages import best_passages as best_passages
 
 __all__ = ["__version__", "open", *_HOMES]
 

@@ -207,7 +207,8 @@ def measure_collection(folder: Path, models: Models, work: Path, trials: int) ->
     ):
 
         def judged(split: str) -> Judged:
-            return Judged(judged_pool(index, source, split), judged_pool(other, source, split))
+            views = (index.view(), other.view())
+            return Judged(*(judged_pool(view, source, split) for view in views))
 
         test = judged("test")
         report = index.contents.record(SPLADE).report

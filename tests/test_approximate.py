@@ -82,7 +82,7 @@ def test_full_recall_is_exact_to_the_bit(large: InvertedIndex, held_out: csr_mat
     for k in (1, 10, 200):
         exact = large.search(held_out, k)
         for asked in (1.0, 1):
-            found = large.search(held_out, k, recall=asked)
+            found = large.search(held_out, k, shrink=large.accuracy(asked, k).shrink)
             assert np.array_equal(found[0], exact[0])
             assert np.array_equal(found[1], exact[1])
 
@@ -90,24 +90,24 @@ def test_full_recall_is_exact_to_the_bit(large: InvertedIndex, held_out: csr_mat
 def test_shallow_searches_are_cut_from_the_measured_depth(
     large: InvertedIndex, held_out: csr_matrix
 ) -> None:
-    ten = large.search(held_out, 10, recall=0.9, path="pruned")
-    three = large.search(held_out, 3, recall=0.9, path="pruned")
-    assert not large.accuracy(0.9, 3).exact
+    accuracy = large.accuracy(0.9, 3)
+    assert not accuracy.exact
+    assert accuracy == large.accuracy(0.9, 10)
+    ten = large.search(held_out, 10, shrink=accuracy.shrink, path="pruned")
+    three = large.search(held_out, 3, shrink=accuracy.shrink, path="pruned")
     assert np.array_equal(three[0], ten[0][:, :3])
     assert np.array_equal(three[1], ten[1][:, :3])
 
 
-def test_deeper_than_measured_is_exact(large: InvertedIndex, held_out: csr_matrix) -> None:
+def test_deeper_than_measured_is_exact(large: InvertedIndex) -> None:
     accuracy = large.accuracy(0.9, 11)
     assert accuracy.exact
     assert "to depth 10 or less can be cut, and this one goes to 11" in str(accuracy)
-    exact, found = large.search(held_out, 11), large.search(held_out, 11, recall=0.9)
-    assert np.array_equal(found[0], exact[0])
 
 
 def test_a_subset_is_searched_exactly(large: InvertedIndex, held_out: csr_matrix) -> None:
     subset = np.arange(0, ROWS, 2, dtype=np.int32)
-    found = large.search(held_out, 10, subset=subset, recall=0.5)
+    found = large.search(held_out, 10, subset=subset, shrink=0.5)
     exact = large.search(held_out, 10, subset=subset)
     assert np.array_equal(found[0], exact[0])
 
@@ -160,9 +160,11 @@ def test_ties_at_the_cutoff_are_no_misses() -> None:
 
 
 @pytest.mark.parametrize("recall", [0.0, -1.0, 1.5, float("nan")])
-def test_a_recall_outside_its_range_is_refused(large: InvertedIndex, recall: float) -> None:
+def test_a_share_outside_its_range_is_refused(large: InvertedIndex, recall: float) -> None:
     with pytest.raises(UsageError, match="recall is"):
-        large.search(csr_matrix((1, TERMS), dtype=np.float32), 10, recall=recall)
+        large.accuracy(recall, 10)
+    with pytest.raises(UsageError, match="shrink is"):
+        large.search(csr_matrix((1, TERMS), dtype=np.float32), 10, shrink=recall)
 
 
 def test_small_indexes_and_whole_weights_are_exact(tmp_path) -> None:
@@ -184,12 +186,12 @@ def test_without_a_table_the_error_says_what_to_do(large: InvertedIndex, held_ou
     assert early.approximations == []
     assert early.search(held_out, 10)[0].shape == (120, 10)
     with pytest.raises(UsageError, match=r"48,000 rows has no table.*Build it again"):
-        early.search(held_out, 10, recall=0.9)
+        early.accuracy(0.9, 10)
 
 
 @pytest.mark.parametrize("small", [300, 30_000])
 def test_a_cut_segment_beside_others_is_searched_exactly(
-    large: InvertedIndex, held_out: csr_matrix, tmp_path, small: int
+    large: InvertedIndex, tmp_path, small: int
 ) -> None:
     """Hits of the others raise the threshold before its best tiles are scored."""
     InvertedIndex.build(
@@ -202,9 +204,6 @@ def test_a_cut_segment_beside_others_is_searched_exactly(
     accuracy = many.accuracy(0.9, 10)
     assert accuracy.exact
     assert "for each segment alone; `hybrid compact`" in str(accuracy)
-    exact, found = many.search(held_out, 10), many.search(held_out, 10, recall=0.9)
-    np.testing.assert_array_equal(found[0], exact[0])
-    np.testing.assert_array_equal(found[1], exact[1])
 
 
 def test_one_segment_with_deleted_documents_keeps_its_cut(
@@ -213,22 +212,23 @@ def test_one_segment_with_deleted_documents_keeps_its_cut(
     live = np.flatnonzero(np.arange(ROWS) % 50 != 7).astype(np.int32)
     one = SegmentedSparse([large], Numbering(np.zeros_like(live), live, (ROWS,)))
     assert one.accuracy(0.9, 10) == large.accuracy(0.9, 10)
-    exact, found = one.search(held_out, 10), one.search(held_out, 10, recall=0.9)
-    shallow = one.search(held_out, 3, recall=0.9)
+    shrink = one.accuracy(0.9, 10).shrink
+    exact, found = one.search(held_out, 10), one.search(held_out, 10, shrink=shrink)
+    shallow = one.search(held_out, 3, shrink=shrink)
     assert np.array_equal(shallow[0], found[0][:, :3])
     here = found[0] >= 0
     assert np.array_equal(one.score(held_out, found[0])[here], found[1][here])
     share = (found[1] >= exact[1][:, -1:]).mean()
     assert 0.9 - 6 * np.sqrt(0.09 / 1200) <= share <= 1
-    full = one.search(held_out, 10, recall=1.0)
+    full = one.search(held_out, 10, shrink=1.0)
     assert np.array_equal(full[0], exact[0])
 
 
-def test_segments_refuse_a_recall_outside_its_range(large: InvertedIndex, held_out) -> None:
+def test_segments_refuse_a_factor_outside_its_range(large: InvertedIndex, held_out) -> None:
     many = SegmentedSparse([large], Numbering.whole(ROWS))
     for subset in (None, np.arange(5, dtype=np.int32)):
-        with pytest.raises(UsageError, match="recall is 2"):
-            many.search(held_out, 10, recall=2, subset=subset)
+        with pytest.raises(UsageError, match="shrink is 2"):
+            many.search(held_out, 10, shrink=2, subset=subset)
 
 
 def test_long_and_short_queries_are_made_of_documents() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hybrid.corpus import Document
 from hybrid.errors import UsageError
 from hybrid.index.documents.passages import MaxPassage
-from hybrid.search.passages import BestPassage, best_passages
+from hybrid.search.passages import BestPassage
 from tests.test_living import QUERIES
 from tests.test_passages import ALL, build, long_document
 
@@ -28,7 +28,7 @@ def test_each_branch_names_the_passage_that_scored_the_document(tmp_path: Path) 
     every = np.arange(len(ids), dtype=np.int32)[None]
     named = 0
     for query in QUERIES[:3]:
-        found = best_passages(index, query, ids)
+        found = index.best_passages(query, ids)
         for name in ALL:
             branch = contents.branch(name)
             assert isinstance(branch, MaxPassage)
@@ -59,7 +59,7 @@ def test_the_passage_of_most_branches_comes_first(tmp_path: Path) -> None:
         assert isinstance(branch, MaxPassage)
         offset = int(branch.offsets[index.contents.documents.doc_num("d")])
         branch.best_rows = lambda queries, nums, row=offset + row: np.array([[row]])  # type: ignore[method-assign,misc]
-    (found,) = best_passages(index, "merge heap", ["d"])
+    (found,) = index.best_passages("merge heap", ["d"])
     assert [(each.number, each.branches) for each in found] == [
         (1, ("sparse", "dense")),
         (2, ("bm25",)),
@@ -67,14 +67,14 @@ def test_the_passage_of_most_branches_comes_first(tmp_path: Path) -> None:
     assert found[0] == BestPassage(1, 0, 20, TEXT[:20], ("sparse", "dense"))
     assert found[0].to_dict()["text"] == "heap queue time zone"
     # With two branches of one passage each, the first of them leads.
-    (found,) = best_passages(index, "merge heap", ["d"], ["bm25", "dense"])
+    (found,) = index.best_passages("merge heap", ["d"], ["bm25", "dense"])
     assert [each.branches for each in found] == [("bm25",), ("dense",)]
 
 
 def test_documents_that_are_not_cut_have_none(tmp_path: Path) -> None:
     index = build(tmp_path / "idx", [long_document(1), long_document(2)], window=None)
-    assert best_passages(index, "merge", ["d0001", "d0002"]) == [(), ()]
+    assert index.best_passages("merge", ["d0001", "d0002"]) == [(), ()]
     cut = build(tmp_path / "cut", [long_document(1)])
-    assert best_passages(cut, "merge", []) == []
+    assert cut.best_passages("merge", []) == []
     with pytest.raises(UsageError, match="absent"):
-        best_passages(cut, "merge", ["absent"])
+        cut.best_passages("merge", ["absent"])

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import UsageError
 from hybrid.fusion import fuse, parse_fusion, rank
-from hybrid.fusion.explain import TermContribution, explain, explain_sparse, with_document
+from hybrid.fusion.explain import TermContribution, explain, explain_sparse, with_documents
 from hybrid.fusion.pool import Pool
 
 VOCABULARY = ["merge", "join", "heap", "sort", "list"]
@@ -111,7 +111,7 @@ def test_shares_add_up_to_the_fused_score(text: str, query: int) -> None:
     start, end = pool().offsets[query : query + 2]
     for at in range(start, end):
         doc_id = DOC_IDS[pool().doc_nums[at]]
-        found = explain(pool(), fusion, doc_id, query=query)
+        (found,) = explain(pool(), fusion, [doc_id], query=query)
         total = sum(one.share for one in found.branches) + found.tie_break
         if np.isfinite(fused[at]):
             assert found.score == pytest.approx(float(fused[at]), abs=1e-12)
@@ -128,39 +128,47 @@ def test_shares_add_up_to_the_fused_score(text: str, query: int) -> None:
 
 def test_rank_follows_the_ordering_rule() -> None:
     fusion = parse_fusion("dense")
-    ranks = {doc_id: explain(pool(), fusion, doc_id).rank for doc_id in ("d4", "d2", "d1")}
+    found = explain(pool(), fusion, ["d4", "d2", "d1"])
+    ranks = {each.doc_id: each.rank for each in found}
     assert ranks == {"d2": 1, "d1": 2, "d4": 0}  # d2 and d1 tie at 0.9: the greater id is first
     for text in FUSIONS:
         run = rank(pool(), fuse(pool(), parse_fusion(text)), 3)
-        for hit in run["q1"]:
-            assert explain(pool(), parse_fusion(text), hit.doc_id).rank == hit.rank
+        found = explain(pool(), parse_fusion(text), run.doc_ids("q1"))
+        assert [each.rank for each in found] == [hit.rank for hit in run["q1"]]
 
 
-def test_a_document_that_no_branch_retrieved_can_be_added() -> None:
+def test_documents_that_no_branch_retrieved_can_be_added() -> None:
     one = pool().select([0])
-    added = with_document(one, 1, {"sparse": 0.5, "dense": -0.25})
-    assert added.doc_nums.tolist() == [0, 1, 2, 3]
+    numbers = np.array([1, 4], dtype=np.int32)
+    scores = {"sparse": np.float32([0.5, 0.0]), "dense": np.float32([-0.25, 0.75])}
+    added = with_documents(one, numbers, scores)
+    assert added.doc_nums.tolist() == [0, 1, 2, 3, 4]
     for text in FUSIONS:
         fusion = parse_fusion(text)
-        found = explain(added, fusion, "d3")
-        assert (found.score, found.rank) == (None, 0)
-        assert [branch.score for branch in found.branches] == [0.5, -0.25]
-        assert "no candidate" in found.lines()[0]
-        for doc_id in ("d4", "d2", "d1"):
-            assert explain(added, fusion, doc_id) == explain(one, fusion, doc_id)
-    last = with_document(one, 4, {"sparse": 0.5, "dense": -0.25})
-    assert last.doc_nums.tolist() == [0, 2, 3, 4]
-    assert with_document(one, 2, {"sparse": 9.0, "dense": 9.0}) is one
+        first, last = explain(added, fusion, ["d3", "d0"])
+        assert (first.score, first.rank, last.score, last.rank) == (None, 0, None, 0)
+        assert [branch.score for branch in first.branches] == [0.5, -0.25]
+        assert [branch.score for branch in last.branches] == [0.0, 0.75]
+        assert "no candidate" in first.lines()[0]
+        retrieved = ["d4", "d2", "d1"]
+        assert explain(added, fusion, retrieved) == explain(one, fusion, retrieved)
+    last_one = with_documents(one, numbers[1:], {name: each[1:] for name, each in scores.items()})
+    assert last_one.doc_nums.tolist() == [0, 2, 3, 4]
+    with pytest.raises(UsageError, match="has document 2 already"):
+        with_documents(one, numbers + 1, scores)
     with pytest.raises(UsageError, match="2 queries"):
-        with_document(pool(), 1, {"sparse": 0, "dense": 0})
+        with_documents(pool(), numbers, scores)
     with pytest.raises(UsageError, match="branch dense"):
-        with_document(one, 1, {"sparse": 0})
+        with_documents(one, numbers, {"sparse": scores["sparse"]})
 
 
 def test_terms_are_shown_with_their_branch_and_as_json() -> None:
     terms = explain_sparse(row(1, 0, 0, 0, 0), row(4, 0, 0, 0, 0), VOCABULARY)
-    found = explain(pool(), parse_fusion("rrf(k=60)"), "d4", terms={"sparse": terms})
+    found, other = explain(
+        pool(), parse_fusion("rrf(k=60)"), ["d4", "d1"], terms={"sparse": [terms, ()]}
+    )
     assert [one.terms for one in found.branches] == [tuple(terms), ()]
+    assert [one.terms for one in other.branches] == [(), ()]
     plain = json.loads(json.dumps(found.to_dict()))
     assert plain["branches"][0]["terms"][0]["term"] == "merge"
     assert plain["rank"] == found.rank
@@ -168,7 +176,7 @@ def test_terms_are_shown_with_their_branch_and_as_json() -> None:
 
 def test_lines_show_the_greatest_terms_and_the_sum_of_the_rest() -> None:
     terms = explain_sparse(row(1, 1, 1, 1, 0), row(8, 4, 2, 1, 0), VOCABULARY)
-    found = explain(pool(), parse_fusion("rrf(k=60)"), "d1", terms={"sparse": terms})
+    (found,) = explain(pool(), parse_fusion("rrf(k=60)"), ["d1"], terms={"sparse": [terms]})
     lines = found.lines(terms=2)
     assert lines[0] == f"d1 by rrf(k=60): {1 / 62:.6g}, rank 3 of 3 candidates"
     assert "not retrieved" in lines[1]
@@ -184,8 +192,8 @@ def test_lines_show_the_greatest_terms_and_the_sum_of_the_rest() -> None:
 def test_a_document_or_query_that_is_not_there() -> None:
     fusion = parse_fusion("sparse")
     with pytest.raises(UsageError, match="'d3' is not among the 3 candidates of query 'q1'"):
-        explain(pool(), fusion, "d3")
+        explain(pool(), fusion, ["d4", "d3"])
     with pytest.raises(UsageError, match="query position 2"):
-        explain(pool(), fusion, "d3", query=2)
+        explain(pool(), fusion, ["d3"], query=2)
     with pytest.raises(UsageError, match="bm25"):
-        explain(pool(), fusion, "d4", terms={"bm25": ()})
+        explain(pool(), fusion, ["d4"], terms={"bm25": [()]})

@@ -294,7 +294,7 @@ def test_latency_under_a_filter_searches_what_is_left(
         monkeypatch.setattr(kind, "search", noted)
     text = 'lang == "de"'
     stages = stage_latencies(
-        index, {"a": "merge sort", "b": "json"}, index.fusion(), count=2, filter=text
+        index.view(), {"a": "merge sort", "b": "json"}, index.plan(filter=text), count=2
     )
     left = index.contents.select(text).doc_nums.tolist()
     assert 0 < len(left) < len(index)
@@ -315,9 +315,9 @@ def test_evaluate_times_its_stages_under_the_filter(
     assert hybrid_command(*built, "--fields", "n:int")[0] == 0
     plain, timed = latency.stage_latencies, []
 
-    def noted(*args, **named):  # type: ignore[no-untyped-def]
-        timed.append(named["filter"])
-        return plain(*args, **named)
+    def noted(view, queries, plan, **named):  # type: ignore[no-untyped-def]
+        timed.append(plan.filter)
+        return plain(view, queries, plan, **named)
 
     monkeypatch.setattr(latency, "stage_latencies", noted)
     judged = ("evaluate", tmp_path / "index", beir_folder, "--json", "--latency", "2")

@@ -20,7 +20,6 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents.passages import MaxPassage, open_passages, save_passages
 from hybrid.index.verify import verify_index
 from hybrid.integrations.formats.export import export_anserini_index
-from hybrid.search.explain import explain_document
 from hybrid.search.index import Index
 from tests.test_living import ENCODERS, QUERIES, WORDS, Memory, assert_same
 
@@ -295,7 +294,7 @@ def test_a_filter_is_exact_over_passages(tmp_path: Path, vectors: str) -> None:
 def test_an_explanation_names_the_best_passage(tmp_path: Path) -> None:
     document = Document("long", "heap queue heap queue time zone merge sort file path", title="T")
     index = build(tmp_path / "idx", [document, *map(long_document, range(5))])
-    explanation = explain_document(index, "merge sort", "long")
+    (explanation,) = index.explain("merge sort", ["long"])
     assert WINDOW.texts(document)[1:] == ["T queue time zone merge", "T merge sort file path"]
     shares = {share.branch: share for share in explanation.branches}
     assert shares["bm25"].passage == shares["sparse"].passage == 3

@@ -13,10 +13,10 @@ import pytest
 from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document, Passages
-from hybrid.search.explain import explain_document
 from hybrid.search.index import Index
 from hybrid.search.latency import stage_latencies
-from hybrid.search.passages import best_passages
+from hybrid.search.options import SearchOptions
+from hybrid.search.view import View
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_living import Memory
 
@@ -51,8 +51,9 @@ def build(directory: Path, *, passages: Passages | None = None) -> tuple[Index, 
     return Index(directory, encoders={**encoders, "sparse": interrupted}), interrupted
 
 
-def pooled(index: Index) -> list[Any]:
-    pool = index.pool({"a": "merge", "b": "json"}, depth=20)
+def pooled(index: Index | View) -> list[Any]:
+    view = index.view() if isinstance(index, Index) else index
+    pool = view.pool({"a": "merge", "b": "json"}, view.pool_plan(SearchOptions(depth=20)))
     doc_ids = [pool.doc_ids[doc_num] for doc_num in pool.doc_nums]
     return [pool.depth, doc_ids, pool.scores.tolist(), pool.ranks.tolist()]
 
@@ -61,8 +62,11 @@ CALLS: list[Call] = [
     lambda index: index.search("merge", k=3, fusion="sparse"),
     lambda index: index.search({"a": "merge", "b": "json"}, k=20, filter="year >= 2001"),
     pooled,
-    lambda index: explain_document(index, "merge", "m1").to_dict(),
-    lambda index: len(stage_latencies(index, {"a": "merge"}, index.fusion("sparse"), k=20)),
+    lambda index: index.explain("merge", ["m1", "q2"]),
+    lambda index: index.explain("merge", k=3, filter="year >= 2001"),
+    lambda index: len(
+        stage_latencies(index.view(), {"a": "merge"}, index.plan(20, fusion="sparse"))
+    ),
 ]
 
 
@@ -77,7 +81,7 @@ def test_a_call_sees_the_generation_that_it_began_with(
 
 def test_best_passages_are_of_one_generation(tmp_path: Path) -> None:
     index, encoder = build(tmp_path / "idx", passages=Passages(3, 1))
-    assert_one_generation(index, encoder, lambda now: best_passages(now, "merge", ["m1", "q2"]))
+    assert_one_generation(index, encoder, lambda now: now.best_passages("merge", ["m1", "q2"]))
 
 
 def assert_one_generation(index: Index, encoder: Interrupted, call: Call) -> None:
@@ -95,18 +99,18 @@ def assert_one_generation(index: Index, encoder: Interrupted, call: Call) -> Non
     assert len(index) == len(DOCUMENTS) + len(LATER) - 3
 
 
-def test_a_snapshot_stays_and_the_index_goes_on(tmp_path: Path) -> None:
+def test_a_view_stays_and_the_index_goes_on(tmp_path: Path) -> None:
     index, _ = build(tmp_path / "idx")
-    snapshot = index.snapshot()
+    view = index.view()
     before = pooled(index)
     for document in LATER:  # with one earlier generation kept, the first would be removed
         index.add([document])
-    assert pooled(snapshot) == before
-    assert snapshot.document("m0") == DOCUMENTS[0]
-    assert (len(snapshot), len(index)) == (len(DOCUMENTS), len(DOCUMENTS) + len(LATER))
+    assert pooled(view) == before
+    assert view.document("m0") == DOCUMENTS[0]
+    assert (len(view), len(index)) == (len(DOCUMENTS), len(DOCUMENTS) + len(LATER))
     assert index.document("z2") == LATER[-1]
     held = len(list((tmp_path / "idx" / "generations").iterdir()))
-    del snapshot
+    del view
     index.delete(["z2"])
     assert len(list((tmp_path / "idx" / "generations").iterdir())) < held
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(approximate, "depths", lambda documents: (10,))
         patch.setattr(inverted, "REORDER_FROM", 1)
         report = build_index(
-            Memory([document(number) for number in range(COUNT)]),
+            Memory([replace(document(n), fields={"year": n % 9}) for n in range(COUNT)]),
             directory,
             BuildOptions(),
             encoders=ENCODERS,
@@ -53,7 +54,7 @@ def test_a_recall_reaches_the_sparse_branch_and_no_other(
     search = InvertedIndex.search
 
     def spied(self, *args, **options):  # type: ignore[no-untyped-def]
-        asked.append(options.get("recall", 1.0))
+        asked.append(options.get("shrink", 1.0))
         return search(self, *args, **options)
 
     monkeypatch.setattr(InvertedIndex, "search", spied)
@@ -62,7 +63,9 @@ def test_a_recall_reaches_the_sparse_branch_and_no_other(
         index.search(["merge sort", "json"], depth=10, recall=0.9)
         index.search("merge sort", depth=10)
         index.search("merge sort", recall=0.9)  # to depth 1000, which is exact
-    assert asked == [0.9, 0.9, 1.0, 1.0]
+        shrink = index.plan(depth=10, recall=0.9).accuracies["sparse"].shrink
+    assert asked == [shrink, shrink, 1.0, 1.0]
+    assert shrink < 1
 
 
 def test_the_plan_says_which_cut_and_at_which_depth(measured: Path) -> None:

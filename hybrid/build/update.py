@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,6 +201,25 @@ def compact_index(
             )
             change.commit()
         return _report(change, merged=merged)
+
+
+def store_domain(directory: str | Path, name: str, fusion: str, report: Mapping[str, Any]) -> None:
+    """Store a printed fusion under a domain name, as a new generation that reuses every other file.
+
+    Raises:
+        UsageError: the name is empty, or there is no generation to add a domain to.
+        IndexLockedError: another writer is at work.
+    """
+    if not name.strip():
+        raise UsageError("the name of a domain is empty; give a word")
+    with new_generation(directory, create=False) as generation:
+        parent = generation.parent
+        if parent is None:
+            raise UsageError(f"{directory} holds no generation to add a domain to")
+        generation.reuse(*parent.manifest.files)
+        domains = dict(parent.content.get("domains", {}))
+        domains[name] = {"fusion": fusion, "report": dict(report)}
+        generation.commit({**parent.content, "domains": domains})
 
 
 class RefittedRows(StoredRows):

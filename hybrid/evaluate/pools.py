@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybrid.corpus import Source
@@ -10,8 +10,8 @@ from hybrid.corpus.qrels import Qrels
 from hybrid.errors import CorpusError
 from hybrid.evaluate.judging import Judging
 from hybrid.fusion.pool import Pool
-from hybrid.search.index import Index
-from hybrid.search.plan import DEPTH
+from hybrid.search.plan import PoolPlan
+from hybrid.search.view import View
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,14 @@ class JudgedPool:
 
 
 def judged_pool(
-    index: Index,
+    view: View,
     source: Source,
     split: str,
+    plan: PoolPlan | None = None,
     *,
-    depth: int = DEPTH,
-    branches: Sequence[str] | None = None,
     judging: Judging | None = None,
-    filter: str | None = None,
-    recall: float = 1.0,
 ) -> JudgedPool:
-    """Return the pool of some branches, by default all, for the judged queries of a split.
-
-    ``filter`` and ``recall`` are those of ``Index.search``.
+    """Return the pool of the judged queries of a split, by default of all branches.
 
     Raises:
         CorpusError: the split has no judged query, or none whose relevant documents are there.
@@ -56,18 +51,16 @@ def judged_pool(
             f"{source.name} has no judged query in split {split!r}; its splits are "
             f"{', '.join(source.splits()) or 'none'}"
         )
-    index = index.snapshot()
     relevant = {d for query in queries for d, grade in qrels[query].items() if grade > 0}
-    _, is_there = index.contents.documents.locate(sorted(relevant, reverse=True))
+    _, is_there = view.contents.documents.locate(sorted(relevant, reverse=True))
     absent = len(relevant) - int(is_there.sum())
     if relevant and absent == len(relevant):
         raise CorpusError(
             f"none of the {absent:,} documents that {source.name} calls relevant in split "
-            f"{split!r} is in the index, which was built of {index.contents.source}; give the "
+            f"{split!r} is in the index, which was built of {view.contents.source}; give the "
             "judgments of the collection that is indexed"
         )
-    pool = index.pool(queries, depth=depth, branches=branches, filter=filter, recall=recall)
-    pool = judging.pool(pool)
+    pool = judging.pool(view.pool(queries, plan or view.pool_plan()))
     return JudgedPool(
         source.name, split, pool, qrels, queries, relevant=len(relevant), absent=absent
     )

@@ -8,7 +8,7 @@ from typing import Any
 from hybrid.evaluate.pools import JudgedPool
 from hybrid.evaluate.slices import lexical_overlap, query_lengths, slice_queries
 from hybrid.evaluate.systems import SystemsReport
-from hybrid.search.index import Index
+from hybrid.search.view import View
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class QuerySlice:
         }
 
 
-def query_slices(index: Index, report: SystemsReport, *, parts: int = 3) -> list[QuerySlice]:
+def query_slices(view: View, report: SystemsReport, *, parts: int = 3) -> list[QuerySlice]:
     """Return slices of about equal size by words of a query, and by lexical overlap.
 
     The overlap is the greatest share of a query's words that a relevant document of the index has.
     """
     judged = report.judged
-    values = {"words": query_lengths(judged.texts), "overlap": _overlap(index, judged)}
+    values = {"words": query_lengths(judged.texts), "overlap": _overlap(view, judged)}
     found = []
     for by, each in values.items():
         for label, query_ids in (slice_queries(each, parts) if each else {}).items():
@@ -57,10 +57,9 @@ def query_slices(index: Index, report: SystemsReport, *, parts: int = 3) -> list
     return found
 
 
-def _overlap(index: Index, judged: JudgedPool) -> dict[str, float]:
-    index = index.snapshot()
+def _overlap(view: View, judged: JudgedPool) -> dict[str, float]:
     relevant = {d for query in judged.texts for d, g in judged.qrels[query].items() if g > 0}
-    held = sorted(relevant.intersection(index.contents.doc_ids))
-    documents = {doc_id: index.document(doc_id) for doc_id in held}
+    held = sorted(relevant.intersection(view.contents.doc_ids))
+    documents = {doc_id: view.document(doc_id) for doc_id in held}
     texts = {doc_id: f"{each.title} {each.text}" for doc_id, each in documents.items()}
     return lexical_overlap(judged.texts, judged.qrels, texts)

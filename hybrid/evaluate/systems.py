@@ -21,7 +21,9 @@ from hybrid.fusion.run import Run
 from hybrid.index.sparse.approximate import Accuracy
 from hybrid.machine.files import write_new
 from hybrid.search.index import Index
-from hybrid.search.plan import DEPTH, accuracies, stored_domain
+from hybrid.search.options import SearchOptions
+from hybrid.search.plan import DEPTH, stored_domain
+from hybrid.search.view import View
 
 RRF = "rrf"
 TUNED = "tuned"
@@ -191,21 +193,20 @@ def evaluate_systems(
         UsageError: an unknown measure, domain or fusion, or a recall that cannot be had.
     """
     check_measures(measures)
-    index = index.snapshot()
-    systems = {name: single(name) for name in index.branches}
-    if len(index.branches) > 1:
+    view = index.view()
+    systems = {name: single(name) for name in view.branches}
+    if len(view.branches) > 1:
         systems[RRF] = rrf()
-    stored = stored_domain(domain, index.domains)
+    stored = stored_domain(domain, view.domains)
     if domain is not None or stored is not None:
-        systems[TUNED] = index.fusion(domain=domain)
+        systems[TUNED] = view.fusion(SearchOptions(domain=domain))
     for text in fusions:
         parsed = parse_fusion(text)
         systems.pop(str(parsed), None)
         systems[str(parsed)] = parsed
     judging = judging or Judging()
-    judged = judged_pool(
-        index, source, split, depth=depth, judging=judging, filter=filter, recall=recall
-    )
+    plan = view.pool_plan(SearchOptions(depth=depth, filter=filter, recall=recall))
+    judged = judged_pool(view, source, split, plan, judging=judging)
 
     def measured(name: str, fusion: Fusion) -> System:
         run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)
@@ -218,14 +219,12 @@ def evaluate_systems(
         judged.pool.depth,
         tuple(measured(name, fusion) for name, fusion in systems.items()),
         judged,
-        accuracies(
-            index.contents, index.branches, depth, recall=recall, filtered=filter is not None
-        ),
+        plan.accuracies,
         judging,
-        Reuse() if stored is None else _reused(index, stored, judged),
+        Reuse() if stored is None else _reused(view, stored, judged),
     )
 
 
-def _reused(index: Index, domain: str, judged: JudgedPool) -> Reuse:
-    report = index.contents.domains[domain].get("report", {})
+def _reused(view: View, domain: str, judged: JudgedPool) -> Reuse:
+    report = view.contents.domains[domain].get("report", {})
     return reused_queries(judged.texts.values(), report)

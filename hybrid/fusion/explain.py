@@ -7,6 +7,7 @@ branch.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
@@ -181,100 +182,112 @@ def _kind(in_query: bool, in_document: bool) -> Kind:
 def explain(
     pool: Pool,
     fusion: Fusion,
-    doc_id: str,
+    doc_ids: Sequence[str],
     *,
     query: int = 0,
-    terms: Mapping[str, Sequence[TermContribution]] | None = None,
-    passages: Mapping[str, int] | None = None,
-) -> Explanation:
-    """Return the fused score of one candidate, by branch.
+    terms: Mapping[str, Sequence[Sequence[TermContribution]]] | None = None,
+    passages: Mapping[str, Sequence[int]] | None = None,
+) -> list[Explanation]:
+    """Return the fused score of each of some candidates of one query, by branch.
 
     The shares are ``contributions(pool, fusion)``, so with ``tie_break`` their sum is the score of
     ``fuse(pool, fusion)`` to 1e-9.
 
     Args:
-        pool: the candidates; ``with_document`` adds one that no branch retrieved.
+        pool: the candidates; ``with_documents`` adds some that no branch retrieved.
         fusion: how the branches are fused.
-        doc_id: the document.
+        doc_ids: the documents.
         query: the position of the query in the pool.
-        terms: for each sparse branch what ``explain_sparse`` returned.
-        passages: for each branch the number of the best passage, where there are any.
+        terms: for each sparse branch what ``explain_sparse`` returned of each document.
+        passages: for each branch the number of each document's best passage, where there are any.
 
     Raises:
-        UsageError: no such query, the document is not a candidate, or ``terms`` names a branch that
+        UsageError: no such query, a document is not a candidate, or ``terms`` names a branch that
             the pool does not have.
     """
-    terms = terms or {}
+    terms, passages = terms or {}, passages or {}
     if not 0 <= query < len(pool):
         raise UsageError(f"query position {query} is outside the pool, which has {len(pool)}")
     for branch in terms:
         pool.branch(branch)
     one = pool.select([query])
-    at = _position(one, doc_id)
     fused = fuse(one, fusion)
     shares = contributions(one, fusion)
-    branches = tuple(
-        BranchShare(
-            branch=branch,
-            score=float(one.scores[row, at]),
-            rank=int(one.ranks[row, at]),
-            share=float(shares[row, at]),
-            terms=tuple(terms.get(branch, ())),
-            passage=(passages or {}).get(branch, 0),
+    breaks_ties = fusion.method == "rrf" and fusion.norm != ""
+    candidates = int(np.count_nonzero(np.isfinite(fused)))
+
+    def explained(number: int, at: int) -> Explanation:
+        retrieved = bool(np.isfinite(fused[at]))
+        return Explanation(
+            query_id=one.query_ids[0],
+            doc_id=doc_ids[number],
+            fusion=str(fusion),
+            score=float(fused[at]) if retrieved else None,
+            rank=_rank(fused, one.doc_nums, at) if retrieved else 0,
+            candidates=candidates,
+            branches=tuple(
+                BranchShare(
+                    branch=branch,
+                    score=float(one.scores[row, at]),
+                    rank=int(one.ranks[row, at]),
+                    share=float(shares[row, at]),
+                    terms=tuple(terms[branch][number]) if branch in terms else (),
+                    passage=passages[branch][number] if branch in passages else 0,
+                )
+                for row, branch in enumerate(one.branches)
+            ),
+            tie_break=float(fused[at] - shares[:, at].sum()) if breaks_ties and retrieved else 0.0,
         )
-        for row, branch in enumerate(one.branches)
-    )
-    retrieved = bool(np.isfinite(fused[at]))
-    score = float(fused[at]) if retrieved else None
-    broken = fusion.method == "rrf" and fusion.norm != "" and score is not None
-    return Explanation(
-        query_id=one.query_ids[0],
-        doc_id=doc_id,
-        fusion=str(fusion),
-        score=score,
-        rank=_rank(fused, one.doc_nums, at) if retrieved else 0,
-        candidates=int(np.count_nonzero(np.isfinite(fused))),
-        branches=branches,
-        tie_break=float(fused[at] - shares[:, at].sum()) if broken else 0.0,
-    )
+
+    return [explained(number, _position(one, doc_id)) for number, doc_id in enumerate(doc_ids)]
 
 
-def with_document(pool: Pool, doc_num: int, scores: Mapping[str, float]) -> Pool:
-    """Return the pool of one query with one more document, which no branch retrieved.
+def with_documents(
+    pool: Pool, doc_nums: NDArray[np.int32], scores: Mapping[str, NDArray[np.float32]]
+) -> Pool:
+    """Return the pool of one query with more documents, which no branch retrieved.
 
     Args:
         pool: of one query.
-        doc_num: the document; a pool that has it already comes back as it is.
-        scores: every branch's exact score of it.
+        doc_nums: the documents, ascending, none of them in the pool.
+        scores: every branch's exact score of each.
 
     Raises:
-        UsageError: the pool has another number of queries, or a branch has no score.
+        UsageError: the pool has another number of queries or one of the documents, or a branch has
+            no scores.
     """
     if len(pool) != 1:
         raise UsageError(f"the pool has {len(pool)} queries, expected one")
     if missing := [branch for branch in pool.branches if branch not in scores]:
-        raise UsageError(f"no score of document {doc_num} for branch {', '.join(missing)}")
-    at = int(np.searchsorted(pool.doc_nums, doc_num))
-    if at < len(pool.doc_nums) and pool.doc_nums[at] == doc_num:
-        return pool
-    column = [scores[branch] for branch in pool.branches]
+        raise UsageError(f"no scores of the documents for branch {', '.join(missing)}")
+    if len(there := np.intersect1d(doc_nums, pool.doc_nums)):
+        raise UsageError(f"the pool has document {there[0]} already; give those that it lacks")
+    at = np.searchsorted(pool.doc_nums, doc_nums)
+    columns = np.stack([scores[branch] for branch in pool.branches])
     return replace(
         pool,
-        offsets=pool.offsets + np.array([0, 1]),
-        doc_nums=np.insert(pool.doc_nums, at, doc_num),
-        scores=np.insert(pool.scores, at, column, axis=1),
+        offsets=pool.offsets + np.array([0, len(doc_nums)]),
+        doc_nums=np.insert(pool.doc_nums, at, doc_nums),
+        scores=np.insert(pool.scores, at, columns, axis=1),
         ranks=np.insert(pool.ranks, at, 0, axis=1),
     )
 
 
 def _position(pool: Pool, doc_id: str) -> int:
-    for at, doc_num in enumerate(pool.doc_nums.tolist()):
-        if pool.doc_ids[doc_num] == doc_id:
-            return at
-    raise UsageError(
-        f"document {doc_id!r} is not among the {len(pool.doc_nums)} candidates of query "
-        f"{pool.query_ids[0]!r} at depth {pool.depth}; search deeper, or add it by with_document"
-    )
+    """Return where a document stands in the pool of one query, whose doc_ids descend."""
+    last = len(pool.doc_nums) - 1
+
+    def from_the_end(back: int) -> str:
+        return pool.doc_ids[int(pool.doc_nums[last - back])]
+
+    back = bisect_left(range(last + 1), doc_id, key=from_the_end)
+    if back > last or from_the_end(back) != doc_id:
+        raise UsageError(
+            f"document {doc_id!r} is not among the {last + 1} candidates of query "
+            f"{pool.query_ids[0]!r} at depth {pool.depth}; search deeper, or add it by "
+            "with_documents"
+        )
+    return last - back
 
 
 def _rank(fused: NDArray[np.float64], doc_nums: NDArray[np.int32], at: int) -> int:

@@ -29,7 +29,7 @@ from hybrid.index.documents.subset import Subset
 from hybrid.index.placement import Placement
 from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchRecord, Kind, check_names
 from hybrid.index.segment_writer import DOCUMENTS
-from hybrid.index.sparse.approximate import Accuracy, check_recall
+from hybrid.index.sparse.approximate import Accuracy, check_share
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segmented import SegmentedSparse
 from hybrid.index.storage.writer import Generation, open_generation
@@ -174,7 +174,7 @@ class HybridIndex:
             UsageError: the recall is not in (0, 1], the branch is not sparse, or no recall was
                 measured when it was built.
         """
-        check_recall(recall)
+        check_share("recall", recall)
         branch = self.sparse(name)
         if self.window is not None and recall < 1:
             return Accuracy(reason="the best passage of a document is always looked for exactly")

@@ -96,12 +96,12 @@ class PlacedSparse:
         *,
         threads: int = 0,
         subset: SubsetLike | None = None,
-        recall: float = 1.0,
+        shrink: float = 1.0,
     ) -> tuple[Ints, Floats]:
         """Return what the index does; see there. On the device a search is always exact."""
 
         def on_cpu() -> tuple[Ints, Floats]:
-            return self.index.search(queries, k, threads=threads, subset=subset, recall=recall)
+            return self.index.search(queries, k, threads=threads, subset=subset, shrink=shrink)
 
         if queries.shape[0] < LEAST or not self._placement.backends.sparse.sends:
             return on_cpu()

@@ -1,9 +1,10 @@
-"""What the branches find for some queries, and the pool of it: every branch's exact scores."""
+"""The branches of an index searched side by side, and the pool of what they return."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,33 @@ from numpy.typing import NDArray
 from hybrid.build.records import QueryEncoder
 from hybrid.errors import UsageError
 from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
-from hybrid.index.documents.subset import SubsetLike
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import BranchRecord
-from hybrid.search.plan import accuracies
+from hybrid.search.plan import PoolPlan
 from hybrid.search.queries import text_features
 
 EncoderOf = Callable[[str], QueryEncoder]
-Found = Mapping[str, tuple[Any, BranchHits]]
+
+
+@dataclass(frozen=True)
+class BranchResult:
+    """What one branch returned for some queries, which stay encoded for whoever needs them next.
+
+    Attributes:
+        encoder: of the branch.
+        encoded: the queries as it encodes them, CSR or float32 (queries, width).
+        hits: what the branch returned for them.
+    """
+
+    encoder: QueryEncoder
+    encoded: Any
+    hits: BranchHits
+
+    def of_query(self, at: int) -> BranchResult:
+        """Return the result of one query, by position."""
+        one = slice(at, at + 1)
+        hits = BranchHits(self.hits.doc_nums[one], self.hits.scores[one])
+        return BranchResult(self.encoder, self.encoded[one], hits)
 
 
 def least_score(record: BranchRecord) -> float:
@@ -28,72 +48,54 @@ def least_score(record: BranchRecord) -> float:
     return -np.inf if unbounded else record.minimum
 
 
-def search_branch(
-    index: HybridIndex,
-    name: str,
-    encoded: Any,
-    depth: int,
-    *,
-    subset: SubsetLike | None = None,
-    recall: float = 1.0,
-) -> BranchHits:
-    """Return what one branch finds for encoded queries; a recall counts for sparse ones."""
-    options: dict[str, Any] = {} if subset is None else {"subset": subset}
-    if recall < 1 and subset is None and index.record(name).kind == "sparse":
-        exact = index.accuracy(name, recall, depth).exact
-        options = {} if exact else {"recall": recall}
-    return BranchHits(*index.branch(name).search(encoded, depth, **options))
+def search_branch(index: HybridIndex, name: str, encoded: Any, plan: PoolPlan) -> BranchHits:
+    """Return what one branch returns for encoded queries."""
+    options: dict[str, Any] = {} if plan.subset is None else {"subset": plan.subset}
+    accuracy = plan.accuracies.get(name)
+    if accuracy is not None and not accuracy.exact:
+        options["shrink"] = accuracy.shrink
+    return BranchHits(*index.branch(name).search(encoded, plan.depth, **options))
 
 
 def search_branches(
-    index: HybridIndex,
-    encoder_of: EncoderOf,
-    queries: Mapping[str, str],
-    depth: int,
-    *,
-    branches: Sequence[str],
-    filter: str | None,
-    recall: float,
-) -> Found:
-    """Return each branch's encoded queries and what it found, the branches side by side.
+    index: HybridIndex, encoder_of: EncoderOf, queries: Mapping[str, str], plan: PoolPlan
+) -> dict[str, BranchResult]:
+    """Return the result of each branch, the branches searched side by side.
 
     Raises:
-        UsageError: an empty query, or a recall that cannot be had.
+        UsageError: an empty query.
     """
     for query_id, text in queries.items():
         if not text.strip():
             raise UsageError(f"query {query_id!r} is empty; give at least one word")
-    subset = None if filter is None else index.select(filter)
-    accuracies(index, branches, depth, recall=recall, filtered=filter is not None)
     texts = list(queries.values())
-    encoders = {name: encoder_of(name) for name in branches}
+    encoders = {name: encoder_of(name) for name in plan.branches}
 
-    def found(name: str) -> tuple[Any, BranchHits]:
+    def searched(name: str) -> BranchResult:
         encoded = encoders[name].encode_queries(texts)
-        return encoded, search_branch(index, name, encoded, depth, subset=subset, recall=recall)
+        return BranchResult(encoders[name], encoded, search_branch(index, name, encoded, plan))
 
-    with ThreadPoolExecutor(max_workers=len(branches)) as threads:
-        return dict(zip(branches, threads.map(found, branches), strict=True))
+    with ThreadPoolExecutor(max_workers=len(plan.branches)) as threads:
+        return dict(zip(plan.branches, threads.map(searched, plan.branches), strict=True))
 
 
-def pool_found(
+def pool_of(
     index: HybridIndex,
-    encoder_of: EncoderOf,
     queries: Mapping[str, str],
-    found: Found,
-    depth: int,
+    results: Mapping[str, BranchResult],
+    plan: PoolPlan,
 ) -> Pool:
-    """Return the pool of what the branches found; see ``Index.pool_of``."""
+    """Return the pool of what the branches returned, every score of every candidate computed."""
     return build_pool(
         list(queries),
-        {name: hits for name, (_, hits) in found.items()},
-        {name: _scorer(index, name, encoded) for name, (encoded, _) in found.items()},
-        minimum={name: least_score(index.record(name)) for name in found},
-        depth=depth,
+        {name: result.hits for name, result in results.items()},
+        {name: _scorer(index, name, result.encoded) for name, result in results.items()},
+        minimum={name: least_score(index.record(name)) for name in results},
+        depth=plan.depth,
         doc_ids=index.doc_ids,
         features=text_features(
             list(queries.values()),
-            {name: (encoder_of(name), encoded) for name, (encoded, _) in found.items()},
+            {name: (result.encoder, result.encoded) for name, result in results.items()},
         ),
     )
 

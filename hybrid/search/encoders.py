@@ -7,7 +7,8 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from hybrid.build.records import BM25, QueryEncoder, load_encoder
-from hybrid.encoders import check_fingerprint
+from hybrid.encoders import SparseEncoder, check_fingerprint
+from hybrid.errors import UsageError
 
 if TYPE_CHECKING:
     from hybrid.index.hybrid import HybridIndex
@@ -61,6 +62,17 @@ class QueryEncoders:
             return Bm25Encoder.load(index.generation.folder(f"{name}/encoder"))
         placed = {} if self._device is None else {"device": self._device}
         return load_encoder(record.kind, {**record.encoder, **placed})
+
+
+def as_sparse(name: str, encoder: QueryEncoder) -> SparseEncoder:
+    """Return the encoder of a branch as a sparse one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(encoder, SparseEncoder):
+        raise UsageError(f"branch {name!r} has no sparse encoder")
+    return encoder
 
 
 def _same_encoder(one: BranchRecord, other: BranchRecord) -> bool:

@@ -2,82 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hybrid.corpus.passages import PassageTable
+from hybrid.fusion import Fusion
 from hybrid.fusion.explain import (
     Explanation,
     TermContribution,
     explain,
     explain_sparse,
-    with_document,
+    with_documents,
 )
+from hybrid.fusion.pool import Pool
 from hybrid.index.documents.passages import MaxPassage
-from hybrid.search.index import Index
-from hybrid.search.plan import DEPTH
+from hybrid.index.hybrid import HybridIndex
+from hybrid.search.branches import BranchResult
+from hybrid.search.encoders import as_sparse
+
+Ints = NDArray[np.int32]
 
 
-def explain_document(
-    index: Index,
+def explain_documents(
+    index: HybridIndex,
     query: str,
-    doc_id: str,
-    *,
-    fusion: str | None = None,
-    domain: str | None = None,
-    depth: int = DEPTH,
-) -> Explanation:
-    """Return why a document has its fused score for a query.
+    results: Mapping[str, BranchResult],
+    pool: Pool,
+    fusion: Fusion,
+    doc_ids: Sequence[str],
+) -> list[Explanation]:
+    """Return why each document has its fused score for one query.
+
+    Args:
+        index: whose documents they are.
+        query: the text.
+        results: of that query, by branch of the pool.
+        pool: of that query.
+        fusion: how the branches are combined.
+        doc_ids: documents of the index, candidates or not.
 
     Raises:
-        UsageError: an empty query, or a document, fusion or domain that the index does not have.
+        UsageError: a document that the index does not have.
     """
-    index = index.snapshot()
-    chosen = index.fusion(fusion, domain=domain)
-    contents = index.contents
-    doc_num = contents.documents.doc_num(doc_id)
-    names = chosen.branch_names(index.branches)
-    pool = index.pool({"query": query}, depth=depth, branches=names)
-    wanted = np.array([[doc_num]], dtype=np.int32)
-    if doc_num not in pool.doc_nums:
+    if not len(doc_ids):
+        return []
+    doc_nums = np.array([index.documents.doc_num(doc_id) for doc_id in doc_ids], dtype=np.int32)
+    absent = np.setdiff1d(doc_nums, pool.doc_nums)
+    if len(absent):
         scores = {
-            name: float(
-                contents.branch(name).score(index.encoder(name).encode_queries([query]), wanted)[
-                    0, 0
-                ]
-            )
-            for name in names
+            name: index.branch(name).score(result.encoded, absent[None])[0]
+            for name, result in results.items()
         }
-        pool = with_document(pool, doc_num, scores)
-    best = {name: _best_row(index, name, query, doc_num) for name in names}
-    sparse = [name for name in names if contents.record(name).kind == "sparse"]
-    terms = {name: _terms(index, name, query, best[name]) for name in sparse}
-    passages = {} if contents.passages is None else _numbered(contents.passages, doc_num, best)
-    return explain(pool, chosen, doc_id, terms=terms, passages=passages)
+        pool = with_documents(pool, absent, scores)
+    rows = {
+        name: _scored_rows(index, name, result.encoded, doc_nums)
+        for name, result in results.items()
+    }
+    terms = {
+        name: _terms(index, name, query, result, rows[name])
+        for name, result in results.items()
+        if index.record(name).kind == "sparse"
+    }
+    passages = {}
+    if index.passages is not None:
+        first = index.passages.offsets[doc_nums]
+        passages = {name: (row - first + 1).tolist() for name, row in rows.items()}
+    return explain(pool, fusion, doc_ids, terms=terms, passages=passages)
 
 
-def _best_row(index: Index, name: str, query: str, doc_num: int) -> int:
-    """Return the row that gives the document its score: its own, or that of its best passage."""
-    branch = index.contents.branch(name)
+def _scored_rows(index: HybridIndex, name: str, encoded: Any, doc_nums: Ints) -> Ints:
+    """Return the row that gives each document its score: its own, or that of its best passage."""
+    branch = index.branch(name)
     if not isinstance(branch, MaxPassage):
-        return doc_num
-    encoded = index.encoder(name).encode_queries([query])
-    return int(branch.best_rows(encoded, np.array([[doc_num]], dtype=np.int32))[0, 0])
+        return doc_nums
+    rows: Ints = branch.best_rows(encoded, doc_nums[None])[0].astype(np.int32)
+    return rows
 
 
-def _numbered(table: PassageTable, doc_num: int, best: Mapping[str, int]) -> dict[str, int]:
-    """Return the number of each branch's best passage inside the document, from 1."""
-    return {name: row - int(table.offsets[doc_num]) + 1 for name, row in best.items()}
-
-
-def _terms(index: Index, name: str, query: str, row: int) -> list[TermContribution]:
-    encoder = index.sparse_encoder(name)
-    rows = np.array([row], dtype=np.int32)
-    return explain_sparse(
-        encoder.encode_queries([query]),
-        index.contents.sparse(name).documents(rows),
-        encoder.vocabulary,
-        query_terms=encoder.literal_terms(query),
-        document_terms=encoder.literal_terms(next(index.contents.row_texts(rows))),
-    )
+def _terms(
+    index: HybridIndex, name: str, query: str, result: BranchResult, rows: Ints
+) -> list[list[TermContribution]]:
+    """Return the terms that the query shares with each row of a sparse branch."""
+    encoder = as_sparse(name, result.encoder)
+    stored = index.sparse(name).documents(rows)
+    query_terms = encoder.literal_terms(query)
+    return [
+        explain_sparse(
+            result.encoded,
+            stored[at],
+            encoder.vocabulary,
+            query_terms=query_terms,
+            document_terms=encoder.literal_terms(text),
+        )
+        for at, text in enumerate(index.row_texts(rows))
+    ]

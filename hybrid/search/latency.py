@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from hybrid.errors import UsageError
-from hybrid.fusion import Fusion, fuse, rank
-from hybrid.fusion.pool import BranchHits
-from hybrid.search.index import Index
-from hybrid.search.plan import DEPTH
+from hybrid.fusion import fuse, rank
+from hybrid.search.branches import BranchResult, pool_of, search_branch
+from hybrid.search.plan import SearchPlan
+from hybrid.search.view import View
 
 WARM_UP = 2
 
@@ -34,15 +34,7 @@ class Stage:
 
 
 def stage_latencies(
-    index: Index,
-    queries: Mapping[str, str],
-    fusion: Fusion,
-    *,
-    count: int = 50,
-    k: int = 10,
-    depth: int | None = None,
-    filter: str | None = None,
-    recall: float = 1.0,
+    view: View, queries: Mapping[str, str], plan: SearchPlan, *, count: int = 50
 ) -> list[Stage]:
     """Return encode and search of each branch, pooling and fusion, then their total.
 
@@ -50,26 +42,20 @@ def stage_latencies(
     stages run one after the other here; a search runs its branches side by side.
 
     Args:
-        index: what is searched.
+        view: what is searched.
         queries: query id to text; the first ``count`` are timed.
-        fusion: which branches, and how they are combined.
+        plan: of the search, made before the clock runs.
         count: how many queries.
-        k: cutoff of the ranked list.
-        depth: how deep each branch searches; default as in ``Index.search``.
-        filter: search only documents whose fields match; they are looked up before the clock runs.
-        recall: under 1, how much of what sparse branches find is kept.
 
     Raises:
         UsageError: there is no query, or ``count`` is below 1.
     """
-    index = index.snapshot()
     texts = dict(list(queries.items())[: max(count, 0)])
     if not texts:
         raise UsageError(
             f"{count} of {len(queries)} queries were asked to be timed; give 1 or more"
         )
-    reach = min(max(k, depth or fusion.depth or DEPTH), len(index))
-    subset = None if filter is None else index.contents.select(filter)
+    index = view.contents
     taken: dict[str, list[float]] = {}
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
@@ -79,13 +65,14 @@ def stage_latencies(
         return result
 
     def search(query_id: str, text: str) -> None:
-        found: dict[str, tuple[Any, BranchHits]] = {}
-        for name in fusion.branch_names(index.branches):
-            encoded = timed(f"encode {name}", partial(index.encoder(name).encode_queries, [text]))
-            work = partial(index.search_branch, name, encoded, reach, subset=subset, recall=recall)
-            found[name] = (encoded, timed(f"search {name}", work))
-        pool = timed("pool", partial(index.pool_of, {query_id: text}, found, reach))
-        timed("fuse", lambda: rank(pool, fuse(pool, fusion), min(k, len(index))))
+        results: dict[str, BranchResult] = {}
+        for name in plan.branches:
+            encoder = view.encoder(name)
+            encoded = timed(f"encode {name}", partial(encoder.encode_queries, [text]))
+            hits = timed(f"search {name}", partial(search_branch, index, name, encoded, plan))
+            results[name] = BranchResult(encoder, encoded, hits)
+        pool = timed("pool", partial(pool_of, index, {query_id: text}, results, plan))
+        timed("fuse", lambda: rank(pool, fuse(pool, plan.fusion), plan.k))
 
     for query_id, text in list(texts.items())[:WARM_UP]:
         search(query_id, text)

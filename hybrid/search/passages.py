@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.index.documents.passages import MaxPassage
-from hybrid.search.index import Index
+from hybrid.index.hybrid import HybridIndex
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class BestPassage:
 
 
 def best_passages(
-    index: Index, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None
+    index: HybridIndex, encoded: Mapping[str, Any], doc_ids: Sequence[str]
 ) -> list[tuple[BestPassage, ...]]:
-    """Return the best passages of each document, that of most branches first.
+    """Return the best passages of each document for one query, that of most branches first.
 
     Each branch has a best passage of its own: the one whose score is the document's (MaxP), the
     first of equals. Among passages of equally many branches, the one of the first branch leads. A
@@ -46,30 +46,27 @@ def best_passages(
     no branch has one, the tuple is empty.
 
     Args:
-        index: an opened index.
-        query: the query that found the documents.
+        index: whose documents they are.
+        encoded: branch to the query as it encodes it.
         doc_ids: documents of the index.
-        branches: those to ask; default: all of the index. A fusion has ``branch_names``.
 
     Raises:
         UsageError: a document or branch that the index does not have.
     """
-    index = index.snapshot()
-    table = index.contents.passages
+    table = index.passages
     if table is None or not len(doc_ids):
         return [()] * len(doc_ids)
-    documents = index.contents.documents
-    doc_nums = np.array([documents.doc_num(doc_id) for doc_id in doc_ids], dtype=np.int32)
-    found: list[dict[int, list[str]]] = [{} for _ in doc_ids]
-    for name in branches if branches is not None else index.branches:
-        for named, row in zip(found, _best_rows(index, name, query, doc_nums), strict=True):
+    doc_nums = np.array([index.documents.doc_num(doc_id) for doc_id in doc_ids], dtype=np.int32)
+    named: list[dict[int, list[str]]] = [{} for _ in doc_ids]
+    for name, query in encoded.items():
+        for rows, row in zip(named, _best_rows(index, name, query, doc_nums), strict=True):
             if row is not None:
-                named.setdefault(row, []).append(name)
+                rows.setdefault(row, []).append(name)
     best = []
-    for doc_num, named in zip(doc_nums.tolist(), found, strict=True):
-        text, first = documents[doc_num].text, int(table.offsets[doc_num])
+    for doc_num, rows in zip(doc_nums.tolist(), named, strict=True):
+        text, first = index.documents[doc_num].text, int(table.offsets[doc_num])
         passages = []
-        for row, names in named.items():
+        for row, names in rows.items():
             start, stop = table.spans[row].tolist()
             passages.append(
                 BestPassage(row - first + 1, start, stop, text[start:stop], tuple(names))
@@ -79,13 +76,12 @@ def best_passages(
 
 
 def _best_rows(
-    index: Index, name: str, query: str, doc_nums: NDArray[np.int32]
+    index: HybridIndex, name: str, query: Any, doc_nums: NDArray[np.int32]
 ) -> list[int | None]:
-    branch = index.contents.branch(name)
+    branch = index.branch(name)
     if not isinstance(branch, MaxPassage):
         return [None] * len(doc_nums)
-    encoded = index.encoder(name).encode_queries([query])
-    rows = branch.best_rows(encoded, doc_nums[None])[0]
-    scores = branch.score(encoded, doc_nums[None])[0]
-    shares_none = (scores == 0) & (index.contents.record(name).kind == "sparse")
+    rows = branch.best_rows(query, doc_nums[None])[0]
+    scores = branch.score(query, doc_nums[None])[0]
+    shares_none = (scores == 0) & (index.record(name).kind == "sparse")
     return [None if none else row for row, none in zip(rows.tolist(), shares_none, strict=True)]

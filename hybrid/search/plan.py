@@ -1,14 +1,16 @@
-"""SearchPlan: what a search does with the arguments that it was given, and how exact it is."""
+"""SearchPlan: what a search does, resolved once and handed down, and how exact it is."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hybrid.errors import UsageError, given, whole_number
 from hybrid.fusion import Fusion, cc, parse_fusion, single
+from hybrid.index.documents.subset import Subset
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.sparse.approximate import Accuracy, check_recall
+from hybrid.index.sparse.approximate import Accuracy, check_share
+from hybrid.search.options import SearchOptions
 
 DEFAULT_DOMAIN = "default"
 POOLED_DOMAIN = "pooled"
@@ -17,68 +19,104 @@ FIRST_HITS = 10
 
 
 @dataclass(frozen=True)
-class SearchPlan:
-    """What a search does.
+class PoolPlan:
+    """How the pool of some queries is made.
 
     Attributes:
-        k: how many documents it returns at most: what was asked for, or all of fewer.
-        fusion: how the branches are combined.
-        depth: how deep each branch searches.
+        branches: which are searched.
+        depth: how deep each of them searches: as asked for, or to the last document.
+        filter: which documents, as it was given; None for all.
+        subset: those documents.
         accuracies: how exact each sparse branch is; empty unless a recall under 1 is asked for.
+    """
+
+    branches: tuple[str, ...]
+    depth: int
+    filter: str | None
+    subset: Subset | None = field(compare=False, repr=False)
+    accuracies: Mapping[str, Accuracy]
+
+
+@dataclass(frozen=True)
+class SearchPlan(PoolPlan):
+    """How some queries are searched.
+
+    Attributes:
+        k: how many documents are returned at most: what was asked for, or all of fewer.
+        fusion: how the branches are combined.
     """
 
     k: int
     fusion: Fusion
-    depth: int
-    accuracies: Mapping[str, Accuracy]
 
 
 def plan_search(
-    index: HybridIndex,
-    k: int | None,
-    fusion: Fusion,
-    depth: int | None,
-    *,
-    recall: float = 1.0,
-    filtered: bool = False,
+    index: HybridIndex, k: int | None, options: SearchOptions, domains: Mapping[str, Fusion]
 ) -> SearchPlan:
-    """Return the plan of a search with these arguments, which are those of ``Index.search``.
+    """Return the plan of a search for ``k`` documents, 10 by default.
 
     Raises:
-        UsageError: k or depth below 1, or a recall that cannot be had.
+        UsageError: k or depth below 1, an unknown domain, branch or field, a fusion or filter that
+            does not parse, or a recall that cannot be had.
     """
+    fusion = chosen_fusion(options, domains, index.branches)
     k = FIRST_HITS if k is None else whole_number("k", k)
     k = min(k, max(1, index.document_count))
-    if depth is not None:
-        depth = whole_number("depth", depth)
-    reach = max(k, depth or fusion.depth or DEPTH)
-    if fusion.depth is not None and reach > fusion.depth:
+    asked = None if options.depth is None else whole_number("depth", options.depth)
+    depth = search_depth(index.document_count, asked or fusion.depth, k)
+    if fusion.depth is not None and max(k, asked or 0) > fusion.depth:
         fusion = replace(fusion, depth=None)
-    names = fusion.branch_names(index.branches)
-    found = accuracies(index, names, reach, recall=recall, filtered=filtered)
-    return SearchPlan(k, fusion, reach, found)
+    pool = _pool_plan(index, fusion.branch_names(index.branches), depth, options)
+    return SearchPlan(**vars(pool), k=k, fusion=fusion)
 
 
-def accuracies(
-    index: HybridIndex, names: Sequence[str], depth: int, *, recall: float, filtered: bool
-) -> dict[str, Accuracy]:
-    """Return how exact each sparse branch among ``names`` is; nothing if the recall is 1.
+def plan_pool(index: HybridIndex, branches: Sequence[str], options: SearchOptions) -> PoolPlan:
+    """Return the plan of the pool of some branches, by the depth, filter and recall of ``options``.
 
     Raises:
-        UsageError: the recall is not in (0, 1], no branch is sparse, or one has no measured recall.
+        UsageError: a depth below 1, an unknown branch or field, a filter that does not parse, or a
+            recall that cannot be had.
     """
-    check_recall(recall)
+    asked = None if options.depth is None else whole_number("depth", options.depth)
+    return _pool_plan(index, branches, search_depth(index.document_count, asked), options)
+
+
+def _pool_plan(
+    index: HybridIndex, branches: Sequence[str], depth: int, options: SearchOptions
+) -> PoolPlan:
+    accuracies = _accuracies(index, branches, depth, options)
+    subset = None if options.filter is None else index.select(options.filter)
+    return PoolPlan(tuple(branches), depth, options.filter, subset, accuracies)
+
+
+def search_depth(documents: int, asked: int | None = None, k: int = 1) -> int:
+    """Return how deep each branch of an index of so many documents searches for ``k`` of them.
+
+    >>> [search_depth(20_000), search_depth(20_000, 50), search_depth(20_000, 50, k=80)]
+    [1000, 50, 80]
+    >>> search_depth(7, 50)
+    7
+    """
+    return min(max(k, asked or DEPTH), max(1, documents))
+
+
+def _accuracies(
+    index: HybridIndex, branches: Sequence[str], depth: int, options: SearchOptions
+) -> dict[str, Accuracy]:
+    """Return how exact each sparse branch is; nothing if the recall is 1."""
+    recall = options.recall
+    check_share("recall", recall)
     if recall == 1:
         return {}
-    sparse = [name for name in names if index.record(name).kind == "sparse"]
+    sparse = [name for name in branches if index.record(name).kind == "sparse"]
     if not sparse:
         raise UsageError(
-            f"recall is {recall}, and no branch that is searched ({', '.join(names)}) is sparse; "
-            "leave it out, or search a sparse branch with --fusion, such as --fusion sparse or rrf"
+            f"recall is {recall}, and no branch that is searched ({', '.join(branches)}) is "
+            "sparse; leave it out, or search a sparse branch with --fusion, such as --fusion "
+            "sparse or rrf"
         )
-    if filtered:
+    if options.filter is not None:
         return dict.fromkeys(sparse, Accuracy(reason="what a filter leaves is searched exactly"))
-    depth = min(depth, index.document_count)
     return {name: index.accuracy(name, recall, depth) for name in sparse}
 
 
@@ -102,11 +140,7 @@ def default_fusion(branches: Sequence[str]) -> Fusion:
 
 
 def chosen_fusion(
-    fusion: Fusion | str | None,
-    domain: str | None,
-    *,
-    domains: Mapping[str, Fusion],
-    branches: Sequence[str],
+    options: SearchOptions, domains: Mapping[str, Fusion], branches: Sequence[str]
 ) -> Fusion:
     """Return the fusion that was given, or the tuned one of the domain, or the untuned default.
 
@@ -115,6 +149,7 @@ def chosen_fusion(
     Raises:
         UsageError: both are given, the domain was never tuned, or the text does not parse.
     """
+    fusion, domain = options.fusion, options.domain
     if fusion is not None and domain is not None:
         raise UsageError("both a fusion and a domain are given; give one of them")
     if isinstance(fusion, str):

@@ -10,6 +10,8 @@ from itertools import chain, islice
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion
 from hybrid.search.index import Index
+from hybrid.search.options import SearchOptions
+from hybrid.search.view import View
 from hybrid.training.examples import Example
 
 MOST_DRAWN = 1000
@@ -40,28 +42,28 @@ def mine_negatives(
     """
     if count < 1 or skip < 0:
         raise UsageError(f"count {count} and skip {skip}; expected at least 1 and 0")
-    index = index.snapshot()
+    view = index.view()
     positives: dict[str, set[str]] = {}
     for row in examples:
         positives.setdefault(row.query, set()).add(row.positive)
     queries = {str(number): query for number, query in enumerate(positives)}
     deepest = max(map(len, positives.values()), default=0)
-    depth = min(count + skip + deepest, len(index))
-    run = index.search(queries, k=depth, fusion=fusion)
+    plan = view.plan(count + skip + deepest, SearchOptions(fusion=fusion))
+    run = view.search(queries, plan).run
     negatives: dict[str, tuple[str, ...]] = {}
     for number, query in queries.items():
         ranked = [hit.doc_id for hit in run[number]]
-        candidates = chain(ranked[skip:], _drawn(index, f"{seed} {query}", set(ranked)))
-        texts = (index.document(doc_id).full_text for doc_id in candidates)
+        candidates = chain(ranked[skip:], _drawn(view, f"{seed} {query}", set(ranked)))
+        texts = (view.document(doc_id).full_text for doc_id in candidates)
         others = (text for text in _distinct(texts) if text not in positives[query])
         negatives[query] = tuple(islice(others, count))
     return [replace(row, negatives=negatives[row.query], scores=()) for row in examples]
 
 
-def _drawn(index: Index, seed: str, ranked: set[str]) -> Iterator[str]:
+def _drawn(view: View, seed: str, ranked: set[str]) -> Iterator[str]:
     """Yield the ids of documents that were not ranked, in an order that the seed decides."""
-    doc_ids = index.contents.doc_ids
-    for doc_num in random.Random(seed).sample(range(len(index)), min(len(index), MOST_DRAWN)):
+    doc_ids = view.contents.doc_ids
+    for doc_num in random.Random(seed).sample(range(len(view)), min(len(view), MOST_DRAWN)):
         if doc_ids[doc_num] not in ranked:
             yield doc_ids[doc_num]
 

@@ -160,18 +160,18 @@ class HybridTeacher:
     """
 
     def __init__(self, index: Index, weights: Mapping[str, float] | None = None) -> None:
-        index = index.snapshot()
+        view = index.view()
         if weights is None:
-            weights = {n: w for n, w in BRANCH_WEIGHTS.items() if n in index.branches}
-        unknown = [name for name in weights if name not in index.branches]
+            weights = {n: w for n, w in BRANCH_WEIGHTS.items() if n in view.branches}
+        unknown = [name for name in weights if name not in view.branches]
         if unknown or not weights:
             raise UsageError(
                 f"the index has no branch {', '.join(unknown) or 'bm25 or dense'}; its branches "
-                f"are {', '.join(index.branches)}"
+                f"are {', '.join(view.branches)}"
             )
-        self._index, self._weights = index, dict(weights)
+        self._view, self._weights = view, dict(weights)
         parts = {
-            name: [weight, dict(index.contents.record(name).fingerprint)]
+            name: [weight, dict(view.contents.record(name).fingerprint)]
             for name, weight in sorted(weights.items())
         }
         self.name = f"hybrid {json.dumps(parts, sort_keys=True)}"
@@ -186,7 +186,7 @@ class HybridTeacher:
         outside = [i for i, place in enumerate(found) if place < 0]
         total = np.zeros(len(pairs), dtype=np.float32)
         for name, weight in self._weights.items():
-            encoded = self._index.encoder(name).encode_queries(list(queries))
+            encoded = self._view.encoder(name).encode_queries(list(queries))
             rows = np.array([queries[query] for query, _ in pairs], dtype=np.int64)
             scores = np.zeros(len(pairs), dtype=np.float32)
             scores[inside] = self._stored(name, encoded, rows[inside], [found[i] for i in inside])
@@ -198,7 +198,7 @@ class HybridTeacher:
     def _known_places(self) -> dict[bytes, int]:
         """Return the doc_num of every text that is indexed, by its digest."""
         if self._places is None:
-            documents = self._index.contents.documents
+            documents = self._view.contents.documents
             self._places = {_digest(each.full_text): num for num, each in enumerate(documents)}
         return self._places
 
@@ -215,7 +215,7 @@ class HybridTeacher:
         table = np.full((len(asked), counts.max()), -1, dtype=np.int32)
         table[lines, columns] = np.asarray(doc_nums, dtype=np.int32)[order]
         scores = np.zeros(len(rows), dtype=np.float32)
-        scores[order] = self._index.contents.branch(name).score(encoded[asked], table)[
+        scores[order] = self._view.contents.branch(name).score(encoded[asked], table)[
             lines, columns
         ]
         return scores
@@ -228,7 +228,7 @@ class HybridTeacher:
         for start in range(0, len(rows), ENCODED_AT_ONCE):
             part = slice(start, start + ENCODED_AT_ONCE)
             distinct = {text: i for i, text in enumerate(dict.fromkeys(texts[part]))}
-            documents = self._index.encoder(name).encode_documents(list(distinct))
+            documents = self._view.encoder(name).encode_documents(list(distinct))
             told = documents[[distinct[text] for text in texts[part]]]
             asked = encoded[rows[part]]
             product = asked * told if isinstance(told, np.ndarray) else asked.multiply(told)

@@ -13,7 +13,8 @@ from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.fusion.signatures import SINGLE
 from hybrid.search.index import Index
-from hybrid.search.plan import DEPTH, POOLED_DOMAIN
+from hybrid.search.options import SearchOptions
+from hybrid.search.plan import DEPTH, POOLED_DOMAIN, search_depth
 from hybrid.tune.domains import Domain, DomainsResult, check_names, tune_domains
 from hybrid.tune.prior import Prior
 from hybrid.tune.tuner import Plan, tune
@@ -46,8 +47,9 @@ def tune_index(
         CorpusError: the split has no judged query.
         UsageError: an unknown measure or field, or too few queries.
     """
-    index = index.snapshot()
-    judged = judged_pool(index, source, split, depth=depth, judging=judging, filter=filter)
+    view = index.view()
+    asked = view.pool_plan(SearchOptions(depth=depth, filter=filter))
+    judged = judged_pool(view, source, split, asked, judging=judging)
     result = tune(
         judged.pool,
         judged.qrels,
@@ -59,7 +61,7 @@ def tune_index(
         progress=progress,
     )
     result = replace(result, query_hashes=query_hashes(judged.texts.values()))
-    return at_depth(result, judged.pool.depth, len(index))
+    return at_depth(result, judged.pool.depth, len(view))
 
 
 def at_depth(result: TuneResult, depth: int, documents: int) -> TuneResult:
@@ -82,7 +84,7 @@ def fusion_at(fusion: Fusion, depth: int, documents: int) -> Fusion:
         documents: of the index.
     """
     free = fusion.depth is None and fusion.method != SINGLE
-    return replace(fusion, depth=depth) if free and depth != min(DEPTH, documents) else fusion
+    return replace(fusion, depth=depth) if free and depth != search_depth(documents) else fusion
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,9 @@ def tune_indexes(
     found = []
     texts = {}
     for task in tasks:
-        judged = judged_pool(
-            task.index, task.source, split, depth=depth, judging=judging, filter=filter
-        )
+        view = task.index.view()
+        asked = view.pool_plan(SearchOptions(depth=depth, filter=filter))
+        judged = judged_pool(view, task.source, split, asked, judging=judging)
         found.append(Domain(task.name, judged.pool, judged.qrels))
         texts[task.name] = list(judged.texts.values())
     result = tune_domains(found, measure, seed=seed, plan=plan, progress=progress)

@@ -92,6 +92,8 @@ def evaluate(
     from hybrid.report.tables import comparison_table
     from hybrid.search.index import open_index
     from hybrid.search.latency import stage_latencies
+    from hybrid.search.options import SearchOptions
+    from hybrid.search.plan import FIRST_HITS
 
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
@@ -124,7 +126,7 @@ def evaluate(
             printed += [comparison_table(each) for each in found]
             data["comparisons"] = [each.to_dict() for each in found]
         if slices:
-            parts = query_slices(opened, result)
+            parts = query_slices(opened.view(), result)
             printed.append(tables.slices_table(parts, result.measures[0]))
             data["slices"] = [each.to_dict() for each in parts]
         if headroom:
@@ -132,15 +134,11 @@ def evaluate(
             printed.append(tables.headroom_table(left, result.measures[0]))
             data["headroom"] = left
         if latency:
-            last, texts = result.systems[-1], result.judged.texts
+            last, texts, view = result.systems[-1], result.judged.texts, opened.view()
+            reach = min(depth, last.fusion.depth or depth)
+            options = SearchOptions(last.fusion, depth=reach, filter=where, recall=recall)
             stages = stage_latencies(
-                opened,
-                texts,
-                last.fusion,
-                count=latency,
-                depth=min(depth, last.fusion.depth or depth),
-                filter=where,
-                recall=recall,
+                view, texts, view.plan(min(FIRST_HITS, reach), options), count=latency
             )
             printed.append(tables.latency_table(stages, min(latency, len(texts))))
             data["latency"] = [stage.to_dict() for stage in stages]

@@ -75,14 +75,14 @@ class Accuracy:
         return {"exact": self.exact, **asdict(self), "label": str(self)}
 
 
-def check_recall(recall: float) -> None:
-    """Refuse what is no recall.
+def check_share(name: str, value: float) -> None:
+    """Refuse a recall, or a factor of bounds, that is not in (0, 1].
 
     Raises:
-        UsageError: it is not in (0, 1].
+        UsageError: it is not.
     """
-    if not isinstance(recall, Real) or not 0 < recall <= 1:
-        raise UsageError(f"recall is {recall!r}; it must be above 0 and at most 1 (which is exact)")
+    if not isinstance(value, Real) or not 0 < value <= 1:
+        raise UsageError(f"{name} is {value!r}; it must be above 0 and at most 1 (which is exact)")
 
 
 def depths(documents: int) -> tuple[int, ...]:

@@ -220,7 +220,7 @@ class InvertedIndex:
         *,
         threads: int = 0,
         subset: SubsetLike | None = None,
-        recall: float = 1.0,
+        shrink: float = 1.0,
         path: SearchPath = "auto",
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
@@ -233,22 +233,21 @@ class InvertedIndex:
             threads: queries answered at once; 0 means one a core. Changes no bit of the result.
             subset: search only these doc_nums, ascending int32, or those where a bool
                 (doc_count,) is true.
-            recall: 1.0 is exact. Under 1 the search may miss hits: it skips as much as kept this
-                recall on the queries sampled at build; ``accuracy`` says what that means at this
-                depth. What it returns still has exact scores. A subset is searched exactly.
+            shrink: what upper bounds are multiplied by; 1.0 is exact. Under 1 the search may miss
+                hits, but what it returns still has exact scores; ``accuracy`` gives the factor that
+                kept a recall at this depth. A subset is searched exactly.
             path: ``auto`` lets the planner choose; all paths return the same bits.
 
         Raises:
             UsageError: k under 1, a doc_num that does not exist, weights that are negative or of
-                another width, a recall outside (0, 1], no table of measured recall, an unknown
-                path.
+                another width, a factor outside (0, 1], an unknown path.
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
         if path not in PATHS:
             raise UsageError(f"path is {path!r}; expected {', '.join(PATHS)}.")
         queries = checked(queries, self.vocabulary_size, "query")
-        shrink = self.accuracy(recall, k).shrink
+        approximate.check_share("shrink", shrink)
         if subset is not None:
             within = Subset.of(subset, self.doc_count)
             if within.dense:
@@ -266,7 +265,7 @@ class InvertedIndex:
             UsageError: the recall is not in (0, 1], or nothing was measured when the index was
                 built, though it is large enough.
         """
-        approximate.check_recall(recall)
+        approximate.check_share("recall", recall)
         if recall == 1:
             return Accuracy()
         if self.approximations:

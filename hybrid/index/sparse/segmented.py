@@ -46,16 +46,16 @@ class SegmentedSparse(SegmentedBranch):
         *,
         threads: int = 0,
         subset: SubsetLike | None = None,
-        recall: float = 1.0,
+        shrink: float = 1.0,
     ) -> tuple[Ints, Floats]:
         """Return what one index of the live documents would: see the branch of one segment.
 
         All segments are searched in one call, with one threshold; a small subset of large segments
         is scored segment by segment. A subset is always searched exactly.
         """
-        approximate.check_recall(recall)
-        shrink = 1.0 if subset is not None else self.accuracy(recall, k).shrink
+        approximate.check_share("shrink", shrink)
         within = None if subset is None else Subset.of(subset, self.doc_count)
+        shrink = shrink if within is None else 1.0
         few = self.doc_count > SCANNED * len(self.parts)
         if within is not None and not within.dense and few:
             return super().search(queries, k, threads=threads, subset=within)

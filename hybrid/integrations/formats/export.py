@@ -10,6 +10,7 @@ import numpy as np
 from hybrid.corpus import Source
 from hybrid.integrations.formats.anserini import AnseriniExport, VectorBatch, export_anserini
 from hybrid.search.index import Index
+from hybrid.search.view import View
 
 BATCH = 1024
 
@@ -32,19 +33,19 @@ def export_anserini_index(
         UsageError: the branch is absent or dense.
         OutputExistsError: ``directory`` exists.
     """
-    index = index.snapshot()
-    encoder = index.sparse_encoder(branch)
+    view = index.view()
+    encoder = view.sparse_encoder(branch)
     return export_anserini(
-        _documents(index, branch),
+        _documents(view, branch),
         directory,
         vocabulary=encoder.vocabulary,
-        queries=() if queries is None else _queries(index, branch, queries, split),
+        queries=() if queries is None else _queries(view, branch, queries, split),
         progress=progress,
     )
 
 
-def _documents(index: Index, branch: str) -> Iterator[VectorBatch]:
-    contents = index.contents
+def _documents(view: View, branch: str) -> Iterator[VectorBatch]:
+    contents = view.contents
     for start in range(0, contents.row_count, BATCH):
         rows = np.arange(start, min(start + BATCH, contents.row_count), dtype=np.int32)
         yield VectorBatch(
@@ -54,9 +55,9 @@ def _documents(index: Index, branch: str) -> Iterator[VectorBatch]:
         )
 
 
-def _queries(index: Index, branch: str, source: Source, split: str | None) -> Iterator[VectorBatch]:
+def _queries(view: View, branch: str, source: Source, split: str | None) -> Iterator[VectorBatch]:
     queries = list(source.queries(split))
-    vectors = index.sparse_encoder(branch).encode_queries([query.text for query in queries])
+    vectors = view.sparse_encoder(branch).encode_queries([query.text for query in queries])
     yield VectorBatch(
         [query.query_id for query in queries], [query.text for query in queries], vectors
     )

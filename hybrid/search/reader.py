@@ -1,0 +1,240 @@
+"""Reader: an index folder opened to be searched, each call over one generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, overload
+
+from hybrid.build.records import QueryEncoder
+from hybrid.corpus import Document
+from hybrid.encoders import SparseEncoder
+from hybrid.errors import several_texts
+from hybrid.fusion import Fusion
+from hybrid.fusion.explain import Explanation
+from hybrid.fusion.pool import Pool
+from hybrid.fusion.run import Hit, Run
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.placement import Placement
+from hybrid.index.summary import IndexSummary, summarise
+from hybrid.search.encoders import QueryEncoders
+from hybrid.search.options import SearchKeywords, SearchOptions, options_given
+from hybrid.search.passages import BestPassage
+from hybrid.search.plan import SearchPlan
+from hybrid.search.queries import named_queries
+from hybrid.search.view import View
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+EXPLAINED = "query"
+
+
+class Reader:
+    """An opened index. Encoders are loaded, and checked, when a text is first searched.
+
+    Each call reads one generation, the one that was open when it began, to its end. Several calls
+    read one through `view`.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        encoders: Mapping[str, QueryEncoder] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.directory = Path(directory)
+        self._placement = Placement(device)
+        self._reopening = Lock()
+        self._encoders = QueryEncoders(encoders, device=self._placement.encoder_device)
+        self._view = self._opened()
+
+    def _opened(self) -> View:
+        return View(HybridIndex.open(self.directory, self._placement), self._encoders)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def __repr__(self) -> str:
+        now, name = self._view, type(self).__name__
+        return f"{name}({str(self.directory)!r}, {len(now)} documents, {', '.join(now.branches)})"
+
+    def view(self) -> View:
+        """Return the index as it is now: what changes the index later does not change that.
+
+        It shares files and encoders with the index, which stays the one to close.
+        """
+        return self._view
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches, sparse ones first."""
+        return self._view.branches
+
+    @property
+    def domains(self) -> dict[str, Fusion]:
+        """The tuned fusions, by domain name."""
+        return dict(self._view.domains)
+
+    @property
+    def contents(self) -> HybridIndex:
+        """The id space, documents and branches underneath."""
+        return self._view.contents
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._view.contents.close()
+
+    def reopen(self) -> None:
+        """Go on with the generation that is current now."""
+        with self._reopening:  # or the slower of two would bring back the older generation
+            # The one before is not closed: searches may read it; the last to end lets go of it.
+            self._view = self._opened()
+            self._encoders.forget_changed(self._view.contents)
+
+    @overload
+    def search(
+        self,
+        query: str,
+        k: int | None = ...,
+        *,
+        options: SearchOptions | None = ...,
+        **keywords: Unpack[SearchKeywords],
+    ) -> list[Hit]: ...
+
+    @overload
+    def search(
+        self,
+        query: list[str] | tuple[str, ...] | Mapping[str, str],
+        k: int | None = ...,
+        *,
+        options: SearchOptions | None = ...,
+        **keywords: Unpack[SearchKeywords],
+    ) -> Run: ...
+
+    def search(
+        self,
+        query: str | list[str] | tuple[str, ...] | Mapping[str, str],
+        k: int | None = None,
+        *,
+        options: SearchOptions | None = None,
+        **keywords: Unpack[SearchKeywords],
+    ) -> list[Hit] | Run:
+        """Return the hits of one query, or the Run of several.
+
+        Args:
+            query: a text; or texts, which get the query ids "1", "2", ...; or query id to text.
+            k: how many documents, 1 or more; of fewer, all are returned; default: 10.
+            options: how to search.
+            **keywords: the same one by one: ``fusion``, ``domain``, ``depth``, ``filter``,
+                ``recall``; see `SearchOptions`.
+
+        Raises:
+            UsageError: an empty query, k below 1, an unknown branch, domain or field, a
+                recall that cannot be had.
+            ModelMismatchError: a query encoder that is not the one which built the index.
+        """
+        view = self._view
+        plan = view.plan(k, options_given(options, keywords))
+        named = {"1": query} if isinstance(query, str) else named_queries(query)
+        run = view.search(named, plan).run
+        return run["1"] if isinstance(query, str) else run
+
+    def explain(
+        self,
+        query: str,
+        doc_ids: Sequence[str] | None = None,
+        k: int | None = None,
+        *,
+        options: SearchOptions | None = None,
+        **keywords: Unpack[SearchKeywords],
+    ) -> list[Explanation]:
+        """Return why each document has its fused score: a share a branch, a part a term.
+
+        Args:
+            query: a text.
+            doc_ids: documents of the index; default: those that the search returns.
+            k: of the search, as its options are; see `search`.
+            options: how to search.
+            **keywords: the same one by one.
+
+        Raises:
+            UsageError: as `search` does, or a document that the index does not have.
+            ModelMismatchError: a query encoder that is not the one which built the index.
+        """
+        view = self._view
+        plan = view.plan(k, options_given(options, keywords))
+        result = view.search({EXPLAINED: several_texts("query", [query])[0]}, plan)
+        if doc_ids is None:
+            return result.explain(result.run.doc_ids(EXPLAINED))
+        return result.explain(several_texts("doc_ids", doc_ids))
+
+    def best_passages(
+        self, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None
+    ) -> list[tuple[BestPassage, ...]]:
+        """Return the best passages of each document for a query; see `View.best_passages`."""
+        return self._view.best_passages(query, several_texts("doc_ids", doc_ids), branches)
+
+    def plan(
+        self,
+        k: int | None = None,
+        *,
+        options: SearchOptions | None = None,
+        **keywords: Unpack[SearchKeywords],
+    ) -> SearchPlan:
+        """Return what a search with these arguments does: its fusion, depth, and how exact it is.
+
+        Raises:
+            UsageError: as `search` does, the query aside.
+        """
+        return self._view.plan(k, options_given(options, keywords))
+
+    def fusion(self, fusion: Fusion | str | None = None, *, domain: str | None = None) -> Fusion:
+        """Return the fusion that a search with these arguments uses; see `View.fusion`."""
+        return self._view.fusion(SearchOptions(fusion=fusion, domain=domain))
+
+    def pool(
+        self,
+        queries: Mapping[str, str],
+        *,
+        depth: int | None = None,
+        branches: Sequence[str] | None = None,
+        filter: str | None = None,
+        recall: float = 1.0,
+    ) -> Pool:
+        """Return the candidates of each query with every branch's exact score.
+
+        Args:
+            queries: query id to text.
+            depth: how deep each branch searches; default: 1,000.
+            branches: default: all of the index.
+            filter: search only documents whose fields match.
+            recall: under 1, how much of what sparse branches find is kept; see `SearchOptions`.
+        """
+        view = self._view
+        options = SearchOptions(depth=depth, filter=filter, recall=recall)
+        return view.pool(queries, view.pool_plan(options, branches))
+
+    def encoder(self, name: str) -> QueryEncoder:
+        """Return the query encoder of a branch; see `View.encoder`."""
+        return self._view.encoder(name)
+
+    def sparse_encoder(self, name: str) -> SparseEncoder:
+        """Return the query encoder of a sparse branch; see `View.sparse_encoder`."""
+        return self._view.sparse_encoder(name)
+
+    def document(self, doc_id: str) -> Document:
+        """Return a stored document; see `View.document`."""
+        return self._view.document(doc_id)
+
+    def info(self) -> IndexSummary:
+        """Return what the index holds."""
+        return summarise(self.directory, self._view.contents)

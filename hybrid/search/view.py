@@ -1,0 +1,144 @@
+"""View: one generation of an index, to be read; nothing changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from hybrid.build.records import QueryEncoder
+from hybrid.corpus import Document
+from hybrid.encoders import SparseEncoder
+from hybrid.fusion import Fusion, fuse, parse_fusion, rank
+from hybrid.fusion.pool import Pool
+from hybrid.index.hybrid import HybridIndex
+from hybrid.search.branches import pool_of, search_branches
+from hybrid.search.encoders import QueryEncoders, as_sparse
+from hybrid.search.options import SearchOptions
+from hybrid.search.passages import BestPassage, best_passages
+from hybrid.search.plan import PoolPlan, SearchPlan, chosen_fusion, plan_pool, plan_search
+from hybrid.search.result import SearchResult
+
+
+class View:
+    """An index as it was when this was made: `Index.view` gives the one of now.
+
+    Args:
+        contents: its id space, documents and branches.
+        encoders: the query encoders, which the views of one index share.
+    """
+
+    def __init__(self, contents: HybridIndex, encoders: QueryEncoders) -> None:
+        self.contents = contents
+        self._encoders = encoders
+
+    def __len__(self) -> int:
+        return self.contents.document_count
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches, sparse ones first."""
+        return self.contents.branches
+
+    @cached_property
+    def domains(self) -> Mapping[str, Fusion]:
+        """The tuned fusions, by domain name."""
+        return {name: parse_fusion(d["fusion"]) for name, d in self.contents.domains.items()}
+
+    def fusion(self, options: SearchOptions) -> Fusion:
+        """Return the fusion that a search with these options uses.
+
+        A domain that was never tuned takes what was pooled over several, where that is stored.
+
+        Raises:
+            UsageError: both are given, the domain was never tuned, or the text does not parse.
+        """
+        return chosen_fusion(options, self.domains, self.branches)
+
+    def plan(self, k: int | None = None, options: SearchOptions | None = None) -> SearchPlan:
+        """Return the plan of a search for ``k`` documents, 10 by default.
+
+        Raises:
+            UsageError: k or depth below 1, an unknown domain, branch or field, a fusion or filter
+                that does not parse, or a recall that cannot be had.
+        """
+        return plan_search(self.contents, k, options or SearchOptions(), self.domains)
+
+    def pool_plan(
+        self, options: SearchOptions | None = None, branches: Sequence[str] | None = None
+    ) -> PoolPlan:
+        """Return the plan of a pool of some branches, all by default, for any fusion to be read.
+
+        Args:
+            options: whose depth, filter and recall count.
+            branches: which are searched.
+
+        Raises:
+            UsageError: a depth below 1, an unknown branch or field, a filter that does not parse,
+                or a recall that cannot be had.
+        """
+        return plan_pool(self.contents, branches or self.branches, options or SearchOptions())
+
+    def search(self, queries: Mapping[str, str], plan: SearchPlan) -> SearchResult:
+        """Return the result of some queries, query id to text.
+
+        Raises:
+            UsageError: an empty query.
+            ModelMismatchError: a query encoder that is not the one which built the branch.
+        """
+        results = search_branches(self.contents, self.encoder, queries, plan)
+        pool = pool_of(self.contents, queries, results, plan)
+        run = rank(pool, fuse(pool, plan.fusion), plan.k)
+        return SearchResult(self.contents, queries, plan, results, pool, run)
+
+    def pool(self, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
+        """Return the candidates of each query with every branch's exact score.
+
+        Raises: as `search` does.
+        """
+        results = search_branches(self.contents, self.encoder, queries, plan)
+        return pool_of(self.contents, queries, results, plan)
+
+    def best_passages(
+        self, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None
+    ) -> list[tuple[BestPassage, ...]]:
+        """Return the best passages of each document for a query, that of most branches first.
+
+        Args:
+            query: the query that found the documents.
+            doc_ids: documents of the index.
+            branches: those to ask; default: all of the index. A fusion has ``branch_names``.
+
+        Raises:
+            UsageError: a document or branch that the index does not have.
+        """
+        encoded = {}
+        if self.contents.passages is not None and len(doc_ids):
+            names = self.branches if branches is None else branches
+            encoded = {name: self.encoder(name).encode_queries([query]) for name in names}
+        return best_passages(self.contents, encoded, doc_ids)
+
+    def encoder(self, name: str) -> QueryEncoder:
+        """Return the query encoder of a branch, loaded once and held against the index.
+
+        Raises:
+            UsageError: the index has no such branch.
+            ModelMismatchError: it is not the one which built the branch; shows both.
+        """
+        return self._encoders.get(self.contents, name)
+
+    def sparse_encoder(self, name: str) -> SparseEncoder:
+        """Return the query encoder of a sparse branch.
+
+        Raises:
+            UsageError: the branch is absent or dense.
+        """
+        self.contents.sparse(name)
+        return as_sparse(name, self.encoder(name))
+
+    def document(self, doc_id: str) -> Document:
+        """Return a stored document.
+
+        Raises:
+            UsageError: the index has no such document.
+        """
+        return self.contents.documents.document(doc_id)
