@@ -186,6 +186,26 @@ def test_fuse_and_compare_plain_runs(hybrid_command: Command, tmp_path: Path) ->
     assert "1.0000" in out
 
 
+def test_fuse_takes_the_least_score_of_a_run(hybrid_command: Command, tmp_path: Path) -> None:
+    Run.from_dict({"q": {"a": -1.0, "b": -4.0}}).write_trec(tmp_path / "logs.trec")
+    Run.from_dict({"q": {"c": 2.0}}).write_trec(tmp_path / "bm25.trec")
+    command = ("fuse", tmp_path / "logs.trec", tmp_path / "bm25.trec", "--fusion", "cc(norm=tmm)")
+    status, _, err = hybrid_command(*command, "-o", tmp_path / "no.trec")
+    assert status != 0
+    assert "the run holds -4; give the least score" in err
+    status, _, err = hybrid_command(*command, "-o", tmp_path / "f", "--minimum", "logs=-5")
+    assert status == 0, err
+    assert Run.read_trec(tmp_path / "f").to_dict()["q"] == {"c": 0.5, "a": 0.5, "b": 0.125}
+    for wrong, message in (
+        ("logs", "is no NAME=SCORE"),
+        ("log=0", "of no run"),
+        ("logs=nan", "no n"),
+    ):
+        status, _, err = hybrid_command(*command, "-o", tmp_path / "no", "--minimum", wrong)
+        assert status != 0
+        assert message in err
+
+
 def test_expectation_fails_the_command(
     hybrid_command: Command, tiny_index: Path, beir_folder: Path
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,9 @@ from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, NORMS, Fusion, cc, contributions, fuse, normalise, rank, rrf
 from hybrid.fusion.apply import pool_table
 from hybrid.fusion.pool import Pool
+from hybrid.fusion.run import Run
+from hybrid.fusion.runs import RunTable, fuse_runs
+from hybrid.fusion.table import Table
 from tests.made_pools import pool_of, random_pool
 
 S = np.array([[4, 2, 0, 0, 1]], np.float32)
@@ -100,14 +105,76 @@ def test_empty_queries_one_document_and_no_query(text: str) -> None:
     assert np.isfinite(fuse(one, fusion)).all()
 
 
-FLAT = {"minmax": 0, "tmm": 1, "max": 1, "sum": 0, "zscore": 0, "dbsf": 0.5, "none": 0.7}
+GIVEN = {
+    "one hit": {"a": 3.0},
+    "equal scores": {"a": 3.0, "b": 3.0},
+    "negative scores": {"a": -1.0, "b": -3.0},
+}
+"""What a run retrieved of documents a, b and c, where another run, b: 2 and c: 1, has a and c."""
 
 
-@pytest.mark.parametrize("norm", FLAT)
-def test_a_branch_whose_scores_are_all_equal(norm: str) -> None:
-    pool = pool_of({"dense": np.full((1, 4), 0.7)}, depth=4)
-    _, table = pool_table(pool, np.array([0]))
-    assert normalise(table, norm)[0] == pytest.approx([FLAT[norm]] * 4, abs=1e-7)
+def printed_values(norm: str, documents: dict[str, float]) -> list[str]:
+    """Return what ``norm`` makes of a run's documents and of a missing one, as docs print it."""
+    runs = {"x": Run.from_dict({"q": documents}), "y": Run.from_dict({"q": {"a": 2.0, "c": 1.0}})}
+    united = RunTable.from_runs(runs)
+    try:
+        values = dict(zip(united.doc_ids, normalise(united.table, norm)[0].tolist(), strict=True))
+    except UsageError:
+        return ["refused", "refused"]
+    found = ", ".join(f"{values[name]:.3g}" for name in documents)
+    return [found, f"{values['c']:.3g}"]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_table_of_the_docs_says_what_each_norm_gives(norm: str) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "tuning.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith(f"| `{norm}` |"))
+    *shown, _ = [cell.strip() for cell in row.split("|")[2:]]
+    expected = [printed_values(norm, documents) for documents in GIVEN.values()]
+    assert shown == [cell for pair in expected for cell in pair]
+
+
+@pytest.mark.parametrize("norm", ["minmax", "max", "sum"])
+def test_where_there_is_nothing_to_normalise_retrieved_documents_get_1(norm: str) -> None:
+    # The first query: three tied of which two are retrieved. The second: one candidate. The
+    # third: the branch retrieved nothing, and the other one two documents.
+    scores, ranks = np.array([[3.0, 3, 3, -2, 0, 0]]), np.array([[1, 0, 2, 1, 0, 0]], np.int32)
+    offsets, known = np.array([0, 3, 4, 6]), np.ones((1, 6), dtype=bool)
+    for complete in (True, False):
+        table = Table(offsets, scores, known if complete else ranks > 0, ranks, np.zeros(1))
+        assert normalise(table, norm).tolist() == [[1, 0, 1, 1, 0, 0]]
+    assert normalise(Table(offsets, scores, known, ranks, np.array([-9.0])), "zscore").any() == 0
+    assert set(normalise(Table(offsets, scores, known, ranks, np.zeros(1)), "dbsf")[0]) == {0.5}
+
+
+def test_a_search_that_finds_one_document_gives_it_a_score() -> None:
+    one = pool_of({"sparse": np.array([[2.0]]), "dense": np.array([[-0.5]])}, depth=3)
+    assert fuse(one, cc(norm="minmax")).tolist() == [1.0]
+    # The sparse branch finds nothing: it adds 0 to all.
+    none = pool_of({"sparse": np.zeros((1, 2)), "dense": np.array([[0.5, 0.4]])}, depth=2)
+    assert fuse(none, cc(0.5, norm="minmax")).tolist() == [0.5, 0.0]
+
+
+def test_runs_whose_scores_are_all_equal_stand_above_what_they_lack() -> None:
+    flat = Run.from_dict({"q": {"x": 7.0, "y": 7.0}})
+    other = Run.from_dict({"q": {"y": 0.9, "a": 0.5, "z": 0.1}})
+    for norm in ("minmax", "max", "sum"):
+        fused = fuse_runs({"flat": flat, "other": other}, cc(0.1, norm=norm)).doc_ids("q")
+        assert fused[:2] == ("y", "x"), norm
+
+
+def test_a_norm_that_cannot_be_applied_is_refused_with_those_that_can() -> None:
+    negative = pool_of({"sparse": np.zeros((1, 2)), "dense": np.array([[-0.5, -0.4]])}, depth=2)
+    with pytest.raises(UsageError, match="none above 0; give norm=minmax, zscore or rank"):
+        fuse(negative, cc(norm="max"))
+    runs = {"x": Run.from_dict({"q": {"a": -3.5, "c": 2.0}}), "y": Run.from_dict({"q": {"b": 1.0}})}
+    for norm, reason in (("max", "below 0"), ("none", "below 0"), ("tmm", "the run holds -3.5")):
+        with pytest.raises(UsageError, match=rf"{reason}.*norm=minmax, zscore or rank"):
+            fuse_runs(runs, cc(norm=norm))
+    for norm in set(NORMS) - {"max", "none", "tmm"}:
+        assert len(fuse_runs(runs, cc(norm=norm))["q"]) == 3
+    fused = fuse_runs(runs, cc(norm="tmm"), minimum={"x": -5.0}).to_dict()["q"]
+    assert fused == {"c": 0.5, "b": 0.5, "a": pytest.approx(1.5 / 7 / 2)}
 
 
 def test_normalisations_by_hand() -> None:

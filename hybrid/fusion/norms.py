@@ -2,7 +2,11 @@
 
 Each takes a ``Table`` and returns float64 (branches, n). Statistics are over the candidates whose
 score is known. A missing score becomes 0, the floor of the bounded ones; under ``zscore``, where
-0 is the mean, it becomes the least value of the branch.
+0 is the mean, it becomes the least value of the branch. A normalisation that would put a found
+document below a missing one is refused.
+
+Where the known scores of a branch are all equal there is nothing to normalise. Under ``minmax``,
+``max`` and ``sum`` the documents that the branch retrieved get 1 then, and the others 0.
 """
 
 from __future__ import annotations
@@ -10,9 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hybrid.errors import UsageError
 from hybrid.fusion.table import FloatArray, Table
+
+ROUNDING = 1e-3
+"""How far below its least score rounding may put a score."""
+_ANY_SIGN = "norm=minmax, zscore or rank"
 
 
 def _greatest(table: Table) -> FloatArray:
@@ -33,22 +42,22 @@ def _total(table: Table, values: FloatArray) -> FloatArray:
     return table.reduce(np.add, np.where(table.known, values, 0.0), 0.0)
 
 
-def _scaled(table: Table, low: FloatArray, width: FloatArray, flat: float) -> FloatArray:
+def _scaled(table: Table, low: FloatArray, width: FloatArray, flat: ArrayLike) -> FloatArray:
     """Return (s - low) / width; ``flat`` where the width is 0, and 0 where s is not known."""
     usable = np.isfinite(width) & (width > 0)
     values = table.scores - table.spread(np.where(usable, low, 0.0))
     values /= table.spread(np.where(usable, width, 1.0))
     if not usable.all():
-        values[table.spread(usable.astype(np.float64)) == 0] = flat
+        values = np.where(table.spread(usable.astype(np.float64)) > 0, values, flat)
     if not table.complete:
         values *= table.known
     return values
 
 
 def minmax(table: Table) -> FloatArray:
-    """Return (s - min) / (max - min); 0 where all are equal."""
+    """Return (s - min) / (max - min); where all are equal 1 if retrieved, else 0."""
     low = _least(table)
-    return _scaled(table, low, _greatest(table) - low, 0.0)
+    return _scaled(table, low, _greatest(table) - low, table.retrieved)
 
 
 def tmm(table: Table) -> FloatArray:
@@ -57,28 +66,57 @@ def tmm(table: Table) -> FloatArray:
     Theoretical min-max, Bruch, Gai and Ingber, TOIS 2023.
 
     Raises:
-        UsageError: a branch has no least score, as an inner product of free lengths has none.
+        UsageError: a branch has no least score, as an inner product of free lengths has none, or
+            a run holds a score below the one that was given for it.
     """
     if not np.isfinite(table.minimum).all():
         raise UsageError(
             "norm=tmm needs the least score that each branch can give, and a branch that compares "
-            "by the inner product has none; give norm=minmax, zscore or rank"
+            f"by the inner product has none; give {_ANY_SIGN}"
         )
+    for scores, known, minimum in zip(table.scores, table.known, table.minimum, strict=True):
+        least = scores.min(where=known, initial=np.inf)
+        if least < minimum - ROUNDING:
+            raise UsageError(
+                f"norm=tmm takes {minimum:g} for the least score that a run can give, and the run "
+                f"holds {least:g}; give the least score (minimum=, or --minimum NAME=SCORE), or "
+                f"{_ANY_SIGN}"
+            )
     low = np.broadcast_to(table.minimum[:, None], (len(table.minimum), len(table.lengths)))
     return _scaled(table, low, _greatest(table) - low, 0.0)
 
 
 def maximum(table: Table) -> FloatArray:
-    """Return s / max; 0 where max is 0 or less."""
-    high = _greatest(table)
-    return _scaled(table, np.zeros_like(high), high, 0.0)
+    """Return s / max; where all are equal 1 if retrieved, else 0.
+
+    Raises:
+        UsageError: max is 0 or less, or a score is while others are missing.
+    """
+    low, high = _least(table), _greatest(table)
+    varied = low < high
+    if (varied & (high <= 0)).any():
+        raise UsageError(
+            "norm=max divides by a branch's greatest score, and for a query one has none above 0; "
+            f"give {_ANY_SIGN}"
+        )
+    if not table.complete:
+        _refuse_negative(low[varied], "max")
+    return _scaled(table, np.zeros_like(high), np.where(varied, high, 0.0), table.retrieved)
 
 
 def total(table: Table) -> FloatArray:
-    """Return (s - min) / sum of (s - min); 0 where all are equal."""
+    """Return (s - min) / sum of (s - min); where all are equal 1 if retrieved, else 0."""
     low = _least(table)
     shifted = table.scores - table.spread(np.where(np.isfinite(low), low, 0.0))
-    return _scaled(table, low, _total(table, shifted), 0.0)
+    return _scaled(table, low, _total(table, shifted), table.retrieved)
+
+
+def _refuse_negative(scores: FloatArray, norm: str) -> None:
+    if (scores < 0).any():
+        raise UsageError(
+            f"under norm={norm} a score that a run lacks counts 0, and a run holds scores below 0: "
+            f"its documents would fall below those that it lacks; give {_ANY_SIGN}"
+        )
 
 
 def _moments(table: Table) -> tuple[FloatArray, FloatArray]:
@@ -128,7 +166,13 @@ def borda(table: Table) -> FloatArray:
 
 
 def none(table: Table) -> FloatArray:
-    """Return the scores as they are; 0 where missing."""
+    """Return the scores as they are; 0 where missing.
+
+    Raises:
+        UsageError: a score is below 0 while others are missing.
+    """
+    if not table.complete:
+        _refuse_negative(table.scores[table.known], "none")
     return np.where(table.known, table.scores, 0.0)
 
 
@@ -149,7 +193,7 @@ def normalise(table: Table, norm: str) -> FloatArray:
     """Return the normalised scores, float64 (branches, n).
 
     Raises:
-        UsageError: an unknown normalisation.
+        UsageError: an unknown normalisation, or one that cannot be applied to these scores.
     """
     if norm not in NORMS:
         raise UsageError(f"normalisation {norm!r} is unknown; give one of {', '.join(NORMS)}")

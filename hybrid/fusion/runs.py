@@ -93,7 +93,7 @@ def fuse_runs(
         minimum: the least score that each run's system can give, for ``tmm``; 0 where not given.
 
     Raises:
-        UsageError: no run, a fusion that does not fit, or ``k`` below 1.
+        UsageError: no run, a fusion that does not fit, ``k`` below 1, or a least score of no run.
 
     >>> a = Run.from_dict({"q": {"x": 2.0, "y": 1.0}})
     >>> b = Run.from_dict({"q": {"y": 9.0, "z": 8.0}})
@@ -102,6 +102,12 @@ def fuse_runs(
     """
     if k < 1:
         raise UsageError(f"k is {k}; give 1 or more")
+    for name, least in (minimum or {}).items():
+        if name not in runs or not np.isfinite(least):
+            raise UsageError(
+                f"the least score {name}={least} is of no run, or no number; the runs are "
+                f"{', '.join(runs)}"
+            )
     names = fusion.branch_names(tuple(runs))
     chosen = {name: runs[name] for name in names}
     united = RunTable.from_runs(chosen, minimum=minimum, depth=fusion.depth)

@@ -23,11 +23,20 @@ def fuse(
     output: Annotated[Path, typer.Option("-o", "--output", help="run file, must not exist")],
     fusion: Annotated[str, typer.Option(help="how to combine them")] = "rrf(k=60)",
     k: Annotated[int, typer.Option("-k", help="documents a query")] = 1000,
+    minimum: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SCORE",
+            help="the least score that a run's system can give, which norm=tmm reads; 0 where not "
+            "given; may be repeated",
+        ),
+    ] = None,
 ) -> None:
     """Fuse TREC runs into one."""
     from hybrid.fusion import fuse_runs, parse_fusion
 
-    fuse_runs(_read(runs), parse_fusion(fusion), k).write_trec(output)
+    least = dict(map(_least, minimum or []))
+    fuse_runs(_read(runs), parse_fusion(fusion), k, minimum=least).write_trec(output)
     out.print(f"{output}: {len(runs)} runs fused by {fusion}", markup=False)
 
 
@@ -63,6 +72,14 @@ def compare(
         print_json([comparison.to_dict() for comparison in found])
         return
     print_tables([comparison_table(comparison) for comparison in found], form)
+
+
+def _least(text: str) -> tuple[str, float]:
+    name, _, score = text.rpartition("=")
+    try:
+        return name, float(score)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no NAME=SCORE; give --minimum dense=-1") from error
 
 
 def _read(paths: list[Path]) -> dict[str, Run]:
