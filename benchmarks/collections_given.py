@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hybrid
 from hybrid.corpus import Source, SourceOptions, open_source
-from hybrid.evaluate import judge
+from hybrid.evaluate import PoolOptions, judge
 from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.search.index import Index
@@ -25,8 +25,8 @@ class Collection:
 
     def judged(self, branches: tuple[str, ...] = ()) -> JudgedPool:
         """Return the judged pool over ``branches``, all where none are given."""
-        view = self.index.view()
-        return judged_pool(view, self.source, self.split, view.pool_plan(branches=branches))
+        view, options = self.index.view(), PoolOptions(split=self.split)
+        return judged_pool(view, self.source, options, view.pool_plan(branches=branches))
 
     def bench(self, measure: str, branches: tuple[str, ...] = ()) -> Bench:
         """Return the bench of the judged pool."""

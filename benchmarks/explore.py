@@ -11,36 +11,37 @@ import numpy as np
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.bench import Bench
-from hybrid.tune.optuna_search import StudyOptions, StudyOutcome
+from hybrid.tune.options import TuneOptions
+from hybrid.tune.optuna_search import StudyOutcome
 from hybrid.tune.search import Search
 from hybrid.tune.space import Space
 
 
 def explore(
     bench: Bench,
+    options: TuneOptions | None = None,
     *,
     space: Space | None = None,
-    trials: int = 200,
-    seed: int = 0,
-    options: StudyOptions | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> StudyOutcome:
-    """Return what ``trials`` trials over all queries found, the baselines among them.
+    """Return what the trials over all queries found, the baselines among them.
 
     Args:
         bench: measures fusions.
+        options: how many trials in all, those of earlier runs in a storage included; sampler and
+            its seed, storage, pruning and time.
         space: what to choose from.
-        trials: in all, those of earlier runs in a storage included.
-        seed: of the sampler.
-        options: sampler, storage, pruning and time.
         progress: called with the number of newly finished trials.
 
     Raises:
         UsageError: fewer than one trial, or one branch.
     """
+    options = options or TuneOptions()
     space = space or Space.of(bench.judged.pool)
-    if trials < 1 or not space.sets():
-        raise UsageError(f"{trials} trials over {len(space.branches)} branches; give 1 and 2")
-    search = Search(bench, space, trials=trials, seed=seed, study=options, progress=progress)
+    if options.trials < 1 or not space.sets():
+        raise UsageError(
+            f"{options.trials} trials over {len(space.branches)} branches; give 1 and 2"
+        )
+    search = Search(bench, space, options, progress=progress)
     everything = np.arange(len(bench.judged))
-    return search.by_optuna(everything, list(space.baselines().values()), seed)
+    return search.by_optuna(everything, list(space.baselines().values()))

@@ -16,6 +16,7 @@ from collections_given import add_arguments, branch_names, opened
 
 from hybrid.evaluate.bench import Bench
 from hybrid.report.tables import Table, render
+from hybrid.tune.options import TuneOptions
 from hybrid.tune.prior import learn_prior, shrunk_choice
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
@@ -57,7 +58,9 @@ def rows(
 def table(benches: dict[str, Bench], *, draws: int, seed: int) -> Table:
     """Return the table over all collections."""
     space = Space.of(*(bench.judged.pool for bench in benches.values()))
-    searches = {n: Search(bench, space, trials=0, seed=seed) for n, bench in benches.items()}
+    searches = {
+        n: Search(bench, space, TuneOptions(trials=0, seed=seed)) for n, bench in benches.items()
+    }
     found: list[tuple[str | int | float, ...]] = []
     for name, search in searches.items():
         others = [each for other, each in searches.items() if other != name]

@@ -21,7 +21,7 @@ from hybrid.evaluate.significance import compare_paired
 from hybrid.fusion.pool import Pool
 from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import render
-from hybrid.tune import Plan, TuneResult, tune
+from hybrid.tune import TuneOptions, TuneResult, tune
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.search import Search
 from hybrid.tune.space import Space
@@ -33,14 +33,11 @@ def table(
     name: str,
     test: tuple[Pool, Qrels],
     train: tuple[Pool, Qrels] | None,
-    *,
-    measure: str,
-    plan: Plan,
-    seed: int,
+    options: TuneOptions,
 ) -> tuple[str, TuneResult]:
     """Return the Markdown table and the tuning result of one collection."""
-    bench = Bench(judge(*test), measure)
-    result = tune(*(train or test), measure, plan=plan, seed=seed)
+    bench = Bench(judge(*test), options.measure)
+    result = tune(*(train or test), options)
     if train is not None:
         rows = {
             "tuned": (str(result.tuned), bench.values(result.tuned)),
@@ -48,25 +45,24 @@ def table(
         }
         how = f"tuned on {result.queries} training queries"
     else:
-        search = Search(bench, Space.of(test[0]), trials=plan.trials, seed=seed)
-        values = held_out_values(search, folds=plan.folds, repeats=plan.repeats, seed=seed)
+        search = Search(bench, Space.of(test[0]), options)
+        values = held_out_values(search)
         rows = {"tuned, cross-validated": (f"on all queries {result.tuned}", values)}
-        how = f"tuned by {plan.folds}-fold cross-validation, {plan.repeats} times"
-    title = f"{name}: {measure} over {len(bench.judged)} queries, {how}"
-    return render(fusion_table(bench, title=title, tuned=rows, seed=seed), "markdown"), result
+        how = f"tuned by {options.folds}-fold cross-validation, {options.repeats} times"
+    title = f"{name}: {options.measure} over {len(bench.judged)} queries, {how}"
+    return render(
+        fusion_table(bench, title=title, tuned=rows, seed=options.seed), "markdown"
+    ), result
 
 
 def report(
     name: str,
     test: tuple[Pool, Qrels],
     train: tuple[Pool, Qrels] | None,
-    *,
-    measure: str,
-    plan: Plan,
-    seed: int,
+    options: TuneOptions,
 ) -> str:
     """Return the table, the verdict, and the gain held out beside the gain in sample."""
-    text, result = table(name, test, train, measure=measure, plan=plan, seed=seed)
+    text, result = table(name, test, train, options)
     branch = result.baselines["branch"][1]
     in_sample, held_out = result.in_sample - branch, result.held_out - branch
     kept = f", {held_out / in_sample:.0%} of it" if in_sample > 0 else ""
@@ -80,12 +76,12 @@ def report(
         found += (
             f"\nHeld out after so many judged queries, exact lines alone: {', '.join(points)}.\n"
         )
-    return found if train is None else f"{found}{on_test(test, result, measure, seed)}\n"
+    return found if train is None else f"{found}{on_test(test, result, options)}\n"
 
 
-def on_test(test: tuple[Pool, Qrels], result: TuneResult, measure: str, seed: int) -> str:
+def on_test(test: tuple[Pool, Qrels], result: TuneResult, options: TuneOptions) -> str:
     """Return a line: what was tuned on the training split, on the test split."""
-    bench = Bench(judge(*test), measure)
+    bench = Bench(judge(*test), options.measure)
     best = result.baselines["branch"][0]
     own = bench.values(result.tuned)
     baselines = {"best training branch": best, "default": result.baselines["minmax"][0]}
@@ -94,7 +90,7 @@ def on_test(test: tuple[Pool, Qrels], result: TuneResult, measure: str, seed: in
         f"{name} ({fusion}, {bench.values(fusion).mean():.4f})"
         for (name, fusion), each in zip(
             baselines.items(),
-            compare_paired(own, [bench.values(f) for f in baselines.values()], seed=seed),
+            compare_paired(own, [bench.values(f) for f in baselines.values()], seed=options.seed),
             strict=True,
         )
     ]
@@ -111,7 +107,13 @@ def main() -> None:
     parser.add_argument("--train", help="the split to tune on, where there is one")
     parser.add_argument("--trials", type=int, default=100)
     arguments = parser.parse_args()
-    plan = Plan(trials=arguments.trials, repeats=2, per_query=True)
+    options = TuneOptions(
+        measure=arguments.measure,
+        trials=arguments.trials,
+        repeats=2,
+        per_query=True,
+        seed=arguments.seed,
+    )
     branches = branch_names(arguments.branches)
     for text in arguments.collections:
         collection = opened(text)
@@ -121,8 +123,7 @@ def main() -> None:
             found = replace(collection, split=arguments.train).judged(branches)
             train = (found.pool, found.qrels)
         print(f"## {collection.name}\n")
-        options = {"measure": arguments.measure, "plan": plan, "seed": arguments.seed}
-        print(report(collection.name, (test.pool, test.qrels), train, **options))
+        print(report(collection.name, (test.pool, test.qrels), train, options))
 
 
 if __name__ == "__main__":

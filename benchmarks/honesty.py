@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hybrid.report.samples import made_domain
 from hybrid.report.tables import Table, render
-from hybrid.tune import Plan, tune
+from hybrid.tune import TuneOptions, tune
 from hybrid.tune.budget import stated_power
 
 TRUTHS = {
@@ -33,12 +34,12 @@ TRUTHS = {
 }
 
 
-def measured(truth: dict, runs: int, plan: Plan) -> dict[str, float | int]:
+def measured(truth: dict, runs: int, options: TuneOptions) -> dict[str, float | int]:
     """Return how often each verdict was given, and the power found beside the power stated."""
     verdicts, gains, deviations, count = [], [], [], 0
     for seed in range(runs):
         domain = made_domain("made", documents=100, seed=seed, **truth)
-        result = tune(domain.pool, domain.qrels, plan=plan, seed=seed)
+        result = tune(domain.pool, domain.qrels, replace(options, seed=seed))
         verdicts.append(result.verdict)
         gains.append(result.label_budget.gain)
         deviations.append(result.label_budget.deviation)
@@ -62,8 +63,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    plan = Plan(trials=arguments.trials, repeats=1, curve=False)
-    found = {name: measured(truth, arguments.runs, plan) for name, truth in TRUTHS.items()}
+    options = TuneOptions(trials=arguments.trials, repeats=1, curve=False)
+    found = {name: measured(truth, arguments.runs, options) for name, truth in TRUTHS.items()}
     rows = tuple((name, *values.values()) for name, values in found.items())
     columns = ("truth", *next(iter(found.values())))
     title = f"Verdicts over {arguments.runs} made collections each, {arguments.trials} trials"

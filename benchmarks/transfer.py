@@ -11,7 +11,7 @@ from collections_given import add_arguments, branch_names, opened
 
 from hybrid.report.evaluation import transfer_table
 from hybrid.report.tables import render
-from hybrid.tune import Domain, Plan, tune_domains
+from hybrid.tune import Domain, TuneOptions, tune_domains
 
 
 def main() -> None:
@@ -24,8 +24,14 @@ def main() -> None:
         collection = opened(text)
         judged = collection.judged(branch_names(arguments.branches))
         domains.append(Domain(collection.name, judged.pool, judged.qrels))
-    plan = Plan(trials=arguments.trials, repeats=1, curve=False)
-    found = tune_domains(domains, arguments.measure, plan=plan, seed=arguments.seed)
+    options = TuneOptions(
+        measure=arguments.measure,
+        trials=arguments.trials,
+        repeats=1,
+        curve=False,
+        seed=arguments.seed,
+    )
+    found = tune_domains(domains, options)
     print(render(transfer_table(found, arguments.measure), "markdown"))
     for name, result in found.results.items():
         print(f"{name}: tuned {result.tuned}, verdict {result.verdict}: {result.fusion}")

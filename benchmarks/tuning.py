@@ -24,7 +24,7 @@ from ranked_lists.score import ListScorer
 from hybrid.evaluate import judge, measure_scores
 from hybrid.fusion import Fusion, fuse
 from hybrid.fusion.pool import BranchHits, build_pool
-from hybrid.tune import Plan, tune
+from hybrid.tune import TuneOptions, tune
 
 FOLDS = 5
 TRIALS = 1000
@@ -94,9 +94,9 @@ def as_strings(hits: BranchHits) -> dict[str, dict[str, float]]:
 def tuning(repeats: int) -> dict[str, Any]:
     """Return the time of 1,000 Optuna trials over five folds and the final search."""
     pool, qrels = made_pool(300, 200, 0)
-    plan = Plan(trials=TRIALS // FOLDS, folds=FOLDS, repeats=1, curve=False)
-    whole, result = timed(lambda: tune(pool, qrels, plan=plan), repeats)
-    lines = Plan(trials=0, folds=FOLDS, repeats=1, curve=False)
+    options = TuneOptions(trials=TRIALS // FOLDS, folds=FOLDS, repeats=1, curve=False)
+    whole, result = timed(lambda: tune(pool, qrels, options), repeats)
+    lines = TuneOptions(trials=0, folds=FOLDS, repeats=1, curve=False)
     exact, alone = timed(lambda: tune(pool, qrels, plan=lines), repeats)
     judged = judge(pool, qrels)
     one, _ = timed(

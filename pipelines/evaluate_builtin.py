@@ -30,14 +30,14 @@ from hybrid.corpus import Source, SourceOptions, open_source
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.encoders.mlm import route_modules
 from hybrid.errors import OutputExistsError
-from hybrid.evaluate import compare_paired, evaluate, judge
+from hybrid.evaluate import PoolOptions, compare_paired, evaluate, judge
 from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.fusion import cc, fuse, rank, rrf, single
 from hybrid.machine.files import write_new
 from hybrid.search.index import Index
 from hybrid.training.builtin.kept import KeptStates
-from hybrid.tune import Space
+from hybrid.tune import Space, TuneOptions
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.search import Search
 
@@ -147,8 +147,9 @@ def values_of(pool: Any, qrels: Any, fusion: Any) -> NDArray[np.float64]:
 
 def searched(judged: Judged, names: Sequence[str], trials: int) -> Search:
     """Return the search for a fusion of the branches ``names``."""
+    options = TuneOptions(trials=trials, folds=FOLDS, repeats=REPEATS)
     pool = judged.narrow(names)
-    return Search(Bench(judge(pool, judged.qrels), TUNED), Space.of(pool), trials=trials)
+    return Search(Bench(judge(pool, judged.qrels), TUNED), Space.of(pool), options)
 
 
 def tuned_on(train: Judged, test: Judged, trials: int) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def cross_validated(judged: Judged, trials: int) -> dict[str, Any]:
     for names in branch_sets():
         search = searched(judged, names, trials)
         key = " + ".join(names)
-        values[key] = held_out_values(search, folds=FOLDS, repeats=REPEATS, seed=0)
+        values[key] = held_out_values(search)
         rows[key] = {"held out": float(values[key].mean())}
     return differences(rows, values)
 
@@ -207,8 +208,8 @@ def measure_collection(folder: Path, models: Models, work: Path, trials: int) ->
     ):
 
         def judged(split: str) -> Judged:
-            views = (index.view(), other.view())
-            return Judged(*(judged_pool(view, source, split) for view in views))
+            views, options = (index.view(), other.view()), PoolOptions(split=split)
+            return Judged(*(judged_pool(view, source, options) for view in views))
 
         test = judged("test")
         report = index.contents.record(SPLADE).report

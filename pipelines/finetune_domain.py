@@ -31,7 +31,7 @@ from hybrid.search.index import open_index
 from hybrid.training import TrainOptions, read_examples, split_examples, train
 from hybrid.training.builtin.kept import KeptStates
 from hybrid.training.report import REPORT
-from hybrid.tune import Plan, tune
+from hybrid.tune import TuneOptions, tune
 
 SEED = 0
 HELD_OUT = 200
@@ -137,9 +137,9 @@ def measure(setup: Setup, name: str, model: str, dev: set[str]) -> dict[str, Eva
         for branches in SYSTEMS:
             fusion = parse_fusion(branches[0])
             if len(branches) > 1:
-                plan = Plan(trials=100, repeats=1, curve=False)
+                options = TuneOptions(trials=100, repeats=1, curve=False, seed=SEED)
                 pool = opened.pool(known, branches=branches)
-                fusion = tune(pool, judged, seed=SEED, plan=plan).tuned
+                fusion = tune(pool, judged, options).tuned
             pool = opened.pool(asked, branches=branches)
             key = " + ".join(branches)
             found[key] = evaluate(rank(pool, fuse(pool, fusion), 1000), qrels)

@@ -16,7 +16,7 @@ import hybrid
 from hybrid.corpus import Document, Query
 from hybrid.corpus.qrels import Qrels, write_qrels
 from hybrid.fusion import Fusion
-from hybrid.tune import Plan
+from hybrid.tune import TuneOptions
 from hybrid.tune.on_index import fusion_at, tune_index
 from tests.conftest import write_beir
 from tests.test_cli import Command, hybrid_command
@@ -206,11 +206,11 @@ def test_tuning_under_a_filter_is_tuning_of_an_index_of_what_it_lets_through(
 ) -> None:
     every = [dated(number) for number in range(60)]
     some = Judged([each for each in every if each.fields["year"] == 2001])
-    plan = Plan(trials=12, folds=2, repeats=1)
+    options = TuneOptions(trials=12, folds=2, repeats=1, depth=20)
     found = []
     for name, held, where in (("every", every, "year == 2001"), ("some", some.held, None)):
         index = living(tmp_path / name, held)
-        found.append(tune_index(index, some, plan=plan, depth=20, filter=where))
+        found.append(tune_index(index, some, replace(options, filter=where)))
     one, other = (each.to_dict() for each in found)
     assert one == other
     assert one["held_out"] > 0

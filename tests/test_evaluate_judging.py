@@ -11,6 +11,7 @@ from hybrid.corpus import open_source
 from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate import Judging, evaluate, parse_measures
 from hybrid.evaluate.judging import parse_gains
+from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.systems import evaluate_systems
 from hybrid.fusion import Fusion, fuse, rank, single
 from hybrid.fusion.run import Run
@@ -100,7 +101,9 @@ def test_headroom_is_refused_where_candidates_were_left_out(
 ) -> None:
     with hybrid.open(tiny_index) as index:
         report = evaluate_systems(
-            index, open_source(str(beir_folder)), judging=Judging(judged_only=True)
+            index,
+            open_source(str(beir_folder)),
+            EvaluateOptions(judging=Judging(judged_only=True)),
         )
         with pytest.raises(UsageError, match=r"headroom .* counts every candidate"):
             report.headroom()

@@ -29,7 +29,7 @@ def test_judgments_of_another_collection_are_refused(
         hybrid.open(tiny_index) as index,
         pytest.raises(CorpusError, match=r"none of the 1 documents that .* calls relevant"),
     ):
-        judged_pool(index.view(), source, "test")
+        judged_pool(index.view(), source)
 
 
 def test_relevant_documents_that_are_missing_are_told(
@@ -38,7 +38,7 @@ def test_relevant_documents_that_are_missing_are_told(
     with hybrid.open(tiny_index) as index:
         known = index.contents.documents[0].doc_id
         folder = judged_anew(beir_folder, tmp_path / "partly", known)
-        judged = judged_pool(index.view(), open_source(folder), "test")
+        judged = judged_pool(index.view(), open_source(folder))
         assert (judged.relevant, judged.absent) == (1, 0)
         path = folder / "qrels" / "test.tsv"
         query = path.read_text().splitlines()[1].split("\t")[0]

@@ -6,16 +6,17 @@ import pytest
 
 import hybrid
 from hybrid.corpus import open_source
+from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.reuse import MOST_KEPT, WIDTH, Reuse, query_hashes, reused_queries, warning
 from hybrid.evaluate.systems import evaluate_systems
-from hybrid.tune import Plan
+from hybrid.tune import TuneOptions
 from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
 from tests.conftest import QUERIES
 from tests.test_cli import Command, hybrid_command
 
 __all__ = ["hybrid_command"]
 
-PLAN = Plan(trials=0, folds=2, repeats=1, curve=False)
+OPTIONS = TuneOptions(split="test", trials=0, folds=2, repeats=1, curve=False)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
@@ -60,7 +61,7 @@ def test_a_figure_on_the_tuning_queries_is_told(
 ) -> None:
     source = open_source(beir_folder)
     with hybrid.open(tiny_copy) as index:
-        result = tune_index(index, source, split="test", plan=PLAN)
+        result = tune_index(index, source, OPTIONS)
         assert evaluate_systems(index, source).warnings() == []  # nothing is tuned yet
         old = {name: value for name, value in result.to_dict().items() if name != "query_hashes"}
         index.store_domain("default", result.fusion, report=old)
@@ -89,10 +90,12 @@ def test_each_of_several_domains_and_the_pooled_one_know_their_queries(
     (other / "queries.jsonl").write_text(queries.replace('"text": "', '"text": "how to '))
     with hybrid.open(tiny_copy) as index:
         tasks = [DomainTask("a", source, index), DomainTask("b", open_source(other), index)]
-        tune_indexes(tasks, split="test", plan=PLAN)
+        tune_indexes(tasks, OPTIONS)
         count = len(QUERIES)
         for domain, reused in (("a", count), ("b", 0), ("unheard of", count)):
-            assert evaluate_systems(index, source, domain=domain).reuse == Reuse(reused)
+            assert evaluate_systems(index, source, EvaluateOptions(domain=domain)).reuse == Reuse(
+                reused
+            )
 
 
 def test_other_queries_are_held_out(tiny_copy: Path, beir_folder: Path, tmp_path: Path) -> None:
@@ -105,4 +108,6 @@ def test_other_queries_are_held_out(tiny_copy: Path, beir_folder: Path, tmp_path
         assert "queries_tuned_on" not in report.to_dict()
         pooled = {"query_hashes": query_hashes(QUERIES[next(iter(QUERIES))][:1])}
         index.store_domain("pooled", index.fusion("dense"), report=pooled)
-        assert evaluate_systems(index, source, domain="unheard of").reuse == Reuse(1)
+        assert evaluate_systems(index, source, EvaluateOptions(domain="unheard of")).reuse == Reuse(
+            1
+        )

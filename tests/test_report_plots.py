@@ -10,14 +10,14 @@ from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.report.fusions import every_fusion, fusion_table
 from hybrid.report.samples import made_domain, small_collection
-from hybrid.tune import Plan, Space, tune, tune_domains
+from hybrid.tune import Space, TuneOptions, tune, tune_domains
 from hybrid.tune.search import Search
 from tests.made_pools import random_pool, random_qrels
 
 pytest.importorskip("matplotlib")
 from hybrid.report import plots
 
-QUICK = Plan(trials=0, repeats=1, curve=False)
+QUICK = TuneOptions(trials=0, repeats=1, curve=False)
 
 
 def text(figure) -> str:
@@ -28,7 +28,7 @@ def text(figure) -> str:
 
 def search(domain, space: Space | None = None) -> Search:
     bench = Bench(judge(domain.pool, domain.qrels), "nDCG@10")
-    return Search(bench, space or Space(bench.branches), trials=0)
+    return Search(bench, space or Space(bench.branches), TuneOptions(trials=0))
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +50,16 @@ def test_alpha_curves_mark_the_exact_best(domain) -> None:
     three = random_pool(1, names=("bm25", "sparse", "dense"))
     bench = Bench(judge(three, random_qrels(three)), "nDCG@10")
     with pytest.raises(UsageError, match="two branches, not 3"):
-        plots.alpha_curves({"a": Search(bench, Space(bench.branches), trials=0)})
+        plots.alpha_curves({"a": Search(bench, Space(bench.branches), TuneOptions(trials=0))})
 
 
 def test_learning_curve_and_differences_draw_the_result(domain) -> None:
-    result = tune(domain.pool, domain.qrels, plan=Plan(trials=0, repeats=1))
+    result = tune(domain.pool, domain.qrels, TuneOptions(trials=0, repeats=1))
     axes = plots.learning_curve(result.label_budget, result.baselines).axes[0]
     assert axes.lines[0].get_ydata().tolist() == [p.held_out for p in result.label_budget.curve]
     axes = plots.differences(result).axes[0]
     assert axes.lines[1].get_xdata()[0] == result.difference["branch"].mean
-    bare = tune(domain.pool, domain.qrels, plan=QUICK)
+    bare = tune(domain.pool, domain.qrels, QUICK)
     with pytest.raises(UsageError, match="no learning curve"):
         plots.learning_curve(bare.label_budget, bare.baselines)
 
@@ -78,7 +78,7 @@ def test_forest_of_a_comparison_marks_what_leaves_out_zero(domain) -> None:
 
 def test_transfer_matrix_shows_every_value(domain) -> None:
     other = made_domain("other", sparse=3, dense=1, queries=30, documents=50, seed=5)
-    result = tune_domains([domain, other], plan=QUICK)
+    result = tune_domains([domain, other], QUICK)
     shown = [label.get_text() for label in plots.transfer_matrix(result).axes[0].texts]
     assert shown == [f"{value:.3f}" for value in result.transfer.ravel()]
 

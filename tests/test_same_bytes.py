@@ -24,18 +24,22 @@ from hybrid.tune.on_index import tune_index
 from hybrid.report.evaluation import systems_table
 from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import comparison_table, render
-from hybrid.evaluate import judge
+from hybrid.evaluate import EvaluateOptions, judge
 from hybrid.search.index import Index
-from hybrid.tune import Plan
+from hybrid.tune import TuneOptions
 from hybrid.evaluate.bench import Bench
 from tests.made_encoders import HashDense, HashSparse
 
 index = Index(sys.argv[1], encoders={"sparse": HashSparse(), "dense": HashDense()})
 source, out = open_source(sys.argv[2]), Path(sys.argv[3])
-plan = Plan(trials=20, folds=2, repeats=1, per_query=True)
-result = tune_index(index, source, plan=plan, seed=int(sys.argv[4]))
+options = TuneOptions(
+    trials=20, folds=2, repeats=1, per_query=True, seed=int(sys.argv[4])
+)
+result = tune_index(index, source, options)
 (out / "tuning.json").write_text(json.dumps(result.to_dict()))
-report = evaluate_systems(index, source, fusions=[str(result.tuned)], measures="nDCG@10,RR")
+report = evaluate_systems(
+    index, source, EvaluateOptions(fusions=(str(result.tuned),), measures="nDCG@10,RR")
+)
 report.systems[-1].run.write_trec(out / "run.trec")
 report.write_per_query(out / "queries.tsv")
 bench = Bench(judge(report.judged.pool, report.judged.qrels), "nDCG@10")

@@ -14,6 +14,7 @@ from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Passages
 from hybrid.errors import UsageError
+from hybrid.evaluate.options import EvaluateOptions
 from hybrid.index.sparse import approximate, inverted
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.search.index import Index
@@ -160,11 +161,11 @@ def test_a_report_of_an_approximate_search_says_so(measured: Path, monkeypatch) 
     monkeypatch.setattr(source, "queries", lambda split=None: iter([Query("q", "merge sort")]))
     monkeypatch.setattr(source, "qrels", lambda split: {"q": {"d0001": 1}})
     with opened(measured) as index:
-        report = evaluate_systems(index, source, depth=10, recall=0.9)
+        report = evaluate_systems(index, source, EvaluateOptions(depth=10, recall=0.9))
         assert report.run_tag == "hybrid-approximate"
         label = report.to_dict()["accuracy"]["sparse"]["label"]
         assert label.startswith("approximate: recall about ")
         assert f"sparse is {label}" in systems_table(report).title
-        exact = evaluate_systems(index, source, depth=10)
+        exact = evaluate_systems(index, source, EvaluateOptions(depth=10))
         assert exact.run_tag == "hybrid"
         assert "accuracy" not in exact.to_dict()

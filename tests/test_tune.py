@@ -11,18 +11,18 @@ from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, cc, fuse, rank, rrf, single
-from hybrid.tune import Plan, Space, StudyOptions, tune
+from hybrid.tune import Space, TuneOptions, tune
 from hybrid.tune.optuna_search import run_study
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, complexity
 from tests.made_pools import planted, pool_of, random_pool, random_qrels
 
-QUICK = Plan(trials=0, repeats=1, curve=False)
+QUICK = TuneOptions(trials=0, repeats=1, curve=False)
 
 
 def test_a_planted_gain_is_found_and_the_object_has_the_promised_keys() -> None:
     pool, qrels = planted(1, queries=120)
-    result = tune(pool, qrels, plan=QUICK)
+    result = tune(pool, qrels, QUICK)
     assert result.verdict == "fusion"
     assert result.fusion == result.tuned
     found = json.loads(json.dumps(result.to_dict()))
@@ -38,7 +38,7 @@ def test_a_planted_gain_is_found_and_the_object_has_the_promised_keys() -> None:
 
 def test_in_sample_is_the_measure_of_the_ranked_run() -> None:
     pool, qrels = planted(2)
-    result = tune(pool, qrels, plan=QUICK)
+    result = tune(pool, qrels, QUICK)
     run = rank(pool, fuse(pool, result.tuned), 1000)
     assert result.in_sample == pytest.approx(evaluate(run, qrels)["nDCG@10"], abs=1e-6)
     for fusion, mean in result.baselines.values():
@@ -48,13 +48,13 @@ def test_in_sample_is_the_measure_of_the_ranked_run() -> None:
 
 def test_noise_in_one_branch_says_use_the_other_alone() -> None:
     pool, qrels = planted(3, queries=60, dense=0.0)
-    result = tune(pool, qrels, plan=QUICK)
+    result = tune(pool, qrels, QUICK)
     assert (result.verdict, str(result.fusion)) == ("branch", "sparse")
 
 
 def test_copies_cannot_be_fused_to_advantage() -> None:
     pool, qrels = planted(4, copies=True)
-    result = tune(pool, qrels, plan=QUICK)
+    result = tune(pool, qrels, QUICK)
     assert result.verdict == "branch"
     assert result.difference["minmax"].p == 1
     assert result.label_budget.needed is None
@@ -62,8 +62,8 @@ def test_copies_cannot_be_fused_to_advantage() -> None:
 
 def test_same_seed_same_bytes_and_trials_count() -> None:
     pool, qrels = planted(5, queries=30)
-    plan = Plan(trials=15, repeats=1)
-    first, again = (tune(pool, qrels, plan=plan, seed=3).to_dict() for _ in range(2))
+    options = TuneOptions(trials=15, repeats=1, seed=3)
+    first, again = (tune(pool, qrels, options).to_dict() for _ in range(2))
     assert json.dumps(first) == json.dumps(again)
     assert first["settings"]["trials"] == 15
     assert first["settings"]["seed"] == 3
@@ -72,10 +72,10 @@ def test_same_seed_same_bytes_and_trials_count() -> None:
 
 def test_three_branches_and_one_branch() -> None:
     three = random_pool(6, queries=12, names=("bm25", "sparse", "dense"))
-    result = tune(three, random_qrels(three, 6), plan=Plan(trials=10, repeats=1, curve=False))
+    result = tune(three, random_qrels(three, 6), TuneOptions(trials=10, repeats=1, curve=False))
     assert result.fusion.branch_names(three.branches)
     one = random_pool(6, names=("dense",))
-    alone = tune(one, random_qrels(one, 6), plan=QUICK)
+    alone = tune(one, random_qrels(one, 6), QUICK)
     assert (alone.verdict, str(alone.fusion)) == ("branch", "dense")
     assert list(alone.difference) == ["branch"]
 
@@ -100,7 +100,7 @@ def test_the_bench_gives_the_measure_of_the_run_whatever_the_pool_holds(text: st
 def test_the_choice_is_the_simplest_within_one_standard_error() -> None:
     pool, qrels = planted(8, queries=200)
     bench = Bench(judge(pool, qrels), "nDCG@10")
-    search = Search(bench, Space(pool.branches), trials=0)
+    search = Search(bench, Space(pool.branches), TuneOptions(trials=0))
     everything = np.arange(200)
     choice = search.choose(everything)
     gap = bench.values(choice.best) - bench.values(choice.fusion)
@@ -124,10 +124,8 @@ def test_optuna_finds_a_known_optimum_and_tries_the_known_first(sampler: str) ->
     found = run_study(
         space,
         values,
+        TuneOptions(sampler=sampler, trials=60 if sampler == "tpe" else 16),
         known=[cc(0.1), cc(0.5)],
-        trials=60 if sampler == "tpe" else 16,
-        seed=0,
-        options=StudyOptions(sampler),
     )
     assert found.best.alpha == pytest.approx(0.83, abs=0.03)
     assert tried[:2] == ["cc(alpha=0.1, norm=tmm)", "cc(alpha=0.5, norm=tmm)"]
@@ -162,21 +160,21 @@ def test_what_is_refused() -> None:
         tune(pool, qrels)
     pool, qrels = planted(9, queries=5)
     with pytest.raises(UsageError, match="cannot be tuned"):
-        tune(pool, qrels, "ERR@10")
+        tune(pool, qrels, TuneOptions(measure="ERR@10"))
     with pytest.raises(UsageError, match="method 'combsum' cannot be searched"):
         Space(pool.branches, methods=("combsum",))
     with pytest.raises(UsageError, match="folds 1"):
-        Plan(folds=1)
+        TuneOptions(folds=1)
     with pytest.raises(UsageError, match="sampler 'grid' is unknown; give one of tpe, gp"):
-        Plan(trials=2, sampler="grid")
+        TuneOptions(trials=2, sampler="grid")
     with pytest.raises(UsageError, match="jobs 0 were given"):
-        Plan(jobs=0)
-    with pytest.raises(UsageError, match=r"the time is 0.0 seconds; give more than 0"):
-        Plan(timeout=0)
+        TuneOptions(jobs=0)
+    with pytest.raises(UsageError, match=r"timeout is 0 seconds; give more than 0"):
+        TuneOptions(timeout=0)
     with pytest.raises(UsageError, match=r"no known suffix; give \.db, \.sqlite"):
-        Plan(storage=Path("trials.txt"))
+        TuneOptions(storage=Path("trials.txt"))
     with pytest.raises(UsageError, match="a folder that does not exist"):
-        Plan(storage=Path("/no/such/folder/trials.db"))
+        TuneOptions(storage=Path("/no/such/folder/trials.db"))
 
 
 def test_complexity_orders_default_branch_untuned_tuned() -> None:
@@ -205,7 +203,7 @@ def test_depth_is_chosen_where_it_matters_and_is_what_a_shallow_pool_gives() -> 
     deep = pool_of(matrices, documents)
     qrels = {q: {deep.doc_ids[int(order[i, 0])]: 1} for i, q in enumerate(deep.query_ids)}
     space = Space(deep.branches, methods=("cc",), norms=("none",), depths=(50,))
-    result = tune(deep, qrels, plan=Plan(trials=20, repeats=1, curve=False), space=space)
+    result = tune(deep, qrels, TuneOptions(trials=20, repeats=1, curve=False), space=space)
     assert result.best.depth == 50
     shallow = pool_of(matrices, 50)
     fused = fuse(shallow, cc(result.best.alpha, norm="none"))
@@ -218,7 +216,7 @@ def test_depth_is_chosen_where_it_matters_and_is_what_a_shallow_pool_gives() -> 
 def test_without_a_least_score_tmm_is_neither_tried_nor_proposed() -> None:
     pool, qrels = planted(10, queries=24)
     free = replace(pool, minimum=np.array([0, -np.inf], dtype=np.float32))
-    result = tune(free, qrels, plan=Plan(trials=20, repeats=1, curve=False))
+    result = tune(free, qrels, TuneOptions(trials=20, repeats=1, curve=False))
     assert result.fusion.norm != "tmm"
     assert "tmm" not in Space.of(free).norms
 
@@ -226,19 +224,21 @@ def test_without_a_least_score_tmm_is_neither_tried_nor_proposed() -> None:
 @pytest.mark.slow
 def test_jobs_change_nothing(tmp_path: Path) -> None:
     pool, qrels = planted(11, queries=20)
-    plan = Plan(trials=10, folds=2, repeats=1, curve=False)
+    options = TuneOptions(trials=10, folds=2, repeats=1, curve=False)
     steps: list[int] = []
-    alone = tune(pool, qrels, plan=plan).to_dict()
-    beside = tune(pool, qrels, plan=replace(plan, jobs=2), progress=steps.append).to_dict()
+    alone = tune(pool, qrels, options).to_dict()
+    beside = tune(pool, qrels, replace(options, jobs=2), progress=steps.append).to_dict()
     assert json.dumps(alone) == json.dumps(beside)
-    assert sum(steps) == plan.steps == 30
+    assert sum(steps) == options.steps == 30
 
 
 @pytest.mark.parametrize("suffix", [".db", ".journal"])
 def test_a_tuning_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     pool, qrels = planted(12, queries=20)
-    plan = Plan(trials=14, folds=2, repeats=1, curve=False, storage=tmp_path / f"kept{suffix}")
-    whole = tune(pool, qrels, plan=replace(plan, storage=None))
+    options = TuneOptions(
+        trials=14, folds=2, repeats=1, curve=False, storage=tmp_path / f"kept{suffix}"
+    )
+    whole = tune(pool, qrels, replace(options, storage=None))
     seen = 0
 
     def stop(steps: int) -> None:
@@ -248,24 +248,24 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path, suf
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(pool, qrels, plan=plan, progress=stop)
+        tune(pool, qrels, options, progress=stop)
     steps: list[int] = []
-    again = tune(pool, qrels, plan=plan, progress=steps.append)
+    again = tune(pool, qrels, options, progress=steps.append)
     assert json.dumps(again.to_dict()) == json.dumps(whole.to_dict())
     # What the first run finished is told at once, and only the rest is tried.
     assert steps[:1] == [14]
     assert 11 in steps
-    assert sum(steps) == plan.steps
+    assert sum(steps) == options.steps
 
 
 def test_other_data_in_the_same_storage_is_another_study(tmp_path: Path) -> None:
     storage = tmp_path / "kept.journal"
-    plan = Plan(trials=8, folds=2, repeats=1, curve=False, storage=storage)
+    options = TuneOptions(trials=8, folds=2, repeats=1, curve=False, storage=storage)
     first = planted(13, queries=20)
-    tune(*first, plan=plan)
+    tune(*first, options)
     other = planted(14, queries=20)
-    kept = tune(*other, plan=plan).to_dict()
-    assert kept == tune(*other, plan=replace(plan, storage=None)).to_dict()
+    kept = tune(*other, options).to_dict()
+    assert kept == tune(*other, replace(options, storage=None)).to_dict()
 
 
 def test_a_file_that_is_no_storage_is_refused(tmp_path: Path) -> None:
@@ -273,21 +273,21 @@ def test_a_file_that_is_no_storage_is_refused(tmp_path: Path) -> None:
     storage.write_text("these are my notes, not a database, and they are long enough\n" * 40)
     pool, qrels = planted(15, queries=12)
     with pytest.raises(UsageError, match=r"notes.db cannot be read as a storage of trials"):
-        tune(pool, qrels, plan=Plan(trials=8, folds=2, repeats=1, storage=storage))
+        tune(pool, qrels, TuneOptions(trials=8, folds=2, repeats=1, storage=storage))
     assert storage.read_text().startswith("these are my notes")
 
 
 def test_time_that_is_up_leaves_the_known_fusions_and_the_exact_lines() -> None:
     pool, qrels = planted(16, queries=24)
-    plan = Plan(trials=100_000, folds=2, repeats=1, curve=False, timeout=1e-6)
-    result = tune(pool, qrels, plan=plan)
+    options = TuneOptions(trials=100_000, folds=2, repeats=1, curve=False, timeout=1e-6)
+    result = tune(pool, qrels, options)
     assert result.settings["timeout"] == 1e-6
     assert result.held_out > 0
 
 
 def test_what_mattered_among_the_trials_is_reported() -> None:
     pool, qrels = planted(17, queries=60, sparse=1.0)
-    result = tune(pool, qrels, plan=Plan(trials=40, folds=2, repeats=1, curve=False))
+    result = tune(pool, qrels, TuneOptions(trials=40, folds=2, repeats=1, curve=False))
     assert set(result.importance) <= {"method", "norm", "alpha", "k", "depth"}
     assert sum(result.importance.values()) == pytest.approx(1.0)
     assert any(line.startswith("what mattered among the trials:") for line in result.lines())

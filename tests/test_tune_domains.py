@@ -9,19 +9,19 @@ from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse, rank
-from hybrid.tune import Plan, Space, tune
+from hybrid.tune import Space, TuneOptions, tune
 from hybrid.tune.domains import Domain, pooled_fusion, tune_domains
 from hybrid.tune.prior import learn_prior, shrunk_choice
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT
 from tests.made_pools import planted, random_pool, random_qrels
 
-QUICK = Plan(trials=0, repeats=1, curve=False)
+QUICK = TuneOptions(trials=0, repeats=1, curve=False)
 
 
 def search(seed: int, **truth: float) -> Search:
     pool, qrels = planted(seed, **{"queries": 60, "documents": 80, "depth": 40, **truth})
-    return Search(Bench(judge(pool, qrels), "nDCG@10"), Space(pool.branches), trials=0)
+    return Search(Bench(judge(pool, qrels), "nDCG@10"), Space(pool.branches), TuneOptions(trials=0))
 
 
 def test_transfer_matrix_holds_what_its_rows_and_columns_say() -> None:
@@ -30,7 +30,7 @@ def test_transfer_matrix_holds_what_its_rows_and_columns_say() -> None:
         Domain(name, *planted(i, queries=50, sparse=s, dense=d))
         for i, (name, (s, d)) in enumerate(leaning.items())
     ]
-    found = tune_domains(domains, plan=QUICK)
+    found = tune_domains(domains, QUICK)
     assert found.rows == ("words", "meaning", "both", "pooled", "default")
     assert found.columns == ("words", "meaning", "both")
     for row, name in enumerate(found.columns):
@@ -93,7 +93,7 @@ def test_many_labels_outweigh_a_wrong_prior() -> None:
 def test_tune_takes_a_prior_and_says_so() -> None:
     pool, qrels = planted(31, queries=24)
     prior = learn_prior([search(32), search(33)])
-    result = tune(pool, qrels, plan=QUICK, prior=prior)
+    result = tune(pool, qrels, QUICK, prior=prior)
     assert result.settings["prior"] == {"domains": 2, "strength": prior.strength}
     assert result.tuned.alpha is not None
 
@@ -101,23 +101,22 @@ def test_tune_takes_a_prior_and_says_so() -> None:
 def test_three_branches_are_pooled_too() -> None:
     pools = [random_pool(seed, names=("bm25", "sparse", "dense")) for seed in (1, 2)]
     domains = [Domain(f"d{i}", p, random_qrels(p, i, 9)) for i, p in enumerate(pools)]
-    assert tune_domains(domains, plan=QUICK).transfer.shape == (4, 2)
+    assert tune_domains(domains, QUICK).transfer.shape == (4, 2)
 
 
 def test_what_is_refused() -> None:
     pool, qrels = planted(1, queries=8)
     with pytest.raises(UsageError, match="give two or more, each once"):
-        tune_domains([Domain("a", pool, qrels)], plan=QUICK)
+        tune_domains([Domain("a", pool, qrels)], QUICK)
     for name, said in (("pooled", "names the pooled fusion"), ("default", "the untuned fusion")):
         with pytest.raises(UsageError, match=said):
-            tune_domains([Domain("a", pool, qrels), Domain(name, pool, qrels)], plan=QUICK)
+            tune_domains([Domain("a", pool, qrels), Domain(name, pool, qrels)], QUICK)
     other = random_pool(1, names=("dense", "bm25"))
     with pytest.raises(UsageError, match="have other branches"):
         tune_domains([Domain("a", pool, qrels), Domain("b", other, random_qrels(other))])
     with pytest.raises(UsageError, match="give two or more, or one and a strength"):
         learn_prior([search(1)])
-    another = Search(
-        Bench(judge(other, random_qrels(other)), "nDCG@10"), Space(other.branches), trials=0
-    )
+    bench = Bench(judge(other, random_qrels(other)), "nDCG@10")
+    another = Search(bench, Space(other.branches), TuneOptions(trials=0))
     with pytest.raises(UsageError, match="have other branches"):
         learn_prior([search(1), another])

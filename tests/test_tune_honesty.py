@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hybrid.tune import Plan, TuneResult, tune
+from hybrid.tune import TuneOptions, TuneResult, tune
 from hybrid.tune.budget import stated_power
 from tests.made_pools import planted
 
-PLAN = Plan(trials=0, repeats=1, curve=False)
+OPTIONS = TuneOptions(trials=0, repeats=1, curve=False)
 
 
 def results(runs: int, **truth: Any) -> list[TuneResult]:
     made = {"queries": 30, "documents": 80, "depth": 40, **truth}
-    return [tune(*planted(seed, **made), plan=PLAN, seed=seed) for seed in range(runs)]
+    return [tune(*planted(seed, **made), replace(OPTIONS, seed=seed)) for seed in range(runs)]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from hybrid.evaluate import judge, measure_scores
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse
 from hybrid.fusion.pool import Pool
-from hybrid.tune import Plan, Space, per_query, tune
+from hybrid.tune import Space, TuneOptions, per_query, tune
 from hybrid.tune.line import Curve
 from hybrid.tune.per_query import learn_per_query
 from hybrid.tune.search import Search
@@ -20,8 +20,9 @@ from tests.made_pools import planted, pool_of, random_pool, random_qrels
 Qrels = dict[str, dict[str, int]]
 
 
-def search(pool: Pool, qrels: Qrels) -> Search:
-    return Search(Bench(judge(pool, qrels), "nDCG@10"), Space(pool.branches), trials=0)
+def search(pool: Pool, qrels: Qrels, folds: int = 5) -> Search:
+    options = TuneOptions(trials=0, folds=folds)
+    return Search(Bench(judge(pool, qrels), "nDCG@10"), Space(pool.branches), options)
 
 
 def two_kinds(seed: int, queries: int = 120) -> tuple[Pool, Qrels]:
@@ -57,13 +58,13 @@ def test_a_feature_that_tells_is_learned_kept_and_prints_and_parses() -> None:
 
 
 def test_tune_uses_it_only_where_it_wins_held_out() -> None:
-    plan = Plan(trials=0, repeats=1, curve=False, per_query=True)
+    options = TuneOptions(trials=0, repeats=1, curve=False, per_query=True)
     pool, qrels = two_kinds(2)
-    result = tune(pool, qrels, plan=plan)
+    result = tune(pool, qrels, options)
     assert (result.verdict, result.fusion.method) == ("fusion", "learned")
     assert result.because.startswith("Use a weight for each query")
     plain, judgments = planted(3)
-    other = tune(plain, judgments, plan=plan)
+    other = tune(plain, judgments, options)
     assert other.per_query is not None
     assert not other.per_query.keep
     assert other.fusion.method != "learned"
@@ -104,8 +105,8 @@ def test_a_fold_chooses_its_line_without_the_queries_that_it_is_measured_on(
     monkeypatch.setattr(Curve, "best", seen)
     monkeypatch.setattr(per_query, "_at", measured)
     pool = random_pool(1, queries=12, names=("bm25", "sparse", "dense"))
-    found = search(pool, random_qrels(pool, 1))
-    learn_per_query(found, folds=3)
+    found = search(pool, random_qrels(pool, 1), folds=3)
+    learn_per_query(found)
     everything = set(range(len(found.bench.judged)))
     held_out = [part for part in measured_on if len(part) <= len(everything) / 2]
     assert len(held_out) == 6

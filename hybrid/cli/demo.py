@@ -20,7 +20,6 @@ from hybrid.tune.on_index import tune_index
 COLLECTION = "stdlib"
 MAX_LENGTH = 64
 """Tokens: two docstrings of three are shorter, and the demo takes minutes, not more."""
-MEASURES = "nDCG@10,RR@10,R@100"
 QUERIES = (
     "combine several sorted lists into one sorted stream",
     "stop my program from being interrupted by the keyboard",
@@ -80,9 +79,9 @@ def run_demo(output: Path, *, progress: StartProgress = no_progress) -> DemoResu
                 f"{output} is an index of {index.contents.source}, not of {source.name}; "
                 "give another folder with --output"
             )
-        tuned = tune_index(index, source, split="train")
+        tuned = tune_index(index, source)
         index.store_domain(DEFAULT_DOMAIN, tuned.fusion, report=tuned.to_dict())
-        report = evaluate_systems(index, source, split="test", measures=MEASURES)
+        report = evaluate_systems(index, source)
         examples = []
         for query in QUERIES:
             hits = index.search(query, k=SHOWN)

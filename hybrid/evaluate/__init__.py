@@ -5,15 +5,18 @@ from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judged import ArrayScorer, Judged, judge, measure_scores
 from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.names import parse_measure, parse_measures
+from hybrid.evaluate.options import EvaluateOptions, PoolOptions
 from hybrid.evaluate.significance import Difference, compare_paired
 
 __all__ = [
     "ArrayScorer",
     "Comparison",
     "Difference",
+    "EvaluateOptions",
     "Evaluation",
     "Judged",
     "Judging",
+    "PoolOptions",
     "compare",
     "compare_paired",
     "compare_runs",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hybrid.corpus import Source
 from hybrid.corpus.qrels import Qrels
 from hybrid.errors import CorpusError
-from hybrid.evaluate.judging import Judging
+from hybrid.evaluate.options import PoolOptions
 from hybrid.fusion.pool import Pool
 from hybrid.search.plan import PoolPlan
 from hybrid.search.view import View
@@ -33,17 +33,22 @@ class JudgedPool:
 def judged_pool(
     view: View,
     source: Source,
-    split: str,
+    options: PoolOptions | None = None,
     plan: PoolPlan | None = None,
-    *,
-    judging: Judging | None = None,
 ) -> JudgedPool:
-    """Return the pool of the judged queries of a split, by default of all branches.
+    """Return the pool of the judged queries of a split.
+
+    Args:
+        view: what is searched.
+        source: of queries and judgments.
+        options: which queries, and how they are searched and judged.
+        plan: of the pool; by default that of all branches by the options.
 
     Raises:
         CorpusError: the split has no judged query, or none whose relevant documents are there.
     """
-    judging = judging or Judging()
+    options = options or PoolOptions()
+    split, judging = options.split, options.judging
     qrels = judging.qrels(source.qrels(split))
     queries = {q.query_id: q.text for q in source.queries(split) if q.query_id in qrels}
     if not queries:
@@ -60,7 +65,7 @@ def judged_pool(
             f"{split!r} is in the index, which was built of {view.contents.source}; give the "
             "judgments of the collection that is indexed"
         )
-    pool = judging.pool(view.pool(queries, plan or view.pool_plan()))
+    pool = judging.pool(view.pool(queries, plan or view.pool_plan(options.search)))
     return JudgedPool(
         source.name, split, pool, qrels, queries, relevant=len(relevant), absent=absent
     )

@@ -14,6 +14,7 @@ from hybrid.evaluate.comparison import Comparison, compare, unmet_expectations
 from hybrid.evaluate.evaluation import Evaluation, check_measures, evaluate
 from hybrid.evaluate.judged import judge
 from hybrid.evaluate.judging import Judging
+from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.evaluate.reuse import Reuse, reused_queries, warning
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
@@ -22,7 +23,7 @@ from hybrid.index.sparse.approximate import Accuracy
 from hybrid.machine.files import write_new
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
-from hybrid.search.plan import DEPTH, stored_domain
+from hybrid.search.plan import stored_domain
 from hybrid.search.view import View
 
 RRF = "rrf"
@@ -170,59 +171,51 @@ class SystemsReport:
 
 
 def evaluate_systems(
-    index: Index,
-    source: Source,
-    *,
-    split: str = "test",
-    measures: str | Sequence[str] = "nDCG@10",
-    fusions: Sequence[str] = (),
-    domain: str | None = None,
-    depth: int = DEPTH,
-    judging: Judging | None = None,
-    filter: str | None = None,
-    recall: float = 1.0,
+    index: Index, source: Source, options: EvaluateOptions | None = None
 ) -> SystemsReport:
-    """Return the measures of each branch, of RRF, of the tuned fusion, and of ``fusions``.
-
-    The tuned fusion is what ``Index.search`` takes: the domain's, or the stored default or pooled
-    one; without any there is no such system. ``filter`` and ``recall`` are those of
-    ``Index.search``.
+    """Return the measures of each branch, of RRF, of the tuned fusion, and of those asked for.
 
     Raises:
         CorpusError: the split has no judged query.
         UsageError: an unknown measure, domain or fusion, or a recall that cannot be had.
     """
-    check_measures(measures)
+    options = options or EvaluateOptions()
+    check_measures(options.measures)
     view = index.view()
-    systems = {name: single(name) for name in view.branches}
-    if len(view.branches) > 1:
-        systems[RRF] = rrf()
-    stored = stored_domain(domain, view.domains)
-    if domain is not None or stored is not None:
-        systems[TUNED] = view.fusion(SearchOptions(domain=domain))
-    for text in fusions:
-        parsed = parse_fusion(text)
-        systems.pop(str(parsed), None)
-        systems[str(parsed)] = parsed
-    judging = judging or Judging()
-    plan = view.pool_plan(SearchOptions(depth=depth, filter=filter, recall=recall))
-    judged = judged_pool(view, source, split, plan, judging=judging)
+    fusions = _fusions(view, options)
+    plan = view.pool_plan(options.search)
+    judged = judged_pool(view, source, options, plan)
 
     def measured(name: str, fusion: Fusion) -> System:
         run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)
-        run = judging.run(run, judged.qrels)
-        return System(name, fusion, run, evaluate(run, judged.qrels, measures))
+        run = options.judging.run(run, judged.qrels)
+        return System(name, fusion, run, evaluate(run, judged.qrels, options.measures))
 
+    stored = stored_domain(options.domain, view.domains)
     return SystemsReport(
         source.name,
-        split,
+        options.split,
         judged.pool.depth,
-        tuple(measured(name, fusion) for name, fusion in systems.items()),
+        tuple(measured(name, fusion) for name, fusion in fusions.items()),
         judged,
         plan.accuracies,
-        judging,
+        options.judging,
         Reuse() if stored is None else _reused(view, stored, judged),
     )
+
+
+def _fusions(view: View, options: EvaluateOptions) -> dict[str, Fusion]:
+    """Return name to fusion of every system, in the order in which they are printed."""
+    found = {name: single(name) for name in view.branches}
+    if len(view.branches) > 1:
+        found[RRF] = rrf()
+    if options.domain is not None or stored_domain(None, view.domains) is not None:
+        found[TUNED] = view.fusion(SearchOptions(domain=options.domain))
+    for text in options.fusions:
+        parsed = parse_fusion(text)
+        found.pop(str(parsed), None)
+        found[str(parsed)] = parsed
+    return found
 
 
 def _reused(view: View, domain: str, judged: JudgedPool) -> Reuse:

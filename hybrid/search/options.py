@@ -10,6 +10,14 @@ from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, parse_fusion
 from hybrid.machine.options import option
 
+DEPTH = 1000
+"""How deep each branch searches, where neither a search nor its fusion says so."""
+FILTER = "only documents whose fields match: 'year >= 2020'"
+RECALL = (
+    "under 1, such as 0.99: let sparse branches miss hits, by the cut that kept this recall when "
+    "the index was built; the answer says which and how much"
+)
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -31,12 +39,8 @@ class SearchOptions:
     )
     domain: str | None = option(None, "use the fusion that was tuned for this domain")
     depth: int | None = option(None, "how deep each branch searches")
-    filter: str | None = option(None, "only documents whose fields match: 'year >= 2020'")
-    recall: float = option(
-        1.0,
-        "under 1, such as 0.99: let sparse branches miss hits, by the cut that kept this recall "
-        "when the index was built; the answer says which and how much",
-    )
+    filter: str | None = option(None, FILTER)
+    recall: float = option(1.0, RECALL)
 
 
 class SearchKeywords(TypedDict, total=False):

@@ -10,11 +10,10 @@ from hybrid.fusion import Fusion, cc, parse_fusion, single
 from hybrid.index.documents.subset import Subset
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.sparse.approximate import Accuracy, check_share
-from hybrid.search.options import SearchOptions
+from hybrid.search.options import DEPTH, SearchOptions
 
 DEFAULT_DOMAIN = "default"
 POOLED_DOMAIN = "pooled"
-DEPTH = 1000
 FIRST_HITS = 10
 
 

@@ -105,13 +105,13 @@ def stated_power(
     return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
 
-def learning_curve(search: Search, *, seed: int, draws: int = 12) -> tuple[LearningPoint, ...]:
+def learning_curve(search: Search, *, draws: int = 12) -> tuple[LearningPoint, ...]:
     """Return the held-out mean after 10, 25, 50, ... judged queries, each over random draws.
 
     The search is the one given; the rest of the queries, at least 10 of them, measure the choice.
     """
     count = len(search.bench.judged)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(search.options.seed)
     points = []
     for size in (size for size in SIZES if size <= count - 10):
         means = []

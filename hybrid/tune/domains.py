@@ -14,10 +14,11 @@ from hybrid.evaluate import judge
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion
 from hybrid.fusion.pool import Pool
+from hybrid.tune.options import TuneOptions
 from hybrid.tune.prior import Prior, learn_prior
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
-from hybrid.tune.tuner import Plan, tune
+from hybrid.tune.tuner import tune
 from hybrid.tune.verdict import TuneResult
 
 POOLED = "pooled"
@@ -82,10 +83,8 @@ class DomainsResult:
 
 def tune_domains(
     domains: Sequence[Domain],
-    measure: str = "nDCG@10",
+    options: TuneOptions | None = None,
     *,
-    seed: int = 0,
-    plan: Plan | None = None,
     space: Space | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> DomainsResult:
@@ -98,6 +97,7 @@ def tune_domains(
     Raises:
         UsageError: fewer than two domains, a name twice or reserved, or pools of other branches.
     """
+    options = options or TuneOptions()
     names = tuple(domain.name for domain in domains)
     check_names(names)
     branches = domains[0].pool.branches
@@ -105,7 +105,7 @@ def tune_domains(
         raise UsageError("the domains have other branches; build each index with the same ones")
     space = space or Space.of(*(domain.pool for domain in domains))
     searches = {
-        d.name: Search(Bench(judge(d.pool, d.qrels), measure), space, trials=0, seed=seed)
+        d.name: Search(Bench(judge(d.pool, d.qrels), options.measure), space, options.lines_alone)
         for d in domains
     }
     others = {name: [s for n, s in searches.items() if n != name] for name in names}
@@ -113,9 +113,7 @@ def tune_domains(
         d.name: tune(
             d.pool,
             d.qrels,
-            measure,
-            seed=seed,
-            plan=plan,
+            options,
             space=space,
             prior=_prior(searches[d.name], others[d.name]),
             progress=progress,

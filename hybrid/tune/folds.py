@@ -36,28 +36,22 @@ def repeated_folds(count: int, *, folds: int, repeats: int, seed: int) -> list[F
     return found
 
 
-def held_out_values(
-    search: Search, *, folds: int, repeats: int, seed: int, jobs: int = 1
-) -> FloatArray:
+def held_out_values(search: Search) -> FloatArray:
     """Return each query's measure under the fusion chosen without it, float64 (queries,).
 
-    The whole search runs again on the other folds; the mean is over repeats.
-
-    Args:
-        search: what is repeated.
-        folds, repeats: of the cross-validation.
-        seed: of the folds and, counted up, of each search.
-        jobs: processes; their number changes nothing but the time.
+    The whole search runs again on the other folds; the mean is over repeats. The options of the
+    search say how many folds and repeats there are, in how many processes, and from which seed.
     """
-    count = len(search.bench.judged)
+    options, count = search.options, len(search.bench.judged)
     total = np.zeros(count)
-    parts = repeated_folds(count, folds=folds, repeats=repeats, seed=seed)
-    for fold, chosen in zip(parts, _choices(search, parts, jobs), strict=True):
+    parts = repeated_folds(count, folds=options.folds, repeats=options.repeats, seed=options.seed)
+    for fold, chosen in zip(parts, _choices(search, parts), strict=True):
         total[fold.part] += search.bench.values(chosen.fusion)[fold.part]
-    return total / repeats
+    return total / options.repeats
 
 
-def _choices(search: Search, parts: list[Fold], jobs: int) -> Iterator[Choice]:
+def _choices(search: Search, parts: list[Fold]) -> Iterator[Choice]:
+    jobs = search.options.jobs
     if jobs <= 1:
         yield from (search.choose(fold.rest, seed=fold.seed) for fold in parts)
         return
@@ -67,7 +61,7 @@ def _choices(search: Search, parts: list[Fold], jobs: int) -> Iterator[Choice]:
     with ProcessPoolExecutor(workers, context, _receive, (search,)) as pool:
         for choice in pool.map(_choose, parts):
             if search.progress is not None:
-                search.progress(max(1, search.trials))
+                search.progress(max(1, search.options.trials))
             yield choice
 
 

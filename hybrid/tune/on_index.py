@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from hybrid.corpus import Source
-from hybrid.evaluate import Judging
 from hybrid.evaluate.pools import judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.fusion.signatures import SINGLE
 from hybrid.search.index import Index
-from hybrid.search.options import SearchOptions
-from hybrid.search.plan import DEPTH, POOLED_DOMAIN, search_depth
+from hybrid.search.plan import POOLED_DOMAIN, search_depth
 from hybrid.tune.domains import Domain, DomainsResult, check_names, tune_domains
+from hybrid.tune.options import TuneOptions
 from hybrid.tune.prior import Prior
-from hybrid.tune.tuner import Plan, tune
+from hybrid.tune.tuner import tune
 from hybrid.tune.verdict import TuneResult
 
 Progress = Callable[[int], None]
@@ -26,40 +25,28 @@ Progress = Callable[[int], None]
 def tune_index(
     index: Index,
     source: Source,
+    options: TuneOptions | None = None,
     *,
-    split: str = "train",
-    measure: str = "nDCG@10",
-    trials: int | None = None,
-    plan: Plan | None = None,
-    depth: int = DEPTH,
-    seed: int = 0,
-    judging: Judging | None = None,
     prior: Prior | None = None,
-    filter: str | None = None,
     progress: Progress | None = None,
 ) -> TuneResult:
     """Return the fusion that the judged queries of a split speak for, and how sure they are.
 
-    ``filter`` is that of ``Index.search``; a relevant document that it leaves out counts as one
-    that was not found, as in ``evaluate_systems``.
+    Args:
+        index: is not changed.
+        source: of queries and judgments.
+        options: which queries, what to maximise, and how much work to do.
+        prior: what other domains say, for few labels.
+        progress: called with the number of newly finished steps, of ``options.steps``.
 
     Raises:
         CorpusError: the split has no judged query.
         UsageError: an unknown measure or field, or too few queries.
     """
+    options = options or TuneOptions()
     view = index.view()
-    asked = view.pool_plan(SearchOptions(depth=depth, filter=filter))
-    judged = judged_pool(view, source, split, asked, judging=judging)
-    result = tune(
-        judged.pool,
-        judged.qrels,
-        measure,
-        seed=seed,
-        trials=trials,
-        plan=plan,
-        prior=prior,
-        progress=progress,
-    )
+    judged = judged_pool(view, source, options)
+    result = tune(judged.pool, judged.qrels, options, prior=prior, progress=progress)
     result = replace(result, query_hashes=query_hashes(judged.texts.values()))
     return at_depth(result, judged.pool.depth, len(view))
 
@@ -98,60 +85,57 @@ class DomainTask:
 
 def tune_indexes(
     tasks: Sequence[DomainTask],
+    options: TuneOptions | None = None,
     *,
-    split: str = "train",
-    measure: str = "nDCG@10",
-    plan: Plan | None = None,
-    depth: int = DEPTH,
-    seed: int = 0,
-    judging: Judging | None = None,
-    filter: str | None = None,
     store: bool = True,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DomainsResult:
     """Return one fusion a domain, the transfer between domains, and the pooled fusion.
 
-    ``filter`` is that of ``Index.search``, on every index. Where ``store`` is true each fusion is
-    stored in the index of its domain under its name, and the pooled one in every index, for domains
-    that are unknown.
+    Where ``store`` is true each fusion is stored in the index of its domain under its name, and the
+    pooled one in every index, for domains that are unknown.
 
     Raises:
         CorpusError: a split has no judged query.
         UsageError: fewer than two domains, a name twice or reserved, or indexes of other branches.
     """
+    options = options or TuneOptions()
     check_names([task.name for task in tasks])
-    found = []
-    texts = {}
-    for task in tasks:
-        view = task.index.view()
-        asked = view.pool_plan(SearchOptions(depth=depth, filter=filter))
-        judged = judged_pool(view, task.source, split, asked, judging=judging)
-        found.append(Domain(task.name, judged.pool, judged.qrels))
-        texts[task.name] = list(judged.texts.values())
-    result = tune_domains(found, measure, seed=seed, plan=plan, progress=progress)
+    judged = {task.name: judged_pool(task.index.view(), task.source, options) for task in tasks}
+    domains = [Domain(name, each.pool, each.qrels) for name, each in judged.items()]
+    result = tune_domains(domains, options, progress=progress)
+    texts = {name: list(each.texts.values()) for name, each in judged.items()}
+    depths = {name: each.pool.depth for name, each in judged.items()}
     widest = max(len(task.index) for task in tasks)
     result = replace(
         result,
         results={
             task.name: at_depth(
                 replace(result.results[task.name], query_hashes=query_hashes(texts[task.name])),
-                min(depth, len(task.index)),
+                depths[task.name],
                 len(task.index),
             )
             for task in tasks
         },
-        pooled=fusion_at(result.pooled, min(depth, widest), widest),
+        pooled=fusion_at(result.pooled, max(depths.values()), widest),
     )
-    under = {} if filter is None else {"filter": filter}
     if store:
-        for task in tasks:
-            own = result.results[task.name]
-            task.index.store_domain(task.name, own.fusion, report=own.to_dict() | under)
-        shared = under | {
-            "domains": list(result.columns),
-            "transfer": result.to_dict()["transfer"],
-            "query_hashes": query_hashes(chain.from_iterable(texts.values())),
-        }
-        for index in {id(task.index): task.index for task in tasks}.values():
-            index.store_domain(POOLED_DOMAIN, result.pooled, report=shared)
+        hashes = query_hashes(chain.from_iterable(texts.values()))
+        _store(tasks, result, hashes, {} if options.filter is None else {"filter": options.filter})
     return result
+
+
+def _store(
+    tasks: Sequence[DomainTask], result: DomainsResult, hashes: str, under: dict[str, str]
+) -> None:
+    """Store the fusion of each domain in its index, and the pooled one in every index."""
+    for task in tasks:
+        own = result.results[task.name]
+        task.index.store_domain(task.name, own.fusion, report=own.to_dict() | under)
+    shared = under | {
+        "domains": list(result.columns),
+        "transfer": result.to_dict()["transfer"],
+        "query_hashes": hashes,
+    }
+    for index in {id(task.index): task.index for task in tasks}.values():
+        index.store_domain(POOLED_DOMAIN, result.pooled, report=shared)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, Fusion
+from hybrid.tune.options import SUFFIXES, TuneOptions
 from hybrid.tune.space import Space
 
 BLOCK = 20
@@ -27,30 +29,27 @@ Values = Callable[[Fusion], NDArray[np.float64]]
 def run_study(
     space: Space,
     values: Values,
+    options: TuneOptions,
     *,
     known: Sequence[Fusion],
-    trials: int,
-    seed: int,
-    options: StudyOptions | None = None,
+    name: str = "",
     progress: Callable[[int], None] | None = None,
-    weigh: bool = True,
 ) -> StudyOutcome:
-    """Return what ``trials`` trials found, ``known`` fusions first, kept trials not repeated.
+    """Return what the trials found, ``known`` fusions first, kept trials not repeated.
 
     Args:
         space: what to choose from.
         values: the measure of each query under a fusion; its mean is maximised.
+        options: how many trials in all, though every known fusion is tried; sampler and its seed,
+            storage, pruning and time.
         known: fusions of the space that are tried before anything is proposed.
-        trials: in all; at least every known fusion is tried.
-        seed: of the sampler.
-        options: sampler, storage, pruning and time.
+        name: of the study in the storage.
         progress: called with the number of newly finished trials.
-        weigh: whether to compute the importance of the parameters.
     """
-    options = options or StudyOptions()
     start = time.monotonic()
-    study = _open_study(options)
+    study = _open_study(options, name)
     distributions = _distributions(space)
+    trials, seed = options.trials, options.seed
     done = len(_ended(study))
     if progress is not None and done:
         progress(min(done, trials))
@@ -66,11 +65,7 @@ def run_study(
             _ask(study, space, values, options.prune, seed)
         if progress is not None and number < trials:
             progress(1)
-    found = _outcome(study, space)
-    if not weigh:
-        return found
-    unread = space.unread(found.best)
-    return replace(found, importance=_importance(study, len(known), unread))
+    return _outcome(study, space, len(known))
 
 
 def _distributions(space: Space) -> dict[str, Any]:
@@ -129,7 +124,7 @@ def _ended(study: Any) -> list[Any]:
     return [trial for trial in trials if trial.state.is_finished()]
 
 
-def _outcome(study: Any, space: Space) -> StudyOutcome:
+def _outcome(study: Any, space: Space, known: int) -> StudyOutcome:
     import optuna
 
     ended = _ended(study)
@@ -137,7 +132,8 @@ def _outcome(study: Any, space: Space) -> StudyOutcome:
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     pruned = sum(t.state == optuna.trial.TrialState.PRUNED for t in ended)
     fusion = space.suggest(optuna.trial.FixedTrial(best.params))
-    return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, {})
+    importance = partial(_importance, study, known, space.unread(fusion))
+    return StudyOutcome(fusion, float(best.value), len(ended) - pruned, pruned, importance)
 
 
 def _importance(study: Any, known: int, unread: set[str]) -> Mapping[str, float]:
@@ -176,14 +172,14 @@ def _new_study(**options: Any) -> Any:
         optuna.logging.set_verbosity(before)
 
 
-def _open_study(options: StudyOptions) -> Any:
+def _open_study(options: TuneOptions, name: str) -> Any:
     """Return the study of this name, new or from the storage."""
     pruner = _wilcoxon() if options.prune else None
     if options.storage is None:
         return _new_study(pruner=pruner)
     try:
         return _new_study(
-            storage=_storage(options), study_name=options.name, load_if_exists=True, pruner=pruner
+            storage=_storage(options.storage), study_name=name, load_if_exists=True, pruner=pruner
         )
     except Exception as error:
         raise UsageError(
@@ -213,60 +209,13 @@ def make_sampler(name: str, seed: int, distributions: Mapping[str, Any]) -> Any:
     return sampler
 
 
-def _storage(options: StudyOptions) -> Any:
+def _storage(path: Path) -> Any:
     import optuna
 
-    path = options.storage
-    if path is None:
-        return None
     if SUFFIXES[path.suffix] == "sqlite":
         return f"sqlite:///{path.resolve()}"
     backend = optuna.storages.journal.JournalFileBackend(str(path))
     return optuna.storages.JournalStorage(backend)
-
-
-SAMPLERS = ("tpe", "gp")
-SUFFIXES = {".db": "sqlite", ".sqlite": "sqlite", ".journal": "journal", ".log": "journal"}
-
-
-@dataclass(frozen=True, slots=True)
-class StudyOptions:
-    """How Optuna works.
-
-    Attributes:
-        sampler: "tpe" or "gp".
-        storage: an SQLite file (.db, .sqlite) or a journal (.journal, .log) that keeps every
-            finished trial, so that a search which was stopped goes on; memory where None.
-        prune: stop a trial early by Optuna's Wilcoxon test on per-query values. A whole trial takes
-            about a millisecond here, so this costs more time than it saves.
-        seconds: start no further trial after so many.
-        name: of the study in the storage.
-
-    Raises:
-        UsageError: an unknown sampler, a storage of another kind, or no time at all.
-    """
-
-    sampler: str = "tpe"
-    storage: Path | None = None
-    prune: bool = False
-    seconds: float | None = None
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise UsageError(
-                f"sampler {self.sampler!r} is unknown; give one of {', '.join(SAMPLERS)}"
-            )
-        if self.storage is not None and self.storage.suffix not in SUFFIXES:
-            raise UsageError(
-                f"storage {str(self.storage)!r} has no known suffix; give {', '.join(SUFFIXES)}"
-            )
-        if self.storage is not None and not self.storage.resolve().parent.is_dir():
-            raise UsageError(
-                f"storage {str(self.storage)!r} lies in a folder that does not exist; make it first"
-            )
-        if self.seconds is not None and not self.seconds > 0:
-            raise UsageError(f"the time is {self.seconds} seconds; give more than 0")
 
 
 @dataclass(frozen=True)
@@ -277,12 +226,19 @@ class StudyOutcome:
         best: the fusion of greatest mean in sample; the first of those that are equal.
         value: that mean.
         finished, pruned: trials of each kind, those of earlier runs included.
-        importance: parameter to its share of the variance of the objective, greatest first; empty
-            where fewer than two trials finished or nothing varied.
+        weigh: returns the importance.
     """
 
     best: Fusion
     value: float
     finished: int
     pruned: int
-    importance: Mapping[str, float]
+    weigh: Callable[[], Mapping[str, float]] = field(compare=False, repr=False)
+
+    @property
+    def importance(self) -> Mapping[str, float]:
+        """Parameter to its share of the variance of the objective, greatest first.
+
+        Empty where fewer than two trials finished or nothing varied.
+        """
+        return self.weigh()

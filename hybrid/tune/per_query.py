@@ -106,18 +106,14 @@ class PerQueryResult:
         return f"a weight for each query: {kept}; held out {self.held_out:.4f}, {shown} (Holm)"
 
 
-def learn_per_query(
-    search: Search, reference: FloatArray | None = None, *, folds: int = 5, seed: int = 0
-) -> PerQueryResult:
+def learn_per_query(search: Search, reference: FloatArray | None = None) -> PerQueryResult:
     """Return the per-query fusion of the two branches whose exact line is best, cross-validated.
 
     Each fold chooses its line, too, on the queries that it is fitted to.
 
     Args:
-        search: over the judged queries.
+        search: over the judged queries; its options give the folds, and the seed of folds and test.
         reference: held-out values, float64 (queries,), of what would be used otherwise.
-        folds: of the cross-validation.
-        seed: of folds and test.
 
     Raises:
         UsageError: fewer than two branches, or values of other queries.
@@ -141,6 +137,7 @@ def learn_per_query(
         values = np.stack(list(found.values()), axis=1)
         return _fit(line, curve, tuple(found), values, queries), curve, values
 
+    folds, seed = search.options.folds, search.options.seed
     own, common = np.zeros(count), np.zeros(count)
     order = np.random.default_rng(seed).permutation(count)
     for part in np.array_split(order, min(folds, count)):

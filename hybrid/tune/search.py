@@ -15,7 +15,8 @@ from hybrid.evaluate.bench import Bench, FloatArray, weighted_sum
 from hybrid.fusion import Fusion
 from hybrid.fusion.methods import COMBINERS
 from hybrid.tune.line import Curve, alpha_curve
-from hybrid.tune.optuna_search import StudyOptions, StudyOutcome
+from hybrid.tune.options import TuneOptions
+from hybrid.tune.optuna_search import StudyOutcome
 from hybrid.tune.space import Line, Space, complexity, weighted_fusion
 
 LINE_K = (5.0, 20.0, 60.0, 150.0)
@@ -39,39 +40,13 @@ class Choice:
     importance: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class SearchParts:
-    """What makes a ``Search`` in another process."""
-
-    judged: Judged
-    measure: str
-    space: Space
-    trials: int
-    seed: int
-    study: StudyOptions
-    shrink: Callable[[Search, Queries], Fusion] | None
-
-
-def _restored(parts: SearchParts) -> Search:
-    return Search(
-        Bench(parts.judged, parts.measure),
-        parts.space,
-        trials=parts.trials,
-        seed=parts.seed,
-        study=parts.study,
-        shrink=parts.shrink,
-    )
-
-
 class Search:
     """The whole procedure, from judged queries to one fusion; it is what cross-validation repeats.
 
     Args:
         bench: measures fusions.
         space: what to choose from.
-        trials: how many fusions Optuna proposes; 0 leaves it out.
-        seed: of Optuna's sampler.
-        study: how Optuna works: sampler, storage, pruning, time.
+        options: how many trials, and how they are drawn and kept.
         shrink: where given, makes the choice from few labels and a prior; see ``tune.prior``.
         progress: called with the number of newly finished trials.
     """
@@ -80,37 +55,23 @@ class Search:
         self,
         bench: Bench,
         space: Space,
+        options: TuneOptions,
         *,
-        trials: int,
-        seed: int = 0,
-        study: StudyOptions | None = None,
-        shrink: Callable[[Search, Queries], Fusion] | None = None,
+        shrink: Shrink | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self.bench = bench
         self.space = space
-        self.trials = trials
-        self.seed = seed
-        self.study = study or StudyOptions()
+        self.options = options
         self.shrink = shrink
         self.progress = progress
         self._curves: dict[Line, Curve] = {}
 
-    def __reduce__(self) -> tuple[Callable[[SearchParts], Search], tuple[SearchParts]]:
+    def __reduce__(self) -> tuple[Callable[..., Search], tuple[object, ...]]:
         # What another process needs: not the caches, the doc_ids or the progress bar.
         judged = self.bench.judged
         plain = replace(judged, pool=replace(judged.pool, doc_ids=()))
-        return _restored, (
-            SearchParts(
-                plain,
-                self.bench.measure,
-                self.space,
-                self.trials,
-                self.seed,
-                self.study,
-                self.shrink,
-            ),
-        )
+        return _restored, (plain, self.bench.measure, self.space, self.options, self.shrink)
 
     def lines(self) -> list[Line]:
         """Return every line between two branches."""
@@ -144,21 +105,19 @@ class Search:
 
         With a ``seed`` of its own it is one of many searches, and importance is not computed.
         """
-        weigh = seed is None
-        seed = self.seed if seed is None else seed
         found = list(self.space.baselines().values())
         found += self._on_lines(queries)
         found += self._on_simplex(queries)
         importance: Mapping[str, float] = {}
-        if self.trials and self.space.sets():
-            outcome = self.by_optuna(queries, found, seed, weigh=weigh)
+        if self.options.trials and self.space.sets():
+            outcome = self.by_optuna(queries, found, seed)
             found.append(outcome.best)
-            importance = outcome.importance
+            importance = outcome.importance if seed is None else {}
         elif self.progress is not None:
             self.progress(1)
         fusions = list({str(fusion): fusion for fusion in found}.values())
         best = max(fusions, key=lambda fusion: self.mean(fusion, queries))
-        tried = len(fusions) + self.trials
+        tried = len(fusions) + self.options.trials
         if self.shrink is not None:
             return Choice(self.shrink(self, queries), best, tried, importance)
         return Choice(self._simplest(fusions, best, queries), best, tried, importance)
@@ -214,29 +173,29 @@ class Search:
         return weighted_fusion(line, weights, self.space)
 
     def by_optuna(
-        self, queries: Queries, known: list[Fusion], seed: int, *, weigh: bool = True
+        self, queries: Queries, known: list[Fusion], seed: int | None = None
     ) -> StudyOutcome:
         """Return what Optuna found on ``queries``, ``known`` fusions tried first."""
         from hybrid.tune.optuna_search import run_study
 
+        options = self.options if seed is None else replace(self.options, seed=seed)
         return run_study(
             self.space,
             lambda fusion: self.bench.values(fusion)[queries],
+            options,
             known=[fusion for fusion in known if self.space.holds(fusion)],
-            trials=self.trials,
-            seed=seed,
-            options=replace(self.study, name=self._study_name(queries, seed)),
+            name=self._study_name(queries, options.seed),
             progress=self.progress,
-            weigh=weigh,
         )
 
     def _study_name(self, queries: Queries, seed: int) -> str:
         """Return a name that no search over other data, choices or queries has."""
-        if self.study.storage is None:
+        options = self.options
+        if options.storage is None:
             return ""
         judged = self.bench.judged
         pool = judged.pool
-        digest = hashlib.sha256(repr((self.space, self.study.sampler, self.study.prune)).encode())
+        digest = hashlib.sha256(repr((self.space, options.sampler, options.prune)).encode())
         parts: tuple[NDArray[Any], ...] = (pool.offsets, pool.doc_nums, pool.scores, pool.ranks)
         for part in (*parts, pool.minimum, judged.positions, judged.grades, queries):
             digest.update(np.ascontiguousarray(part).tobytes())
@@ -256,3 +215,12 @@ class Search:
             if gap.mean() <= error:
                 within.append((complexity(fusion), float(gap.mean()), fusion))
         return min(within, key=lambda item: item[:2])[2]
+
+
+Shrink = Callable[[Search, Queries], Fusion]
+
+
+def _restored(
+    judged: Judged, measure: str, space: Space, options: TuneOptions, shrink: Shrink | None
+) -> Search:
+    return Search(Bench(judged, measure), space, options, shrink=shrink)

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hybrid.cli.app import app, err, example, print_json
-from hybrid.cli.options import (
-    Device,
-    Filter,
-    QuerySource,
-    Recall,
-    options_of,
-    print_skipped,
-    refuse_given,
-)
+from hybrid.cli.options import Device, QuerySource, options_of, print_skipped, refuse_given
 from hybrid.cli.output import Form, print_tables
 from hybrid.corpus import open_source
 from hybrid.errors import UsageError
-from hybrid.evaluate.judging import Judging
+from hybrid.evaluate.options import EvaluateOptions
+from hybrid.machine.options import option
 
-MEASURES = "nDCG@10,RR@10,R@100"
+if TYPE_CHECKING:
+    from hybrid.evaluate.systems import SystemsReport
+    from hybrid.report.tables import Table
+    from hybrid.search.view import View
+
+
+@dataclass(frozen=True)
+class Further:
+    """What is told beside the measures of the systems."""
+
+    against: str | None = option(
+        None,
+        "compare every system with this one, query by query: intervals, corrected p, effect, "
+        "wins, ties and losses",
+    )
+    slices: bool = option(False, "the first measure by query length and lexical overlap")
+    headroom: bool = option(False, "what hindsight could make of the same candidates")
+    latency: int = option(0, "time each stage of the last system over so many queries")
+    seed: int = option(0, "seed of bootstrap and randomisation")
 
 
 @app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test --against dense"))
@@ -32,17 +44,9 @@ def evaluate(
     context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
     source: Annotated[str, typer.Argument(help="where queries and judgments come from")],
+    options: EvaluateOptions,
+    further: Further,
     reading: QuerySource,
-    judging: Judging,
-    split: Annotated[str, typer.Option(help="which judged queries")] = "test",
-    measures: Annotated[str, typer.Option(help="ir_measures names, with commas")] = MEASURES,
-    fusion: Annotated[
-        list[str] | None, typer.Option(help="a further fusion to evaluate; may be repeated")
-    ] = None,
-    domain: Annotated[str | None, typer.Option(help="whose tuned fusion to evaluate")] = None,
-    depth: Annotated[int, typer.Option(help="how deep each branch searches")] = 1000,
-    where: Filter = None,
-    recall: Recall = 1.0,
     device: Device = "auto",
     run: Annotated[
         Path | None, typer.Option(help="write the run of the last system as a TREC file")
@@ -50,24 +54,6 @@ def evaluate(
     per_query: Annotated[
         Path | None, typer.Option(help="write a per-query table as tab-separated values")
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="compare every system with this one, query by query: intervals, corrected p, "
-            "effect, wins, ties and losses"
-        ),
-    ] = None,
-    slices: Annotated[
-        bool,
-        typer.Option("--slices", help="the first measure by query length and lexical overlap"),
-    ] = False,
-    headroom: Annotated[
-        bool, typer.Option("--headroom", help="what hindsight could make of the same candidates")
-    ] = False,
-    latency: Annotated[
-        int, typer.Option(help="time each stage of the last system over so many queries")
-    ] = 0,
-    seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
     expect: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,75 +71,77 @@ def evaluate(
 
     The systems are each branch, rrf, tuned, and what --fusion names, in this order.
     """
-    from hybrid.evaluate.slicing import query_slices
     from hybrid.evaluate.systems import evaluate_systems
-    from hybrid.machine.files import check_new
-    from hybrid.report import evaluation as tables
-    from hybrid.report.tables import comparison_table
+    from hybrid.report.evaluation import systems_table
     from hybrid.search.index import open_index
-    from hybrid.search.latency import stage_latencies
-    from hybrid.search.options import SearchOptions
-    from hybrid.search.plan import FIRST_HITS
 
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
-    for path in (run, per_query):
-        if path is not None:
-            check_new(path)
-    if run is not None and per_query is not None and run.resolve() == per_query.resolve():
-        raise UsageError(f"--run and --per-query are both {run}; give each a file of its own")
-    if headroom:
-        judging.check_headroom()
-    opened_source = open_source(source, options=replace(reading, split=split))
+    _check_files(run, per_query)
+    if further.headroom:
+        options.judging.check_headroom()
+    opened_source = open_source(source, options=replace(reading, split=options.split))
     with open_index(index, device=device) as opened, err.status("searching and measuring"):
-        result = evaluate_systems(
-            opened,
-            opened_source,
-            split=split,
-            measures=measures,
-            fusions=fusion or [],
-            domain=domain,
-            depth=depth,
-            judging=judging,
-            filter=where,
-            recall=recall,
-        )
-        printed = [tables.systems_table(result)]
-        data: dict[str, Any] = result.to_dict()
-        unmet = result.unmet(expect or [], tolerance=tolerance)
-        if against is not None:
-            found = result.comparisons(against, seed=seed)
-            printed += [comparison_table(each) for each in found]
-            data["comparisons"] = [each.to_dict() for each in found]
-        if slices:
-            parts = query_slices(opened.view(), result)
-            printed.append(tables.slices_table(parts, result.measures[0]))
-            data["slices"] = [each.to_dict() for each in parts]
-        if headroom:
-            left = result.headroom()
-            printed.append(tables.headroom_table(left, result.measures[0]))
-            data["headroom"] = left
-        if latency:
-            last, texts, view = result.systems[-1], result.judged.texts, opened.view()
-            reach = min(depth, last.fusion.depth or depth)
-            options = SearchOptions(last.fusion, depth=reach, filter=where, recall=recall)
-            stages = stage_latencies(
-                view, texts, view.plan(min(FIRST_HITS, reach), options), count=latency
-            )
-            printed.append(tables.latency_table(stages, min(latency, len(texts))))
-            data["latency"] = [stage.to_dict() for stage in stages]
+        report = evaluate_systems(opened, opened_source, options)
+        printed = [systems_table(report)]
+        data: dict[str, Any] = report.to_dict()
+        unmet = report.unmet(expect or [], tolerance=tolerance)
+        for name, value, tables in _further(opened.view(), report, options, further):
+            data[name] = value
+            printed += tables
     print_skipped(opened_source.skipped_queries, err)
     if run is not None:
-        result.systems[-1].run.write_trec(run, tag=result.run_tag)
+        report.systems[-1].run.write_trec(run, tag=report.run_tag)
     if per_query is not None:
-        result.write_per_query(per_query)
+        report.write_per_query(per_query)
     if as_json:
         print_json(data)
     else:
         print_tables(printed, form)
-    for line in result.warnings():
+    for line in report.warnings():
         err.print(f"[bold yellow]warning:[/bold yellow] {line}", soft_wrap=True)
     for line in unmet:
         err.print(f"expectation not met: {line}", markup=False)
     if unmet:
         raise typer.Exit(1)
+
+
+def _check_files(run: Path | None, per_query: Path | None) -> None:
+    from hybrid.machine.files import check_new
+
+    for path in (run, per_query):
+        if path is not None:
+            check_new(path)
+    if run is not None and per_query is not None and run.resolve() == per_query.resolve():
+        raise UsageError(f"--run and --per-query are both {run}; give each a file of its own")
+
+
+def _further(
+    view: View, report: SystemsReport, options: EvaluateOptions, asked: Further
+) -> Iterator[tuple[str, Any, list[Table]]]:
+    """Yield the key of each thing asked for, its JSON data and its tables."""
+    from hybrid.evaluate.slicing import query_slices
+    from hybrid.report import evaluation as tables
+    from hybrid.report.tables import comparison_table
+    from hybrid.search.latency import stage_latencies
+    from hybrid.search.plan import FIRST_HITS
+
+    first = report.measures[0]
+    if asked.against is not None:
+        compared = report.comparisons(asked.against, seed=asked.seed)
+        shown = [comparison_table(each) for each in compared]
+        yield "comparisons", [each.to_dict() for each in compared], shown
+    if asked.slices:
+        parts = query_slices(view, report)
+        yield "slices", [each.to_dict() for each in parts], [tables.slices_table(parts, first)]
+    if asked.headroom:
+        left = report.headroom()
+        yield "headroom", left, [tables.headroom_table(left, first)]
+    if asked.latency:
+        fusion, texts = report.systems[-1].fusion, report.judged.texts
+        depth = min(options.depth, fusion.depth or options.depth)
+        search = replace(options.search, fusion=fusion, depth=depth)
+        plan = view.plan(min(FIRST_HITS, depth), search)
+        stages = stage_latencies(view, texts, plan, count=asked.latency)
+        shown = [tables.latency_table(stages, min(asked.latency, len(texts)))]
+        yield "latency", [stage.to_dict() for stage in stages], shown

@@ -1,0 +1,53 @@
+"""Options of an evaluation: which judged queries are searched, how, and what is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hybrid.evaluate.judging import Judging
+from hybrid.machine.options import option
+from hybrid.search.options import DEPTH, FILTER, RECALL, SearchOptions
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """Which judged queries of a source are searched, and how.
+
+    Attributes:
+        filter: that of ``Index.search``; a relevant document that it leaves out counts as one that
+            was not found.
+        judging: which documents count, and the gains of their grades.
+    """
+
+    split: str = option("test", "which judged queries")
+    depth: int = option(DEPTH, "how deep each branch searches")
+    filter: str | None = option(None, FILTER)
+    judging: Judging = field(default_factory=Judging)
+
+    @property
+    def search(self) -> SearchOptions:
+        """What is asked of the search."""
+        return SearchOptions(depth=self.depth, filter=self.filter)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(PoolOptions):
+    """Which systems are evaluated on which queries, and by which measures.
+
+    Attributes:
+        domain: the tuned fusion is what ``Index.search`` takes for it: the domain's, or the stored
+            default or pooled one; without any there is no such system.
+        recall: that of ``Index.search``.
+    """
+
+    measures: str = option("nDCG@10,RR@10,R@100", "ir_measures names, with commas")
+    fusions: tuple[str, ...] = option(
+        (), "a further fusion to evaluate; may be repeated", flags=("--fusion",)
+    )
+    domain: str | None = option(None, "whose tuned fusion to evaluate")
+    recall: float = option(1.0, RECALL)
+
+    @property
+    def search(self) -> SearchOptions:
+        """What is asked of the search."""
+        return SearchOptions(depth=self.depth, filter=self.filter, recall=self.recall)
