@@ -16,8 +16,14 @@ import Stemmer
 from hybrid.corpus.stdlib import docstrings, source
 from hybrid.errors import CorpusError
 
-# The judgments were made against the docstrings of this version; others differ in a few.
-JUDGED_ON = sys.version_info[:2] == (3, 11)
+JUDGED_ON = sys.version_info[:2] == source.JUDGED_PYTHON
+SHARES = {  # of the kinds of ``stdlib``: train and test queries
+    "keywords": (36, 54),
+    "questions": (30, 45),
+    "names": (18, 27),
+    "errors": (18, 27),
+    "paraphrases": (18, 27),
+}
 
 STOPWORDS = frozenset(
     word
@@ -194,6 +200,30 @@ def test_unknown_split() -> None:
 def test_the_hard_collection_is_unchanged(file: str, digest: str) -> None:
     found = (source.COLLECTIONS["stdlib-hard"] / file).read_bytes()
     assert hashlib.sha256(found).hexdigest() == digest
+
+
+def test_kinds_have_their_shares_in_each_split() -> None:
+    metadata = source.query_metadata()
+    found = [Counter(metadata[q]["kind"] for q in source.qrels(split)) for split in source.splits()]
+    assert found == [{kind: each[i] for kind, each in SHARES.items()} for i in range(2)]
+    assert list(metadata) == [f"s{number:03}" for number in range(1, 301)]
+
+
+def test_most_of_a_pool_is_judged_not_relevant() -> None:
+    judged = judgments("stdlib").values()
+    grades = Counter(grade for each in judged for grade in each.values())
+    assert grades == {2: 415, 1: 497, 0: 6238}
+    assert min(map(len, judged)) >= 10  # the first ten of at least one system
+
+
+def test_paraphrases_share_no_word_with_an_answer(documents: dict[str, tuple[str, str]]) -> None:
+    if not JUDGED_ON:
+        pytest.skip(f"the docstrings of Python {source.JUDGED_PYTHON} were judged")
+    metadata, judged = source.query_metadata(), judgments("stdlib")
+    for query_id, text in source.queries():
+        if metadata[query_id]["kind"] == "paraphrases":
+            found = [" ".join(documents[doc_id]) for doc_id in answers(judged[query_id])]
+            assert any(not content_words(text) & content_words(each) for each in found), text
 
 
 def test_splits_of_the_hard_collection_are_alike() -> None:

@@ -22,10 +22,12 @@ from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.files import open_text
 
 DATA = Path(__file__).parent / "stdlib_data"
-COLLECTIONS = {"stdlib": DATA / "hard", "stdlib-hard": DATA / "hard"}
+COLLECTIONS = {"stdlib": DATA, "stdlib-hard": DATA / "hard"}
 """Where the queries and judgments of each bundled collection lie."""
 GATHER = Path(__file__).parent / "docstrings.py"
 SPLITS = ("train", "test")
+JUDGED_PYTHON = (3, 11)
+"""The version whose docstrings were judged, for both collections; others differ in a few."""
 
 
 def documents() -> Iterator[tuple[str, str, str]]:
