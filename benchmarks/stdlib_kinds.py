@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import hybrid
 from hybrid.corpus import open_source
 from hybrid.corpus.stdlib.source import query_metadata
+from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.significance import bootstrap_intervals, compare_paired, holm
 from hybrid.evaluate.systems import evaluate_systems
 from hybrid.report.tables import Table, render
@@ -35,7 +36,8 @@ def measured(index: Index, measures: tuple[str, ...]) -> tuple[list[str], dict[s
     kinds: list[str] = []
     found: dict[str, dict[str, list[float]]] = {measure: {} for measure in measures}
     for split in source.splits():
-        report = evaluate_systems(index, source, split=split, measures=measures, fusions=(MIN_MAX,))
+        options = EvaluateOptions(split=split, measures=",".join(measures), fusions=(MIN_MAX,))
+        report = evaluate_systems(index, source, options)
         kinds += [metadata[q]["kind"] for q in report.systems[0].evaluation.query_ids]
         for measure in measures:
             for name in (*BRANCHES, *FUSIONS):
