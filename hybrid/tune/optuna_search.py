@@ -1,14 +1,17 @@
 """Optuna over the space: seeded, known fusions first, kept and resumed where a storage is given.
 
 Each trial has a sampler of its own, seeded by the study's seed and the number of finished trials.
-So a study that was stopped and goes on proposes what it would have proposed in one go.
+So a study that was stopped and goes on proposes what it would have proposed in one go. The study is
+held in memory; a storage is given each trial whole when it is finished, so that a process that was
+killed leaves nothing half done in it. One search at a time writes to a storage.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, Fusion
+from hybrid.index.storage.lock import writer_lock
 from hybrid.tune.options import SUFFIXES, TuneOptions
 from hybrid.tune.space import Space
 
@@ -47,7 +51,7 @@ def run_study(
         progress: called with the number of newly finished trials.
     """
     start = time.monotonic()
-    study = _open_study(options, name)
+    study, kept = _open_study(options, name)
     distributions = _distributions(space)
     trials, seed = options.trials, options.seed
     done = len(_ended(study))
@@ -63,6 +67,8 @@ def run_study(
             drawn = (seed * 1_000_003 + number) % 2**32
             study.sampler = make_sampler(options.sampler, drawn, distributions)
             _ask(study, space, values, options.prune, seed)
+        if kept is not None:
+            kept.add_trial(study.get_trials(deepcopy=False)[-1])
         if progress is not None and number < trials:
             progress(1)
     return _outcome(study, space, len(known))
@@ -172,20 +178,54 @@ def _new_study(**options: Any) -> Any:
         optuna.logging.set_verbosity(before)
 
 
-def _open_study(options: TuneOptions, name: str) -> Any:
-    """Return the study of this name, new or from the storage."""
-    pruner = _wilcoxon() if options.prune else None
+def _open_study(options: TuneOptions, name: str) -> tuple[Any, Any]:
+    """Return the study in memory, with the trials that the storage kept, and that of the storage.
+
+    Raises:
+        UsageError: the file is no storage of trials.
+    """
+    study = _new_study(pruner=_wilcoxon() if options.prune else None)
     if options.storage is None:
-        return _new_study(pruner=pruner)
+        return study, None
     try:
-        return _new_study(
-            storage=_storage(options.storage), study_name=name, load_if_exists=True, pruner=pruner
-        )
+        kept = _new_study(storage=_storage(options.storage), study_name=name, load_if_exists=True)
+        study.add_trials(_ended(kept))
     except Exception as error:
         raise UsageError(
             f"{options.storage} cannot be read as a storage of trials ({error}); give a new file, "
             "or one that a search wrote"
         ) from error
+    return study, kept
+
+
+@contextmanager
+def hold_storage(path: Path | None) -> Iterator[None]:
+    """Let one search write to the storage of trials ``path`` while the block runs.
+
+    Raises:
+        IndexLockedError: another search does; tells its process.
+    """
+    if path is None:
+        yield
+        return
+    lock = path.with_name(f".{path.name}.writer")
+    with writer_lock(lock, str(path)):
+        try:
+            # What a killed process leaves: Optuna's own lock, and a line that it was writing.
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+            _cut_torn_line(path)
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut a journal after its last whole line."""
+    if SUFFIXES[path.suffix] == "journal" and path.is_file():
+        with path.open("rb+") as file:
+            whole = file.read()
+            if whole.startswith(b'{"op_code"') and not whole.endswith(b"\n"):
+                file.truncate(whole.rfind(b"\n") + 1)
 
 
 def _wilcoxon() -> Any:

@@ -16,6 +16,7 @@ from hybrid.fusion.pool import Pool
 from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.options import TuneOptions
+from hybrid.tune.optuna_search import hold_storage
 from hybrid.tune.per_query import learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
 from hybrid.tune.search import Search
@@ -47,6 +48,7 @@ def tune(
 
     Raises:
         UsageError: fewer than 4 judged queries with candidates, or an unknown measure.
+        IndexLockedError: another search writes to the storage.
     """
     options = options or TuneOptions()
     judged = judge(pool, qrels)
@@ -57,8 +59,9 @@ def tune(
     bench = Bench(judged, options.measure)
     shrink = None if prior is None else partial(shrunk_choice, prior=prior)
     search = Search(bench, space or Space.of(pool), options, shrink=shrink, progress=progress)
-    choice = search.choose(np.arange(len(judged)))
-    held_out = held_out_values(search)
+    with hold_storage(options.storage):
+        choice = search.choose(np.arange(len(judged)))
+        held_out = held_out_values(search)
     baselines = standard_baselines(bench)
     judgment = decide(choice, held_out, baselines, seed=options.seed)
     reference = baselines[judgment.reference].values
