@@ -14,6 +14,7 @@ from hybrid.corpus.handed import handed_documents
 from hybrid.index.records import SEGMENTS, BranchRecord
 from hybrid.index.segment_writer import BranchPlan, write_segment
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
+from hybrid.machine.cache import chosen_cache
 from hybrid.machine.memory import Allowance
 from hybrid.machine.progress import StartProgress, no_progress
 
@@ -28,13 +29,17 @@ FIRST_SEGMENT = "000001"
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build made, what it left out, and what is wrong with its sparse branches."""
+    """What a build made, what it left out, and what is wrong with its sparse branches.
+
+    ``reused`` are rows of all branches that came from the cache.
+    """
 
     output: Path
     document_count: int
     branches: dict[str, BranchRecord]
     skipped: dict[str, int]
     passages: int | None = None
+    reused: int = 0
     alarms: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -46,6 +51,8 @@ class BuildReport:
             measured = ", ".join(f"{key} {value}" for key, value in record.report.items())
             lines.append(f"  {name}: {record.encoder['model']}; {measured}")
         lines += [f"  {note}" for note in self.notes]
+        if self.reused:
+            lines.append(f"  from the cache: {self.reused:,} rows, not encoded again")
         lines += [f"  skipped {count:,}: {reason}" for reason, count in self.skipped.items()]
         return lines
 
@@ -95,6 +102,7 @@ def build_index(
             {name: encoder for name, (encoder, _) in loaded.items()},
             allowance=allowance,
             passages=options.passages,
+            cache=chosen_cache(options.cache),
             progress=progress("encoding", source.document_count()),
         )
         surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in loaded.items()})
@@ -116,6 +124,7 @@ def build_index(
         records,
         {str(k): v for k, v in source.skipped.counts.items()},
         passages,
+        shards.reused,
         tuple(alarm for found in surveys.values() for alarm in found.alarms),
         () if encoders is not None else options.notes(),
     )

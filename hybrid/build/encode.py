@@ -13,21 +13,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hybrid.build.chunks import chunks_of, digest_of, part_key, write_documents_part
+from hybrid.build.kept import KeptEncodings, shard_rows
 from hybrid.build.parts import is_whole, open_csr, save_csr, save_vectors, write_part
 from hybrid.build.shards import STATE_FILE, Shards, part_path
 from hybrid.corpus import Document, Passages
 from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
 from hybrid.encoders.protocol import DenseEncoder, Fingerprint, Progress, SparseEncoder
-from hybrid.encoders.shared import SharedPass, find_shared_pass
+from hybrid.encoders.shared import find_shared_pass
 from hybrid.errors import CorpusError, UsageError
+from hybrid.machine.cache import Cache
 from hybrid.machine.files import sync
 from hybrid.machine.memory import Allowance
 from hybrid.machine.outputs import write_folder
@@ -49,6 +51,7 @@ def encode_corpus(
     shard_size: int = SHARD_SIZE,
     allowance: Allowance | None = None,
     passages: Passages | None = None,
+    cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Shards:
     """Return the encoded shards of a corpus, resuming what an earlier call left in ``workdir``.
@@ -60,6 +63,7 @@ def encode_corpus(
         shard_size: rows in a shard. Another size encodes everything again.
         allowance: what a shard may hold; one with too much text is full before it has its rows.
         passages: how documents are cut into rows; None makes each one row.
+        cache: keeps what is encoded, and has what was encoded before; None for neither.
         progress: called with the number of newly finished documents; a document that is done in
             one of two branches counts half.
 
@@ -80,6 +84,7 @@ def encode_corpus(
         if isinstance(encoder, Bm25Parameters)
     }
     shared = find_shared_pass(encoders)
+    kept = None if cache is None else KeptEncodings(cache, workdir)
     counts: list[int] = []
     rows_in: list[int] = []
     digests: list[str] = []
@@ -97,7 +102,7 @@ def encode_corpus(
                 write_part(paths[name], keys[name], len(texts), _saver_of_counts(counted))
             lexical[name][2].add(_read_counts(paths[name]))
         neural = {name: encoders[name] for name in missing if name not in lexical}
-        for name, rows in _encoded(texts, neural, shared, finished):
+        for name, rows in shard_rows(texts, digest, neural, shared, finished, kept):
             write_part(paths[name], keys[name], len(texts), _saver(rows))
         counts.append(len(chunk.documents))
         rows_in.append(len(texts))
@@ -116,7 +121,7 @@ def encode_corpus(
         else:
             branches[name] = _branch("sparse", len(encoder.vocabulary), fingerprints[name], False)
     _finish(workdir, counts, rows_in, branches)
-    return Shards(workdir, allowance)
+    return Shards(workdir, allowance, reused=0 if kept is None else kept.reused)
 
 
 def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:
@@ -125,22 +130,6 @@ def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:
     for pattern in patterns:
         for leftover in workdir.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _encoded(
-    texts: list[str],
-    encoders: Mapping[str, Any],
-    shared: tuple[str, str, SharedPass] | None,
-    progress: Progress,
-) -> Iterator[tuple[str, Any]]:
-    """Yield (branch, rows) of every encoder; two that share a backbone pass it once."""
-    together: tuple[str, ...] = ()
-    if shared is not None and shared[0] in encoders and shared[1] in encoders:
-        together = shared[:2]
-        yield from zip(together, shared[2].encode_documents(texts, progress), strict=True)
-    for name, encoder in encoders.items():
-        if name not in together:
-            yield name, encoder.encode_documents(texts, progress)
 
 
 class _Finished:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from hybrid.corpus import Passages
 from hybrid.encoders.models import known
 from hybrid.errors import UsageError
+from hybrid.machine.cache import CacheChoice
 from hybrid.machine.memory import parse_size
 from hybrid.machine.options import option
 
@@ -33,6 +34,8 @@ class BuildOptions:
         passages: how long texts are cut; a document is scored by its best passage. None encodes
             each document whole, as far as ``max_length`` reaches.
         seed: of everything that is clustered or trained.
+        cache: where encodings are kept, and taken from: True for the user's cache, False for
+            none, or a folder.
         memory: in bytes; None for no limit.
     """
 
@@ -70,6 +73,7 @@ class BuildOptions:
     vectors: Literal["flat", "ivf", "hnsw"] = option("flat", "dense index; flat is exact")
     passages: Passages | None = None
     seed: int = 0
+    cache: CacheChoice = True
     memory: int | None = option(
         None, "what the process may hold, Python and models included, such as 4GB", read=parse_size
     )

@@ -24,6 +24,7 @@ from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import BranchRecord
 from hybrid.index.segment_writer import BranchPlan
 from hybrid.index.storage.writer import new_generation
+from hybrid.machine.cache import CacheChoice, chosen_cache
 from hybrid.machine.memory import Allowance
 from hybrid.machine.progress import StartProgress, no_progress
 
@@ -81,6 +82,7 @@ def rebuild_branches(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     encoders: Mapping[str, Encoder] | None = None,
     same_encoders: bool = False,
+    cache: CacheChoice = True,
     memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> RebuildReport:
@@ -98,6 +100,7 @@ def rebuild_branches(
             the branch keeps those that it had, but for those named here.
         encoders: by branch, encoders as objects; each takes the place of what built the branch.
         same_encoders: refuse encoders as objects that are not what built the branch.
+        cache: as in `BuildOptions`.
         memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
@@ -145,6 +148,7 @@ def rebuild_branches(
             {name: encoder for name, (encoder, _) in chosen.items()},
             allowance=allowance,
             passages=index.window,
+            cache=chosen_cache(cache),
             progress=progress("encoding", index.document_count),
         )
         for name in names:

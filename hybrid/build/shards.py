@@ -62,12 +62,16 @@ class Shards:
     Args:
         directory: where they are.
         allowance: bounds what reading in order holds at once; without a limit it is 8,192 rows.
+        reused: rows that came from the cache.
 
     Raises:
         UsageError: the folder has no finished shards.
     """
 
-    def __init__(self, directory: Path, allowance: Allowance | None = None) -> None:
+    def __init__(
+        self, directory: Path, allowance: Allowance | None = None, *, reused: int = 0
+    ) -> None:
+        self.reused = reused
         self._allowance = allowance or Allowance()
         path = directory / STATE_FILE
         if not path.is_file():

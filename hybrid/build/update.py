@@ -26,6 +26,7 @@ from hybrid.errors import CorpusError, UsageError, several_texts
 from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.writer import new_generation
+from hybrid.machine.cache import CacheChoice, chosen_cache
 from hybrid.machine.memory import Allowance
 from hybrid.machine.progress import StartProgress, no_progress
 
@@ -70,6 +71,7 @@ def add_documents(
     encoders: Mapping[str, Encoder],
     *,
     update: bool = False,
+    cache: CacheChoice = True,
     memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
@@ -82,6 +84,7 @@ def add_documents(
         documents: read once.
         encoders: those that built the index, by branch.
         update: let a document replace the one that has its id.
+        cache: as in `BuildOptions`.
         memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
@@ -108,6 +111,7 @@ def add_documents(
             encoders,
             allowance=allowance,
             passages=change.index.window,
+            cache=chosen_cache(cache),
             progress=progress("encoding", None),
         )
         surveys = survey_branches(shards, encoders)

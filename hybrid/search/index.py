@@ -16,6 +16,7 @@ from hybrid.build.update import (
 )
 from hybrid.corpus import Document
 from hybrid.fusion import Fusion
+from hybrid.machine.cache import CacheChoice
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.reader import Reader
 
@@ -43,6 +44,7 @@ class Index(Reader):
         self,
         documents: Iterable[Document],
         *,
+        cache: CacheChoice = True,
         memory: int | None = None,
         progress: StartProgress = no_progress,
     ) -> ChangeReport:
@@ -50,6 +52,7 @@ class Index(Reader):
 
         Args:
             documents: read once.
+            cache: where encodings are kept: True for the user's cache, False for none, or a folder.
             memory: bytes that the process may hold, Python and models included.
             progress: shows how far it is.
 
@@ -60,13 +63,16 @@ class Index(Reader):
         """
         encoders = self._all_encoders()
         return self._change(
-            add_documents(self.directory, documents, encoders, memory=memory, progress=progress)
+            add_documents(
+                self.directory, documents, encoders, cache=cache, memory=memory, progress=progress
+            )
         )
 
     def update(
         self,
         documents: Iterable[Document],
         *,
+        cache: CacheChoice = True,
         memory: int | None = None,
         progress: StartProgress = no_progress,
     ) -> ChangeReport:
@@ -77,7 +83,13 @@ class Index(Reader):
         encoders = self._all_encoders()
         return self._change(
             add_documents(
-                self.directory, documents, encoders, update=True, memory=memory, progress=progress
+                self.directory,
+                documents,
+                encoders,
+                update=True,
+                cache=cache,
+                memory=memory,
+                progress=progress,
             )
         )
 

@@ -1,0 +1,174 @@
+"""The rows of a shard's texts: taken from the cache where they were encoded before, or encoded.
+
+A row depends on its text, its encoder, and to the last bit on the batch that it was in. So the row
+that was encoded at this place of a shard of these very texts is taken first: an index that is built
+again has the same bytes. A row of the same text from elsewhere differs by rounding alone, and is
+taken only if it was there before this corpus was begun.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
+from hybrid.encoders.shared import SharedPass
+from hybrid.machine.cache import Cache, cache_key, text_digest
+
+KIND = "encodings"
+VERSION = 1
+"""Raise it where an encoder of the same fingerprint gives other rows than in the last release."""
+BEGUN = "cache.json"
+WEIGHT = np.dtype("<f4")
+TERM = np.dtype("<i4")
+
+
+class KeptEncodings:
+    """The encodings that a cache keeps, for one corpus.
+
+    Only an encoder whose fingerprint has the digest of its ``weights`` is surely the same next
+    time; the rows of others are not kept.
+
+    Args:
+        cache: where they are.
+        workdir: of the corpus' shards; says from which row on the cache has rows of this corpus.
+
+    Attributes:
+        reused: rows that came from the cache so far.
+    """
+
+    def __init__(self, cache: Cache, workdir: Path) -> None:
+        self.reused = 0
+        self._cache = cache
+        begun = workdir / BEGUN
+        try:
+            self._before = int(json.loads(begun.read_text())[str(cache.root)])
+        except (OSError, ValueError, KeyError, TypeError):
+            self._before = cache.last_row()
+            begun.write_text(json.dumps({str(cache.root): self._before}))
+
+    def find(self, encoder: object, keys: Sequence[tuple[bytes, int]]) -> list[bytes | None]:
+        """Return the row of each (text digest, origin), None where there is none."""
+        space = _space(encoder)
+        if space is None:
+            return [None] * len(keys)
+        found = self._cache.rows(KIND, space, keys, self._before)
+        self.reused += len(found) - found.count(None)
+        return found
+
+    def put(self, encoder: object, keys: Sequence[tuple[bytes, int]], rows: list[bytes]) -> None:
+        """Keep rows for the next time."""
+        space = _space(encoder)
+        if space is not None:
+            new = zip(keys, rows, strict=True)
+            self._cache.put_rows(KIND, space, ((*key, row) for key, row in new))
+
+
+def _space(encoder: Any) -> str | None:
+    """Return the name of all that decides an encoder's rows; None where that is not known."""
+    fingerprint = dict(encoder.fingerprint)
+    if not fingerprint.get("weights"):
+        return None
+    for name in ("model", "revision"):  # where the weights came from
+        fingerprint.pop(name, None)
+    return cache_key(VERSION, fingerprint)
+
+
+def shard_rows(
+    texts: Sequence[str],
+    digest: str,
+    encoders: Mapping[str, Any],
+    shared: tuple[str, str, SharedPass] | None,
+    progress: Progress,
+    kept: KeptEncodings | None = None,
+) -> Iterator[tuple[str, Any]]:
+    """Yield (branch, rows) of every encoder, CSR or float32.
+
+    Args:
+        texts: of one shard.
+        digest: of the texts in this order.
+        encoders: by branch name.
+        shared: two encoders that share a backbone, which they pass once where both encode.
+        progress: called with the number of texts that an encoder has done.
+        kept: rows that need not be encoded; takes in those that are.
+    """
+    if kept is None:
+        yield from _encoded(texts, encoders, shared, progress)
+        return
+    keys = [
+        (text_digest(text), xxhash.xxh3_64_intdigest(f"{digest} {place}".encode()) >> 1)
+        for place, text in enumerate(texts)
+    ]
+    rows = {name: kept.find(encoder, keys) for name, encoder in encoders.items()}
+    missing: dict[tuple[int, ...], list[str]] = {}
+    for name, found in rows.items():
+        places = tuple(place for place, row in enumerate(found) if row is None)
+        missing.setdefault(places, []).append(name)
+        progress(len(texts) - len(places))
+    for places, names in missing.items():
+        new = _encoded(
+            [texts[place] for place in places],
+            {name: encoders[name] for name in names if places},
+            shared,
+            progress,
+        )
+        for name, encoded in new:
+            packed = _packed(encoded)
+            kept.put(encoders[name], [keys[place] for place in places], packed)
+            for place, row in zip(places, packed, strict=True):
+                rows[name][place] = row
+        for name in names:
+            yield name, _unpacked([row for row in rows[name] if row is not None], encoders[name])
+
+
+def _encoded(
+    texts: Sequence[str],
+    encoders: Mapping[str, Any],
+    shared: tuple[str, str, SharedPass] | None,
+    progress: Progress,
+) -> Iterator[tuple[str, Any]]:
+    """Yield (branch, rows) of every encoder; two that share a backbone pass it once."""
+    together: tuple[str, ...] = ()
+    if shared is not None and shared[0] in encoders and shared[1] in encoders:
+        together = shared[:2]
+        yield from zip(together, shared[2].encode_documents(texts, progress), strict=True)
+    for name, encoder in encoders.items():
+        if name not in together:
+            yield name, encoder.encode_documents(texts, progress)
+
+
+def _packed(rows: csr_matrix | NDArray[np.float32]) -> list[bytes]:
+    """Return each row as bytes: its components, or its terms and then their weights."""
+    if isinstance(rows, np.ndarray):
+        return [row.tobytes() for row in rows.astype(WEIGHT, copy=False)]
+    terms, weights = rows.indices.astype(TERM), rows.data.astype(WEIGHT)
+    return [
+        terms[start:stop].tobytes() + weights[start:stop].tobytes()
+        for start, stop in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)
+    ]
+
+
+def _unpacked(
+    rows: Sequence[bytes], encoder: SparseEncoder | DenseEncoder
+) -> csr_matrix | NDArray[np.float32]:
+    """Return the matrix of rows of `_packed`."""
+    if isinstance(encoder, DenseEncoder):
+        return np.frombuffer(b"".join(rows), WEIGHT).reshape(len(rows), encoder.dimension)
+    middles = [len(row) // 2 for row in rows]
+    terms = b"".join(row[:middle] for row, middle in zip(rows, middles, strict=True))
+    weights = b"".join(row[middle:] for row, middle in zip(rows, middles, strict=True))
+    return csr_matrix(
+        (
+            np.frombuffer(weights, WEIGHT),
+            np.frombuffer(terms, TERM),
+            np.cumsum([0, *middles]) // TERM.itemsize,
+        ),
+        shape=(len(rows), len(encoder.vocabulary)),
+    )
