@@ -4,6 +4,7 @@ from hybrid.cli.app import app, main
 from hybrid.cli.commands import (
     about,
     build,
+    cache,
     change,
     copies,
     evaluate,
@@ -18,6 +19,7 @@ __all__ = [
     "about",
     "app",
     "build",
+    "cache",
     "change",
     "copies",
     "demo",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +30,27 @@ err = Console(stderr=True, highlight=False, emoji=False)
 INTERRUPTED = 130
 
 
+ENCODED = (
+    "of the texts that were encoded, all but the last 1,024 at most are kept; run the same command "
+    "again to go on"
+)
+
+
 class StoppedError(Exception):
     """Ctrl-C in a command that can say what it kept."""
+
+
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """Let Ctrl-C in the block say what is kept.
+
+    Raises:
+        StoppedError: there was one.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError(f"interrupted; {kept}") from None
 
 
 def example(text: str) -> str:
@@ -96,7 +116,7 @@ def main() -> None:
         raise SystemExit(INTERRUPTED) from None
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            err.print("interrupted; what was finished is kept, run the same command again to go on")
+            err.print("interrupted; run the same command again")
         raise
 
 

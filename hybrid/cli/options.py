@@ -25,6 +25,7 @@ from rich.console import Console
 
 from hybrid.corpus import Passages, Skipped, SourceOptions
 from hybrid.errors import UsageError
+from hybrid.machine.cache import CacheChoice
 
 Result = TypeVar("Result")
 
@@ -189,6 +190,26 @@ Memory: TypeAlias = Annotated[
     str | None,
     typer.Option(help="what the process may hold, Python and models included, such as 4GB"),
 ]
+
+
+CacheFolder: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--cache", help="folder of the cache; default: HYBRID_CACHE, or the user's"),
+]
+NoCache: TypeAlias = Annotated[
+    bool, typer.Option("--no-cache", help="encode every text again, and keep nothing")
+]
+
+
+def cache_choice(folder: str | None, no_cache: bool) -> CacheChoice:
+    """Return what ``--cache`` and ``--no-cache`` choose.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if no_cache and folder is not None:
+        raise UsageError("--cache and --no-cache are opposites; give one of them")
+    return not no_cache if folder is None else folder
 
 
 def memory_bytes(text: str | None) -> int | None:

@@ -9,8 +9,16 @@ from typing import Annotated
 import typer
 
 from hybrid.build.options import BuildOptions
-from hybrid.cli.app import app, err, example, out, print_alarms
-from hybrid.cli.options import DocumentSource, options_of, passage_windows, print_skipped
+from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, stoppable
+from hybrid.cli.options import (
+    CacheFolder,
+    DocumentSource,
+    NoCache,
+    cache_choice,
+    options_of,
+    passage_windows,
+    print_skipped,
+)
 from hybrid.cli.output import progress_bars
 from hybrid.corpus import open_source
 
@@ -34,16 +42,23 @@ def build(
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
     ] = None,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
 
     A build that was interrupted goes on from its last finished shard when it is run again.
+    Encodings are kept in the cache, by text: another build of the same texts takes them from there.
     """
     from hybrid.build.create import build_index
 
-    options = replace(options, passages=passage_windows(passages, overlap))
+    options = replace(
+        options,
+        passages=passage_windows(passages, overlap),
+        cache=cache_choice(cache, no_cache),
+    )
     opened = open_source(source, options=reading)
-    with progress_bars(err) as start:
+    with stoppable(ENCODED), progress_bars(err) as start:
         report = build_index(opened, output, options, progress=start)
     print_skipped(opened.skipped, err)
     for line in report.lines():

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out, print_alarms
+from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, stoppable
 from hybrid.cli.options import (
+    CacheFolder,
     DocumentColumns,
     Memory,
+    NoCache,
+    cache_choice,
     memory_bytes,
     options_of,
     print_skipped,
@@ -38,19 +41,21 @@ def add(
         typer.Option(help="columns to store for filters, as for build; default: the index's own"),
     ] = None,
     memory: Memory = None,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
     from hybrid.index.documents.fields import as_asked_for
     from hybrid.search.index import open_index
 
-    allowed = memory_bytes(memory)
-    with open_index(index) as opened, progress_bars(err) as start:
+    allowed, kept_in = memory_bytes(memory), cache_choice(cache, no_cache)
+    with open_index(index) as opened, stoppable(ENCODED), progress_bars(err) as start:
         stored = as_asked_for(opened.contents.documents.field_types)
         kept = stored if fields is None else field_names(fields)
         reading = replace(reading, fields=kept, fields_optional=fields is None)
         opened_source = open_source(source, options=reading)
         change = opened.update if update else opened.add
-        report = change(opened_source.documents(), memory=allowed, progress=start)
+        report = change(opened_source.documents(), cache=kept_in, memory=allowed, progress=start)
     print_skipped(opened_source.skipped, err)
     _print(index, report)
 

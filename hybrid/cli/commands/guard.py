@@ -7,8 +7,15 @@ from typing import Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import Memory, memory_bytes, refuse_given
+from hybrid.cli.app import ENCODED, app, err, example, out, print_json, stoppable
+from hybrid.cli.options import (
+    CacheFolder,
+    Memory,
+    NoCache,
+    cache_choice,
+    memory_bytes,
+    refuse_given,
+)
 from hybrid.cli.output import progress_bars
 
 
@@ -84,6 +91,8 @@ def rebuild(
         float | None, typer.Option(help="weights of it up to this are dropped")
     ] = None,
     memory: Memory = None,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Encode branches again from the stored documents: damaged ones, or one with another model."""
     from hybrid.build.rebuild import rebuild_branches
@@ -106,12 +115,13 @@ def rebuild(
         )
     models = {} if model is None else {branch[0]: model}
     allowed = memory_bytes(memory)
-    with progress_bars(err) as start:
+    with stoppable(ENCODED), progress_bars(err) as start:
         report = rebuild_branches(
             index,
             branch,
             models=models,
             options={branch[0]: options},
+            cache=cache_choice(cache, no_cache),
             memory=allowed,
             progress=start,
         )

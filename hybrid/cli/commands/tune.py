@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import StoppedError, app, err, example, out, print_json
+from hybrid.cli.app import app, err, example, out, print_json, stoppable
 from hybrid.cli.options import Device, QuerySource, Shown, options_of, refuse_given
 from hybrid.cli.output import print_tables, progress_bars
 from hybrid.corpus import SourceOptions, open_source
@@ -153,14 +153,11 @@ def _finish(
 @contextmanager
 def _working(options: TuneOptions, domains: int) -> Iterator[Callable[[int], None]]:
     """Yield a bar over all trials; Ctrl-C says what was kept."""
-    try:
-        with progress_bars(err) as start:
-            yield start("tuning", options.steps * domains)
-    except KeyboardInterrupt:
-        kept = "no trial was kept; give --storage FILE to keep them"
-        if options.storage is not None:
-            kept = f"finished trials are in {options.storage}; run the same command again to go on"
-        raise StoppedError(f"interrupted; the index is as it was, and {kept}") from None
+    kept = "no trial was kept; give --storage FILE to keep them"
+    if options.storage is not None:
+        kept = f"finished trials are in {options.storage}; run the same command again to go on"
+    with stoppable(f"the index is as it was, and {kept}"), progress_bars(err) as start:
+        yield start("tuning", options.steps * domains)
 
 
 def _placed(spec: str, index: Path) -> tuple[str, Path]:
