@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import hybrid
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, NORMS, Fusion, cc, contributions, fuse, normalise, rank, rrf
 from hybrid.fusion.apply import pool_table
+from hybrid.fusion.methods import COMBINERS, FEATURES
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
 from hybrid.fusion.runs import RunTable, fuse_runs
+from hybrid.fusion.signatures import LEARNED
 from hybrid.fusion.table import Table
 from tests.made_pools import pool_of, random_pool
 
@@ -238,3 +242,50 @@ def test_wrong_k_and_lengths_are_refused() -> None:
         rank(small(), fuse(small(), rrf()), 0)
     with pytest.raises(UsageError, match="one score for each"):
         rank(small(), np.zeros(2), 5)
+
+
+@pytest.mark.parametrize("method", [name for name, s in METHODS.items() if s.weights])
+def test_a_linear_method_lies_on_the_line_between_its_branches(method: str) -> None:
+    pool = random_pool(11, names=("sparse", "dense"))
+    first, second, mixed = (fuse(pool, Fusion(method, alpha=alpha)) for alpha in (0.0, 1.0, 0.3))
+    straight = np.allclose(mixed, 0.7 * first + 0.3 * second)
+    assert straight == METHODS[method].linear
+
+
+def test_every_method_is_computed_by_one_function() -> None:
+    assert sorted([*FEATURES, *COMBINERS]) == sorted([*METHODS, LEARNED])
+    assert all(METHODS[name].linear for name in FEATURES)
+
+
+def test_a_fusion_says_what_it_reads() -> None:
+    read = {text: Fusion.parse(text) for text in ("dense", "cc", "rrf", "rrf(norm=tmm)", "isr")}
+    assert [text for text, each in read.items() if each.is_single] == ["dense"]
+    assert [text for text, each in read.items() if each.reads_scores] == ["cc"]
+    assert [text for text, each in read.items() if each.breaks_ties] == ["rrf(norm=tmm)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("dense", 0),
+        ("cc(alpha=0.5)", 0),
+        ("cc(alpha=0.4, depth=50)", 2),
+        ("rrf(k=60)", 0),
+        ("rrf(k=10, alpha=0.1)", 2),
+        ("cc(weights=(bm25:0.2, sparse:0.3, dense:0.5))", 2),
+    ],
+)
+def test_numbers_that_were_chosen_are_counted(text: str, count: int) -> None:
+    assert Fusion.parse(text).chosen_numbers == count
+
+
+def test_no_module_outside_fusion_knows_a_method_by_its_name() -> None:
+    root = Path(hybrid.__file__).parent
+    wrong = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for path in root.rglob("*.py")
+        if path.relative_to(root).parts[0] != "fusion"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\bmethod\b.*(?:==|!=|\bin\b) *[\[({]?[\"']", line)
+    ]
+    assert wrong == []

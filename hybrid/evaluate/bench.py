@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from hybrid.evaluate.judged import ArrayScorer, Judged
 from hybrid.fusion import Fusion, cc, single
 from hybrid.fusion.apply import fuse_table, pool_table
-from hybrid.fusion.methods import combine
-from hybrid.fusion.norms import normalise
+from hybrid.fusion.methods import features
 from hybrid.fusion.table import Table
 
 FloatArray = NDArray[np.float64]
@@ -20,7 +19,7 @@ REMEMBERED = 16
 
 
 @dataclass(frozen=True)
-class View:
+class JudgedCandidates:
     """The candidates of one set of branches, judged.
 
     Attributes:
@@ -46,25 +45,31 @@ class Bench:
         self.judged = judged
         self.measure = measure
         self.branches = judged.pool.branches
-        self._views: dict[tuple[tuple[str, ...], int | None], View] = {}
-        self._features: dict[tuple[tuple[str, ...], int | None, str], FloatArray] = {}
+        self._candidates: dict[tuple[tuple[str, ...], int | None], JudgedCandidates] = {}
+        self._features: dict[Hashable, FloatArray | None] = {}
         self._values: dict[str, FloatArray] = {}
 
-    def view(self, names: tuple[str, ...], depth: int | None = None) -> View:
+    def candidates(self, names: tuple[str, ...], depth: int | None = None) -> JudgedCandidates:
         """Return the candidates of a set of branches, the first ``depth`` of each."""
         key = (names, depth)
-        if key not in self._views:
+        if key not in self._candidates:
             rows = np.array([self.judged.pool.branch(name) for name in names])
             taken, table = pool_table(self.judged.pool, rows, depth)
             scorer = ArrayScorer(_narrowed(self.judged, taken, table), self.measure)
-            self._views[key] = View(names, table, scorer)
-        return self._views[key]
+            self._candidates[key] = JudgedCandidates(names, table, scorer)
+        return self._candidates[key]
 
-    def normalised(self, names: tuple[str, ...], norm: str, depth: int | None = None) -> FloatArray:
-        """Return normalised scores of a set of branches, float64 (branches, candidates)."""
-        key = (names, depth, norm)
+    def features(self, fusion: Fusion) -> FloatArray | None:
+        """Return what the shares of the branches are multiplied by, float64 (branches, candidates).
+
+        None where the fusion is no such sum; what weights it has does not matter.
+        """
+        names = fusion.branch_names(self.branches)
+        key = (names, fusion.depth, fusion.method, fusion.parameters, fusion.norm)
         if key not in self._features:
-            self._features[key] = normalise(self.view(names, depth).table, norm)
+            if len(self._features) > REMEMBERED:
+                self._features.clear()
+            self._features[key] = features(self.candidates(names, fusion.depth).table, fusion)
         return self._features[key]
 
     def values(self, fusion: Fusion) -> FloatArray:
@@ -72,32 +77,15 @@ class Bench:
         key = str(fusion)
         if key not in self._values:
             names = fusion.branch_names(self.branches)
-            view = self.view(names, fusion.depth)
-            features = self._linear_features(fusion, names)
-            if features is not None:
-                weights = fusion.branch_weights(names)
-                shares = weights / weights.sum() if fusion.method == "cc" else weights
-                found = view.scorer.linear(shares, features)
+            taken = self.candidates(names, fusion.depth)
+            summed = None if fusion.breaks_ties else self.features(fusion)
+            if summed is not None:
+                found = taken.scorer.linear(fusion.branch_shares(names), summed)
             else:
-                found = view.scorer(fuse_table(view.table, fusion, list(names)))
+                found = taken.scorer(fuse_table(taken.table, fusion, list(names)))
             found.setflags(write=False)
             self._values[key] = found
         return self._values[key]
-
-    def _linear_features(self, fusion: Fusion, names: tuple[str, ...]) -> FloatArray | None:
-        """Return what the weights of a fusion multiply, or None where it is no weighted sum."""
-        if fusion.method == "cc":
-            return self.normalised(names, fusion.norm, fusion.depth)
-        if fusion.method != "rrf" or fusion.norm:
-            return None
-        key = (names, fusion.depth, f"k={fusion.parameter('k')!r}")
-        if key not in self._features:
-            if len(self._features) > REMEMBERED:
-                self._features.clear()
-            view = self.view(names, fusion.depth)
-            plain = Fusion("rrf", fusion.parameters)
-            self._features[key] = combine(view.table, plain, np.ones(len(names)))
-        return self._features[key]
 
 
 def weighted_sum(weights: FloatArray, features: FloatArray) -> FloatArray:
@@ -133,23 +121,12 @@ def _narrowed(judged: Judged, taken: NDArray[np.int64], table: Table) -> Judged:
 STEPS = 21
 
 
-class PerQuery(Protocol):
-    """Anything that measures a fusion for each judged query; ``tune.bench.Bench`` does."""
-
-    judged: Judged
-    measure: str
-
-    def values(self, fusion: Fusion) -> NDArray[np.float64]: ...
-
-
-def headroom(bench: PerQuery) -> dict[str, float]:
+def headroom(bench: Bench) -> dict[str, float]:
     """Return the mean of the best branch, and of three oracles that choose for each query.
 
     "branch oracle" takes the better branch, "weight oracle" (two branches) the best of 21 weights
     under min-max, and "pool oracle" the best order of all candidates.
     """
-    from hybrid.evaluate.judged import ArrayScorer
-
     judged = bench.judged
     branches = judged.pool.branches
     alone = np.stack([bench.values(single(name)) for name in branches])

@@ -40,16 +40,15 @@ def contributions(pool: Pool, fusion: Fusion) -> FloatArray:
     taken, table, rows = _candidates(pool, fusion)
     parts = np.zeros((len(pool.branches), len(pool.doc_nums)))
     if len(taken):
-        weights = fusion.branch_weights([pool.branches[row] for row in rows])
-        parts[np.ix_(rows, taken)] = combine(table, fusion, weights)
+        names = [pool.branches[row] for row in rows]
+        parts[np.ix_(rows, taken)] = combine(table, fusion, names)
     return parts
 
 
 def fuse_table(table: Table, fusion: Fusion, names: list[str]) -> FloatArray:
     """Return the fused score of every candidate of a table whose rows are ``names``."""
-    parts = combine(table, fusion, fusion.branch_weights(names))
-    fused = np.asarray(parts.sum(axis=0))
-    if fusion.method == "rrf" and fusion.norm:
+    fused = np.asarray(combine(table, fusion, names).sum(axis=0))
+    if fusion.breaks_ties:
         return _break_ties(table, fused, normalise(table, fusion.norm).mean(axis=0))
     return fused
 

@@ -213,11 +213,11 @@ def explain(
     one = pool.select([query])
     fused = fuse(one, fusion)
     shares = contributions(one, fusion)
-    breaks_ties = fusion.method == "rrf" and fusion.norm != ""
     candidates = int(np.count_nonzero(np.isfinite(fused)))
 
     def explained(number: int, at: int) -> Explanation:
         retrieved = bool(np.isfinite(fused[at]))
+        broken = retrieved and fusion.breaks_ties
         return Explanation(
             query_id=one.query_ids[0],
             doc_id=doc_ids[number],
@@ -236,7 +236,7 @@ def explain(
                 )
                 for row, branch in enumerate(one.branches)
             ),
-            tie_break=float(fused[at] - shares[:, at].sum()) if breaks_ties and retrieved else 0.0,
+            tie_break=float(fused[at] - shares[:, at].sum()) if broken else 0.0,
         )
 
     return [explained(number, _position(one, doc_id)) for number, doc_id in enumerate(doc_ids)]

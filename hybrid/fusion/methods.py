@@ -1,12 +1,13 @@
-"""The methods: each takes normalised scores, a table and weights, and returns parts to add up.
+"""The methods: each takes normalised scores x and a table, and returns parts to add up.
 
-A combiner returns float64 (branches, n): what each branch adds to the fused score, which is the
-sum over branches. Methods that are no sum share their score in proportion to the weighted inputs.
+A weighted sum is one function without weights: what each branch's share is multiplied by, float64
+(branches, n). Any other method is a combiner, which is given the weights and returns what each
+branch adds to the fused score; those that are no sum share it in proportion to the weighted inputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +21,26 @@ from hybrid.fusion.values import Fusion
 Weights = NDArray[np.float64]
 
 
-def convex(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
-    """Return w_b / sum(w) times x_b: the convex combination. Bruch et al., TOIS 2023."""
-    return np.asarray((w / w.sum())[:, None] * x)
+def normalised_scores(x: FloatArray, table: Table, fusion: Fusion) -> FloatArray:
+    """Return x_b: the convex combination, Bruch et al., TOIS 2023; unweighted CombSUM."""
+    return x
+
+
+def reciprocal_ranks(x: FloatArray, table: Table, fusion: Fusion) -> FloatArray:
+    """Return 1 / (k + rank_b): reciprocal rank fusion. Cormack et al., SIGIR 2009."""
+    return np.where(table.retrieved, 1 / (fusion.parameter("k") + _rank(table)), 0.0)
+
+
+def rank_biases(x: FloatArray, table: Table, fusion: Fusion) -> FloatArray:
+    """Return (1 - p) p^(rank_b - 1): rank-biased centroids. Bailey et al., SIGIR 2017."""
+    p = fusion.parameter("p")
+    return np.where(table.retrieved, (1 - p) * p ** (_rank(table) - 1), 0.0)
 
 
 def learned(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
     """Return (1 - alpha_q) x_1 and alpha_q x_2, alpha of each query from its features."""
     alpha = table.spread(query_alphas(table, fusion))
     return np.stack([(1 - alpha) * x[0], alpha * x[1]])
-
-
-def comb_sum(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
-    """Return x_b: CombSUM. Fox and Shaw, TREC-2."""
-    return x
 
 
 def comb_mnz(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
@@ -85,11 +92,6 @@ def harmonic_mean(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> Fl
     return _share(fused, x, w)
 
 
-def rrf(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
-    """Return w_b / (k + rank_b): reciprocal rank fusion. Cormack et al., SIGIR 2009."""
-    return w[:, None] * np.where(table.retrieved, 1 / (fusion.parameter("k") + _rank(table)), 0.0)
-
-
 def isr(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
     """Return N(d) w_b / rank_b^2, N the retrieving branches. Mourao et al., CMIG 2015."""
     return np.asarray(_inverse_square(table, w) * table.retrieved.sum(axis=0))
@@ -100,12 +102,6 @@ def logisr(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArra
     count = table.retrieved.sum(axis=0)
     factor = np.log(np.maximum(count, 1) + fusion.parameter("sigma"))
     return np.asarray(_inverse_square(table, w) * factor)
-
-
-def rbc(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
-    """Return w_b (1 - p) p^(rank_b - 1): rank-biased centroids. Bailey et al., SIGIR 2017."""
-    p = fusion.parameter("p")
-    return w[:, None] * np.where(table.retrieved, (1 - p) * p ** (_rank(table) - 1), 0.0)
 
 
 def borda(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
@@ -129,17 +125,19 @@ def condorcet(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatA
     return _share(wins, np.where(table.retrieved, 1 / _rank(table), 0.0), w)
 
 
-Combiner = Callable[[FloatArray, Table, Weights, Fusion], FloatArray]
-COMBINERS: dict[str, Combiner] = {
-    "cc": convex,
+FEATURES: dict[str, Callable[[FloatArray, Table, Fusion], FloatArray]] = {
+    "cc": normalised_scores,
+    "combsum": normalised_scores,
+    "rrf": reciprocal_ranks,
+    "rbc": rank_biases,
+}
+"""Weighted sums: what the share of each branch is multiplied by."""
+COMBINERS: dict[str, Callable[[FloatArray, Table, Weights, Fusion], FloatArray]] = {
     "learned": learned,
-    "rrf": rrf,
     "isr": isr,
     "logisr": logisr,
-    "rbc": rbc,
     "borda": borda,
     "condorcet": condorcet,
-    "combsum": comb_sum,
     "combmnz": comb_mnz,
     "combanz": comb_anz,
     "combmax": comb_max,
@@ -148,15 +146,32 @@ COMBINERS: dict[str, Combiner] = {
     "gmean": geometric_mean,
     "hmean": harmonic_mean,
 }
+"""All others."""
 
 
-def combine(table: Table, fusion: Fusion, weights: Weights) -> FloatArray:
-    """Return each branch's part of the fused score, float64 (branches, n)."""
-    if fusion.method == "single":
+def features(table: Table, fusion: Fusion) -> FloatArray | None:
+    """Return what the shares of the branches are multiplied by, float64 (branches, n).
+
+    None where the fusion is no such sum, or is computed in another order.
+    """
+    if fusion.method not in FEATURES:
+        return None
+    return FEATURES[fusion.method](_inputs(table, fusion), table, fusion)
+
+
+def combine(table: Table, fusion: Fusion, names: Sequence[str]) -> FloatArray:
+    """Return each branch's part of the fused score, float64 (branches, n); rows are ``names``."""
+    if fusion.is_single:
         return table.scores
-    reads_scores = bool(fusion.norm) and fusion.method != "rrf"
-    x = normalise(table, fusion.norm) if reads_scores else table.scores
-    return COMBINERS[fusion.method](x, table, weights, fusion)
+    found = features(table, fusion)
+    if found is not None:
+        return np.asarray(fusion.branch_shares(names)[:, None] * found)
+    weights = fusion.branch_weights(names)
+    return COMBINERS[fusion.method](_inputs(table, fusion), table, weights, fusion)
+
+
+def _inputs(table: Table, fusion: Fusion) -> FloatArray:
+    return normalise(table, fusion.norm) if fusion.reads_scores else table.scores
 
 
 def _rank(table: Table) -> FloatArray:

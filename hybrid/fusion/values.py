@@ -94,7 +94,7 @@ class Fusion:
         object.__setattr__(self, "parameters", tuple((n, float(v)) for n, v in full.items()))
         if taken.norm and not self.norm:
             object.__setattr__(self, "norm", taken.norm)
-        if self.norm and not taken.norm and self.method != "rrf":
+        if self.norm and not (taken.norm or taken.breaks_ties):
             raise UsageError(f"{self.method} reads ranks and takes no norm; leave norm out")
         if self.norm and self.norm not in NORM_NAMES:
             raise UsageError(
@@ -151,8 +151,6 @@ class Fusion:
         Raises:
             UsageError: not a fusion; lists what is accepted.
         """
-        pass
-
         return parse_fusion(text)
 
     def __str__(self) -> str:
@@ -173,6 +171,34 @@ class Fusion:
         if self.depth is not None:
             parts.append(f"depth={self.depth}")
         return f"{self.method}({', '.join(parts)})" if parts else self.method
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one branch alone."""
+        return self.method == SINGLE
+
+    @property
+    def signature(self) -> Signature:
+        """What its method takes."""
+        return signature(self.method)
+
+    @property
+    def reads_scores(self) -> bool:
+        """Whether scores are normalised and combined; else ranks are, or there is one branch."""
+        return bool(self.signature.norm)
+
+    @property
+    def breaks_ties(self) -> bool:
+        """Whether it reads ranks, and its ties fall by the mean normalised score."""
+        return self.signature.breaks_ties and bool(self.norm)
+
+    @property
+    def chosen_numbers(self) -> int:
+        """How many of its numbers are other than those it has where none is given."""
+        chosen = len(self.slopes) + (self.depth is not None) + (self.alpha not in (None, 0.5))
+        chosen += len(self.weights) - 1 if self.weights else 0
+        defaults = self.signature.parameters
+        return chosen + sum(value != defaults[name][0] for name, value in self.parameters)
 
     def parameter(self, name: str) -> float:
         """Return one of the method's own parameters."""
@@ -210,8 +236,12 @@ class Fusion:
         if self.weights is not None:
             table = dict(self.weights)
             return np.array([table[name] for name in names])
-        mean = self.method in {"cc", "gmean", "hmean"}
-        return np.full(len(names), 1 / len(names) if mean else 1.0)
+        return np.full(len(names), 1 / len(names) if self.signature.mean else 1.0)
+
+    def branch_shares(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Return by what each of ``names`` is multiplied in a weighted sum."""
+        weights = self.branch_weights(names)
+        return np.asarray(weights / weights.sum()) if self.signature.convex else weights
 
 
 def single(branch: str) -> Fusion:

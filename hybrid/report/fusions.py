@@ -18,12 +18,14 @@ FloatArray = NDArray[np.float64]
 def every_fusion(branches: Sequence[str]) -> list[Fusion]:
     """Return each branch alone, each method untuned, and the convex mean under each norm.
 
+    The means stand for all weighted sums of scores, which order as they do without weights.
+
     >>> [str(fusion) for fusion in every_fusion(["bm25", "dense"])][:3]
     ['bm25', 'dense', 'rrf(k=60)']
     """
     if len(branches) < 2:
         return [single(name) for name in branches]
-    others = [Fusion(method) for method in METHODS if method not in {"cc", "combsum"}]
+    others = [Fusion(name) for name, taken in METHODS.items() if not (taken.linear and taken.norm)]
     means = [cc(norm=norm) for norm in NORMS]
     return [*(single(name) for name in branches), *others, *means]
 

@@ -10,7 +10,6 @@ from hybrid.corpus import Source
 from hybrid.evaluate.pools import judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
-from hybrid.fusion.signatures import SINGLE
 from hybrid.search.index import Index
 from hybrid.search.plan import POOLED_DOMAIN, search_depth
 from hybrid.tune.domains import Domain, DomainsResult, check_names, tune_domains
@@ -70,7 +69,7 @@ def fusion_at(fusion: Fusion, depth: int, documents: int) -> Fusion:
         depth: of the pool.
         documents: of the index.
     """
-    free = fusion.depth is None and fusion.method != SINGLE
+    free = fusion.depth is None and not fusion.is_single
     return replace(fusion, depth=depth) if free and depth != search_depth(documents) else fusion
 
 

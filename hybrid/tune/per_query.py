@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.significance import Difference, compare_paired
-from hybrid.fusion import Fusion, Slope, cc, table_features
+from hybrid.fusion import METHODS, Fusion, Slope, cc, table_features
 from hybrid.fusion.signatures import LEARNED
 from hybrid.fusion.table import FloatArray
 from hybrid.tune.line import GRID, Curve
@@ -119,7 +119,7 @@ def learn_per_query(search: Search, reference: FloatArray | None = None) -> PerQ
         UsageError: fewer than two branches, or values of other queries.
     """
     count = len(search.bench.judged)
-    lines = [line for line in search.lines() if line.method == "cc" and line.depth is None]
+    lines = [line for line in search.lines() if METHODS[line.method].convex and line.depth is None]
     if not lines or (reference is not None and reference.shape != (count,)):
         shape = None if reference is None else reference.shape
         raise UsageError(
@@ -127,7 +127,7 @@ def learn_per_query(search: Search, reference: FloatArray | None = None) -> PerQ
             f"expected two branches or more and ({count},)"
         )
     features = {
-        names: table_features(search.bench.view(names).table, names)
+        names: table_features(search.bench.candidates(names).table, names)
         for names in {line.names for line in lines}
     }
 
@@ -152,7 +152,7 @@ def learn_per_query(search: Search, reference: FloatArray | None = None) -> PerQ
         fusion=fusion,
         held_out=float(own.mean()),
         difference=dict(zip(baselines, differences, strict=True)),
-        keep=keep and fusion.method == LEARNED,
+        keep=keep and bool(fusion.slopes),
     )
 
 

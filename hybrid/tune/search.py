@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hybrid.evaluate import Judged
 from hybrid.evaluate.bench import Bench, FloatArray, weighted_sum
-from hybrid.fusion import Fusion
-from hybrid.fusion.methods import COMBINERS
+from hybrid.fusion import METHODS, Fusion
+from hybrid.fusion.methods import combine
 from hybrid.tune.line import Curve, alpha_curve
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.optuna_search import StudyOutcome
@@ -81,24 +81,24 @@ class Search:
             if len(names) == 2
             for method in self.space.methods
             for norm, parameters in self._variants(method)
-            for depth in (None, *(self.space.depths if method == "cc" else ()))
+            for depth in (None, *(self.space.depths if norm else ()))
         ]
 
     def curve(self, line: Line) -> Curve:
         """Return the exact curve of one line over all queries, computed once."""
         if line not in self._curves:
             x, y = self.features(line)
-            scorer = self.bench.view(line.names, line.depth).scorer
+            scorer = self.bench.candidates(line.names, line.depth).scorer
             self._curves[line] = alpha_curve(scorer, x, y)
         return self._curves[line]
 
     def features(self, line: Line) -> FloatArray:
         """Return what the weights of a line multiply, float64 (branches, candidates)."""
-        if line.method == "cc":
-            return self.bench.normalised(line.names, line.norm, line.depth)
-        view, ones = self.bench.view(line.names, line.depth), np.ones(len(line.names))
-        fusion = Fusion(line.method, line.parameters, None, None, line.norm)
-        return COMBINERS[line.method](view.table.scores, view.table, ones, fusion)
+        unweighted = line.unweighted
+        found = self.bench.features(unweighted)
+        if found is not None:
+            return found
+        return combine(self.bench.candidates(line.names, line.depth).table, unweighted, line.names)
 
     def choose(self, queries: Queries, *, seed: int | None = None) -> Choice:
         """Return the fusion that ``queries`` (positions in the bench) speak for.
@@ -127,12 +127,16 @@ class Search:
         return float(self.bench.values(fusion)[queries].mean())
 
     def _variants(self, method: str) -> Iterable[tuple[str, tuple[tuple[str, float], ...]]]:
-        if method == "cc":
+        """Return the norms and parameters that the lines of a method are drawn for."""
+        taken = METHODS[method]
+        if not taken.linear:
+            return []
+        if taken.norm:
             return [(norm, ()) for norm in self.space.norms]
-        if method == "rrf":
-            low, high = self.space.k
-            return [("", (("k", k),)) for k in LINE_K if low <= k <= high]
-        return [("", ())] if method in {"isr", "borda"} else []
+        if not taken.parameters:
+            return [("", ())]
+        low, high = self.space.k
+        return [("", (("k", k),)) for k in LINE_K if low <= k <= high and "k" in taken.parameters]
 
     def _on_lines(self, queries: Queries) -> list[Fusion]:
         fusions = []
@@ -148,13 +152,14 @@ class Search:
             self.on_line(line, self._ascend(line, queries))
             for names in self.space.sets()
             if len(names) > 2
-            for line in [Line("cc", norm, (), names) for norm in self.space.norms[:2]]
-            if "cc" in self.space.methods
+            for method in self.space.methods
+            if METHODS[method].convex
+            for line in [Line(method, norm, (), names) for norm in self.space.norms[:2]]
         ]
 
     def _ascend(self, line: Line, queries: Queries, sweeps: int = 2) -> list[float]:
         features = self.features(line)
-        scorer = self.bench.view(line.names, line.depth).scorer
+        scorer = self.bench.candidates(line.names, line.depth).scorer
         weights = np.full(len(line.names), 1 / len(line.names))
         for _ in range(sweeps):
             for b in range(len(weights)):

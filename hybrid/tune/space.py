@@ -28,6 +28,13 @@ class Line:
     names: tuple[str, ...]
     depth: int | None = None
 
+    @property
+    def unweighted(self) -> Fusion:
+        """The fusion of the line whose branches count alike."""
+        return Fusion(
+            self.method, self.parameters, norm=self.norm, branches=self.names, depth=self.depth
+        )
+
 
 @dataclass(frozen=True)
 class Space:
@@ -95,14 +102,14 @@ class Space:
         """Return whether a trial could suggest ``fusion``."""
         return (
             fusion.method in self.methods
-            and (not METHODS[fusion.method].norm or fusion.norm in self.norms)
+            and (not fusion.reads_scores or fusion.norm in self.norms)
             and (fusion.depth is None or fusion.depth in self.depths)
         )
 
     def unread(self, fusion: Fusion) -> set[str]:
         """Return the parameters of a trial that ``fusion``, a trial's, does not depend on."""
-        unread = set() if METHODS[fusion.method].norm else {"norm"}
-        return unread if fusion.method == "rrf" else unread | {"k"}
+        unread = set() if fusion.reads_scores else {"norm"}
+        return unread if "k" in dict(fusion.parameters) else unread | {"k"}
 
     def suggest(self, trial: Any) -> Fusion:
         """Return the fusion of one Optuna trial.
@@ -118,13 +125,14 @@ class Space:
         method = trial.suggest_categorical("method", list(self.methods))
         if any(METHODS[each].norm for each in self.methods):
             norm = trial.suggest_categorical("norm", list(self.norms))
-        if "rrf" in self.methods:
+        if any("k" in METHODS[each].parameters for each in self.methods):
             parameters["k"] = trial.suggest_float("k", *self.k, log=True)
         if self.depths:
             label = trial.suggest_categorical("depth", [WHOLE, *map(str, self.depths)])
             depth = None if label == WHOLE else int(label)
-        read = tuple(p for p in parameters.items() if method == "rrf")
-        line = Line(method, norm if METHODS[method].norm else "", read, names, depth)
+        taken = METHODS[method]
+        read = tuple(p for p in parameters.items() if p[0] in taken.parameters)
+        line = Line(method, norm if taken.norm else "", read, names, depth)
         return weighted_fusion(line, self._weights(trial, names), self)
 
     def parameters(self, fusion: Fusion) -> dict[str, Any]:
@@ -174,10 +182,4 @@ def complexity(fusion: Fusion) -> int:
     """
     if fusion == DEFAULT:
         return 0
-    if fusion.method == "single":
-        return 1
-    tuned = 0 if fusion.alpha in (None, 0.5) else 1
-    tuned += len(fusion.weights) - 1 if fusion.weights else 0
-    tuned += dict(fusion.parameters).get("k", 60.0) != 60.0
-    tuned += len(fusion.slopes) + (fusion.depth is not None)
-    return 2 + tuned
+    return 1 if fusion.is_single else 2 + fusion.chosen_numbers

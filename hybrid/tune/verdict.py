@@ -76,7 +76,7 @@ def decide(
     reference = max(simple, key=lambda name: baselines[name].mean)
     ahead = difference[reference]
     proven = ahead.mean > 0 and ahead.p_holm < SIGNIFICANT
-    tuned = choice.fusion.method != "single" and choice.fusion != DEFAULT
+    tuned = not choice.fusion.is_single and choice.fusion != DEFAULT
     verdict: Verdict = "branch" if reference == "branch" else "default"
     fusion = baselines[reference].fusion
     if proven and tuned:
