@@ -127,6 +127,7 @@ def test_compare_leaves_out_what_does_not_count(hybrid_command: Command, tmp_pat
     fixed = ("compare", tmp_path / "one.trec", tmp_path / "two.trec", "--qrels", qrels, "--json")
     plain = json.loads(hybrid_command(*fixed, "--measures", "RR")[1])[0]
     assert plain["systems"]["one"]["mean"] == pytest.approx(1 / 3)
+    assert "queries_without_results" not in plain["systems"]["one"]
     some = json.loads(hybrid_command(*fixed, "--measures", "RR", "--drop-own")[1])[0]
     assert some["systems"]["one"]["mean"] == pytest.approx(1 / 2)
     condensed = json.loads(hybrid_command(*fixed, "--measures", "RR", "--judged-only")[1])[0]
@@ -142,10 +143,27 @@ def test_compare_leaves_out_what_does_not_count(hybrid_command: Command, tmp_pat
     assert "Traceback" not in err
 
 
+def test_compare_tells_of_judged_queries_that_a_run_lacks(
+    hybrid_command: Command, tmp_path: Path
+) -> None:
+    Run.from_dict({"q": {"a": 3.0}}).write_trec(tmp_path / "one.trec")
+    Run.from_dict({"q": {"b": 3.0}, "p": {"a": 1.0}}).write_trec(tmp_path / "two.trec")
+    qrels = tmp_path / "qrels.txt"
+    qrels.write_text("q 0 a 1\np 0 a 1\n")
+    fixed = ("compare", tmp_path / "one.trec", tmp_path / "two.trec", "--qrels", qrels)
+    status, out, err = hybrid_command(*fixed, "--measures", "rr,P@1", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["systems"]["one"]["queries_without_results"] == 1
+    assert "one has no results for 1 of 2 judged queries, which count 0" in " ".join(err.split())
+    status, out, err = hybrid_command(*fixed, "--baseline", "three")
+    assert (status, out) == (1, "")
+    assert "baseline 'three' is not among the systems one, two" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--against", "colbert"), "'colbert' was not evaluated"),
+        (("--against", "colbert"), "baseline 'colbert' is not among the systems"),
         (("--gains", "cubic"), "give exponential, or grade=gain"),
         (("--measures", "SDCG@10"), "SDCG@10 needs max_rel"),
         (("--headroom", "--measures", "Judged@10"), "cannot be tuned"),

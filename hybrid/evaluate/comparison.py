@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Comparison:
         means: system to mean.
         intervals: system to the 95 % bootstrap interval of its mean.
         difference: system to its paired difference from the baseline, Holm over all systems.
+        absent: system to how many of the queries it has no results for; each counts 0.
     """
 
     measure: str
@@ -38,6 +39,16 @@ class Comparison:
     means: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
     difference: Mapping[str, Difference]
+    absent: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What lowers the means."""
+        return [
+            f"{name} has no results for {count:,} of {self.queries:,} judged queries, which count 0"
+            for name, count in self.absent.items()
+            if count
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as JSON data."""
@@ -47,6 +58,7 @@ class Comparison:
             "baseline": self.baseline,
             "systems": {
                 name: {"mean": mean, "interval": list(self.intervals[name])}
+                | ({"queries_without_results": count} if (count := self.absent.get(name)) else {})
                 for name, mean in self.means.items()
             },
             "difference": {name: found.to_dict() for name, found in self.difference.items()},
@@ -73,12 +85,8 @@ def compare(
     Raises:
         UsageError: fewer than two systems, other queries, an unknown baseline or measure.
     """
-    if len(evaluations) < 2:
-        raise UsageError(f"{len(evaluations)} systems were given; a comparison needs two or more")
     names = list(evaluations)
-    base = names[0] if baseline is None else baseline
-    if base not in evaluations:
-        raise UsageError(f"baseline {base!r} is not among the systems {', '.join(names)}")
+    base = check_compared(names, baseline)
     orders = {evaluation.query_ids for evaluation in evaluations.values()}
     if len(orders) > 1:
         raise UsageError("the systems were evaluated on other queries; use the same judgments")
@@ -98,7 +106,24 @@ def compare(
         means={system: float(row.mean()) for system, row in values.items()},
         intervals=dict(zip(names, intervals, strict=True)),
         difference=_against([values[system] for system in others], values[base], others, seed),
+        absent={
+            system: len({each.query_ids[i] for i in kept} & set(each.absent))
+            for system, each in evaluations.items()
+        },
     )
+
+
+def check_compared(names: Sequence[str], baseline: str | None) -> str:
+    """Return the system that the others are held against, the first one where None.
+
+    Raises:
+        UsageError: fewer than two systems, or an unknown baseline.
+    """
+    if len(names) < 2:
+        raise UsageError(f"{len(names)} systems were given; a comparison needs two or more")
+    if baseline is not None and baseline not in names:
+        raise UsageError(f"baseline {baseline!r} is not among the systems {', '.join(names)}")
+    return names[0] if baseline is None else baseline
 
 
 def compare_runs(
@@ -111,16 +136,16 @@ def compare_runs(
     judging: Judging | None = None,
 ) -> list[Comparison]:
     """Return one comparison a measure over ``{system: run}``; ``judging`` says what counts."""
+    check_compared(list(runs), baseline)
     judging = judging or Judging()
     judged = judging.qrels(qrels)
     found = {
         name: evaluate(judging.run(run, qrels), judged, measures) for name, run in runs.items()
     }
-    first = next(iter(found.values()), None)
     return [
         compare(found, measure, baseline=baseline, seed=seed)
-        for measure in (first.measures if first else ())
-    ] or [compare(found)]
+        for measure in next(iter(found.values())).measures
+    ]
 
 
 def _against(
@@ -138,13 +163,16 @@ def unmet_expectations(
     """Return one line for each of ``expected`` (``nDCG@10=0.6451``) that is not met.
 
     Raises:
-        UsageError: not of the form measure=value, or a measure that was not computed.
+        UsageError: not of the form measure=value, a measure that was not computed, or a number or
+            tolerance that no figure can miss.
 
     >>> unmet_expectations({"nDCG@10": 0.6449}, ["nDCG@10=0.6451"])
     []
     >>> unmet_expectations({"nDCG@10": 0.6049}, ["nDCG@10=0.6451"])
     ['nDCG@10 is 0.6049, expected 0.6451 within 0.0005']
     """
+    if not 0 <= tolerance < np.inf:
+        raise UsageError(f"tolerance is {tolerance}; give 0 or more")
     lines = []
     for text in expected:
         name, separator, number = text.rpartition("=")
@@ -152,7 +180,7 @@ def unmet_expectations(
             value = float(number)
         except ValueError:
             separator = ""
-        if not separator:
+        if not separator or not np.isfinite(value):
             raise UsageError(f"cannot read {text!r}; give measure=value such as nDCG@10=0.6451")
         measure = str(parse_measure(name))
         if measure not in found:

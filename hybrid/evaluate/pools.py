@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hybrid.corpus import Source
 from hybrid.corpus.qrels import Qrels
-from hybrid.errors import CorpusError
+from hybrid.errors import CorpusError, UsageError
 from hybrid.evaluate.options import PoolOptions
 from hybrid.fusion.pool import Pool
 from hybrid.search.plan import PoolPlan
@@ -18,7 +18,10 @@ from hybrid.search.view import View
 class JudgedPool:
     """The pool of the judged queries of one split, with their texts and judgments.
 
-    ``absent`` of ``relevant`` documents are not in the index.
+    Attributes:
+        qrels: of every judged query, also of those without a text.
+        texts: of the queries that were searched.
+        relevant, absent: relevant documents of those, and how many are not in the index.
     """
 
     source: str
@@ -29,12 +32,33 @@ class JudgedPool:
     relevant: int = 0
     absent: int = 0
 
+    @property
+    def textless(self) -> int:
+        """How many judged queries the source has no text of; each counts 0."""
+        return len(self.qrels) - len(self.texts)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What lowers the figures whatever is searched: texts, judgments, documents missing."""
+        barren = sum(max(self.qrels[q].values(), default=0) <= 0 for q in self.texts)
+        found = (
+            (self.textless, len(self.qrels), "judged queries have no text there and count 0"),
+            (barren, len(self.texts), "queries have no relevant document and count 0"),
+            (
+                *(self.absent, self.relevant),
+                "relevant documents are not in the index and cannot be found",
+            ),
+        )
+        return tuple(f"{count:,} of {whole:,} {loss}" for count, whole, loss in found if count)
+
 
 def judged_pool(
     view: View,
     source: Source,
     options: PoolOptions | None = None,
     plan: PoolPlan | None = None,
+    *,
+    least: int = 1,
 ) -> JudgedPool:
     """Return the pool of the judged queries of a split.
 
@@ -43,9 +67,11 @@ def judged_pool(
         source: of queries and judgments.
         options: which queries, and how they are searched and judged.
         plan: of the pool; by default that of all branches by the options.
+        least: how many judged queries there must be.
 
     Raises:
         CorpusError: the split has no judged query, or none whose relevant documents are there.
+        UsageError: it has fewer than ``least``.
     """
     options = options or PoolOptions()
     split, judging = options.split, options.judging
@@ -55,6 +81,11 @@ def judged_pool(
         raise CorpusError(
             f"{source.name} has no judged query in split {split!r}; its splits are "
             f"{', '.join(source.splits()) or 'none'}"
+        )
+    if len(queries) < least:
+        raise UsageError(
+            f"{source.name} has {len(queries)} judged queries with a text in split {split!r}, too "
+            f"few to tune on; give at least {least}, better 50"
         )
     relevant = {d for query in queries for d, grade in qrels[query].items() if grade > 0}
     _, is_there = view.contents.documents.locate(sorted(relevant, reverse=True))

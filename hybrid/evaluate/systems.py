@@ -10,10 +10,16 @@ from typing import Any
 from hybrid.corpus import Source
 from hybrid.errors import UsageError
 from hybrid.evaluate.bench import Bench, headroom
-from hybrid.evaluate.comparison import Comparison, compare, unmet_expectations
+from hybrid.evaluate.comparison import (
+    Comparison,
+    check_compared,
+    compare,
+    unmet_expectations,
+)
 from hybrid.evaluate.evaluation import Evaluation, check_measures, evaluate
 from hybrid.evaluate.judged import judge
 from hybrid.evaluate.judging import Judging
+from hybrid.evaluate.names import array_measure
 from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.evaluate.reuse import Reuse, reused_queries, warning
@@ -85,13 +91,7 @@ class SystemsReport:
         Raises:
             UsageError: there is no such system.
         """
-        for system in self.systems:
-            if system.name == name:
-                return system
-        raise UsageError(
-            f"system {name!r} was not evaluated; these were: "
-            f"{', '.join(system.name for system in self.systems)}"
-        )
+        return self.systems[_place(name, [system.name for system in self.systems])]
 
     def comparisons(self, baseline: str, *, seed: int = 0) -> list[Comparison]:
         """Return for each measure how far every system is ahead of ``baseline``.
@@ -132,14 +132,8 @@ class SystemsReport:
 
     def warnings(self) -> list[str]:
         """Return what a reader of the figures must know: not held out, or documents missing."""
-        lines = []
-        if self.judged.absent:
-            lines.append(
-                f"{self.judged.absent:,} of {self.judged.relevant:,} relevant documents are not in "
-                "the index and cannot be found"
-            )
         found = warning(self.reuse, len(self.judged.texts))
-        return [*lines, f"{TUNED}: {found}"] if found else lines
+        return [*self.judged.warnings, *([f"{TUNED}: {found}"] if found else [])]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON data: ``systems`` maps a name to its measures."""
@@ -151,6 +145,8 @@ class SystemsReport:
             "systems": {s.name: dict(s.evaluation.aggregates) for s in self.systems},
             "fusions": {s.name: str(s.fusion) for s in self.systems},
         }
+        if self.judged.textless:
+            found["queries_without_text"] = self.judged.textless
         if self.reuse.count:
             found["queries_tuned_on"] = self.reuse.count
         if self.accuracies:
@@ -182,7 +178,7 @@ def evaluate_systems(
     options = options or EvaluateOptions()
     check_measures(options.measures)
     view = index.view()
-    fusions = _fusions(view, options)
+    fusions = system_fusions(view, options)
     plan = view.pool_plan(options.search)
     judged = judged_pool(view, source, options, plan)
 
@@ -204,8 +200,46 @@ def evaluate_systems(
     )
 
 
-def _fusions(view: View, options: EvaluateOptions) -> dict[str, Fusion]:
-    """Return name to fusion of every system, in the order in which they are printed."""
+def _place(name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        raise UsageError(f"system {name!r} was not evaluated; these were: {', '.join(names)}")
+    return list(names).index(name)
+
+
+def check_asked(
+    view: View,
+    options: EvaluateOptions,
+    *,
+    against: str | None = None,
+    headroom: bool = False,
+    expect: Sequence[str] = (),
+    tolerance: float = 0.0,
+) -> None:
+    """Do nothing if all that is to be told of the systems can be told.
+
+    Raises:
+        UsageError: as ``comparisons``, ``headroom`` and ``unmet``, whose arguments these are, would
+            after the search.
+    """
+    names = list(system_fusions(view, options))
+    measures = [str(measure) for measure in check_measures(options.measures)]
+    if against is not None:
+        check_compared(names, against)
+    if headroom:
+        options.judging.check_headroom()
+        array_measure(measures[0])
+    for text in expect:
+        given, _, expected = text.rpartition(":")
+        _place(given or names[-1], names)
+        unmet_expectations(dict.fromkeys(measures, 0.0), [expected], tolerance=tolerance)
+
+
+def system_fusions(view: View, options: EvaluateOptions) -> dict[str, Fusion]:
+    """Return name to fusion of every system, in the order in which they are printed.
+
+    Raises:
+        UsageError: an unknown domain or fusion, or one of a branch that is not there.
+    """
     found = {name: single(name) for name in view.branches}
     if len(view.branches) > 1:
         found[RRF] = rrf()
@@ -213,6 +247,7 @@ def _fusions(view: View, options: EvaluateOptions) -> dict[str, Fusion]:
         found[TUNED] = view.fusion(SearchOptions(domain=options.domain))
     for text in options.fusions:
         parsed = parse_fusion(text)
+        parsed.branch_names(view.branches)
         found.pop(str(parsed), None)
         found[str(parsed)] = parsed
     return found

@@ -100,9 +100,7 @@ def tune_domains(
     options = options or TuneOptions()
     names = tuple(domain.name for domain in domains)
     check_names(names)
-    branches = domains[0].pool.branches
-    if any(domain.pool.branches != branches for domain in domains):
-        raise UsageError("the domains have other branches; build each index with the same ones")
+    check_branches([domain.pool.branches for domain in domains])
     space = space or Space.of(*(domain.pool for domain in domains))
     searches = {
         d.name: Search(Bench(judge(d.pool, d.qrels), options.measure), space, options.lines_alone)
@@ -136,6 +134,16 @@ def tune_domains(
         transfer=np.array(rows, dtype=np.float64),
         searches=searches,
     )
+
+
+def check_branches(branches: Sequence[tuple[str, ...]]) -> None:
+    """Do nothing if every domain has the same branches.
+
+    Raises:
+        UsageError: one has others.
+    """
+    if len(set(branches)) > 1:
+        raise UsageError("the domains have other branches; build each index with the same ones")
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -12,10 +12,16 @@ from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.search.index import Index
 from hybrid.search.plan import POOLED_DOMAIN, search_depth
-from hybrid.tune.domains import Domain, DomainsResult, check_names, tune_domains
+from hybrid.tune.domains import (
+    Domain,
+    DomainsResult,
+    check_branches,
+    check_names,
+    tune_domains,
+)
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.prior import Prior
-from hybrid.tune.tuner import tune
+from hybrid.tune.tuner import LEAST_QUERIES, check_searchable, tune
 from hybrid.tune.verdict import TuneResult
 
 Progress = Callable[[int], None]
@@ -41,12 +47,15 @@ def tune_index(
     Raises:
         CorpusError: the split has no judged query.
         UsageError: an unknown measure or field, or too few queries.
+        IndexLockedError: another search writes to the storage.
     """
     options = options or TuneOptions()
     view = index.view()
-    judged = judged_pool(view, source, options)
+    check_searchable(options)
+    judged = judged_pool(view, source, options, least=LEAST_QUERIES)
     result = tune(judged.pool, judged.qrels, options, prior=prior, progress=progress)
-    result = replace(result, query_hashes=query_hashes(judged.texts.values()))
+    hashes = query_hashes(judged.texts.values())
+    result = replace(result, query_hashes=hashes, warnings=judged.warnings)
     return at_depth(result, judged.pool.depth, len(view))
 
 
@@ -100,7 +109,12 @@ def tune_indexes(
     """
     options = options or TuneOptions()
     check_names([task.name for task in tasks])
-    judged = {task.name: judged_pool(task.index.view(), task.source, options) for task in tasks}
+    check_branches([task.index.branches for task in tasks])
+    check_searchable(options)
+    judged = {
+        task.name: judged_pool(task.index.view(), task.source, options, least=LEAST_QUERIES)
+        for task in tasks
+    }
     domains = [Domain(name, each.pool, each.qrels) for name, each in judged.items()]
     result = tune_domains(domains, options, progress=progress)
     texts = {name: list(each.texts.values()) for name, each in judged.items()}
@@ -110,7 +124,11 @@ def tune_indexes(
         result,
         results={
             task.name: at_depth(
-                replace(result.results[task.name], query_hashes=query_hashes(texts[task.name])),
+                replace(
+                    result.results[task.name],
+                    query_hashes=query_hashes(texts[task.name]),
+                    warnings=judged[task.name].warnings,
+                ),
                 depths[task.name],
                 len(task.index),
             )

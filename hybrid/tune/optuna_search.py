@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError
 from hybrid.fusion import METHODS, Fusion
 from hybrid.index.storage.lock import writer_lock
+from hybrid.machine.files import refusals
 from hybrid.tune.options import SUFFIXES, TuneOptions
 from hybrid.tune.space import Space
 
@@ -204,12 +205,15 @@ def hold_storage(path: Path | None) -> Iterator[None]:
 
     Raises:
         IndexLockedError: another search does; tells its process.
+        StorageError: its folder cannot be written to.
     """
     if path is None:
         yield
         return
     lock = path.with_name(f".{path.name}.writer")
-    with writer_lock(lock, str(path)):
+    with ExitStack() as stack:
+        with refusals(path):
+            stack.enter_context(writer_lock(lock, str(path)))
         try:
             # What a killed process leaves: Optuna's own lock, and a line that it was writing.
             path.with_name(f"{path.name}.lock").unlink(missing_ok=True)

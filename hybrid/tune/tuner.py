@@ -11,6 +11,7 @@ import numpy as np
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
 from hybrid.evaluate.bench import Bench
+from hybrid.evaluate.names import array_measure
 from hybrid.fusion import Fusion, rrf, single
 from hybrid.fusion.pool import Pool
 from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
@@ -22,6 +23,20 @@ from hybrid.tune.prior import Prior, shrunk_choice
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
 from hybrid.tune.verdict import Baseline, TuneResult, decide, with_per_query
+
+LEAST_QUERIES = 4
+
+
+def check_searchable(options: TuneOptions) -> None:
+    """Do nothing if the measure can be tuned and the storage written, as is known at once.
+
+    Raises:
+        UsageError: it is no such measure.
+        IndexLockedError: another search writes to the storage.
+    """
+    array_measure(options.measure)
+    with hold_storage(options.storage):
+        pass
 
 
 def tune(
@@ -52,9 +67,10 @@ def tune(
     """
     options = options or TuneOptions()
     judged = judge(pool, qrels)
-    if len(judged) < 4:
+    if len(judged) < LEAST_QUERIES:
         raise UsageError(
-            f"{len(judged)} judged queries are too few to tune on; give at least 4, better 50"
+            f"{len(judged)} judged queries are too few to tune on; give at least {LEAST_QUERIES}, "
+            "better 50"
         )
     bench = Bench(judged, options.measure)
     shrink = None if prior is None else partial(shrunk_choice, prior=prior)

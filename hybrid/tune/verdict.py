@@ -156,6 +156,7 @@ class TuneResult:
         settings: seed, trials, folds, repeats, sampler, depth, versions: what repeats the result.
         query_hashes: of the queries' texts, so that they are known again; empty where tuning had
             none. See ``evaluate.reuse``.
+        warnings: what lowers the figures: judged queries without a text, documents missing.
     """
 
     fusion: Fusion
@@ -175,6 +176,7 @@ class TuneResult:
     per_query: PerQueryResult | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     query_hashes: str = ""
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON data."""
@@ -199,6 +201,7 @@ class TuneResult:
             "per_query": None if self.per_query is None else self.per_query.to_dict(),
             "settings": dict(self.settings),
             "query_hashes": self.query_hashes,
+            **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
 
     def lines(self) -> list[str]:
@@ -221,7 +224,7 @@ class TuneResult:
             text.append(f"what mattered among the trials: {shares}")
         if self.per_query is not None:
             text.append(self.per_query.line())
-        return text
+        return [*text, *(f"warning: {line}" for line in self.warnings)]
 
     def _budget_line(self) -> str:
         budget = self.label_budget

@@ -37,6 +37,10 @@ class Further:
     latency: int = option(0, "time each stage of the last system over so many queries")
     seed: int = option(0, "seed of bootstrap and randomisation")
 
+    def __post_init__(self) -> None:
+        if self.latency < 0:
+            raise UsageError(f"latency is {self.latency} queries; give 1 or more, or 0 for none")
+
 
 @app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test --against dense"))
 @options_of
@@ -71,17 +75,23 @@ def evaluate(
 
     The systems are each branch, rrf, tuned, and what --fusion names, in this order.
     """
-    from hybrid.evaluate.systems import evaluate_systems
+    from hybrid.evaluate.systems import check_asked, evaluate_systems
     from hybrid.report.evaluation import systems_table
     from hybrid.search.index import open_index
 
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
     _check_files(run, per_query)
-    if further.headroom:
-        options.judging.check_headroom()
     opened_source = open_source(source, options=replace(reading, split=options.split))
     with open_index(index, device=device) as opened, err.status("searching and measuring"):
+        check_asked(
+            opened.view(),
+            options,
+            against=further.against,
+            headroom=further.headroom,
+            expect=expect or [],
+            tolerance=tolerance,
+        )
         report = evaluate_systems(opened, opened_source, options)
         printed = [systems_table(report)]
         data: dict[str, Any] = report.to_dict()

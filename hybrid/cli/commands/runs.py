@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import app, example, out, print_json
+from hybrid.cli.app import app, err, example, out, print_json
 from hybrid.cli.options import options_of, refuse_given
 from hybrid.cli.output import Form, print_tables
 from hybrid.errors import UsageError
@@ -68,6 +68,8 @@ def compare(
         seed=seed,
         judging=judging,
     )
+    for line in found[0].warnings:
+        err.print(f"[bold yellow]warning:[/bold yellow] {line}", soft_wrap=True)
     if as_json:
         print_json([comparison.to_dict() for comparison in found])
         return

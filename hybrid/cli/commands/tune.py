@@ -139,14 +139,14 @@ def _finish(
     as_json: bool,
 ) -> None:
     report = result.to_dict() if where is None else {**result.to_dict(), "filter": where}
+    if not as_json:  # before the index refuses to store it, as one that is locked does
+        for line in result.lines():
+            out.print(line, markup=False)
     if store:
         index.store_domain(name, result.fusion, report=report)
     if as_json:
         print_json({"domain": name, "stored": store, **report})
-        return
-    for line in result.lines():
-        out.print(line, markup=False)
-    if store:
+    elif store:
         out.print(f"stored under the domain {name!r}; search uses it", markup=False)
 
 
