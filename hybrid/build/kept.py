@@ -47,12 +47,11 @@ class KeptEncodings:
     def __init__(self, cache: Cache, workdir: Path) -> None:
         self.reused = 0
         self._cache = cache
-        begun = workdir / BEGUN
+        self._begun = workdir / BEGUN
         try:
-            self._before = int(json.loads(begun.read_text())[str(cache.root)])
+            self._before = int(json.loads(self._begun.read_text())[str(cache.root)])
         except (OSError, ValueError, KeyError, TypeError):
             self._before = cache.last_row()
-            begun.write_text(json.dumps({str(cache.root): self._before}))
 
     def find(self, encoder: object, keys: Sequence[tuple[bytes, int]]) -> list[bytes | None]:
         """Return the row of each (text digest, origin), None where there is none."""
@@ -67,6 +66,7 @@ class KeptEncodings:
         """Keep rows for the next time."""
         space = _space(encoder)
         if space is not None:
+            self._begun.write_text(json.dumps({str(self._cache.root): self._before}))
             new = zip(keys, rows, strict=True)
             self._cache.put_rows(KIND, space, ((*key, row) for key, row in new))
 
