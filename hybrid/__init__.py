@@ -10,35 +10,75 @@ from typing import TYPE_CHECKING
 
 from hybrid.version import __version__
 
-_HOMES = {
-    "BestPassage": "hybrid.search.passages",
-    "BuildOptions": "hybrid.build.options",
-    "Document": "hybrid.corpus",
-    "Fusion": "hybrid.fusion",
-    "Hit": "hybrid.fusion.run",
-    "HybridError": "hybrid.errors",
-    "Index": "hybrid.search.index",
-    "Run": "hybrid.fusion.run",
-    "read_qrels": "hybrid.corpus.qrels",
-    "build_index": "hybrid.build.create",
-    "open_source": "hybrid.corpus",
-    "write_qrels": "hybrid.corpus.qrels",
+_PUBLIC = {
+    "hybrid.build.create": ("build_index",),
+    "hybrid.build.mend": ("mend_index",),
+    "hybrid.build.options": ("BuildOptions",),
+    "hybrid.build.rebuild": ("rebuild_branches",),
+    "hybrid.build.update": ("compact_index",),
+    "hybrid.corpus": ("Document", "Passages", "Query", "SourceOptions", "open_source"),
+    "hybrid.corpus.qrels": ("read_qrels", "write_qrels"),
+    "hybrid.encoders": ("export_model", "list_models"),
+    "hybrid.errors": ("HybridError", "UsageError"),
+    "hybrid.evaluate": ("Judging", "compare_runs"),
+    "hybrid.evaluate.systems": ("evaluate_systems",),
+    "hybrid.fusion": ("Fusion", "cc", "fuse_runs", "rrf"),
+    "hybrid.fusion.pool": ("Pool",),
+    "hybrid.fusion.run": ("Hit", "Run"),
+    "hybrid.index.transfer": ("pull_index", "push_index", "restore_index", "snapshot_index"),
+    "hybrid.index.verify": ("verify_index",),
+    "hybrid.integrations.formats.export": ("export_index",),
+    "hybrid.search.index": ("Index",),
+    "hybrid.search.options": ("SearchOptions",),
+    "hybrid.search.passages": ("BestPassage",),
+    "hybrid.training": ("TrainOptions", "train"),
+    "hybrid.tune": ("Prior",),
+    "hybrid.tune.on_index": ("tune_index", "tune_indexes"),
 }
+_HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 
 if TYPE_CHECKING:
     from hybrid.build.create import build_index as build_index
+    from hybrid.build.mend import mend_index as mend_index
     from hybrid.build.options import BuildOptions as BuildOptions
+    from hybrid.build.rebuild import rebuild_branches as rebuild_branches
+    from hybrid.build.update import compact_index as compact_index
     from hybrid.corpus import Document as Document
+    from hybrid.corpus import Passages as Passages
+    from hybrid.corpus import Query as Query
+    from hybrid.corpus import SourceOptions as SourceOptions
     from hybrid.corpus import open_source as open_source
     from hybrid.corpus.qrels import read_qrels as read_qrels
     from hybrid.corpus.qrels import write_qrels as write_qrels
+    from hybrid.encoders import export_model as export_model
+    from hybrid.encoders import list_models as list_models
     from hybrid.errors import HybridError as HybridError
+    from hybrid.errors import UsageError as UsageError
+    from hybrid.evaluate import Judging as Judging
+    from hybrid.evaluate import compare_runs as compare_runs
+    from hybrid.evaluate.systems import evaluate_systems as evaluate_systems
     from hybrid.fusion import Fusion as Fusion
+    from hybrid.fusion import cc as cc
+    from hybrid.fusion import fuse_runs as fuse_runs
+    from hybrid.fusion import rrf as rrf
+    from hybrid.fusion.pool import Pool as Pool
     from hybrid.fusion.run import Hit as Hit
     from hybrid.fusion.run import Run as Run
+    from hybrid.index.transfer import pull_index as pull_index
+    from hybrid.index.transfer import push_index as push_index
+    from hybrid.index.transfer import restore_index as restore_index
+    from hybrid.index.transfer import snapshot_index as snapshot_index
+    from hybrid.index.verify import verify_index as verify_index
+    from hybrid.integrations.formats.export import export_index as export_index
     from hybrid.search.index import Index as Index
     from hybrid.search.index import open_index as open
+    from hybrid.search.options import SearchOptions as SearchOptions
     from hybrid.search.passages import BestPassage as BestPassage
+    from hybrid.training import TrainOptions as TrainOptions
+    from hybrid.training import train as train
+    from hybrid.tune import Prior as Prior
+    from hybrid.tune.on_index import tune_index as tune_index
+    from hybrid.tune.on_index import tune_indexes as tune_indexes
 
 __all__ = ["__version__", "open", *_HOMES]
 

@@ -28,7 +28,7 @@ sys.addaudithook(hook)
 import pickle
 if sys.argv[2] == "prove":
     pickle.loads(pickle.dumps(Exception("x")))
-from hybrid.index.transfer import pull, push, restore, snapshot
+from hybrid.index.transfer import pull_index, push_index, restore_index, snapshot_index
 from hybrid.index.verify import verify_index
 from hybrid.build.rebuild import rebuild_branches
 from hybrid.search.index import Index
@@ -41,10 +41,10 @@ index.delete(["d0002"])
 index.compact()
 encoders = {"sparse": HashSparse(), "dense": HashDense()}
 rebuild_branches(sys.argv[1], ["bm25", *encoders], encoders=encoders)
-snapshot(sys.argv[1], sys.argv[1] + ".copy")
-restore(sys.argv[1] + ".copy", sys.argv[1] + ".restored")
-push(sys.argv[1], sys.argv[1] + ".far")
-pull(sys.argv[1] + ".far", sys.argv[1] + ".near")
+snapshot_index(sys.argv[1], sys.argv[1] + ".copy")
+restore_index(sys.argv[1] + ".copy", sys.argv[1] + ".restored")
+push_index(sys.argv[1], sys.argv[1] + ".far")
+pull_index(sys.argv[1] + ".far", sys.argv[1] + ".near")
 Index(sys.argv[1] + ".near", encoders=encoders).search(["merge sort", "json"], k=3)
 assert verify_index(sys.argv[1], deep=True).is_whole
 print(len(found))

@@ -19,7 +19,7 @@ from hybrid.encoders import Bm25Encoder, Bm25Parameters
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents.passages import MaxPassage, open_passages, save_passages
 from hybrid.index.verify import verify_index
-from hybrid.integrations.formats.export import export_anserini_index
+from hybrid.integrations.formats.export import export_index
 from hybrid.search.index import Index
 from tests.test_living import ENCODERS, QUERIES, WORDS, Memory, assert_same
 
@@ -306,7 +306,7 @@ def test_an_explanation_names_the_best_passage(tmp_path: Path) -> None:
 
 def test_passages_are_exported_one_by_one(tmp_path: Path) -> None:
     index = build(tmp_path / "idx", [Document("d", "a b c d e"), Document("e", "x")], bm25=False)
-    written = export_anserini_index(index, tmp_path / "out")
+    written = export_index(index, tmp_path / "out")
     assert written.documents == 3
     assert index.contents.row_ids(np.arange(3)) == ["e#0", "d#0", "d#1"]
 

@@ -19,7 +19,7 @@ from hybrid.index.storage.generation import GENERATIONS, open_generation
 from hybrid.index.storage.manifest import MANIFEST, parse_manifest
 from hybrid.index.storage.retention import generation_names
 from hybrid.index.storage.writer import new_generation, write_current
-from hybrid.index.transfer import snapshot
+from hybrid.index.transfer import snapshot_index
 from hybrid.index.verify import repair_index
 from hybrid.machine import files
 from hybrid.search.index import Index
@@ -278,7 +278,7 @@ def test_a_copy_that_came_out_damaged_is_refused(
 
     monkeypatch.setattr("hybrid.index.transfer.shutil.copyfile", copy)
     with pytest.raises(CorruptIndexError, match=r"branch/data.bin came out damaged: 3 bytes"):
-        snapshot(tmp_path / "idx", tmp_path / "copy")
+        snapshot_index(tmp_path / "idx", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 

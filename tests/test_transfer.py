@@ -22,7 +22,7 @@ from hybrid.errors import (
     UsageError,
 )
 from hybrid.index import hub
-from hybrid.index.transfer import pull, push, restore, snapshot
+from hybrid.index.transfer import pull_index, push_index, restore_index, snapshot_index
 from hybrid.search.index import Index
 from tests.test_living import ENCODERS, assert_same
 from tests.test_verify import directory, index_dir, put, rewrite
@@ -37,43 +37,43 @@ def same(one: Path, other: Path) -> None:
 def test_a_snapshot_is_the_same_index_and_so_is_what_is_restored(
     index_dir: Path, tmp_path: Path
 ) -> None:
-    snapshot(index_dir, tmp_path / "snapshot")
+    snapshot_index(index_dir, tmp_path / "snapshot")
     same(tmp_path / "snapshot", index_dir)
-    restore(tmp_path / "snapshot", tmp_path / "restored")
+    restore_index(tmp_path / "snapshot", tmp_path / "restored")
     same(tmp_path / "restored", index_dir)
     with pytest.raises(OutputExistsError):
-        snapshot(index_dir, tmp_path / "restored")
+        snapshot_index(index_dir, tmp_path / "restored")
 
 
 def test_a_snapshot_of_a_damaged_index_leaves_nothing(index_dir: Path, tmp_path: Path) -> None:
     path = directory(index_dir) / "numbering" / "places.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     with pytest.raises(CorruptIndexError):
-        snapshot(index_dir, tmp_path / "snapshot")
+        snapshot_index(index_dir, tmp_path / "snapshot")
     assert [each.name for each in tmp_path.iterdir()] == ["idx"]
 
 
 @pytest.mark.parametrize("url", ["{}/far", "file://{}/far", "memory://far"])
 def test_pushed_and_pulled_it_is_the_same(index_dir: Path, tmp_path: Path, url: str) -> None:
     place = url.format(tmp_path) + index_dir.parent.name
-    push(index_dir, place)
+    push_index(index_dir, place)
     with pytest.raises(OutputExistsError):
-        push(index_dir, place)
-    pull(place, tmp_path / "near")
+        push_index(index_dir, place)
+    pull_index(place, tmp_path / "near")
     same(tmp_path / "near", index_dir)
 
 
 def test_what_arrives_damaged_or_too_long_is_refused(index_dir: Path, tmp_path: Path) -> None:
-    push(index_dir, str(tmp_path / "far"))
+    push_index(index_dir, str(tmp_path / "far"))
     path = next((tmp_path / "far").rglob("ids.arrow"))
     whole = path.read_bytes()
     for data in (whole[:-1] + b"\xff", whole + b"x", whole[:-1]):
         path.write_bytes(data)
         with pytest.raises(CorruptIndexError):
-            pull(str(tmp_path / "far"), tmp_path / "near")
+            pull_index(str(tmp_path / "far"), tmp_path / "near")
         assert not list(tmp_path.glob("near*"))
     with pytest.raises(IndexFormatError, match="no CURRENT"):
-        pull(str(tmp_path / "nowhere"), tmp_path / "near")
+        pull_index(str(tmp_path / "nowhere"), tmp_path / "near")
 
 
 UNSOUND = [
@@ -85,12 +85,12 @@ UNSOUND = [
 
 
 @pytest.mark.parametrize(("name", "change", "problem"), UNSOUND)
-@pytest.mark.parametrize("fetch", [pull, restore])
+@pytest.mark.parametrize("fetch", [pull_index, restore_index])
 def test_what_has_right_checksums_and_hostile_contents_is_refused(
     index_dir: Path, tmp_path: Path, name: str, change: object, problem: str, fetch: Any
 ) -> None:
     rewrite(index_dir, name, change)
-    snapshot(index_dir, tmp_path / "copy")
+    snapshot_index(index_dir, tmp_path / "copy")
     with pytest.raises(CorruptIndexError, match=problem):
         fetch(str(tmp_path / "copy"), tmp_path / "near")
     assert not list(tmp_path.glob("near*"))
@@ -98,12 +98,12 @@ def test_what_has_right_checksums_and_hostile_contents_is_refused(
 
 def test_a_place_that_cannot_be_reached_is_named(index_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(TransferError, match="nonsense://x cannot be read or written"):
-        push(index_dir, "nonsense://x")
+        push_index(index_dir, "nonsense://x")
     with pytest.raises(TransferError, match="nonsense://x"):
-        pull("nonsense://x", tmp_path / "near")
+        pull_index("nonsense://x", tmp_path / "near")
     (tmp_path / "plain").write_text("a file")
     with pytest.raises(OutputExistsError, match="plain"):
-        push(index_dir, str(tmp_path / "plain"))
+        push_index(index_dir, str(tmp_path / "plain"))
     assert (tmp_path / "plain").read_text() == "a file"
     assert not list(tmp_path.glob("near*"))
 
@@ -116,7 +116,7 @@ def test_a_kind_of_place_whose_package_is_missing_is_said(
 
     monkeypatch.setattr("fsspec.core.url_to_fs", missing)
     with pytest.raises(MissingPackageError, match="Install s3fs"):
-        push(index_dir, "s3://bucket/name")
+        push_index(index_dir, "s3://bucket/name")
 
 
 # Hub repositories
@@ -183,28 +183,28 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 def test_a_hub_repository_gets_one_commit_and_gives_it_back(
     index_dir: Path, tmp_path: Path, fake_hub: FakeHub, url: str
 ) -> None:
-    push(index_dir, url)
+    push_index(index_dir, url)
     kind = "dataset" if "datasets" in url else "model"
     made = {"repo_id": "me/index", "repo_type": kind, "private": True, "exist_ok": True}
     assert fake_hub.created == [made]
     assert len(fake_hub.repositories[kind, "me/index"]) == 2
     with pytest.raises(OutputExistsError, match="holds an index"):
-        push(index_dir, url)
-    pull(url, tmp_path / "near")
+        push_index(index_dir, url)
+    pull_index(url, tmp_path / "near")
     same(tmp_path / "near", index_dir)
 
 
 def test_a_revision_of_a_hub_repository_stays_what_it_was(
     index_dir: Path, tmp_path: Path, fake_hub: FakeHub
 ) -> None:
-    push(index_dir, "hf://me/index")
+    push_index(index_dir, "hf://me/index")
     fake_hub.repositories["model", "me/index"].append({})
-    pull("hf://me/index@1", tmp_path / "near")
+    pull_index("hf://me/index@1", tmp_path / "near")
     same(tmp_path / "near", index_dir)
     with pytest.raises(IndexFormatError, match="no CURRENT"):
-        pull("hf://me/index", tmp_path / "now")
+        pull_index("hf://me/index", tmp_path / "now")
     with pytest.raises(TransferError, match="404"):
-        pull("hf://me/other", tmp_path / "other")
+        pull_index("hf://me/other", tmp_path / "other")
     assert not list(tmp_path.glob("other*"))
 
 
@@ -213,7 +213,7 @@ def test_a_revision_of_a_hub_repository_stays_what_it_was(
 )
 def test_what_is_no_hub_repository_is_said(index_dir: Path, url: str) -> None:
     with pytest.raises(UsageError, match="no hub repository"):
-        push(index_dir, url)
+        push_index(index_dir, url)
 
 
 def test_a_pinned_url_names_the_commit(fake_hub: FakeHub) -> None:

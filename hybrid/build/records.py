@@ -12,6 +12,7 @@ from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
 from hybrid.errors import ModelMismatchError, UsageError
 
 if TYPE_CHECKING:
+    from hybrid.encoders import Bm25Encoder
     from hybrid.index.hybrid import HybridIndex
 
 
@@ -23,6 +24,13 @@ GIVEN = "given"
 
 
 QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
+
+
+def stored_bm25(index: HybridIndex, name: str) -> Bm25Encoder:
+    """Return the BM25 encoder that is stored with a branch."""
+    from hybrid.encoders import Bm25Encoder
+
+    return Bm25Encoder.load(index.generation.folder(f"{name}/encoder"))
 
 
 def check_unchanged(index: HybridIndex, encoders: Mapping[str, Any]) -> None:

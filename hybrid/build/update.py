@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.build.records import BM25, check_unchanged
+from hybrid.build.records import BM25, check_unchanged, stored_bm25
 from hybrid.corpus import Document
 from hybrid.corpus.handed import handed_documents
 from hybrid.errors import CorpusError, UsageError, several_texts
@@ -166,15 +166,13 @@ def delete_documents(
 def compact_index(
     directory: str | Path,
     *,
-    refit: Mapping[str, Bm25Encoder] | None = None,
     memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
-    """Make all segments one, without the deleted documents, and return what changed.
+    """Make all segments one, without deleted documents, BM25 fitted anew; return the change.
 
     Args:
         directory: the index.
-        refit: BM25 encoders by branch; each is fitted anew to the documents that there are.
         memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
@@ -189,7 +187,7 @@ def compact_index(
         change = Change(generation, allowance)
         merged = 0 if change.is_compact else len(change.segment_sizes)
         if merged:
-            fitted = _fitted(change.index, refit or {})
+            fitted = _fitted(change.index)
             for name, encoder in fitted.items():
                 record = replace(change.index.record(name), fingerprint=encoder.fingerprint)
                 change.update_record(name, record)
@@ -259,12 +257,15 @@ def _pieces(texts: Iterable[str], count: int, characters: int) -> Iterator[list[
         yield piece
 
 
-def _fitted(index: HybridIndex, encoders: Mapping[str, Bm25Encoder]) -> dict[str, Bm25Encoder]:
+def _fitted(index: HybridIndex) -> dict[str, Bm25Encoder]:
+    """Return the BM25 encoders of an index, fitted to the documents that there are."""
     if not index.document_count:
         return {}
+    names = [name for name, record in index.records.items() if record.encoder["model"] == BM25]
+    stored = {name: stored_bm25(index, name) for name in names}
     return {
-        name: type(encoder).fit(index.row_texts(np.arange(index.row_count)), encoder.parameters)
-        for name, encoder in encoders.items()
+        name: encoder.fit(index.row_texts(np.arange(index.row_count)), encoder.parameters)
+        for name, encoder in stored.items()
     }
 
 

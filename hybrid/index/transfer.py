@@ -30,7 +30,7 @@ from hybrid.index.storage.writer import new_generation
 from hybrid.index.verify import refuse_unsound
 
 
-def snapshot(index_dir: str | Path, target: str | Path) -> None:
+def snapshot_index(index_dir: str | Path, target: str | Path) -> None:
     """Write a new index at ``target`` with the current generation of another, verified on the way.
 
     Writers may go on meanwhile.
@@ -44,10 +44,10 @@ def snapshot(index_dir: str | Path, target: str | Path) -> None:
         _copy(source, target)
 
 
-def restore(snapshot_dir: str | Path, target: str | Path) -> None:
+def restore_index(snapshot_dir: str | Path, target: str | Path) -> None:
     """Write a new index at ``target`` from a snapshot, which anybody may have made.
 
-    Unlike `snapshot`, it looks into the files before it takes them, as `pull` does.
+    Unlike `snapshot_index`, it looks into the files before it takes them, as `pull_index` does.
 
     Raises:
         OutputExistsError: ``target`` exists.
@@ -68,7 +68,7 @@ def _copy(source: Generation, target: str | Path) -> None:
         generation.commit(source.content)
 
 
-def push(index_dir: str | Path, url: str) -> None:
+def push_index(index_dir: str | Path, url: str) -> None:
     """Copy the current generation to an fsspec URL, such as ``s3://bucket/name`` or a folder.
 
     CURRENT goes last, so that whoever pulls meanwhile finds a whole index or none. A hub repository
@@ -102,7 +102,7 @@ def push(index_dir: str | Path, url: str) -> None:
         system.pipe_file(f"{root}/{CURRENT}", current)
 
 
-def pull(url: str, target: str | Path) -> None:
+def pull_index(url: str, target: str | Path) -> None:
     """Write a new index at ``target`` from an fsspec URL, every file verified.
 
     Only files that the manifest names are fetched, each to its place inside the new index, no more
@@ -114,7 +114,7 @@ def pull(url: str, target: str | Path) -> None:
         OutputExistsError: ``target`` exists.
         IndexFormatError: there is no index at ``url``, or one of another format version.
         CorruptIndexError: what arrived is damaged or unsound; nothing is left at ``target``.
-        MissingPackageError, TransferError: as for `push`.
+        MissingPackageError, TransferError: as for `push_index`.
     """
     with new_generation(target, create=True) as generation:
         mirror = generation.workspace / "mirror"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from hybrid.build.records import BM25, QueryEncoder, load_encoder
+from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
 from hybrid.encoders import SparseEncoder, check_fingerprint
 from hybrid.errors import UsageError
 
@@ -56,10 +56,8 @@ class QueryEncoders:
             }
 
     def _load(self, index: HybridIndex, name: str, record: BranchRecord) -> QueryEncoder:
-        from hybrid.encoders import Bm25Encoder
-
         if record.encoder["model"] == BM25:
-            return Bm25Encoder.load(index.generation.folder(f"{name}/encoder"))
+            return stored_bm25(index, name)
         placed = {} if self._device is None else {"device": self._device}
         return load_encoder(record.kind, {**record.encoder, **placed})
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from hybrid.build.records import BM25, QueryEncoder
+from hybrid.build.records import QueryEncoder
 from hybrid.build.update import (
     ChangeReport,
     add_documents,
@@ -116,14 +116,7 @@ class Index(Reader):
         Raises:
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         """
-        view = self._view
-        records = view.contents.records
-        bm25 = {
-            name: view.encoder(name) for name in records if records[name].encoder["model"] == BM25
-        }
-        return self._change(
-            compact_index(self.directory, refit=cast(Any, bm25), memory=memory, progress=progress)
-        )
+        return self._change(compact_index(self.directory, memory=memory, progress=progress))
 
     def _change(self, report: ChangeReport) -> ChangeReport:
         self.reopen()

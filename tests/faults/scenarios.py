@@ -18,7 +18,7 @@ from hybrid.errors import CorruptIndexError, HybridError
 from hybrid.fusion import parse_fusion
 from hybrid.index.storage.disk import checksum
 from hybrid.index.storage.generation import open_generation
-from hybrid.index.transfer import pull, push, restore, snapshot
+from hybrid.index.transfer import pull_index, push_index, restore_index, snapshot_index
 from hybrid.index.verify import repair_index
 from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
@@ -59,27 +59,27 @@ def tune(directory: Path) -> None:
 
 
 def copy(directory: Path) -> None:
-    snapshot(directory, directory.with_name(COPY))
+    snapshot_index(directory, directory.with_name(COPY))
 
 
 def keep(directory: Path) -> None:
-    snapshot(directory, directory.with_name("kept"))
+    snapshot_index(directory, directory.with_name("kept"))
 
 
 def bring_back(directory: Path) -> None:
-    restore(directory.with_name("kept"), directory.with_name(COPY))
+    restore_index(directory.with_name("kept"), directory.with_name(COPY))
 
 
 def send(directory: Path) -> None:
-    push(directory, f"file://{directory.with_name(COPY)}")
+    push_index(directory, f"file://{directory.with_name(COPY)}")
 
 
 def keep_far(directory: Path) -> None:
-    push(directory, f"file://{directory.with_name('kept')}")
+    push_index(directory, f"file://{directory.with_name('kept')}")
 
 
 def fetch(directory: Path) -> None:
-    pull(f"file://{directory.with_name('kept')}", directory.with_name(COPY))
+    pull_index(f"file://{directory.with_name('kept')}", directory.with_name(COPY))
 
 
 def damage(directory: Path) -> None:

@@ -18,9 +18,9 @@ def snapshot(
     target: Annotated[Path, typer.Argument(help="the copy, must not exist")],
 ) -> None:
     """Copy the current generation, every file verified on the way; writers may go on."""
-    from hybrid.index.transfer import snapshot as copy
+    from hybrid.index.transfer import snapshot_index
 
-    copy(index, target)
+    snapshot_index(index, target)
     out.print(f"{target}: a whole copy of {index}", markup=False)
 
 
@@ -30,9 +30,9 @@ def restore(
     target: Annotated[Path, typer.Argument(help="the index, must not exist")],
 ) -> None:
     """Make an index of a snapshot, its files verified and looked into on the way."""
-    from hybrid.index.transfer import restore as copy_back
+    from hybrid.index.transfer import restore_index
 
-    copy_back(copy, target)
+    restore_index(copy, target)
     out.print(f"{target}: restored from {copy}", markup=False)
 
 
@@ -44,9 +44,9 @@ def push(
     ],
 ) -> None:
     """Copy the current generation to a hub repository or another place, every file verified."""
-    from hybrid.index.transfer import push as copy
+    from hybrid.index.transfer import push_index
 
-    copy(index, url)
+    push_index(index, url)
     out.print(f"{url}: a whole copy of {index}", markup=False)
 
 
@@ -56,9 +56,9 @@ def pull(
     target: Annotated[Path, typer.Argument(help="the index, must not exist")],
 ) -> None:
     """Fetch an index; its files are verified and looked into before it appears."""
-    from hybrid.index.transfer import pull as fetch
+    from hybrid.index.transfer import pull_index
 
-    fetch(url, target)
+    pull_index(url, target)
     out.print(f"{target}: fetched from {url}", markup=False)
 
 
@@ -81,12 +81,12 @@ def export(
 ) -> None:
     """Export the sparse vectors with integer weights and, where asked, the query file."""
     from hybrid.corpus import open_source
-    from hybrid.integrations.formats.export import export_anserini_index
+    from hybrid.integrations.formats.export import export_index
     from hybrid.search.index import open_index
 
     source = None if queries is None else open_source(queries)
     with open_index(index) as opened, progress_bars(err) as start:
-        written = export_anserini_index(
+        written = export_index(
             opened,
             directory,
             branch=branch,

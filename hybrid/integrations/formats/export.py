@@ -15,7 +15,7 @@ from hybrid.search.view import View
 BATCH = 1024
 
 
-def export_anserini_index(
+def export_index(
     index: Index,
     directory: str | Path,
     *,
