@@ -15,7 +15,7 @@ from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
 from hybrid.fusion.runs import RunTable, fuse_runs
 from hybrid.fusion.signatures import LEARNED
-from hybrid.fusion.table import Table
+from hybrid.fusion.table import CandidateTable
 from tests.made_pools import pool_of, random_pool
 
 S = np.array([[4, 2, 0, 0, 1]], np.float32)
@@ -145,10 +145,17 @@ def test_where_there_is_nothing_to_normalise_retrieved_documents_get_1(norm: str
     scores, ranks = np.array([[3.0, 3, 3, -2, 0, 0]]), np.array([[1, 0, 2, 1, 0, 0]], np.int32)
     offsets, known = np.array([0, 3, 4, 6]), np.ones((1, 6), dtype=bool)
     for complete in (True, False):
-        table = Table(offsets, scores, known if complete else ranks > 0, ranks, np.zeros(1))
+        table = CandidateTable(
+            offsets, scores, known if complete else ranks > 0, ranks, np.zeros(1)
+        )
         assert normalise(table, norm).tolist() == [[1, 0, 1, 1, 0, 0]]
-    assert normalise(Table(offsets, scores, known, ranks, np.array([-9.0])), "zscore").any() == 0
-    assert set(normalise(Table(offsets, scores, known, ranks, np.zeros(1)), "dbsf")[0]) == {0.5}
+    assert (
+        normalise(CandidateTable(offsets, scores, known, ranks, np.array([-9.0])), "zscore").any()
+        == 0
+    )
+    assert set(
+        normalise(CandidateTable(offsets, scores, known, ranks, np.zeros(1)), "dbsf")[0]
+    ) == {0.5}
 
 
 def test_a_search_that_finds_one_document_gives_it_a_score() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError
 from hybrid.fusion.apply import fuse_table
 from hybrid.fusion.pool import BranchHits
-from hybrid.fusion.table import Table
+from hybrid.fusion.table import CandidateTable
 from hybrid.fusion.values import Fusion
 
 SIGN = np.int32(-(2**31))
@@ -69,7 +69,7 @@ def _stacked(hits: list[BranchHits]) -> tuple[NDArray[np.int32], NDArray[np.floa
 
 def _united(
     doc_nums: NDArray[np.int32], scores: NDArray[np.float32], minimum: list[float]
-) -> tuple[Table, NDArray[np.int32]]:
+) -> tuple[CandidateTable, NDArray[np.int32]]:
     from .kernel import unite_lists
 
     lists, queries, _ = doc_nums.shape
@@ -82,7 +82,7 @@ def _united(
     end = int(offsets[-1])
     kept = ranks[:, :end]
     lows = np.array(minimum)
-    return Table(offsets, table[:, :end], kept > 0, kept, lows), united[:end]
+    return CandidateTable(offsets, table[:, :end], kept > 0, kept, lows), united[:end]
 
 
 def _best(

@@ -12,7 +12,7 @@ from hybrid.evaluate.judged import ArrayScorer, Judged
 from hybrid.fusion import Fusion, cc, single
 from hybrid.fusion.apply import fuse_table, pool_table
 from hybrid.fusion.methods import features
-from hybrid.fusion.table import Table
+from hybrid.fusion.table import CandidateTable
 
 FloatArray = NDArray[np.float64]
 REMEMBERED = 16
@@ -29,7 +29,7 @@ class JudgedCandidates:
     """
 
     names: tuple[str, ...]
-    table: Table
+    table: CandidateTable
     scorer: ArrayScorer
 
 
@@ -96,7 +96,7 @@ def weighted_sum(weights: FloatArray, features: FloatArray) -> FloatArray:
     return fused
 
 
-def _narrowed(judged: Judged, taken: NDArray[np.int64], table: Table) -> Judged:
+def _narrowed(judged: Judged, taken: NDArray[np.int64], table: CandidateTable) -> Judged:
     """Return ``judged`` over the ``taken`` candidates alone."""
     pool = judged.pool
     if len(taken) == len(pool.doc_nums):

@@ -12,7 +12,7 @@ from hybrid.fusion.methods import combine
 from hybrid.fusion.norms import normalise
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
-from hybrid.fusion.table import FloatArray, Table
+from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
 
 
@@ -45,7 +45,7 @@ def contributions(pool: Pool, fusion: Fusion) -> FloatArray:
     return parts
 
 
-def fuse_table(table: Table, fusion: Fusion, names: list[str]) -> FloatArray:
+def fuse_table(table: CandidateTable, fusion: Fusion, names: list[str]) -> FloatArray:
     """Return the fused score of every candidate of a table whose rows are ``names``."""
     fused = np.asarray(combine(table, fusion, names).sum(axis=0))
     if fusion.breaks_ties:
@@ -93,7 +93,9 @@ def ranked_positions(
     return order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _candidates(pool: Pool, fusion: Fusion) -> tuple[NDArray[np.int64], Table, NDArray[np.int64]]:
+def _candidates(
+    pool: Pool, fusion: Fusion
+) -> tuple[NDArray[np.int64], CandidateTable, NDArray[np.int64]]:
     names = fusion.branch_names(pool.branches)
     rows = np.array([pool.branch(name) for name in names], dtype=np.int64)
     taken, table = pool_table(pool, rows, fusion.depth)
@@ -102,7 +104,7 @@ def _candidates(pool: Pool, fusion: Fusion) -> tuple[NDArray[np.int64], Table, N
 
 def pool_table(
     pool: Pool, rows: NDArray[np.int64], depth: int | None = None
-) -> tuple[NDArray[np.int64], Table]:
+) -> tuple[NDArray[np.int64], CandidateTable]:
     """Return the positions that one of ``rows`` retrieved, within ``depth``, and their table."""
     ranks = pool.ranks[rows]
     if depth is not None and depth < pool.depth:
@@ -113,7 +115,7 @@ def pool_table(
     scores = pool.scores[rows].astype(np.float64)
     if len(taken) < ranks.shape[1]:
         ranks, scores = ranks[:, taken], scores[:, taken]
-    table = Table(
+    table = CandidateTable(
         offsets=before[pool.offsets].astype(np.int64),
         scores=scores,
         known=np.ones(scores.shape, dtype=bool),
@@ -124,7 +126,7 @@ def pool_table(
     return taken, table
 
 
-def _break_ties(table: Table, fused: FloatArray, second: FloatArray) -> FloatArray:
+def _break_ties(table: CandidateTable, fused: FloatArray, second: FloatArray) -> FloatArray:
     """Return ``fused`` in float32 steps such that ties fall by ``second``, descending.
 
     The score of a tied document is raised by as many float32 steps as it has tied documents below

@@ -22,7 +22,7 @@ from hybrid.fusion.apply import contributions, fuse
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.values import Fusion
 
-Kind = Literal["literal", "query-expanded", "document-expanded", "both-expanded"]
+TermOrigin = Literal["literal", "query-expanded", "document-expanded", "both-expanded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class TermContribution:
     query_weight: float
     document_weight: float
     contribution: float
-    kind: Kind
+    kind: TermOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def explain_sparse(
     return sorted(found, key=lambda one: (-one.contribution, one.term))
 
 
-def _kind(in_query: bool, in_document: bool) -> Kind:
+def _kind(in_query: bool, in_document: bool) -> TermOrigin:
     if in_query:
         return "literal" if in_document else "document-expanded"
     return "query-expanded" if in_document else "both-expanded"

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.fusion.norms import minmax
-from hybrid.fusion.table import FloatArray, Table
+from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
 
 TOP = 10
 
 
-def table_features(table: Table, names: Sequence[str]) -> dict[str, FloatArray]:
+def table_features(table: CandidateTable, names: Sequence[str]) -> dict[str, FloatArray]:
     """Return feature to one value a query, float64 (queries,).
 
     Args:
@@ -54,7 +54,7 @@ def table_features(table: Table, names: Sequence[str]) -> dict[str, FloatArray]:
     return found
 
 
-def query_alphas(table: Table, fusion: Fusion) -> FloatArray:
+def query_alphas(table: CandidateTable, fusion: Fusion) -> FloatArray:
     """Return the alpha of each query, float64 (queries,).
 
     Raises:
@@ -73,7 +73,7 @@ def query_alphas(table: Table, fusion: Fusion) -> FloatArray:
     return np.asarray(np.clip(moved, 0.0, 1.0))
 
 
-def _tops(scores: FloatArray, table: Table, row: int) -> FloatArray:
+def _tops(scores: FloatArray, table: CandidateTable, row: int) -> FloatArray:
     """Return each query's first ten scores of a branch, float64 (queries, 10), 0 beyond."""
     top: NDArray[np.float64] = np.zeros((len(table.lengths), TOP))
     query = np.repeat(np.arange(len(table.lengths)), table.lengths)

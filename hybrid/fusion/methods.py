@@ -15,56 +15,56 @@ from numpy.typing import NDArray
 from hybrid.fusion.learned import query_alphas
 from hybrid.fusion.norms import borda as borda_norm
 from hybrid.fusion.norms import normalise
-from hybrid.fusion.table import FloatArray, Table
+from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
 
 Weights = NDArray[np.float64]
 
 
-def normalised_scores(x: FloatArray, table: Table, fusion: Fusion) -> FloatArray:
+def normalised_scores(x: FloatArray, table: CandidateTable, fusion: Fusion) -> FloatArray:
     """Return x_b: the convex combination, Bruch et al., TOIS 2023; unweighted CombSUM."""
     return x
 
 
-def reciprocal_ranks(x: FloatArray, table: Table, fusion: Fusion) -> FloatArray:
+def reciprocal_ranks(x: FloatArray, table: CandidateTable, fusion: Fusion) -> FloatArray:
     """Return 1 / (k + rank_b): reciprocal rank fusion. Cormack et al., SIGIR 2009."""
     return np.where(table.retrieved, 1 / (fusion.parameter("k") + _rank(table)), 0.0)
 
 
-def rank_biases(x: FloatArray, table: Table, fusion: Fusion) -> FloatArray:
+def rank_biases(x: FloatArray, table: CandidateTable, fusion: Fusion) -> FloatArray:
     """Return (1 - p) p^(rank_b - 1): rank-biased centroids. Bailey et al., SIGIR 2017."""
     p = fusion.parameter("p")
     return np.where(table.retrieved, (1 - p) * p ** (_rank(table) - 1), 0.0)
 
 
-def learned(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def learned(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return (1 - alpha_q) x_1 and alpha_q x_2, alpha of each query from its features."""
     alpha = table.spread(query_alphas(table, fusion))
     return np.stack([(1 - alpha) * x[0], alpha * x[1]])
 
 
-def comb_mnz(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def comb_mnz(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return x_b times the number of branches that retrieved the document: CombMNZ."""
     return np.asarray(np.where(table.retrieved, x, 0.0) * table.retrieved.sum(axis=0))
 
 
-def comb_anz(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def comb_anz(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return x_b over the number of branches that retrieved the document: CombANZ."""
     seen = np.where(table.retrieved, x, 0.0)
     return np.asarray(seen / np.maximum(table.retrieved.sum(axis=0), 1))
 
 
-def comb_max(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def comb_max(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return the greatest x_b of a retrieving branch, as the part of that branch: CombMAX."""
     return _at(x, np.where(table.retrieved, x, -np.inf).argmax(axis=0))
 
 
-def comb_min(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def comb_min(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return the least x_b of a retrieving branch, as the part of that branch: CombMIN."""
     return _at(x, np.where(table.retrieved, x, np.inf).argmin(axis=0))
 
 
-def comb_med(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def comb_med(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return the median x_b of the retrieving branches, half from each middle one: CombMED."""
     count = table.retrieved.sum(axis=0)
     order = np.argsort(np.where(table.retrieved, x, np.inf), axis=0, kind="stable")
@@ -74,7 +74,7 @@ def comb_med(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatAr
     return (_at(x, low) + _at(x, high)) / 2
 
 
-def geometric_mean(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def geometric_mean(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return exp(sum of w log x / sum of w), shared; 0 where a weighted x is 0 or less."""
     used = w > 0
     positive = (x[used] > 0).all(axis=0)
@@ -83,7 +83,7 @@ def geometric_mean(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> F
     return _share(fused, x, w)
 
 
-def harmonic_mean(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def harmonic_mean(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return sum of w / (sum of w / x), shared; 0 where a weighted x is 0 or less."""
     used = w > 0
     positive = (x[used] > 0).all(axis=0)
@@ -92,24 +92,24 @@ def harmonic_mean(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> Fl
     return _share(fused, x, w)
 
 
-def isr(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def isr(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return N(d) w_b / rank_b^2, N the retrieving branches. Mourao et al., CMIG 2015."""
     return np.asarray(_inverse_square(table, w) * table.retrieved.sum(axis=0))
 
 
-def logisr(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def logisr(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return log(N(d) + sigma) w_b / rank_b^2. Mourao et al., CMIG 2015; sigma 0 is logISR."""
     count = table.retrieved.sum(axis=0)
     factor = np.log(np.maximum(count, 1) + fusion.parameter("sigma"))
     return np.asarray(_inverse_square(table, w) * factor)
 
 
-def borda(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def borda(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return w_b times the Borda points. Aslam and Montague, SIGIR 2001."""
     return w[:, None] * borda_norm(table) * table.spread(table.lengths.astype(np.float64))
 
 
-def condorcet(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatArray:
+def condorcet(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
     """Return the pairwise majorities won, a draw one half, shared by reciprocal rank.
 
     Copeland's order, which is Condorcet's wherever a Condorcet order exists. Montague and Aslam,
@@ -125,14 +125,14 @@ def condorcet(x: FloatArray, table: Table, w: Weights, fusion: Fusion) -> FloatA
     return _share(wins, np.where(table.retrieved, 1 / _rank(table), 0.0), w)
 
 
-FEATURES: dict[str, Callable[[FloatArray, Table, Fusion], FloatArray]] = {
+FEATURES: dict[str, Callable[[FloatArray, CandidateTable, Fusion], FloatArray]] = {
     "cc": normalised_scores,
     "combsum": normalised_scores,
     "rrf": reciprocal_ranks,
     "rbc": rank_biases,
 }
 """Weighted sums: what the share of each branch is multiplied by."""
-COMBINERS: dict[str, Callable[[FloatArray, Table, Weights, Fusion], FloatArray]] = {
+COMBINERS: dict[str, Callable[[FloatArray, CandidateTable, Weights, Fusion], FloatArray]] = {
     "learned": learned,
     "isr": isr,
     "logisr": logisr,
@@ -149,7 +149,7 @@ COMBINERS: dict[str, Callable[[FloatArray, Table, Weights, Fusion], FloatArray]]
 """All others."""
 
 
-def features(table: Table, fusion: Fusion) -> FloatArray | None:
+def features(table: CandidateTable, fusion: Fusion) -> FloatArray | None:
     """Return what the shares of the branches are multiplied by, float64 (branches, n).
 
     None where the fusion is no such sum, or is computed in another order.
@@ -159,7 +159,7 @@ def features(table: Table, fusion: Fusion) -> FloatArray | None:
     return FEATURES[fusion.method](_inputs(table, fusion), table, fusion)
 
 
-def combine(table: Table, fusion: Fusion, names: Sequence[str]) -> FloatArray:
+def combine(table: CandidateTable, fusion: Fusion, names: Sequence[str]) -> FloatArray:
     """Return each branch's part of the fused score, float64 (branches, n); rows are ``names``."""
     if fusion.is_single:
         return table.scores
@@ -170,15 +170,15 @@ def combine(table: Table, fusion: Fusion, names: Sequence[str]) -> FloatArray:
     return COMBINERS[fusion.method](_inputs(table, fusion), table, weights, fusion)
 
 
-def _inputs(table: Table, fusion: Fusion) -> FloatArray:
+def _inputs(table: CandidateTable, fusion: Fusion) -> FloatArray:
     return normalise(table, fusion.norm) if fusion.reads_scores else table.scores
 
 
-def _rank(table: Table) -> FloatArray:
+def _rank(table: CandidateTable) -> FloatArray:
     return np.maximum(table.ranks, 1).astype(np.float64)
 
 
-def _inverse_square(table: Table, w: Weights) -> FloatArray:
+def _inverse_square(table: CandidateTable, w: Weights) -> FloatArray:
     return w[:, None] * np.where(table.retrieved, 1 / _rank(table) ** 2, 0.0)
 
 

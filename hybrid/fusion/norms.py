@@ -1,6 +1,6 @@
 """Normalisations of a branch's scores, each over one query's candidates, vectorised over queries.
 
-Each takes a ``Table`` and returns float64 (branches, n). Statistics are over the candidates whose
+Each takes a table and returns float64 (branches, n). Statistics are over the candidates whose
 score is known. A missing score becomes 0, the floor of the bounded ones; under ``zscore``, where
 0 is the mean, it becomes the least value of the branch. A normalisation that would put a found
 document below a missing one is refused.
@@ -17,32 +17,34 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrid.errors import UsageError
-from hybrid.fusion.table import FloatArray, Table
+from hybrid.fusion.table import CandidateTable, FloatArray
 
 ROUNDING = 1e-3
 """How far below its least score rounding may put a score."""
 _ANY_SIGN = "norm=minmax, zscore or rank"
 
 
-def _greatest(table: Table) -> FloatArray:
+def _greatest(table: CandidateTable) -> FloatArray:
     scores = table.scores if table.complete else np.where(table.known, table.scores, -np.inf)
     return table.reduce(np.maximum, scores, -np.inf)
 
 
-def _least(table: Table) -> FloatArray:
+def _least(table: CandidateTable) -> FloatArray:
     scores = table.scores if table.complete else np.where(table.known, table.scores, np.inf)
     return table.reduce(np.minimum, scores, np.inf)
 
 
-def _count(table: Table) -> FloatArray:
+def _count(table: CandidateTable) -> FloatArray:
     return table.reduce(np.add, table.known.astype(np.float64), 0.0)
 
 
-def _total(table: Table, values: FloatArray) -> FloatArray:
+def _total(table: CandidateTable, values: FloatArray) -> FloatArray:
     return table.reduce(np.add, np.where(table.known, values, 0.0), 0.0)
 
 
-def _scaled(table: Table, low: FloatArray, width: FloatArray, flat: ArrayLike) -> FloatArray:
+def _scaled(
+    table: CandidateTable, low: FloatArray, width: FloatArray, flat: ArrayLike
+) -> FloatArray:
     """Return (s - low) / width; ``flat`` where the width is 0, and 0 where s is not known."""
     usable = np.isfinite(width) & (width > 0)
     values = table.scores - table.spread(np.where(usable, low, 0.0))
@@ -54,13 +56,13 @@ def _scaled(table: Table, low: FloatArray, width: FloatArray, flat: ArrayLike) -
     return values
 
 
-def minmax(table: Table) -> FloatArray:
+def minmax(table: CandidateTable) -> FloatArray:
     """Return (s - min) / (max - min); where all are equal 1 if retrieved, else 0."""
     low = _least(table)
     return _scaled(table, low, _greatest(table) - low, table.retrieved)
 
 
-def tmm(table: Table) -> FloatArray:
+def tmm(table: CandidateTable) -> FloatArray:
     """Return (s - m) / (max - m), m the least score possible; 0 where max is m.
 
     Theoretical min-max, Bruch, Gai and Ingber, TOIS 2023.
@@ -86,7 +88,7 @@ def tmm(table: Table) -> FloatArray:
     return _scaled(table, low, _greatest(table) - low, 0.0)
 
 
-def maximum(table: Table) -> FloatArray:
+def maximum(table: CandidateTable) -> FloatArray:
     """Return s / max; where all are equal 1 if retrieved, else 0.
 
     Raises:
@@ -104,7 +106,7 @@ def maximum(table: Table) -> FloatArray:
     return _scaled(table, np.zeros_like(high), np.where(varied, high, 0.0), table.retrieved)
 
 
-def total(table: Table) -> FloatArray:
+def total(table: CandidateTable) -> FloatArray:
     """Return (s - min) / sum of (s - min); where all are equal 1 if retrieved, else 0."""
     low = _least(table)
     shifted = table.scores - table.spread(np.where(np.isfinite(low), low, 0.0))
@@ -119,7 +121,7 @@ def _refuse_negative(scores: FloatArray, norm: str) -> None:
         )
 
 
-def _moments(table: Table) -> tuple[FloatArray, FloatArray]:
+def _moments(table: CandidateTable) -> tuple[FloatArray, FloatArray]:
     count = np.maximum(_count(table), 1.0)
     mean = _total(table, table.scores) / count
     centred = np.where(table.known, table.scores - table.spread(mean), 0.0)
@@ -129,7 +131,7 @@ def _moments(table: Table) -> tuple[FloatArray, FloatArray]:
     return mean, np.where(flat, 0.0, deviation)
 
 
-def zscore(table: Table) -> FloatArray:
+def zscore(table: CandidateTable) -> FloatArray:
     """Return (s - mean) / deviation; 0 where all are equal; missing: the branch's least value."""
     mean, deviation = _moments(table)
     values = _scaled(table, mean, deviation, 0.0)
@@ -138,7 +140,7 @@ def zscore(table: Table) -> FloatArray:
     return np.where(table.known, values, floor)
 
 
-def dbsf(table: Table) -> FloatArray:
+def dbsf(table: CandidateTable) -> FloatArray:
     """Return (s - (mean - 3 sd)) / 6 sd; 0.5 where all are equal.
 
     Distribution-based score fusion, as Qdrant has it: not clipped.
@@ -147,14 +149,14 @@ def dbsf(table: Table) -> FloatArray:
     return _scaled(table, mean - 3 * deviation, 6 * deviation, 0.5)
 
 
-def rank(table: Table) -> FloatArray:
+def rank(table: CandidateTable) -> FloatArray:
     """Return 1 - (rank - 1) / length of the branch's list; 0 for what it did not retrieve."""
     length = table.reduce(np.add, table.retrieved.astype(np.float64), 0.0)
     values = 1 - (table.ranks - 1) / table.spread(np.maximum(length, 1.0))
     return np.where(table.retrieved, values, 0.0)
 
 
-def borda(table: Table) -> FloatArray:
+def borda(table: CandidateTable) -> FloatArray:
     """Return 1 - (rank - 1) / candidates; those not retrieved share the points that are left.
 
     Aslam and Montague, SIGIR 2001; so scaled by Renda and Straccia, SAC 2003.
@@ -165,7 +167,7 @@ def borda(table: Table) -> FloatArray:
     return np.where(table.retrieved, 1 - (table.ranks - 1) / candidates, left)
 
 
-def none(table: Table) -> FloatArray:
+def none(table: CandidateTable) -> FloatArray:
     """Return the scores as they are; 0 where missing.
 
     Raises:
@@ -176,7 +178,7 @@ def none(table: Table) -> FloatArray:
     return np.where(table.known, table.scores, 0.0)
 
 
-NORMS: dict[str, Callable[[Table], FloatArray]] = {
+NORMS: dict[str, Callable[[CandidateTable], FloatArray]] = {
     "minmax": minmax,
     "tmm": tmm,
     "max": maximum,
@@ -189,7 +191,7 @@ NORMS: dict[str, Callable[[Table], FloatArray]] = {
 }
 
 
-def normalise(table: Table, norm: str) -> FloatArray:
+def normalise(table: CandidateTable, norm: str) -> FloatArray:
     """Return the normalised scores, float64 (branches, n).
 
     Raises:

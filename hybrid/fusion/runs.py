@@ -11,7 +11,7 @@ import numpy as np
 from hybrid.errors import UsageError
 from hybrid.fusion.apply import fuse_table, ranked_positions
 from hybrid.fusion.run import Run
-from hybrid.fusion.table import Table
+from hybrid.fusion.table import CandidateTable
 from hybrid.fusion.values import Fusion
 
 
@@ -28,7 +28,7 @@ class RunTable:
 
     names: tuple[str, ...]
     query_ids: tuple[str, ...]
-    table: Table
+    table: CandidateTable
     doc_ids: tuple[str, ...]
 
     @classmethod
@@ -72,7 +72,7 @@ class RunTable:
         return cls(
             names=tuple(runs),
             query_ids=queries,
-            table=Table(offsets, scores, ranks > 0, ranks, lows),
+            table=CandidateTable(offsets, scores, ranks > 0, ranks, lows),
             doc_ids=tuple(doc_id for row in candidates for doc_id in row),
         )
 

@@ -1,4 +1,4 @@
-"""Table: the candidates that a fusion reads, and reductions over each query's segment."""
+"""CandidateTable: the candidates that a fusion reads, and reductions over each query's segment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Table:
+class CandidateTable:
     """Candidates in CSR layout over queries, for the branches that take part.
 
     Attributes:

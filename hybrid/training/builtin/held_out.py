@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hybrid.encoders.models.from_dense import DOCUMENT_TERMS, QUERY_TERMS
 from hybrid.fusion.norms import normalise
-from hybrid.fusion.table import Table
+from hybrid.fusion.table import CandidateTable
 from hybrid.training.builtin.pairs import Pair, positives
 from hybrid.training.builtin.teaching import Weights, bm25_product
 from hybrid.training.callbacks import ndcg
@@ -140,7 +140,7 @@ def summed(*branches: NDArray[Any]) -> NDArray[np.float64]:
     """
     queries, documents = branches[0].shape
     scores = np.stack([scores.ravel() for scores in branches]).astype(np.float64)
-    table = Table(
+    table = CandidateTable(
         np.arange(queries + 1, dtype=np.int64) * documents,
         scores,
         np.ones_like(scores, dtype=bool),
