@@ -10,7 +10,7 @@ import pytest
 from hybrid.errors import UsageError
 from hybrid.evaluate.comparison import compare_runs
 from hybrid.fusion.run import Run
-from hybrid.report.tables import Table, comparison_table, render, render_all
+from hybrid.report.tables import Table, comparison_table, paper_table, render, render_all
 
 TABLE = Table(
     "50% of <a> & b_c",
@@ -87,3 +87,39 @@ def test_an_empty_table_and_what_is_refused() -> None:
         render_all([empty], "pdf")
     with pytest.raises(UsageError, match="a row has 1 cells, the table 2"):
         Table("t", ("a", "b"), (("x",),))
+
+
+QRELS = {f"q{at}": {"a": 1} for at in range(40)}
+
+
+def runs_of_two() -> dict[str, Run]:
+    good = Run.from_dict({query: {"a": 2.0, "b": 1.0} for query in QRELS})
+    bad = Run.from_dict({query: {"a": 1.0, "b": 2.0} for query in QRELS})
+    return {"bad_run": bad, "good": good}
+
+
+def test_a_table_for_a_paper_has_the_best_in_bold_and_daggers_for_significance() -> None:
+    table = paper_table(compare_runs(runs_of_two(), QRELS, "RR,P@1,R@2"))
+    assert table.columns == ("system", "RR", "P@1", "R@2")
+    assert table.rows == (("bad_run", 0.5, 0.0, 1.0), ("good", 1.0, 1.0, 1.0))
+    assert table.best == {(1, 1), (1, 2), (0, 3), (1, 3)}
+    assert table.marked == {(1, 1), (1, 2)}
+    text = render(table, "latex")
+    assert (
+        r"good & \textbf{1.0000}$^\dagger$ & \textbf{1.0000}$^\dagger$ & \textbf{1.0000} \\" in text
+    )
+    assert r"bad\_run & 0.5000 & 0.0000 & \textbf{1.0000} \\" in text
+    assert r"\caption{40 queries. $^\dagger$ differs from bad\_run, p < .05" in text
+    assert "| good | **1.0000**† | **1.0000**† | **1.0000** |" in render(table, "markdown")
+    page = ElementTree.fromstring(render(table, "html"))
+    assert page.findtext(".//strong") == "1.0000"
+    assert "**" not in render(table, "csv")
+
+
+def test_a_paper_table_of_nothing_or_of_other_systems_is_refused() -> None:
+    with pytest.raises(UsageError, match="no measure was compared"):
+        paper_table([])
+    one = compare_runs(runs_of_two(), QRELS, "RR")
+    other = compare_runs(runs_of_two(), QRELS, "RR", baseline="good")
+    with pytest.raises(UsageError, match="of other systems"):
+        paper_table([*one, *other])

@@ -6,13 +6,26 @@ import csv
 import html
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hybrid.errors import UsageError
 from hybrid.evaluate.comparison import Comparison
 
 Cell = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a format shows a cell that is the best, and one that is marked."""
+
+    best: str
+    marked: str
+
+
+MARKDOWN = Form("**{}**", "{}†")
+LATEX = Form("\\textbf{{{}}}", "{}$^\\dagger$")
+HTML = Form("<strong>{}</strong>", "{}<sup>†</sup>")
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,8 @@ class Table:
         columns: headers.
         rows: one cell a column; None is written as nothing.
         places: decimal places of floats.
+        best: (row, column) of cells in bold.
+        marked: (row, column) of cells with a dagger, and ``note`` says what it means.
 
     Raises:
         UsageError: a row of another length.
@@ -33,15 +48,31 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     places: int = 4
+    best: frozenset[tuple[int, int]] = frozenset()
+    marked: frozenset[tuple[int, int]] = frozenset()
+    note: str = ""
 
     def __post_init__(self) -> None:
         wrong = [row for row in self.rows if len(row) != len(self.columns)]
         if wrong:
             raise UsageError(f"a row has {len(wrong[0])} cells, the table {len(self.columns)}")
 
-    def text(self) -> list[list[str]]:
-        """Return the cells as text."""
-        return [[self._cell(cell) for cell in row] for row in self.rows]
+    def text(
+        self, written: Callable[[str], str] = str, form: Form | None = None
+    ) -> list[list[str]]:
+        """Return the cells as text, each ``written`` and then in the bold and daggers of a form."""
+        form = form or Form("{}", "{}")
+        return [
+            [
+                self._shown(form, written(self._cell(cell)), (at, column))
+                for column, cell in enumerate(row)
+            ]
+            for at, row in enumerate(self.rows)
+        ]
+
+    def _shown(self, form: Form, text: str, place: tuple[int, int]) -> str:
+        bold = form.best.format(text) if place in self.best else text
+        return form.marked.format(bold) if place in self.marked else bold
 
     def _cell(self, cell: Cell) -> str:
         if cell is None:
@@ -61,12 +92,18 @@ class Table:
 def markdown(table: Table) -> str:
     """Return a GitHub table; a bar in a cell is escaped."""
     rule = ["---:" if number else "---" for number in table.numeric()]
-    lines = [_bars(table.columns), _bars(rule), *(_bars(row) for row in table.text())]
-    return "\n".join([f"**{table.title}**", "", *lines]) + "\n"
+    rows = table.text(_escaped, MARKDOWN)
+    lines = [_bars(map(_escaped, table.columns)), _bars(rule), *map(_bars, rows)]
+    note = ["", table.note] if table.note else []
+    return "\n".join([f"**{table.title}**", "", *lines, *note]) + "\n"
 
 
-def _bars(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def _bars(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 _LATEX = {
@@ -80,17 +117,20 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "†": r"$^\dagger$",
 }
 
 
 def latex(table: Table) -> str:
     """Return a LaTeX table with booktabs rules."""
     kinds = "".join("r" if number else "l" for number in table.numeric())
-    rows = [" & ".join(map(_tex, row)) + r" \\" for row in [list(table.columns), *table.text()]]
+    cells = [[_tex(column) for column in table.columns], *table.text(_tex, LATEX)]
+    rows = [" & ".join(row) + r" \\" for row in cells]
+    caption = table.title if not table.note else f"{table.title}. {table.note}"
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{_tex(table.title)}}}",
+            rf"\caption{{{_tex(caption)}}}",
             rf"\begin{{tabular}}{{{kinds}}}",
             r"\toprule",
             rows[0],
@@ -138,14 +178,14 @@ def html_text(table: Table) -> str:
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td class="{kind}">{html.escape(cell)}</td>'
-            for kind, cell in zip(classes, row, strict=True)
+            f'<td class="{kind}">{cell}</td>' for kind, cell in zip(classes, row, strict=True)
         )
         + "</tr>\n"
-        for row in table.text()
+        for row in table.text(html.escape, HTML)
     )
+    note = f"<br/>{html.escape(table.note)}" if table.note else ""
     return (
-        f"<table>\n<caption>{html.escape(table.title)}</caption>\n"
+        f"<table>\n<caption>{html.escape(table.title)}{note}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
     )
 
@@ -209,3 +249,38 @@ def comparison_table(comparison: Comparison, title: str = "") -> Table:
         ),
         tuple(rows),
     )
+
+
+SIGNIFICANT = 0.05
+
+
+def paper_table(comparisons: Sequence[Comparison]) -> Table:
+    """Return one row a system and one column a measure, as papers print them.
+
+    The best mean of a column is bold. A dagger marks a difference from the baseline whose p,
+    corrected by Holm over the systems, is under .05.
+
+    Raises:
+        UsageError: no comparison, or comparisons of other systems or baselines.
+    """
+    if not comparisons:
+        raise UsageError("no measure was compared; give one or more")
+    first = comparisons[0]
+    names = list(first.means)
+    if any((list(c.means), c.baseline) != (names, first.baseline) for c in comparisons):
+        raise UsageError("the comparisons are of other systems; compare the same ones throughout")
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (name, *(each.means[name] for each in comparisons)) for name in names
+    )
+    best, marked = set(), set()
+    for column, each in enumerate(comparisons, start=1):
+        top = max(each.means.values())
+        for at, name in enumerate(names):
+            if each.means[name] == top:
+                best.add((at, column))
+            if name in each.difference and each.difference[name].p_holm < SIGNIFICANT:
+                marked.add((at, column))
+    title = f"{first.queries} queries"
+    note = f"† differs from {first.baseline}, p < .05 (paired randomisation, Holm)"
+    columns = ("system", *(each.measure for each in comparisons))
+    return Table(title, columns, rows, best=frozenset(best), marked=frozenset(marked), note=note)

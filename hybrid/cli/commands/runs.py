@@ -51,12 +51,18 @@ def compare(
     baseline: Annotated[str | None, typer.Option(help="the stem of another baseline")] = None,
     seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
     form: Annotated[Form, typer.Option("--format", help="how to print the table")] = Form.markdown,
+    short: Annotated[
+        bool,
+        typer.Option(
+            "--short", help="one row a system: best in bold, a dagger where p (Holm) is under .05"
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Compare runs query by query: intervals, corrected p values, wins, ties and losses."""
     from hybrid.corpus.qrels import read_qrels
     from hybrid.evaluate import compare_runs
-    from hybrid.report.tables import comparison_table
+    from hybrid.report.tables import comparison_table, paper_table
 
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints objects; give one of them")
@@ -73,7 +79,8 @@ def compare(
     if as_json:
         print_json([comparison.to_dict() for comparison in found])
         return
-    print_tables([comparison_table(comparison) for comparison in found], form)
+    shown = [paper_table(found)] if len(found) > 1 or short else []
+    print_tables(shown + ([] if short else [comparison_table(each) for each in found]), form)
 
 
 def _least(text: str) -> tuple[str, float]:
