@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 
 import numpy as np
 import sparse_vectors
@@ -50,6 +51,7 @@ class Encoded:
     dense: NDArray[np.float32]
     first: int = 0
     passages: None = None
+    field_kinds = MappingProxyType({})
 
     def part(self, first: int, count: int) -> Encoded:
         """Return ``count`` of the documents."""

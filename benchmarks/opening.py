@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import living_index
 import numpy as np
@@ -31,6 +32,7 @@ class Streamed:
     """Documents made part by part, so that a million of them need not be held."""
 
     passages = None
+    field_kinds = MappingProxyType({})
 
     def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
         for position in order.tolist():

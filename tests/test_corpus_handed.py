@@ -49,11 +49,17 @@ def test_documents_without_fields_pass_as_they_are() -> None:
     ("fields", "said"),
     [
         ([("year", 2020)], r"fields of the document at place 1 are .*\(list\); give a dictionary"),
-        ({2020: "year"}, r"2020 \(int\) was given in the document at place 1; give a text"),
-        ({"y": [1, 2]}, r"field 'y' of the document at place 1 is \[1, 2\] \(list\); give a text"),
-        ({"y": np.datetime64("2020-01-01T00:00", "ns")}, r"\(datetime64\); give a text, a number"),
-        ({"y": np.zeros(1)}, r"\(ndarray\); give"),
-        ({"y": 1j}, r"\(complex\); give"),
+        (
+            {2020: "year"},
+            r"name of a field of the document at place 1 is 2020 \(int\); give",
+        ),
+        (
+            {"y": [1, 2]},
+            r"place 1: unusable field: 'y' of 'd1' is \[1, 2\], expected a text, a num",
+        ),
+        ({"y": np.datetime64("2020-01-01T00:00", "ns")}, "expected a text, a number, true"),
+        ({"y": np.zeros(1)}, r"array\(\[0.\]\), expected a text"),
+        ({"y": 1j}, "1j, expected a text"),
     ],
 )
 def test_fields_that_filters_could_not_see_are_refused(fields: object, said: str) -> None:
@@ -64,11 +70,11 @@ def test_fields_that_filters_could_not_see_are_refused(fields: object, said: str
 @pytest.mark.parametrize(
     ("doc_id", "said"),
     [
-        ("", "place 0: id 'doc_id' is empty"),
-        ("a b", "place 0: id 'a b' holds white space"),
-        ("a\n", r"place 0: id 'a\\n' holds white space"),
-        ("a\0", "place 0: 'doc_id' holds a NUL byte at 1"),
-        ("\ud800", r"place 0: 'doc_id' holds '\\ud800' at 0"),
+        ("", "place 0: unusable id: id 'doc_id' is empty"),
+        ("a b", "place 0: unusable id: id 'a b' holds white space"),
+        ("a\n", r"place 0: unusable id: id 'a\\n' holds white space"),
+        ("a\0", "the doc_id of the document at place 0 holds a NUL byte at 1"),
+        ("\ud800", r"the doc_id of the document at place 0 holds '\\ud800' at 0"),
     ],
 )
 def test_ids_that_no_source_would_give_are_refused(doc_id: str, said: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.build.options import BuildOptions
 from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
 from hybrid.corpus import Source
+from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.handed import handed_documents
 from hybrid.index.records import SEGMENTS, BranchRecord
 from hybrid.index.segment_writer import BranchPlan, write_segment
@@ -31,7 +33,8 @@ FIRST_SEGMENT = "000001"
 class BuildReport:
     """What a build made, what it left out, and what is wrong with its sparse branches.
 
-    ``reused`` are rows of all branches that came from the cache.
+    ``reused`` are rows of all branches that came from the cache. ``notes`` name the fields that are
+    not stored, and why, beside what there is to know of models.
     """
 
     output: Path
@@ -92,12 +95,16 @@ def build_index(
     options = options if options is not None else BuildOptions()
     output = Path(output)
     refuse_existing(output)
+    asked: Mapping[str, str] = getattr(source, "field_kinds", {})
+    kinds = FieldKinds(asked)
+    documents = handed_documents(source.documents(), kinds)
+    first = list(islice(documents, 1))  # before models are loaded: a column may be missing
     loaded = _encoders(options) if encoders is None else _given(encoders)
     allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
     with new_generation(output, create=True) as generation:
         shards = encode_corpus(
-            handed_documents(source.documents()),
+            chain(first, documents),
             generation.workspace,
             {name: encoder for name, (encoder, _) in loaded.items()},
             allowance=allowance,
@@ -105,6 +112,7 @@ def build_index(
             cache=chosen_cache(options.cache),
             progress=progress("encoding", source.document_count()),
         )
+        shards.field_kinds = kinds.kinds
         surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in loaded.items()})
         records = _write_branches(generation, shards, loaded, surveys, options, allowance, progress)
         generation.commit(
@@ -126,7 +134,16 @@ def build_index(
         passages,
         shards.reused,
         tuple(alarm for found in surveys.values() for alarm in found.alarms),
-        () if encoders is not None else options.notes(),
+        (() if encoders is not None else options.notes()) + _unstored(asked, kinds),
+    )
+
+
+def _unstored(asked: Mapping[str, str], kinds: FieldKinds) -> tuple[str, ...]:
+    """Return what to say of fields that were asked for and cannot be stored."""
+    return tuple(
+        f"field {name!r} holds no value and has no type, so it is not stored; name its type to "
+        f"have it all the same ({name}:int)"
+        for name in asked.keys() - kinds.kinds.keys()
     )
 
 

@@ -7,7 +7,7 @@ A working folder holds ``000000.documents/``, ``000000.<branch>/``, ... and, onc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -64,6 +64,9 @@ class Shards:
         allowance: bounds what reading in order holds at once; without a limit it is 8,192 rows.
         reused: rows that came from the cache.
 
+    Attributes:
+        field_kinds: the fields to write in any case; those who know them set it.
+
     Raises:
         UsageError: the folder has no finished shards.
     """
@@ -72,6 +75,7 @@ class Shards:
         self, directory: Path, allowance: Allowance | None = None, *, reused: int = 0
     ) -> None:
         self.reused = reused
+        self.field_kinds: Mapping[str, str] = {}
         self._allowance = allowance or Allowance()
         path = directory / STATE_FILE
         if not path.is_file():

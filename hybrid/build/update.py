@@ -21,6 +21,8 @@ from scipy.sparse import csr_matrix
 
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
 from hybrid.corpus import Document
+from hybrid.corpus.checks import check_name, check_text
+from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.handed import handed_documents
 from hybrid.errors import CorpusError, UsageError, several_texts
 from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
@@ -52,6 +54,7 @@ class ChangeReport:
         segments: segments now.
         merged: segments that were made one on the way.
         unfitted: BM25 branches that know the words and statistics of an earlier corpus.
+        notes: what the fields of the new documents have, lack or change of those of the index.
         alarms: what is wrong with the sparse rows of the new documents, and what to do.
     """
 
@@ -62,6 +65,7 @@ class ChangeReport:
     segments: int
     merged: int = 0
     unfitted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
 
 
@@ -101,12 +105,13 @@ def add_documents(
 
     allowance = Allowance.of(memory)
     progress = allowance.watching(progress)
-    documents = handed_documents(documents)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
         check_unchanged(change.index, encoders)
+        stored = change.index.documents.field_kinds
+        kinds = FieldKinds(stored, index=stored)
         shards = encode_corpus(
-            documents,
+            handed_documents(documents, kinds),
             generation.workspace,
             encoders,
             allowance=allowance,
@@ -114,6 +119,7 @@ def add_documents(
             cache=chosen_cache(cache),
             progress=progress("encoding", None),
         )
+        shards.field_kinds = kinds.kinds
         surveys = survey_branches(shards, encoders)
         order = shards.order()
         ids = shards.doc_ids()
@@ -133,7 +139,19 @@ def add_documents(
         change.commit()
         added = len(ids) - len(present)
         report = _report(change, added=added, replaced=len(present), merged=merged)
-        return replace(report, alarms=tuple(a for each in surveys.values() for a in each.alarms))
+        alarms = tuple(alarm for each in surveys.values() for alarm in each.alarms)
+        return replace(report, notes=tuple(_field_notes(stored, kinds)), alarms=alarms)
+
+
+def _field_notes(stored: Mapping[str, str], kinds: FieldKinds) -> Iterator[str]:
+    """Yield what a reader must know of the fields of new documents, beside those of the index."""
+    for name, kind in kinds.kinds.items():
+        if name not in stored:
+            yield f"field {name!r} is new: no document of before has a value in it"
+        elif name not in kinds.seen:
+            yield f"no new document has a value in field {name!r} of the index: it is null there"
+        elif stored[name] != kind:
+            yield f"field {name!r} is {stored[name]} in the index and {kind} in the new documents"
 
 
 def delete_documents(
@@ -146,7 +164,9 @@ def delete_documents(
             of a list of ids.
         IndexLockedError: another writer is at work.
     """
-    doc_ids = several_texts("doc_ids", doc_ids)
+    doc_ids = [
+        check_text("a doc_id", doc_id, nul=True) for doc_id in several_texts("doc_ids", doc_ids)
+    ]
     with new_generation(directory, create=False) as generation:
         change = Change(generation)
         found = {doc_id: change.index.documents.find(doc_id) for doc_id in doc_ids}
@@ -212,8 +232,7 @@ def store_domain(directory: str | Path, name: str, fusion: str, report: Mapping[
         UsageError: the name is empty, or there is no generation to add a domain to.
         IndexLockedError: another writer is at work.
     """
-    if not name.strip():
-        raise UsageError("the name of a domain is empty; give a word")
+    check_name("the name of a domain", name)
     with new_generation(directory, create=False) as generation:
         parent = generation.parent
         if parent is None:

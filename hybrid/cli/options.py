@@ -154,18 +154,16 @@ def _value(field: Field[Any], typed: Any) -> Any:
 
 DocumentColumns: TypeAlias = Annotated[
     SourceOptions,
-    Shown(only=("id_column", "text_column", "title_column", "encoding", "skip_bad")),
+    Shown(without=("fields", "queries", "query_id_column", "query_text_column", "qrels")),
 ]
 """How new documents are read; with ``fields`` it is `DocumentSource`."""
 DocumentSource: TypeAlias = Annotated[
     SourceOptions,
-    Shown(only=("id_column", "text_column", "title_column", "fields", "encoding", "skip_bad")),
+    Shown(without=("queries", "query_id_column", "query_text_column", "qrels")),
 ]
 QuerySource: TypeAlias = Annotated[
     SourceOptions,
-    Shown(
-        only=("queries", "query_id_column", "query_text_column", "qrels", "encoding", "skip_bad")
-    ),
+    Shown(without=("id_column", "text_column", "title_column", "fields")),
 ]
 """How queries and judgments are read."""
 Filter: TypeAlias = Annotated[

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hybrid.corpus.files import BeirSource, FileSource
+from hybrid.corpus.files import FileSource, folder_source
 from hybrid.corpus.irds import IrDatasetsSource
 from hybrid.corpus.passages import Passages
 from hybrid.corpus.records import Document, Query, Skipped, Source, SourceOptions
 from hybrid.corpus.stdlib.source import COLLECTIONS, StdlibSource
-from hybrid.corpus.tables import SUFFIXES, table_suffix
+from hybrid.corpus.tables import UNKNOWN_KIND, table_suffix
 from hybrid.errors import CorpusError
 
 __all__ = ["Document", "Passages", "Query", "Skipped", "Source", "SourceOptions", "open_source"]
@@ -34,15 +34,12 @@ def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> So
         return StdlibSource(spec, options)
     path = Path(spec)
     if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that is too long
-        return BeirSource(path, options)
+        return folder_source(path, options)
     kind = table_suffix(path)
     if os.path.isfile(path):
         if kind is None:
-            raise CorpusError(
-                f"{spec}: unknown kind of file, expected a name ending in {', '.join(SUFFIXES)} "
-                "(the text forms also with .gz)"
-            )
-        return FileSource(path, options)
+            raise CorpusError(f"{spec}: {UNKNOWN_KIND}")
+        return FileSource([path], options)
     if kind is not None or isinstance(spec, Path) or str(spec).startswith((".", "/", "~")):
         raise CorpusError(f"{spec} does not exist; check the path (~ is not expanded)")
     return IrDatasetsSource(str(spec), options)

@@ -1,26 +1,21 @@
-"""The door through which every record passes: a Document or Query comes out, or a counted refusal.
+"""The door through which every record and every text passes.
 
-Awkward input has its one home here: ids that are missing, not strings, repeated or unusable in TREC
-files; texts that are missing, empty, or not encodable.
+Of a record a Document or Query comes out, or a counted refusal. Awkward input has its home here:
+ids that are missing, not strings, repeated or unusable in TREC files; texts that are missing,
+empty, or not encodable. `check_text` is the same check for texts of a program or a shell.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from hybrid.corpus.fields import field_value
-from hybrid.corpus.records import FIELD_TYPES, Document, FieldValue, Query, Skipped, SourceOptions
-from hybrid.errors import CorpusError
-
-ID_NAMES = ("_id", "id", "doc_id", "docid", "docno", "pid")
-TITLE_NAMES = ("title",)
-TEXT_NAMES = ("text", "contents", "body", "passage")
-QUERY_ID_NAMES = ("_id", "id", "query_id", "query-id", "qid")
-QUERY_TEXT_NAMES = ("text", "query", "question")
+from hybrid.corpus.columns import ABSENT, Columns, Row, lookup, shown
+from hybrid.corpus.fields import FieldKinds
+from hybrid.corpus.records import Document, FieldValue, Query, Skipped, SourceOptions
+from hybrid.errors import CorpusError, UsageError, given
 
 R = TypeVar("R", Document, Query)
 
@@ -38,69 +33,6 @@ Reason = Literal[
 ]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record as its file gave it: where it stands, and its fields."""
-
-    place: str
-    fields: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Field names to try in order, for id, title and text; ``chosen`` are those the user named."""
-
-    id: tuple[str, ...]
-    title: tuple[str, ...]
-    text: tuple[str, ...]
-    chosen: tuple[str, ...] = ()
-    title_chosen: bool = False
-    fields: Mapping[str, str] = field(default_factory=dict)
-    fields_optional: bool = False
-
-    @classmethod
-    def of_documents(cls, options: SourceOptions) -> Columns:
-        """Return the columns of documents: the chosen ones, else the usual names."""
-        chosen = (options.id_column, options.title_column, options.text_column)
-        return cls(
-            (options.id_column,) if options.id_column else ID_NAMES,
-            (options.title_column,) if options.title_column else TITLE_NAMES,
-            (options.text_column,) if options.text_column else TEXT_NAMES,
-            tuple(name for name in chosen if name),
-            bool(options.title_column),
-            options.typed_fields,
-            options.fields_optional,
-        )
-
-    @classmethod
-    def of_queries(cls, options: SourceOptions) -> Columns:
-        """Return the columns of queries: the chosen ones, else the usual names."""
-        chosen = (options.query_id_column, options.query_text_column)
-        return cls(
-            (options.query_id_column,) if options.query_id_column else QUERY_ID_NAMES,
-            (),
-            (options.query_text_column,) if options.query_text_column else QUERY_TEXT_NAMES,
-            tuple(name for name in chosen if name),
-        )
-
-
-def refuse_absent_fields(place: str, names: Iterable[str], present: Collection[str]) -> None:
-    """Refuse fields to store that are not among those ``present``.
-
-    Raises:
-        CorpusError: names them and what there is; of ``year:date`` says which types there are.
-    """
-    missing = [name for name in names if name not in present]
-    if not missing:
-        return
-    typed = any(":" in name for name in missing)
-    types = f"; a type after a colon is one of {', '.join(FIELD_TYPES)}" if typed else ""
-    raise CorpusError(
-        f"{place}: no column {', '.join(map(repr, missing))} to store as a field, found "
-        f"{', '.join(map(shown, list(present)[:20]))}; name columns that are there{types}"
-    )
 
 
 class RefusedError(Exception):
@@ -129,14 +61,21 @@ class Door:
             "(SourceOptions(skip_bad=True)), which counts and reports them"
         )
 
-    def documents(self, rows: Iterable[Row], columns: Columns, name: str) -> Iterator[Document]:
-        """Yield the good documents of ``rows``.
+    def documents(
+        self, rows: Iterable[Row], columns: Columns, name: str, kinds: FieldKinds | None = None
+    ) -> Iterator[Document]:
+        """Yield the good documents of ``rows``; ``kinds`` sees each value of their fields.
 
         Raises:
             CorpusError: a bad record without ``skip_bad``, or not one good record.
         """
         found = 0
-        for document in self._accepted(rows, columns, _document):
+        kinds = kinds or FieldKinds(read=columns.fields)
+
+        def make(row: Row, columns: Columns, seen: set[str]) -> Document:
+            return _document(row, columns, seen, kinds)
+
+        for document in self._accepted(rows, columns, make):
             found += 1
             yield document
         if not found:
@@ -163,42 +102,74 @@ class Door:
             yield record
 
 
-def _document(row: Row, columns: Columns, seen: set[str]) -> Document:
+def field_pass(
+    options: SourceOptions, known: Mapping[str, str] | None, *, cells: bool = False
+) -> FieldKinds:
+    """Return what sees the fields in one pass over a source; ``known`` are the kinds it found."""
+    return FieldKinds(
+        options.index_fields if known is None else known,
+        read=options.typed_fields,
+        cells=cells,
+        index=options.index_fields,
+    )
+
+
+def surveyed(
+    options: SourceOptions,
+    documents: Callable[[Door, FieldKinds], Iterator[Document]],
+    *,
+    cells: bool = False,
+) -> dict[str, str]:
+    """Return the kinds of the fields that are asked for, by a pass over all documents.
+
+    A field without a value has the kind "".
+    """
+    if not options.typed_fields:
+        return {}
+    kinds = field_pass(options, None, cells=cells)
+    for _ in documents(Door(Skipped(), options.skip_bad), kinds):
+        pass
+    return dict.fromkeys(options.typed_fields, "") | kinds.kinds
+
+
+def _document(row: Row, columns: Columns, seen: set[str], kinds: FieldKinds) -> Document:
     doc_id = _identifier(row.fields, columns.id, seen)
     title = _string(row.fields, columns.title, doc_id, required=False)
-    if columns.title_chosen and columns.title[0] not in row.fields:
-        _field(row.fields, columns.title)
+    if columns.title_chosen and lookup(row.fields, columns.title[0], ABSENT) is ABSENT:
+        _field(row.fields, columns.title, doc_id)
     text = _string(row.fields, columns.text, doc_id, required=True)
+    check_not_empty(doc_id, title, text)
+    given = {name: lookup(row.fields, name) for name in columns.fields}
+    fields = checked_fields(given, kinds, doc_id)
+    seen.add(doc_id)
+    present = {name: value for name, value in fields.items() if value is not None}
+    return Document(doc_id, text, title, present)
+
+
+def check_not_empty(doc_id: str, title: str, text: str) -> None:
+    """Refuse a document without a word, by a RefusedError."""
     if not (title.strip() or text.strip()):
         raise RefusedError("empty document", f"title and text of {doc_id!r} are both empty")
-    seen.add(doc_id)
-    return Document(doc_id, text, title, _metadata(row.fields, columns.fields, doc_id))
 
 
-def _metadata(
-    fields: Mapping[str, object], types: Mapping[str, str], doc_id: str
+def checked_fields(
+    fields: Mapping[str, object], kinds: FieldKinds, doc_id: str
 ) -> dict[str, FieldValue]:
-    """Return the chosen fields that have a value; dates and times become ISO texts, which sort."""
-    found: dict[str, FieldValue] = {}
-    for name, kind in types.items():
-        value = fields.get(name)
-        if isinstance(value, date):
-            value = value.isoformat()
+    """Return the fields of one document as they are stored: the one check for every writer.
+
+    Raises:
+        RefusedError: a value that no filter could see, or of another kind than its field.
+    """
+    found = {}
+    for name, value in fields.items():
         if isinstance(value, str):
             _check_characters(name, value)
-        if value is not None and not isinstance(value, str | int | float):
-            raise RefusedError(
-                "unusable field",
-                f"{name!r} of {doc_id!r} is {shown(value)}, expected a text, a number or a boolean",
-            )
         try:
-            typed = field_value(value, kind)
-        except ValueError as error:
+            found[name] = kinds.value(name, value)
+        except (ValueError, OverflowError) as error:
             raise RefusedError(
                 "unusable field", f"{name!r} of {doc_id!r} is {shown(value)}, expected {error}"
             ) from error
-        if typed is not None:
-            found[name] = typed
     return found
 
 
@@ -218,6 +189,7 @@ def _identifier(fields: Mapping[str, object], names: tuple[str, ...], seen: set[
             "field that is no string",
             f"id {name!r} is {shown(value)}, expected a string such as {shown(str(value))}",
         )
+    _check_characters(name, value)
     check_identifier(name, value)
     if value in seen:
         raise RefusedError("duplicate id", f"id {shown(value)} occurs a second time")
@@ -228,12 +200,11 @@ def check_identifier(name: str, value: str) -> None:
     """Do nothing if a text will do for the id of a document or query.
 
     Raises:
-        RefusedError: it is empty, or holds what cannot be stored or written to a run file.
+        RefusedError: it is empty, or cannot be written to a run file.
     """
-    _check_characters(name, value)
     if not value:
         raise RefusedError("unusable id", f"id {name!r} is empty")
-    if any(character.isspace() for character in value):
+    if value.split() != [value]:
         raise RefusedError(
             "unusable id",
             f"id {shown(value)} holds white space, which separates the columns of run and qrels "
@@ -244,9 +215,9 @@ def check_identifier(name: str, value: str) -> None:
 def _string(
     fields: Mapping[str, object], names: tuple[str, ...], record_id: str, *, required: bool
 ) -> str:
-    if not required and not any(fields.get(name) is not None for name in names):
+    if not required and not any(lookup(fields, name) is not None for name in names):
         return ""
-    name, value = _field(fields, names)
+    name, value = _field(fields, names, record_id)
     if not isinstance(value, str):
         raise RefusedError(
             "field that is no string",
@@ -256,34 +227,69 @@ def _string(
     return value
 
 
-def _field(fields: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, object]:
+def _field(
+    fields: Mapping[str, object], names: tuple[str, ...], record_id: str = ""
+) -> tuple[str, object]:
     for name in names:
-        if fields.get(name) is not None:
-            return name, fields[name]
+        if (value := lookup(fields, name)) is not None:
+            return name, value
+    null = next((name for name in names if lookup(fields, name, ABSENT) is None), None)
+    if null is not None:
+        of = f" of {record_id!r}" if record_id else ""
+        raise RefusedError("missing field", f"{null!r}{of} is null, expected a text")
     wanted = " or ".join(repr(name) for name in names)
     found = ", ".join(repr(name) for name in list(fields)[:8]) or "none"
-    raise RefusedError("missing field", f"expected {wanted}, found the fields {found}")
+    raise RefusedError(
+        "missing field", f"expected {wanted}, found the fields {found}; name the one that is meant"
+    )
 
 
 def _check_characters(name: str, value: str) -> None:
+    if fault := _text_fault(value):
+        cure = "; name the right encoding with --encoding" if fault[0] == "wrong encoding" else ""
+        raise RefusedError(fault[0], f"{name!r} holds {fault[1]}{cure}")
+
+
+def _text_fault(value: str) -> tuple[Reason, str] | None:
+    """Return why a text cannot be encoded, stored and written to a file; None if it can."""
     if "\0" in value:
-        raise RefusedError("NUL byte", f"{name!r} holds a NUL byte at {value.index(chr(0))}")
+        return "NUL byte", f"a NUL byte at {value.index(chr(0))}"
     if not value.isascii() and (half := _SURROGATE.search(value)):
-        raise RefusedError(
-            "wrong encoding",
-            f"{name!r} holds {half.group()!a} at {half.start()}: a byte outside the encoding or "
-            "half of a surrogate pair; name the right encoding with --encoding",
+        return "wrong encoding", (
+            f"{half.group()!a} at {half.start()}, which is not Unicode: a byte outside the "
+            "encoding or half of a surrogate pair"
         )
+    return None
 
 
-def shown(value: object) -> str:
-    """Return the value as a message shows it: at most 60 characters.
+def check_text(what: str, value: object, *, nul: bool = False) -> str:
+    """Return a text that was handed over; every public verb passes its texts through here.
 
-    >>> shown(["x"] * 100)
-    "['x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', '..."
+    Args:
+        what: the argument or query that it is, for messages.
+        value: must be a text in Unicode, without NUL bytes.
+        nul: whether it may hold some, as what a filter compares with may.
+
+    Raises:
+        UsageError: it is not.
+
+    >>> check_text("the query", "\\ud800")
+    Traceback (most recent call last):
+        ...
+    hybrid.errors.UsageError: the query holds '\\ud800' at 0, which is not Unicode: a byte ...
     """
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    if not isinstance(value, str):
+        raise UsageError(f"{what} is {given(value)}; give a text")
+    if fault := _text_fault(value.replace("\0", " ") if nul else value):
+        raise UsageError(f"{what} holds {fault[1]}; mend it where it comes from")
+    return value
+
+
+def check_name(what: str, value: object) -> str:
+    """Return a text that names something, so it is not empty; else as `check_text`."""
+    if not check_text(what, value).strip():
+        raise UsageError(f"{what} is empty; give a word")
+    return str(value)
 
 
 def is_unicode(text: str) -> bool:

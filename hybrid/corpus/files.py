@@ -1,40 +1,55 @@
-"""Corpora in files: one table, or a BEIR folder."""
+"""Corpora in files: one table, a folder of tables of one kind, or a BEIR folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
-from hybrid.corpus.checks import Columns, Door
+from hybrid.corpus.checks import Door, field_pass, surveyed
+from hybrid.corpus.columns import Columns
+from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.qrels import Qrels, read_qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
-from hybrid.corpus.tables import line_count, rows
+from hybrid.corpus.tables import line_count, rows, table_suffix
 from hybrid.errors import CorpusError
 
 
 class FileSource:
-    """A corpus in one JSONL, TSV, CSV or Parquet file; queries and qrels in files of their own."""
+    """A corpus in JSON, TSV, CSV or Parquet files; queries and qrels in files of their own."""
 
-    def __init__(self, path: Path, options: SourceOptions) -> None:
-        self.name = str(path)
+    def __init__(self, paths: Sequence[Path], options: SourceOptions, name: str = "") -> None:
+        self.name = name or str(paths[0])
         self.skipped = Skipped()
         self.skipped_queries = Skipped()
-        self._path = path
+        self._paths = paths
         self._options = options
+
+    @cached_property
+    def field_kinds(self) -> Mapping[str, str]:
+        """Return the kind of each field that is asked for; see Source."""
+        return surveyed(self._options, self._read, cells=self._has_cells)
 
     def documents(self) -> Iterator[Document]:
         """Yield the documents in the order of the file; see Source."""
         self.skipped.clear()
-        door = Door(self.skipped, self._options.skip_bad)
+        kinds = field_pass(self._options, self.field_kinds, cells=self._has_cells)
+        yield from self._read(Door(self.skipped, self._options.skip_bad), kinds)
+
+    @property
+    def _has_cells(self) -> bool:
+        return table_suffix(self._paths[0]) in (".tsv", ".csv")
+
+    def _read(self, door: Door, kinds: FieldKinds) -> Iterator[Document]:
         columns = Columns.of_documents(self._options)
         found = rows(
-            self._path,
+            self._paths,
             columns,
             door,
             delimiter=self._options.delimiter,
             encoding=self._options.encoding,
         )
-        yield from door.documents(found, columns, self.name)
+        return door.documents(found, columns, self.name, kinds)
 
     def queries(self, split: str | None = None) -> Iterator[Query]:
         """Yield the queries judged in ``split``, or all for None; see Source."""
@@ -44,7 +59,7 @@ class FileSource:
         door = Door(self.skipped_queries, self._options.skip_bad)
         columns = Columns.of_queries(self._options)
         found = rows(
-            path,
+            [path],
             columns,
             door,
             delimiter=self._options.delimiter,
@@ -66,7 +81,8 @@ class FileSource:
 
     def document_count(self) -> int | None:
         """Return the number of lines or rows, or None for a packed file."""
-        return line_count(self._path)
+        counts = [line_count(path) for path in self._paths]
+        return None if None in counts else sum(count or 0 for count in counts)
 
     def _queries_path(self) -> Path:
         if self._options.queries is None:
@@ -81,17 +97,10 @@ class FileSource:
 
 
 class BeirSource(FileSource):
-    """A BEIR folder: corpus.jsonl, queries.jsonl (each maybe .gz) and qrels/<split>.tsv."""
+    """A BEIR folder: corpus.jsonl, queries.jsonl (each maybe packed) and qrels/<split>.tsv."""
 
-    def __init__(self, folder: Path, options: SourceOptions) -> None:
-        corpus = _one_of(folder, "corpus")
-        if corpus is None:
-            raise CorpusError(
-                f"{folder} is a folder without corpus.jsonl or corpus.jsonl.gz, so it is no BEIR "
-                "folder; give a BEIR folder, one corpus file, or an ir-datasets id"
-            )
-        super().__init__(corpus, options)
-        self.name = str(folder)
+    def __init__(self, folder: Path, corpus: Path, options: SourceOptions) -> None:
+        super().__init__([corpus], options, str(folder))
         self._folder = folder
 
     def splits(self) -> tuple[str, ...]:
@@ -116,8 +125,30 @@ class BeirSource(FileSource):
         return self._folder / "qrels" / f"{split}.tsv"
 
 
+def folder_source(folder: Path, options: SourceOptions) -> FileSource:
+    """Return the source in a folder: BEIR, or all its files if they are tables of one kind.
+
+    Raises:
+        CorpusError: there is no such file, or they are of several kinds.
+    """
+    corpus = _one_of(folder, "corpus")
+    if corpus is not None:
+        return BeirSource(folder, corpus, options)
+    paths = sorted(
+        path for path in folder.iterdir() if table_suffix(path) and path.name[0] not in "._"
+    )
+    kinds = sorted({table_suffix(path) or "" for path in paths})
+    if len(kinds) != 1:
+        raise CorpusError(
+            f"{folder} is a folder without corpus.jsonl, so it is no BEIR folder, and it holds "
+            f"{'files of the kinds ' + ', '.join(kinds) if kinds else 'no file of a known kind'}; "
+            "give a BEIR folder, a folder of files of one kind, one file, or an ir-datasets id"
+        )
+    return FileSource(paths, options, str(folder))
+
+
 def _one_of(folder: Path, stem: str) -> Path | None:
-    names = (f"{stem}.jsonl", f"{stem}.jsonl.gz")
+    names = (f"{stem}.jsonl{packed}" for packed in ("", ".gz", ".bz2", ".xz", ".zst"))
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 

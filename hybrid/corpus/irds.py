@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import difflib
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
-from hybrid.corpus.checks import Columns, Door, Row, refuse_absent_fields
+from hybrid.corpus.checks import Door, field_pass, surveyed
+from hybrid.corpus.columns import Columns, Row, refuse_absent_fields
+from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.files import judged_queries, unknown_split
 from hybrid.corpus.qrels import Qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
@@ -49,10 +52,18 @@ class IrDatasetsSource:
                 f"(often a shorter one, such as {self.name.split('/')[0]!r})"
             )
         self.skipped.clear()
-        door = Door(self.skipped, self._options.skip_bad)
+        kinds = field_pass(self._options, self.field_kinds)
+        yield from self._read(Door(self.skipped, self._options.skip_bad), kinds)
+
+    @cached_property
+    def field_kinds(self) -> Mapping[str, str]:
+        """Return the kind of each field that is asked for; see Source."""
+        return surveyed(self._options, self._read)
+
+    def _read(self, door: Door, kinds: FieldKinds) -> Iterator[Document]:
         columns = Columns.of_documents(self._options)
         found = self._rows("document", self._dataset.docs_iter, "doc_id", columns)
-        yield from door.documents(found, columns, self.name)
+        return door.documents(found, columns, self.name, kinds)
 
     def queries(self, split: str | None = None) -> Iterator[Query]:
         """Yield the queries judged in ``split``, or all of this id for None; see Source."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -10,22 +11,23 @@ from hybrid.errors import CorpusError
 from hybrid.machine.files import open_text, write_new
 
 Qrels: TypeAlias = dict[str, dict[str, int]]
+LARGEST_GRADE = 2**31 - 1
+_GRADE = re.compile(r"[+-]?[0-9]{1,10}(\.0*)?")
+_HEADERS = {"query-id", "query_id", "queryid", "qid", "query", "topic", "topic_id"}
 
 
 def read_qrels(path: str | Path) -> Qrels:
     """Return the judgments of TREC qrels (4 columns) or of a BEIR .tsv (3 columns).
 
     Raises:
-        CorpusError: the file is missing, or a line has other columns, a grade that is no integer,
-            or a pair judged twice with different grades; names file, line and reason.
+        CorpusError: the file is missing, or a line has other columns, a grade that is no whole
+            number, or a pair judged twice with different grades; names file, line and reason.
     """
     qrels: Qrels = {}
     for number, line in open_text(path):
         columns = line.split("\t") if "\t" in line else line.split()
         columns = [column.strip() for column in columns]
-        if not any(columns) or (
-            number == 1 and columns[0].lower() in {"query-id", "query_id", "qid"}
-        ):
+        if not any(columns) or (number == 1 and columns[0].lstrip("#").lower() in _HEADERS):
             continue
         if len(columns) == 4:
             query_id, _, doc_id, grade = columns
@@ -34,12 +36,13 @@ def read_qrels(path: str | Path) -> Qrels:
         else:
             raise CorpusError(
                 f"{path}, line {number}: {len(columns)} columns, expected 4 (query_id 0 doc_id "
-                "grade) or 3 (query-id corpus-id score)"
+                "grade) or 3 (query-id corpus-id score), with tabs or spaces between them"
             )
-        try:
-            value = int(grade)
-        except ValueError as error:
-            raise CorpusError(f"{path}, line {number}: grade {grade!r} is no integer") from error
+        if not _GRADE.fullmatch(grade) or abs(int(float(grade))) > LARGEST_GRADE:
+            raise CorpusError(
+                f"{path}, line {number}: grade {grade[:40]!r} is no whole number of at most 31 bits"
+            )
+        value = int(float(grade))
         judged = qrels.setdefault(query_id, {})
         if judged.get(doc_id, value) != value:
             raise CorpusError(

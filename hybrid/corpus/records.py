@@ -111,8 +111,11 @@ class SourceOptions:
 
     Attributes:
         split: the name that ``qrels`` goes by.
-        fields: ``year:int`` reads a text as a number (also ``float``, ``bool`` and ``str``).
-        fields_optional: a JSONL file may lack one of them in every document; else that is an error.
+        fields: ``year:int`` reads a text as a number (also ``float``, ``bool`` and ``str``). Texts
+            of a TSV or CSV file without a type are read as all of them allow.
+        index_fields: the kinds of the fields of an index that the documents are added to. Without
+            ``fields`` these are stored, and a JSONL file may lack them; no value may be of another
+            kind.
         skip_bad: without it the first bad record is an error.
         delimiter: the column separator of TSV and CSV files (default: tab, comma).
 
@@ -137,12 +140,21 @@ class SourceOptions:
         "for texts that hold one: year:int,lang",
         read=field_names,
     )
-    fields_optional: bool = False
+    index_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     skip_bad: bool = option(False, "leave out broken records, count and report them")
-    delimiter: str | None = None
+    delimiter: str | None = option(None, "column separator of a TSV or CSV file; \\t is a tab")
     encoding: str = option("utf-8", "encoding of text files")
 
     def __post_init__(self) -> None:
+        if self.delimiter == "\\t":
+            object.__setattr__(self, "delimiter", "\t")
+        for name, kind in self.typed_fields.items():
+            known = self.index_fields.get(name, "")
+            if kind and known and kind != known and {kind, known} != {"int", "float"}:
+                raise UsageError(
+                    f"field {name!r} is to be read as {kind} and is {known} in the index; leave "
+                    "the type out, or give the field another name"
+                )
         self._check_encoding()
         if self.delimiter is not None and (
             len(self.delimiter) != 1 or self.delimiter in '"\r\n\0 '
@@ -159,6 +171,8 @@ class SourceOptions:
         >>> SourceOptions(fields=("year:int", "lang")).typed_fields
         {'year': 'int', 'lang': ''}
         """
+        if not self.fields:
+            return dict.fromkeys(self.index_fields, "")
         found = {}
         for each in self.fields:
             name, colon, kind = each.rpartition(":")
@@ -190,6 +204,10 @@ class Source(Protocol):
 
     Nothing holds the corpus: ``documents`` streams. To find duplicates it keeps the set of ids
     seen so far (about 100 bytes a document).
+
+    A source may have ``field_kinds`` too: the kind of each field of its documents, "" where no
+    document has a value. Those of this package read all documents for it where fields are asked
+    for, so that no value that cannot be stored comes up later.
     """
 
     @property

@@ -14,11 +14,9 @@ from scipy.sparse import csr_matrix
 from hybrid.corpus import Document
 from hybrid.corpus.passages import PassageTable
 from hybrid.errors import UsageError
-from hybrid.index.documents.fields import check_types
-from hybrid.index.documents.store import DocumentStore
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import NUMBERING, SEGMENTS, BranchRecord
-from hybrid.index.segment_writer import DOCUMENTS, BranchPlan, Rows, write_segment
+from hybrid.index.segment_writer import BranchPlan, Rows, write_segment
 from hybrid.index.storage.writer import NewGeneration
 from hybrid.machine.arrays import open_array
 from hybrid.machine.memory import Allowance
@@ -41,6 +39,11 @@ class StoredRows:
     def passages(self) -> PassageTable | None:
         """The rows of each document, by doc_num."""
         return self._index.passages
+
+    @property
+    def field_kinds(self) -> Mapping[str, str]:
+        """The kinds of the fields of the index."""
+        return self._index.documents.field_kinds
 
     def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
         """Yield the documents of these doc_nums."""
@@ -154,17 +157,11 @@ class Change:
             order: positions in descending order of id.
             doc_ids: the ids in that order; none of them is in the index.
             progress: shows how far it is.
-
-        Raises:
-            CorpusError: a field of another type than in the index.
         """
         before, _ = self.index.documents.locate(doc_ids)
         places = np.searchsorted(self._before, before)
         self._numbering = self._numbering.change([], places.tolist(), len(order))
         self._write(rows, order, {}, progress)
-        folder = self.generation.directory / SEGMENTS / self._segments[-1]
-        added = DocumentStore.open(folder / DOCUMENTS)
-        check_types(self.index.documents.field_types, added.field_types)
 
     def update_record(self, name: str, record: BranchRecord) -> None:
         """Give a branch another record."""

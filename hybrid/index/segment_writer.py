@@ -35,6 +35,11 @@ class Rows(Protocol):
         """The rows of each document; None where a document is one row, at its own position."""
         ...
 
+    @property
+    def field_kinds(self) -> Mapping[str, str]:
+        """The kinds of the fields that are written, whatever values the documents have."""
+        ...
+
     def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
         """Yield the documents at these positions."""
         ...
@@ -105,6 +110,7 @@ def write_segment(
     write_documents(
         rows.ordered_documents(order),
         folder / DOCUMENTS,
+        fields=rows.field_kinds,
         progress=progress("documents", len(order)),
     )
     reports: dict[str, dict[str, Any]] = {}

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import contextlib
 import errno
 import gzip
+import lzma
 import os
+import re
 import tempfile
 import zlib
-from collections.abc import Iterator
-from io import BufferedIOBase
+from collections.abc import Callable, Iterator
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from hybrid.errors import CorpusError, OutputExistsError, StorageError
 
 
 def open_text(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-    """Yield ``(line number from 1, line without its end)``; ``.gz`` is unpacked on the way.
+    """Yield ``(line number from 1, line without its end)``; packed files are unpacked on the way.
 
     Raises:
-        CorpusError: the file is missing, is not gzip although named so, or a line is not in
-            ``encoding``; names file and line.
+        CorpusError: as ``open_bytes``, or a line is not in ``encoding``; names file and line.
     """
-    for number, raw in open_bytes(path):
+    for number, raw in open_bytes(path, encoding=encoding):
         try:
             yield number, raw.decode(encoding).rstrip("\r\n").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
@@ -32,30 +36,97 @@ def open_text(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[in
             ) from error
 
 
-def open_bytes(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield ``(line number from 1, raw line)``; ``.gz`` is unpacked on the way.
+def open_bytes(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, bytes]]:
+    """Yield ``(line number from 1, raw line)``; packed files are unpacked on the way.
+
+    The lines of a file that begins with the mark of UTF-16 or UTF-32 come as UTF-8.
 
     Raises:
-        CorpusError: the file is missing, a folder, unreadable, or broken gzip.
+        CorpusError: the file is missing, a folder, unreadable, broken, or marked as another
+            encoding than the one that was asked for.
     """
     place = Path(path)
-    number = 0
+    number, packed, mark = 0, "", ""
     try:
-        with _open(place) as file:
-            for number, raw in enumerate(file, start=1):
+        packed = packing(place)
+        with _OPENERS[packed](place) as file:
+            mark = _marked_encoding(file.peek(4))
+            if mark and not encoding.lower().replace("_", "-").startswith("utf-8"):
+                raise CorpusError(
+                    f"{path} begins with the mark of {mark}, so it is not {encoding}; leave the "
+                    "encoding out, and it is read as its mark says"
+                )
+            for number, raw in enumerate(_as_utf_8(file, mark) if mark else file, start=1):
                 yield number, raw
     except FileNotFoundError as error:
         raise CorpusError(f"{path} does not exist; check the path") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorpusError(f"{path}, after line {number}: broken gzip data ({error})") from error
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}, after line {number}: broken {mark} text ({error})") from error
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise CorpusError(f"{path} cannot be read: {error.strerror or error}") from error
+        kind = {".gz": "gzip", "": "text"}.get(packed, packed[1:])
+        raise CorpusError(f"{path}, after line {number}: broken {kind} data ({error})") from error
 
 
-def _open(path: Path) -> BufferedIOBase:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")
-    return path.open("rb")
+def packing(path: Path) -> str:
+    """Return how a file is packed, by its name or its first bytes: ".gz", ... or "" for not.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    ending = path.suffix.lower()
+    if ending in _MAGIC:
+        return ending
+    with path.open("rb") as file:
+        first = file.read(10)
+    return next((name for name, magic in _MAGIC.items() if magic.match(first)), "")
+
+
+def unpacked_name(path: Path) -> str:
+    """Return the name of a file without the ending of its packing.
+
+    >>> unpacked_name(Path("data/UP.JSONL.GZ"))
+    'UP.JSONL'
+    """
+    return path.stem if path.suffix.lower() in _MAGIC else path.name
+
+
+def _open_zst(path: Path) -> BufferedReader:
+    import pyarrow as pa
+
+    return BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
+
+
+_MAGIC = {
+    ".gz": re.compile(rb"\x1f\x8b"),
+    ".bz2": re.compile(rb"BZh[1-9]1AY&SY"),
+    ".xz": re.compile(rb"\xfd7zXZ\0"),
+    ".zst": re.compile(rb"\x28\xb5\x2f\xfd"),
+}
+_OPENERS: dict[str, Callable[[Path], Any]] = {
+    "": lambda path: path.open("rb"),
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _open_zst,
+}
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def _marked_encoding(first: bytes) -> str:
+    return next((name for mark, name in _MARKS.items() if first.startswith(mark)), "")
+
+
+def _as_utf_8(file: Any, encoding: str) -> Iterator[bytes]:
+    """Yield the lines of a file as UTF-8; halves of surrogate pairs stay for a later check."""
+    with TextIOWrapper(file, encoding, errors="surrogatepass", newline="\n") as lines:
+        yield from (line.encode("utf-8", errors="surrogatepass") for line in lines)
 
 
 def check_new(path: str | Path) -> None:

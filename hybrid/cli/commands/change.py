@@ -45,14 +45,12 @@ def add(
     no_cache: NoCache = False,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
-    from hybrid.index.documents.fields import as_asked_for
     from hybrid.search.index import open_index
 
     allowed, kept_in = memory_bytes(memory), cache_choice(cache, no_cache)
     with open_index(index) as opened, stoppable(ENCODED), progress_bars(err) as start:
-        stored = as_asked_for(opened.contents.documents.field_types)
-        kept = stored if fields is None else field_names(fields)
-        reading = replace(reading, fields=kept, fields_optional=fields is None)
+        kinds = opened.contents.documents.field_kinds
+        reading = replace(reading, fields=field_names(fields or ""), index_fields=kinds)
         opened_source = open_source(source, options=reading)
         change = opened.update if update else opened.add
         report = change(opened_source.documents(), cache=kept_in, memory=allowed, progress=start)
@@ -105,4 +103,6 @@ def _print(index: Path, report: ChangeReport) -> None:
             f"was fitted to; `hybrid compact {index}` fits it anew",
             markup=False,
         )
+    for note in report.notes:
+        err.print(note, markup=False, soft_wrap=True)
     print_alarms(report.alarms)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hybrid.corpus.checks import Columns, Door, Row
+from hybrid.corpus.checks import Door
+from hybrid.corpus.columns import Columns, Row
 from hybrid.corpus.files import judged_queries, unknown_split
 from hybrid.corpus.qrels import Qrels, read_qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
@@ -100,6 +101,11 @@ class StdlibSource:
         self.skipped = Skipped()
         self.skipped_queries = Skipped()
         self._options = options
+
+    @property
+    def field_kinds(self) -> Mapping[str, str]:
+        """Return nothing: there are no fields; see Source."""
+        return {}
 
     def documents(self) -> Iterator[Document]:
         """Yield one document for each documented object; see Source."""

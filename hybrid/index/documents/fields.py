@@ -9,19 +9,24 @@ from typing import Any
 import pyarrow as pa
 
 from hybrid.corpus import Document
+from hybrid.corpus.fields import MAX_FIELDS
 from hybrid.errors import CorpusError, CorruptIndexError
 
 FIELDS = "fields.arrow"
-MAX_FIELDS = 1000
 _TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.large_string()}
 
 
 class FieldWriter:
-    """Gathers the fields of documents, each part as compact Arrow arrays; `save` joins them."""
+    """Gathers the fields of documents, each part as compact Arrow arrays; `save` joins them.
 
-    def __init__(self) -> None:
+    Fields of these ``kinds`` are written in any case; others as their values are.
+    """
+
+    def __init__(self, kinds: Mapping[str, str] | None = None) -> None:
         self._parts: list[tuple[int, dict[str, pa.Array]]] = []
-        self._types: dict[str, pa.DataType] = {}
+        self._types: dict[str, pa.DataType] = {
+            name: _TYPES[kind] for name, kind in (kinds or {}).items()
+        }
 
     def add(self, documents: Sequence[Document]) -> None:
         """Take the fields of some documents, those after the ones already taken.
@@ -55,23 +60,25 @@ class FieldWriter:
                 "false or null was expected"
             )
         self._types[name] = _TYPES[kind]
+        if kind == "float":  # of whole numbers beyond 2**53 the nearest
+            values = [None if value is None else float(value) for value in values]
         try:
             return pa.array(values, _TYPES[kind])
         except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise CorpusError(f"field {name!r} cannot be stored: {error}") from error
 
     def save(self, directory: Path) -> None:
-        """Write the columns, if any document has a field."""
+        """Write the columns, if there are any."""
         if not self._types:
             return
-        columns = []
-        for name, kind in self._types.items():
+        columns = {}
+        for name, kind in sorted(self._types.items()):
             parts = [
-                arrays[name].cast(kind) if name in arrays else pa.nulls(count, kind)
+                arrays[name].cast(kind, safe=False) if name in arrays else pa.nulls(count, kind)
                 for count, arrays in self._parts
             ]
-            columns.append(pa.chunked_array(parts, kind))
-        table = pa.table(dict(zip(self._types, columns, strict=True))).combine_chunks()
+            columns[name] = pa.chunked_array(parts, kind)
+        table = pa.table(columns).combine_chunks()
         with (
             (directory / FIELDS).open("xb") as file,
             pa.ipc.new_file(file, table.schema) as writer,
@@ -79,10 +86,10 @@ class FieldWriter:
             writer.write_table(table)
 
 
-def as_asked_for(types: Mapping[str, pa.DataType]) -> tuple[str, ...]:
-    """Return the stored fields as a source is asked for them: ``("year:int", "lang")``."""
-    kinds = {pa.int64(): ":int", pa.float64(): ":float", pa.bool_(): ":bool"}
-    return tuple(f"{name}{kinds.get(kind, '')}" for name, kind in types.items())
+def kinds_of(types: Mapping[str, pa.DataType]) -> dict[str, str]:
+    """Return the kinds of stored fields, in the words in which a source is asked for them."""
+    kinds = {each: kind for kind, each in _TYPES.items()}
+    return {name: kinds[each] for name, each in types.items()}
 
 
 def open_fields(directory: Path, count: int) -> dict[str, pa.ChunkedArray]:
@@ -103,19 +110,3 @@ def open_fields(directory: Path, count: int) -> dict[str, pa.ChunkedArray]:
     if not fits or not all(field.type in _TYPES.values() for field in table.schema):
         raise CorruptIndexError(f"{path} does not fit the {count} documents; build the index again")
     return {name: table.column(name) for name in table.column_names}
-
-
-def check_types(present: Mapping[str, pa.DataType], new: Mapping[str, pa.DataType]) -> None:
-    """Refuse fields whose type in new documents is another than in those that are there.
-
-    Raises:
-        CorpusError: names the field and both types.
-    """
-    numbers = {pa.int64(), pa.float64()}
-    for name, kind in new.items():
-        there = present.get(name, kind)
-        if kind != there and {kind, there} != numbers:
-            raise CorpusError(
-                f"field {name!r} is {kind} in the new documents and {there} in the index; give it "
-                "one type"
-            )

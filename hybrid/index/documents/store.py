@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid.corpus import Document
+from hybrid.corpus.checks import check_text
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents import arrow
-from hybrid.index.documents.fields import open_fields
+from hybrid.index.documents.fields import kinds_of, open_fields
 from hybrid.index.documents.filters import matches, parse_filter
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset
@@ -188,7 +189,7 @@ class DocumentStore(ByNumber[Document]):
         Raises:
             UsageError: it is not here.
         """
-        doc_num = self.find(doc_id)
+        doc_num = self.find(check_text("the doc_id", doc_id, nul=True))
         if doc_num is None:
             raise UsageError(
                 f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
@@ -222,6 +223,11 @@ class DocumentStore(ByNumber[Document]):
         """The fields that filters can use, with their Arrow types."""
         columns = [column for stored in self.segments for column in stored.fields.items()]
         return {name: column.type for name, column in columns}
+
+    @property
+    def field_kinds(self) -> dict[str, str]:
+        """The fields that filters can use, with their kinds: int, float, bool or str."""
+        return kinds_of(self.field_types)
 
     def select(self, text: str) -> Subset:
         """Return the documents that a filter lets through.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +19,7 @@ def write_documents(
     documents: Iterable[Document],
     directory: Path,
     *,
+    fields: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Return how many documents were written into an existing directory.
@@ -26,6 +27,7 @@ def write_documents(
     Args:
         documents: in descending order of doc_id.
         directory: where the files go.
+        fields: kinds of fields that are written even if no document has a value in them.
         progress: called with the number of newly written documents.
 
     Raises:
@@ -33,7 +35,7 @@ def write_documents(
     """
     count = 0
     ids: list[str] = []
-    fields = FieldWriter()
+    columns_of_fields = FieldWriter(fields)
     ordered = _descending(documents)
     with (
         (directory / arrow.IDS).open("xb") as id_file,
@@ -45,7 +47,7 @@ def write_documents(
             columns = [[each.title for each in batch], [each.text for each in batch]]
             text_writer.write_batch(_record_batch(arrow.TEXT_SCHEMA, batch, columns))
             ids.extend(each.doc_id for each in batch)
-            fields.add(batch)
+            columns_of_fields.add(batch)
             count += len(batch)
             if progress is not None:
                 progress(len(batch))
@@ -54,7 +56,7 @@ def write_documents(
                 ids.clear()
         if ids:
             id_writer.write_batch(_record_batch(arrow.ID_SCHEMA, (), [ids]))
-    fields.save(directory)
+    columns_of_fields.save(directory)
     return count
 
 
