@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.corpus.handed import checked_qrels
 from hybrid.errors import UsageError
 from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judging import Judging
@@ -137,7 +138,7 @@ def compare_runs(
 ) -> list[Comparison]:
     """Return one comparison a measure over ``{system: run}``; ``judging`` says what counts."""
     check_compared(list(runs), baseline)
-    judging = judging or Judging()
+    judging, qrels = judging or Judging(), checked_qrels(qrels)
     judged = judging.qrels(qrels)
     found = {
         name: evaluate(judging.run(run, qrels), judged, measures) for name, run in runs.items()

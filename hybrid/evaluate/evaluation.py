@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.corpus.handed import checked_qrels
 from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate.names import MOST, parse_measure, parse_measures
 from hybrid.fusion.run import Run
@@ -97,7 +98,7 @@ def evaluate(
     >>> evaluate(run, {"q1": {"b": 1}, "q2": {"a": 1}}, "RR@10")["RR@10"]
     0.25
     """
-    parsed = check_measures(measures)
+    qrels, parsed = checked_qrels(qrels), check_measures(measures)
     names = tuple(str(measure) for measure in parsed)
     if not qrels:
         raise UsageError("there is no judgment; give qrels with at least one query")

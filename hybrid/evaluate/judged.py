@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.corpus.handed import checked_qrels
 from hybrid.errors import UsageError
 from hybrid.evaluate.names import ArrayMeasure, array_measure
 from hybrid.fusion.pool import Pool
@@ -93,6 +94,7 @@ def judge(pool: Pool, qrels: Mapping[str, Mapping[str, int]]) -> Judged:
     Raises:
         UsageError: no query of the pool is judged.
     """
+    qrels = checked_qrels(qrels)
     kept = [i for i, query_id in enumerate(pool.query_ids) if query_id in qrels]
     if not kept:
         raise UsageError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hybrid.corpus.handed import checked_qrels
 from hybrid.errors import UsageError
 from hybrid.evaluate.names import RANGES
 from hybrid.fusion.pool import Pool
@@ -46,7 +47,7 @@ class Judging:
         dropped = self.drop_own
         return {
             query_id: {d: gain(g) for d, g in judged.items() if not (dropped and d == query_id)}
-            for query_id, judged in qrels.items()
+            for query_id, judged in checked_qrels(qrels).items()
         }
 
     def check_headroom(self) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.corpus.checks import check_text
 from hybrid.corpus.qrels import Qrels, read_qrels, write_qrels
-from hybrid.errors import CorpusError, UsageError
+from hybrid.errors import CorpusError, UsageError, given
 from hybrid.machine.files import open_text, write_new
 
 __all__ = ["Hit", "Qrels", "Run", "ranking_order", "read_qrels", "write_qrels"]
@@ -75,7 +76,7 @@ class Run:
         self._doc_ids: dict[str, tuple[str, ...]] = {}
         self._scores: dict[str, NDArray[np.float32]] = {}
         for query_id, ids, values in zip(query_ids, doc_ids, scores, strict=True):
-            if query_id in self._doc_ids:
+            if check_text("a query id", query_id) in self._doc_ids:
                 raise UsageError(f"query {query_id!r} occurs twice in a run; ids must be distinct")
             self._doc_ids[query_id] = tuple(ids)
             self._scores[query_id] = _checked_list(query_id, self._doc_ids[query_id], values)
@@ -85,9 +86,14 @@ class Run:
         """Return the run of ``{query_id: {doc_id: score}}``, put into the ordering rule."""
         doc_ids: list[list[str]] = []
         scores: list[NDArray[np.float32]] = []
-        for documents in ranked.values():
+        for query_id, documents in ranked.items():
+            if not isinstance(documents, Mapping):
+                raise UsageError(
+                    f"for the hits of query {query_id!r}, {given(documents)} was given; give "
+                    "{doc_id: score}"
+                )
             ids = list(documents)
-            values = np.fromiter(documents.values(), dtype=np.float32, count=len(ids))
+            values = _float32(list(documents.values()))
             order = ranking_order(ids, values)
             doc_ids.append([ids[i] for i in order])
             scores.append(values[order])
@@ -213,7 +219,13 @@ class Run:
 def _checked_list(
     query_id: str, doc_ids: tuple[str, ...], scores: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    values = np.array(scores, dtype=np.float32)
+    values = _float32(scores)
+    try:
+        plain = all(map(str.isascii, doc_ids))
+    except TypeError:
+        plain = False
+    for doc_id in () if plain else doc_ids:
+        check_text(f"a document id of query {query_id!r}", doc_id)
     if values.shape != (len(doc_ids),):
         raise UsageError(
             f"query {query_id!r} has {len(doc_ids)} documents and scores of shape {values.shape}; "
@@ -222,7 +234,7 @@ def _checked_list(
     if len(set(doc_ids)) != len(doc_ids):
         raise UsageError(f"query {query_id!r} holds a document twice; keep the better score")
     if not np.isfinite(values).all():
-        raise UsageError(f"query {query_id!r} holds a score that is not finite")
+        raise UsageError(f"query {query_id!r} holds a score that is not finite in float32")
     ties_fall = all(
         a > b for a, b, d in zip(doc_ids, doc_ids[1:], np.diff(values), strict=False) if d == 0
     )
@@ -233,6 +245,15 @@ def _checked_list(
         )
     values.setflags(write=False)
     return values
+
+
+def _float32(scores: object) -> NDArray[np.float32]:
+    """Return a copy of the scores; those too large become infinite, which is refused elsewhere."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(scores, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the scores of a run are {scores!r:.60}; give numbers") from error
 
 
 def _check_token(value: str, what: str) -> None:
@@ -248,6 +269,8 @@ def _finite(text: str, path: str | Path, number: int) -> float:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not np.isfinite(np.float32(value)):
+    with np.errstate(over="ignore"):  # it is refused below
+        narrow = np.float32(value)
+    if not np.isfinite(narrow):
         raise CorpusError(f"{path}, line {number}: score {text!r} is not a finite float32 number")
     return value

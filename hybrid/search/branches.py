@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.build.records import QueryEncoder
+from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError
 from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
 from hybrid.index.hybrid import HybridIndex
@@ -66,7 +67,7 @@ def search_branches(
         UsageError: an empty query.
     """
     for query_id, text in queries.items():
-        if not text.strip():
+        if not check_text(f"query {query_id!r}", text).strip():
             raise UsageError(f"query {query_id!r} is empty; give at least one word")
     texts = list(queries.values())
     encoders = {name: encoder_of(name) for name in plan.branches}

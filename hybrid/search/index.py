@@ -29,13 +29,14 @@ class Index(Reader):
     """
 
     def store_domain(
-        self, name: str, fusion: Fusion, *, report: Mapping[str, Any] | None = None
+        self, name: str, fusion: Fusion | str, *, report: Mapping[str, Any] | None = None
     ) -> None:
         """Store a fusion under a domain name, as a new generation that reuses every other file.
 
         Raises:
             UsageError: an empty name, or a fusion of branches that the index does not have.
         """
+        fusion = self.fusion(fusion)
         fusion.branch_names(self.branches)
         store_domain(self.directory, name, str(fusion), report or {})
         self.reopen()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError, given, whole_number
 from hybrid.fusion import Fusion, cc, parse_fusion, single
 from hybrid.index.documents.subset import Subset
@@ -157,6 +158,8 @@ def chosen_fusion(
         raise UsageError(f"fusion is {given(fusion)}; give one such as 'rrf(k=60)'")
     if fusion is not None:
         return fusion
+    if domain is not None:
+        check_text("the name of a domain", domain)
     name = stored_domain(domain, domains)
     if name is not None:
         return domains[name]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.corpus.checks import check_text
 from hybrid.encoders import Bm25Encoder
 from hybrid.errors import UsageError, several_texts
 
@@ -16,7 +17,7 @@ def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """Return query id to text; texts without ids are numbered from 1.
 
     Raises:
-        UsageError: it is neither a list of texts nor query id to text.
+        UsageError: it is neither a list of texts nor query id to text, or an id is not Unicode.
 
     >>> named_queries(["a", "b"])
     {'1': 'a', '2': 'b'}
@@ -25,9 +26,13 @@ def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
         raise UsageError("the queries are a set, which has no order to number them by; give a list")
     if isinstance(queries, Mapping):
         ids = several_texts("query ids", queries)
-        return dict(zip(ids, several_texts("query", queries.values()), strict=True))
-    texts = several_texts("query", queries)
-    return {str(number): text for number, text in enumerate(texts, start=1)}
+        named = dict(zip(ids, several_texts("query", queries.values()), strict=True))
+    else:
+        texts = several_texts("query", queries)
+        named = {str(number): text for number, text in enumerate(texts, start=1)}
+    for query_id in named:
+        check_text("a query id", query_id)
+    return named
 
 
 def text_features(

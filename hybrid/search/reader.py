@@ -203,7 +203,7 @@ class Reader:
 
     def pool(
         self,
-        queries: Mapping[str, str],
+        queries: Sequence[str] | Mapping[str, str],
         *,
         depth: int | None = None,
         branches: Sequence[str] | None = None,
@@ -213,7 +213,7 @@ class Reader:
         """Return the candidates of each query with every branch's exact score.
 
         Args:
-            queries: query id to text.
+            queries: query id to text; or texts, which get the query ids "1", "2", ...
             depth: how deep each branch searches; default: 1,000.
             branches: default: all of the index.
             filter: search only documents whose fields match.
@@ -221,7 +221,7 @@ class Reader:
         """
         view = self._view
         options = SearchOptions(depth=depth, filter=filter, recall=recall)
-        return view.pool(queries, view.pool_plan(options, branches))
+        return view.pool(named_queries(queries), view.pool_plan(options, branches))
 
     def encoder(self, name: str) -> QueryEncoder:
         """Return the query encoder of a branch; see `View.encoder`."""

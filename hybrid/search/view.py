@@ -7,6 +7,7 @@ from functools import cached_property
 
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
+from hybrid.corpus.checks import check_text
 from hybrid.encoders import SparseEncoder
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank
 from hybrid.fusion.pool import Pool
@@ -111,6 +112,7 @@ class View:
         Raises:
             UsageError: a document or branch that the index does not have.
         """
+        check_text("the query", query)
         encoded = {}
         if self.contents.passages is not None and len(doc_ids):
             names = self.branches if branches is None else branches

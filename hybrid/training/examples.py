@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.corpus import open_source
-from hybrid.errors import CorpusError
+from hybrid.corpus.checks import check_text
+from hybrid.errors import CorpusError, UsageError
+from hybrid.machine.files import open_text, unpacked_name
 
+LARGEST_SCORE = 3.4028234e38
 FIELDS = ("query", "positive", "negatives", "scores")
 
 
@@ -32,6 +34,17 @@ class Example:
     scores: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for text in (self.query, self.positive, *self.negatives):
+            try:
+                check_text("a text of a training example", text)
+            except UsageError as error:
+                raise CorpusError(str(error)) from error
+        for score in self.scores:
+            if not abs(score) <= LARGEST_SCORE:
+                raise CorpusError(
+                    f"the query {self.query[:60]!r} has the score {score}; expected a finite "
+                    "number of 32 bits"
+                )
         if self.scores and len(self.scores) != 1 + len(self.negatives):
             raise CorpusError(
                 f"the query {self.query[:60]!r} has {len(self.scores)} scores; expected one of the "
@@ -77,41 +90,36 @@ def split_examples(
 
 
 def _file_examples(path: Path) -> Iterator[Example]:
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    tabs = path.name.removesuffix(".gz").endswith((".tsv", ".txt"))
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    where = f"{path}, line {number}"
-                    yield _tab_example(line, where) if tabs else _json_example(line, where)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path} cannot be read: {error}") from error
+    tabs = unpacked_name(path).lower().endswith((".tsv", ".txt"))
+    for number, line in open_text(path):
+        if line.strip():
+            where = f"{path}, line {number}"
+            try:
+                yield _tab_example(line) if tabs else _json_example(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise CorpusError(f"{where} is not JSON: {error}") from error
+            except CorpusError as error:
+                raise CorpusError(f"{where}: {error}") from error
 
 
-def _tab_example(line: str, where: str) -> Example:
-    columns = line.rstrip("\r\n").split("\t")
+def _tab_example(line: str) -> Example:
+    columns = line.split("\t")
     if len(columns) < 2:
-        raise CorpusError(f"{where}: one column; expected query, positive and any negatives")
+        raise CorpusError("one column; expected query, positive and any negatives")
     return Example(columns[0], columns[1], tuple(columns[2:]))
 
 
-def _json_example(line: str, where: str) -> Example:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise CorpusError(f"{where} is not JSON: {error}") from error
+def _json_example(row: Any) -> Example:
     if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in FIELDS[:2]):
-        raise CorpusError(f"{where}: expected an object with the texts 'query' and 'positive'")
-    negatives, scores = row.get("negatives", []), row.get("scores", [])
-    if not all(isinstance(text, str) for text in negatives) or not all(
-        isinstance(score, (int, float)) for score in scores
-    ):
-        raise CorpusError(f"{where}: expected 'negatives' as texts and 'scores' as numbers")
-    try:
-        return Example(row["query"], row["positive"], tuple(negatives), tuple(scores))
-    except CorpusError as error:
-        raise CorpusError(f"{where}: {error}") from error
+        raise CorpusError("expected an object with the texts 'query' and 'positive'")
+    negatives, scores = row.get("negatives") or [], row.get("scores") or []
+    if not _all(negatives, str) or not _all(scores, int | float):
+        raise CorpusError("expected 'negatives' as a list of texts and 'scores' as one of numbers")
+    return Example(row["query"], row["positive"], tuple(negatives), tuple(scores))
+
+
+def _all(values: object, kind: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def _judged_examples(spec: str, split: str) -> Iterator[Example]:

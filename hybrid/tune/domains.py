@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.corpus.checks import check_name
 from hybrid.errors import UsageError
 from hybrid.evaluate import judge
 from hybrid.evaluate.bench import Bench
@@ -150,9 +151,11 @@ def check_names(names: Sequence[str]) -> None:
     """Refuse names that cannot stand side by side in one result.
 
     Raises:
-        UsageError: fewer than two, one twice, or "pooled" or "default", which are other rows of the
-            transfer table.
+        UsageError: fewer than two, one twice or unusable, or "pooled" or "default", which are other
+            rows of the transfer table.
     """
+    for name in names:
+        check_name("the name of a domain", name)
     if len(names) < 2 or len(set(names)) < len(names):
         raise UsageError(f"domains {', '.join(names) or 'none'}: give two or more, each once")
     for name, what in ((POOLED, "pooled"), (UNTUNED, "untuned")):

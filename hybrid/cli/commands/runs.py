@@ -93,8 +93,9 @@ def _least(text: str) -> tuple[str, float]:
 
 def _read(paths: list[Path]) -> dict[str, Run]:
     from hybrid.fusion.run import Run
+    from hybrid.machine.files import unpacked_name
 
-    stems = [path.name.removesuffix(".gz").removesuffix(".trec") for path in paths]
+    stems = [unpacked_name(path).removesuffix(".trec") for path in paths]
     if len(set(stems)) != len(stems):
         raise UsageError(f"two runs are called the same: {', '.join(stems)}; rename one")
     return {stem: Run.read_trec(path) for stem, path in zip(stems, paths, strict=True)}

@@ -14,6 +14,7 @@ from hybrid.cli.app import app, err, example, out, print_json, stoppable
 from hybrid.cli.options import Device, QuerySource, Shown, options_of, refuse_given
 from hybrid.cli.output import print_tables, progress_bars
 from hybrid.corpus import SourceOptions, open_source
+from hybrid.corpus.checks import check_name
 from hybrid.errors import UsageError
 from hybrid.tune.options import TuneOptions
 
@@ -70,6 +71,8 @@ def tune(
             "with several sources, which are each other's prior; tune one source with it",
         )
     own = "" if several else _one_name(domain)
+    for each in domain or []:
+        check_name("the name of a domain", each)
     if save_prior is not None:
         _check_prior_file(save_prior, sources)
     reading = replace(reading, split=options.split)
