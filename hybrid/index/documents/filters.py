@@ -1,10 +1,11 @@
 """Filters over document fields: a small language, parsed by hand and computed by pyarrow.
 
     year >= 2020 and lang == "en"
-    not (source in ["blog", "forum"]) or score is null
+    not (source in ["blog", "forum"]) or meta.score is null
 
 A value that is missing makes every comparison with it unknown, as in SQL: neither it nor its
-``not`` selects the document; ``is null`` does. Nothing is ever evaluated as Python.
+``not`` selects the document; ``is null`` does. NaN is a missing value. Nothing is ever evaluated as
+Python.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import floor, isfinite
 from typing import Any, TypeAlias
 
+from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError, given
+from hybrid.index.documents.filter_hints import FOREIGN_SIGNS, WORDS, accepted_form, is_foreign
 
-Literal: TypeAlias = "str | int | float | bool"
+Value: TypeAlias = "str | int | float | bool"
 
 MAX_LENGTH = 20_000
 MAX_DEPTH = 50
@@ -34,19 +37,12 @@ _COMPARISONS = {
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>-?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![A-Za-z_0-9.]))"
     r'|(?P<string>"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')'
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*|`[^`]+`)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*|`[^`]+`)"
     r"|(?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,))",
     re.DOTALL,
 )
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_FOREIGN = {
-    "=": "but equality is written ==",
-    "&": "but it is written and",
-    "|": "but it is written or",
-    "!": "but it is written not (or !=)",
-}
-"""Signs of other languages, by their first character, and what a filter has in their place."""
-_WORDS = {"and", "or", "not", "in", "is", "null", "true", "false"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Comparison:
 
     field: str
     sign: str
-    value: Literal
+    value: Value
 
     def __str__(self) -> str:
         return f"{_name(self.field)} {self.sign} {json.dumps(self.value, ensure_ascii=False)}"
@@ -66,7 +62,7 @@ class Membership:
     """A field that equals one of some values."""
 
     field: str
-    values: tuple[Literal, ...]
+    values: tuple[Value, ...]
 
     def __str__(self) -> str:
         inside = ", ".join(json.dumps(value, ensure_ascii=False) for value in self.values)
@@ -119,6 +115,7 @@ def parse_filter(text: str) -> Filter:
     """
     if not isinstance(text, str):
         raise UsageError(f"the filter is {given(text)}; give a text such as 'year >= 2020'")
+    check_text("the filter", text, nul=True)
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the filter has {len(text)} characters; {MAX_LENGTH} is the limit")
     parser = _Parser(text)
@@ -165,18 +162,49 @@ def matches(parsed: Filter, columns: Mapping[str, Any]) -> Any:
         raise UsageError(f"the documents have no field {parsed.field!r}; their fields: {known}")
     column = columns[parsed.field]
     if isinstance(parsed, Missing):
-        return pc.is_null(column)
+        return pc.is_null(column, nan_is_null=True)
     if isinstance(parsed, Comparison):
-        scalar = _scalar(parsed.field, parsed.value, column.type)
-        return getattr(pc, _COMPARISONS[parsed.sign])(column, scalar)
+        return _compared(parsed.field, parsed.sign, parsed.value, column)
     result = None
     for value in parsed.values:
-        one = pc.equal(column, _scalar(parsed.field, value, column.type))
+        one = _compared(parsed.field, "==", value, column)
         result = one if result is None else pc.or_kleene(result, one)
     return result
 
 
-def _scalar(field: str, value: Literal, kind: Any) -> Any:
+def _compared(field: str, sign: str, value: Value, column: Any) -> Any:
+    """Return a column compared with a value; null where the column holds nothing, or NaN."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    scalar = _scalar(field, value, column.type)
+    if pa.types.is_integer(column.type) and isinstance(value, float):
+        sign, scalar = _whole_comparison(sign, value)
+    found = getattr(pc, _COMPARISONS[sign])(column, scalar)
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_nan(column), None, found)
+    return found
+
+
+def _whole_comparison(sign: str, value: float) -> tuple[str, int]:
+    """Return a comparison of whole numbers of 64 bits that says what one with a float does.
+
+    >>> _whole_comparison("<", 2.5), _whole_comparison("==", 2.5), _whole_comparison(">", 2.0)
+    (('<=', 2), ('<', -9223372036854775808), ('>', 2))
+    """
+    least, most = -(2**63), 2**63 - 1
+    whole = floor(value)
+    if whole != value and sign in ("==", "!="):  # never, or always
+        return ("<", least) if sign == "==" else (">=", least)
+    if whole != value:
+        sign = "<=" if sign in ("<", "<=") else ">"
+    if least <= whole <= most:
+        return sign, whole
+    holds = sign == "!=" or (sign[0] == "<") == (whole > most)
+    return (">=", least) if holds and sign != "==" else ("<", least)
+
+
+def _scalar(field: str, value: Value, kind: Any) -> Any:
     """Return the value as a pyarrow scalar that a column of type ``kind`` can be compared with."""
     import pyarrow as pa
 
@@ -195,13 +223,13 @@ def _scalar(field: str, value: Literal, kind: Any) -> Any:
             raise TypeError(f"it holds {kind}")
         if isinstance(value, str):
             return pa.scalar(value, pa.large_string()).cast(kind)
-        return pa.scalar(value)
+        return pa.scalar(float(value) if types.is_floating(kind) else value)
     except (pa.ArrowException, TypeError, OverflowError, ValueError) as error:
         raise UsageError(f"field {field!r} cannot be compared with {value!r}: {error}") from error
 
 
 def _name(field: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", field) and field not in _WORDS
+    plain = _PLAIN.fullmatch(field) and field not in WORDS
     return field if plain else f"`{field}`"
 
 
@@ -235,9 +263,11 @@ class _Parser:
 
     def _comparison(self) -> Filter:
         kind, text = self._next()
-        if kind != "name" or text in _WORDS:
+        if kind != "name" or text in WORDS:
             raise self._error("a field name")
-        field = text.strip("`")
+        field, (kind, word, _) = text.strip("`"), (*self._tokens, ("", "", 0))[self._at]
+        if is_foreign(text) and kind == "name" and word not in ("in", "is"):  # NOT year == 1
+            raise self._error("a field name")
         if self._take("name", "is"):
             negated = self._take("name", "not")
             self._need("name", "null")
@@ -254,12 +284,14 @@ class _Parser:
             raise self._error(f"one of {' '.join(_COMPARISONS)}, in, is")
         return Comparison(field, sign, self._literal())
 
-    def _literal(self) -> Literal:
+    def _literal(self) -> Value:
         kind, text = self._next()
         if kind == "number":
             return self._number(text)
         if kind == "string":
-            return _ESCAPE.sub(_unescape, text[1:-1])
+            halves = _ESCAPE.sub(_unescape, text[1:-1]).encode("utf-16", "surrogatepass")
+            found = halves.decode("utf-16", "surrogatepass")
+            return check_text("a text in the filter", found, nul=True)
         if kind == "name" and text in ("true", "false"):
             return text == "true"
         raise self._error("a number, a text in quotes, true or false")
@@ -294,9 +326,10 @@ class _Parser:
         ended = self._at > len(self._tokens)
         place = len(self._text) if ended else self._tokens[self._at - 1][2]
         found = "its end" if ended else repr(self._tokens[self._at - 1][1][:40])
+        tokens = [(kind, text) for kind, text, _ in self._tokens[: self._at]]
         return UsageError(
             f"the filter {self._text[:200]!r} has {found} at character {place + 1}, where "
-            f"{expected} was expected"
+            f"{expected} was expected{'' if ended else accepted_form(tokens)}"
         )
 
 
@@ -312,7 +345,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
             start = at + len(text[at:]) - len(text[at:].lstrip())
-            why = _FOREIGN.get(text[start], "which no filter holds; a text needs quotes")
+            why = FOREIGN_SIGNS.get(text[start], "which no filter holds; a text needs quotes")
             raise UsageError(
                 f"the filter {text[:200]!r} has {text[start : start + 10]!r} at character "
                 f"{start + 1}, {why}"
