@@ -118,7 +118,7 @@ def _grade(grade: object, query_id: str, doc_id: str) -> int:
     )
     if not whole or abs(int(grade)) > LARGEST_GRADE:  # type: ignore[call-overload]
         raise UsageError(
-            f"document {doc_id!r} is judged {given(grade)} for query {query_id!r}; give a whole "
-            "number of at most 31 bits"
+            f"the grade of document {doc_id!r} for query {query_id!r} is {given(grade)}; give a "
+            f"whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}"
         )
     return int(grade)  # type: ignore[call-overload, no-any-return]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hybrid.corpus.handed import checked_qrels
 from hybrid.errors import MissingPackageError, UsageError
-from hybrid.evaluate.names import MOST, parse_measure, parse_measures
+from hybrid.evaluate.names import parse_measure, parse_measures
 from hybrid.fusion.run import Run
 from hybrid.machine.files import write_new
 
@@ -172,7 +172,7 @@ def _computed(
         documents = run.doc_ids(query) if query in run else ()
         place = {doc_id: f"{rank}" for rank, doc_id in enumerate(documents)}
         whole[f"{column}"] = {
-            place.get(doc_id, f"{-number}"): _checked_grade(query, doc_id, grade)
+            place.get(doc_id, f"{-number}"): grade
             for number, (doc_id, grade) in enumerate(qrels[query].items(), start=1)
         }
         if documents:
@@ -185,15 +185,6 @@ def _computed(
         for result in results:
             if result.query_id in whole:
                 yield result.measure, int(result.query_id), float(result.value)
-
-
-def _checked_grade(query_id: str, doc_id: str, grade: int) -> int:
-    if not -MOST <= grade <= MOST:
-        raise UsageError(
-            f"the grade of document {doc_id!r} for query {query_id!r} is {grade!r:.40}; give "
-            f"{-MOST} to {MOST}"
-        )
-    return grade
 
 
 def _refusal(measure: Any, error: Exception) -> UsageError | MissingPackageError:
