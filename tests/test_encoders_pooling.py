@@ -38,6 +38,7 @@ def test_blocks_and_screening_equal_the_model(
     import torch
 
     monkeypatch.setattr("hybrid.encoders.pooling.VOCABULARY_BLOCK", block)
+    monkeypatch.setattr("hybrid.encoders.pooling.SCREENED_LOGITS", 40 * block)
     model, modules, features = head_and_features(tiny_sparse, bias)
     with torch.inference_mode():
         expected = model(dict(features))["sentence_embedding"].numpy()
@@ -55,6 +56,21 @@ def test_screening_finds_the_same_terms_as_float32(tiny_sparse: Path) -> None:
         exact = MlmRoute(*modules, screen=False)(features)
         screened = MlmRoute(*modules, screen=True)(features)
     assert torch.equal(exact > 0, screened > 0)
+
+
+@pytest.mark.parametrize("width", [1, 8, 384])
+def test_screening_loses_no_logit_just_above_0(width: int) -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(width)
+    weight = torch.randn(4000, width, generator=generator)
+    states = torch.randn(1, 1, width, generator=generator) * 60 / width**0.5
+    bias = -(weight.double() @ states[0, 0].double()).float() + 1e-3
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    found = LargestLogits(weight, bias, screen=True)(states, mask)
+    expected = LargestLogits(weight, bias, screen=False)(states, mask)
+    assert (expected > 0).float().mean() > 0.99
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_screening_takes_the_states_of_bfloat16_products() -> None:

@@ -5,8 +5,8 @@ The logits of a batch, tokens times vocabulary, are the largest thing in SPLADE 
 block over the vocabulary, and each block is pooled at once. As log(1 + ReLU(x)) rises with x, the
 maximum is taken over bare logits and the activation applied to what is left.
 
-Where the processor multiplies bfloat16 natively, the maxima are first sought in bfloat16; the terms
-that can be active, by a rigorous bound on the error, are then computed in float32, and they alone.
+Where the processor multiplies bfloat16 natively, the terms that can be active are first sought by
+bfloat16 products that hold a rigorous bound on their own error; they alone are computed in float32.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 VOCABULARY_BLOCK = 2048
+SCREENED_LOGITS = 1 << 19
+"""Products that are looked at together: 1 MiB of bfloat16 stays in the processor's cache."""
 NORM_LIMIT = 100.0
 """Token states shorter than this cannot activate the terms that are left out."""
 
@@ -41,8 +43,7 @@ class LargestLogits:
             norms = torch.linalg.vector_norm(weight, dim=1)
             self.rows = torch.nonzero(norms * NORM_LIMIT + bias > 0).ravel()
             """The terms that states of usual length can activate at all."""
-            self._low = weight[self.rows].bfloat16()
-            self._low_norms = norms[self.rows]
+            self._low = _with_bounds(weight[self.rows], bias[self.rows], norms[self.rows])
 
     def __call__(self, hidden: Any, mask: Any) -> Any:
         """Return the maxima, (texts, vocabulary).
@@ -55,27 +56,53 @@ class LargestLogits:
 
         hidden = _fill_padding(hidden, mask)
         if self._low is not None:
-            lengths = torch.linalg.vector_norm(hidden, dim=2).amax(dim=1, keepdim=True)
+            lengths = torch.linalg.vector_norm(hidden.float(), dim=2, keepdim=True)
             if float(lengths.max()) < NORM_LIMIT:
                 return self._screened(hidden, mask, lengths)
         return _maxima(hidden, self._weight).add_(self._bias).relu_()
 
     def _screened(self, hidden: Any, mask: Any, lengths: Any) -> Any:
-        """Return the maxima, sought in bfloat16.
-
-        The bfloat16 product z of w and h is within 2^-8 |w| |h| + 2^-8 |z| of w.h.
-        """
+        """Return the maxima of the terms that the bfloat16 products leave, computed anew."""
         import torch
 
-        rough = _maxima(hidden.bfloat16(), self._low).float()
-        margin = BFLOAT16_STEP * (self._low_norms * lengths + rough.abs()) + 1e-4
-        candidates = rough + self._bias[self.rows] + margin > 0
+        states = torch.cat([hidden, torch.ones_like(lengths), lengths], dim=2).bfloat16()
+        candidates = _any_above_0(states, self._low)
         pooled = self._weight.new_zeros(len(hidden), len(self._weight))
         for row in range(len(hidden)):
             terms = self.rows[candidates[row]]
             exact = torch.mm(hidden[row, mask[row]], self._weight[terms].T).amax(dim=0)
             pooled[row, terms] = (exact + self._bias[terms]).relu_()
         return pooled
+
+
+def _with_bounds(weight: Any, bias: Any, norms: Any) -> Any:
+    """Return bfloat16 rows (w, b', m), whose product with (h, 1, |h|) is above 0 where w.h + b is.
+
+    A bfloat16 product of w and h is within 2^-8 (1 + 2^-10) |w| |h| of w.h, so m is a little more
+    than 2^-8 |w|, and b' a little more than b, by what rounding them may take off.
+    """
+    import torch
+
+    bias = bias + BFLOAT16_STEP * bias.abs() + 1e-4
+    bounds = BFLOAT16_STEP * (1 + 2.0**-5) * norms
+    return torch.cat([weight, bias[:, None], bounds[:, None]], dim=1).bfloat16()
+
+
+def _any_above_0(states: Any, weight: Any) -> Any:
+    """Return whether a product of any token is above 0, bool (texts, rows of weight), by blocks.
+
+    A bfloat16 is above 0 just where its bits, read as an integer, are: integers compare faster.
+    """
+    import torch
+
+    texts, length, width = states.shape
+    flat = states.reshape(texts * length, width)
+    found = torch.empty(texts, len(weight), dtype=torch.bool, device=states.device)
+    block = max(1, SCREENED_LOGITS // len(flat))
+    for start in range(0, len(weight), block):
+        product = torch.mm(flat, weight[start : start + block].T).view(torch.int16)
+        found[:, start : start + block] = product.view(texts, length, -1).amax(dim=1) > 0
+    return found
 
 
 def summed_activations(hidden: Any, mask: Any, weight: Any, bias: Any, times: int) -> Any:

@@ -179,12 +179,12 @@ def to_csr(weights: Any, top: int | None = None) -> csr_matrix:
     if top is not None and top < weights.shape[1]:
         values, indices = weights.topk(top, dim=1)
         weights = torch.zeros_like(weights).scatter_(1, indices, values)
-    positive = weights > 0
-    counts = positive.sum(dim=1).cpu().numpy()
-    indices = positive.nonzero()[:, 1].cpu().numpy().astype(np.int32)
-    data = weights[positive].cpu().numpy()
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return csr_matrix((data, indices, indptr), shape=tuple(weights.shape))
+    found = weights.cpu().numpy()
+    positive = found > 0
+    places = np.flatnonzero(positive)
+    indices = (places % found.shape[1]).astype(np.int32)
+    indptr = np.concatenate([[0], np.cumsum(positive.sum(axis=1))]).astype(np.int32)
+    return csr_matrix((found.ravel()[places], indices, indptr), shape=found.shape)
 
 
 def _vocabulary(model: Any) -> tuple[str, ...]:
