@@ -1,13 +1,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= cpu,offline,train,report,notebooks,dev
+EXTRAS ?= cpu,offline,models,train,report,notebooks,dev
 
-.PHONY: help demo test test-wheel lint bench faults clean
+.PHONY: help demo models test test-wheel lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   install and run the main job on the bundled collection, offline"
+	@echo "make models fetch the built-in models that are not in the package"
 	@echo "make test   install and run the tests"
 	@echo "make test-wheel  build the wheel, install it elsewhere, use it"
 	@echo "make lint   ruff and mypy"
@@ -23,6 +24,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed
 	$(BIN)/hybrid demo
+
+models: $(VENV)/.installed
+	$(BIN)/hybrid models fetch splade-tiny bge-small cross-encoder
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

@@ -70,8 +70,8 @@ class TrainOptions:
     mine_skip: int = TEACH(0, "first ranks left out, where positives hide")
     teachers: tuple[str, ...] = TEACH(
         (),
-        "dense[:MODEL], hybrid[:bm25=.25,dense=6.67] over --mine, or a cross-encoder's hub id or "
-        "path; again for an ensemble",
+        "dense[:MODEL], hybrid[:bm25=.25,dense=6.67] over --mine, builtin:cross-encoder, or a "
+        "cross-encoder's hub id or path; again for an ensemble",
         flags=("--teacher",),
         metavar="[W*]TEACHER",
     )

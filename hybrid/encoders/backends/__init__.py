@@ -1,0 +1,1 @@
+"""What runs a model other than sentence-transformers."""
