@@ -20,7 +20,7 @@ _PUBLIC = {
     "hybrid.corpus.qrels": ("read_qrels", "write_qrels"),
     "hybrid.encoders": ("export_model", "list_models"),
     "hybrid.errors": ("HybridError", "UsageError"),
-    "hybrid.evaluate": ("Judging", "compare_runs"),
+    "hybrid.evaluate": ("EvaluateOptions", "Judging", "compare_runs"),
     "hybrid.evaluate.systems": ("evaluate_systems",),
     "hybrid.fusion": ("Fusion", "cc", "fuse_runs", "rrf"),
     "hybrid.fusion.pool": ("Pool",),
@@ -32,7 +32,7 @@ _PUBLIC = {
     "hybrid.search.options": ("SearchOptions",),
     "hybrid.search.passages": ("BestPassage",),
     "hybrid.training": ("TrainOptions", "train"),
-    "hybrid.tune": ("Prior",),
+    "hybrid.tune": ("Prior", "TuneOptions"),
     "hybrid.tune.on_index": ("tune_index", "tune_indexes"),
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from hybrid.encoders import list_models as list_models
     from hybrid.errors import HybridError as HybridError
     from hybrid.errors import UsageError as UsageError
+    from hybrid.evaluate import EvaluateOptions as EvaluateOptions
     from hybrid.evaluate import Judging as Judging
     from hybrid.evaluate import compare_runs as compare_runs
     from hybrid.evaluate.systems import evaluate_systems as evaluate_systems
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from hybrid.training import TrainOptions as TrainOptions
     from hybrid.training import train as train
     from hybrid.tune import Prior as Prior
+    from hybrid.tune import TuneOptions as TuneOptions
     from hybrid.tune.on_index import tune_index as tune_index
     from hybrid.tune.on_index import tune_indexes as tune_indexes
 

@@ -213,7 +213,6 @@ def explain(
     one = pool.select([query])
     fused = fuse(one, fusion)
     shares = contributions(one, fusion)
-    candidates = int(np.count_nonzero(np.isfinite(fused)))
 
     def explained(number: int, at: int) -> Explanation:
         retrieved = bool(np.isfinite(fused[at]))
@@ -224,7 +223,7 @@ def explain(
             fusion=str(fusion),
             score=float(fused[at]) if retrieved else None,
             rank=_rank(fused, one.doc_nums, at) if retrieved else 0,
-            candidates=candidates,
+            candidates=int(np.count_nonzero(np.isfinite(fused))),
             branches=tuple(
                 BranchShare(
                     branch=branch,

@@ -14,15 +14,15 @@ from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.names import array_measure
 from hybrid.fusion import Fusion, rrf, single
 from hybrid.fusion.pool import Pool
-from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
+from hybrid.tune.budget import FloatArray, LearningPoint, label_budget, learning_curve
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.optuna_search import hold_storage
-from hybrid.tune.per_query import learn_per_query
+from hybrid.tune.per_query import PerQueryResult, learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
-from hybrid.tune.search import Search
+from hybrid.tune.search import Choice, Search
 from hybrid.tune.space import DEFAULT, Space
-from hybrid.tune.verdict import Baseline, TuneResult, decide, with_per_query
+from hybrid.tune.verdict import Baseline, Judgment, TuneResult, decide, with_per_query
 
 LEAST_QUERIES = 4
 
@@ -79,18 +79,8 @@ def tune(
         choice = search.choose(np.arange(len(judged)))
         held_out = held_out_values(search)
     baselines = standard_baselines(bench)
-    judgment = decide(choice, held_out, baselines, seed=options.seed)
-    reference = baselines[judgment.reference].values
-    per_query = None
-    if options.per_query and len(pool.branches) > 1:
-        used = held_out if judgment.verdict == "fusion" else reference
-        per_query = learn_per_query(search, used)
-        if per_query.keep:
-            judgment = with_per_query(judgment, per_query)
-    curve: tuple[LearningPoint, ...] = ()
-    if options.curve:
-        quick = Search(bench, search.space, options.lines_alone, shrink=shrink)
-        curve = learning_curve(quick)
+    judgment, per_query = _judgment(search, choice, held_out, baselines)
+    gains = held_out - baselines[judgment.reference].values
     return TuneResult(
         fusion=judgment.fusion,
         verdict=judgment.verdict,
@@ -104,10 +94,32 @@ def tune(
         held_out_interval=judgment.interval,
         baselines={name: (b.fusion, b.mean) for name, b in baselines.items()},
         difference=judgment.difference,
-        label_budget=label_budget(held_out - reference, comparisons=len(baselines), curve=curve),
+        label_budget=label_budget(gains, comparisons=len(baselines), curve=_curve(search)),
         importance=choice.importance,
         per_query=per_query,
         settings=_settings(search, prior),
+    )
+
+
+def _judgment(
+    search: Search, choice: Choice, held_out: FloatArray, baselines: Mapping[str, Baseline]
+) -> tuple[Judgment, PerQueryResult | None]:
+    """Return the verdict, and what a weight for each query gave where that is asked for."""
+    options = search.options
+    judgment = decide(choice, held_out, baselines, seed=options.seed)
+    if not options.per_query or len(search.space.branches) < 2:
+        return judgment, None
+    reference = baselines[judgment.reference].values
+    per_query = learn_per_query(search, held_out if judgment.verdict == "fusion" else reference)
+    return with_per_query(judgment, per_query) if per_query.keep else judgment, per_query
+
+
+def _curve(search: Search) -> tuple[LearningPoint, ...]:
+    options = search.options
+    if not options.curve:
+        return ()
+    return learning_curve(
+        Search(search.bench, search.space, options.lines_alone, shrink=search.shrink)
     )
 
 

@@ -42,6 +42,38 @@ class Further:
             raise UsageError(f"latency is {self.latency} queries; give 1 or more, or 0 for none")
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Which files are written, and which figures must come out."""
+
+    run: Path | None = option(None, "write the run of the last system as a TREC file")
+    per_query: Path | None = option(None, "write a per-query table as tab-separated values")
+    expect: tuple[str, ...] = option(
+        (),
+        "MEASURE=VALUE that the last system must meet, such as nDCG@10=0.6451, or "
+        "SYSTEM:MEASURE=VALUE",
+    )
+    tolerance: float = option(0.0005, "how far an expectation may be off")
+
+    def check_files(self) -> None:
+        """Refuse a file that exists or cannot be made, and one file for both."""
+        from hybrid.machine.files import check_new
+
+        for path in (self.run, self.per_query):
+            if path is not None:
+                check_new(path)
+        run, table = self.run, self.per_query
+        if run is not None and table is not None and run.resolve() == table.resolve():
+            raise UsageError(f"--run and --per-query are both {run}; give each a file of its own")
+
+    def write(self, report: SystemsReport) -> None:
+        """Write the files that were asked for."""
+        if self.run is not None:
+            report.systems[-1].run.write_trec(self.run, tag=report.run_tag)
+        if self.per_query is not None:
+            report.write_per_query(self.per_query)
+
+
 @app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test --against dense"))
 @options_of
 def evaluate(
@@ -50,22 +82,9 @@ def evaluate(
     source: Annotated[str, typer.Argument(help="where queries and judgments come from")],
     options: EvaluateOptions,
     further: Further,
+    outputs: Outputs,
     reading: QuerySource,
     device: Device = "auto",
-    run: Annotated[
-        Path | None, typer.Option(help="write the run of the last system as a TREC file")
-    ] = None,
-    per_query: Annotated[
-        Path | None, typer.Option(help="write a per-query table as tab-separated values")
-    ] = None,
-    expect: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="MEASURE=VALUE that the last system must meet, such as nDCG@10=0.6451, or "
-            "SYSTEM:MEASURE=VALUE"
-        ),
-    ] = None,
-    tolerance: Annotated[float, typer.Option(help="how far an expectation may be off")] = 0.0005,
     form: Annotated[
         Form | None, typer.Option("--format", help="tables for papers and other programs")
     ] = None,
@@ -81,7 +100,7 @@ def evaluate(
 
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
-    _check_files(run, per_query)
+    outputs.check_files()
     opened_source = open_source(source, options=replace(reading, split=options.split))
     with open_index(index, device=device) as opened, err.status("searching and measuring"):
         check_asked(
@@ -89,21 +108,18 @@ def evaluate(
             options,
             against=further.against,
             headroom=further.headroom,
-            expect=expect or [],
-            tolerance=tolerance,
+            expect=outputs.expect,
+            tolerance=outputs.tolerance,
         )
         report = evaluate_systems(opened, opened_source, options)
         printed = [systems_table(report)]
         data: dict[str, Any] = report.to_dict()
-        unmet = report.unmet(expect or [], tolerance=tolerance)
+        unmet = report.unmet(outputs.expect, tolerance=outputs.tolerance)
         for name, value, tables in _further(opened.view(), report, options, further):
             data[name] = value
             printed += tables
     print_skipped(opened_source.skipped_queries, err)
-    if run is not None:
-        report.systems[-1].run.write_trec(run, tag=report.run_tag)
-    if per_query is not None:
-        report.write_per_query(per_query)
+    outputs.write(report)
     if as_json:
         print_json(data)
     else:
@@ -114,16 +130,6 @@ def evaluate(
         err.print(f"expectation not met: {line}", markup=False)
     if unmet:
         raise typer.Exit(1)
-
-
-def _check_files(run: Path | None, per_query: Path | None) -> None:
-    from hybrid.machine.files import check_new
-
-    for path in (run, per_query):
-        if path is not None:
-            check_new(path)
-    if run is not None and per_query is not None and run.resolve() == per_query.resolve():
-        raise UsageError(f"--run and --per-query are both {run}; give each a file of its own")
 
 
 def _further(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from hybrid.build.options import REVISION
 from hybrid.cli.app import ENCODED, app, err, example, out, print_json, stoppable
 from hybrid.cli.options import (
     CacheFolder,
@@ -14,9 +16,11 @@ from hybrid.cli.options import (
     NoCache,
     cache_choice,
     memory_bytes,
+    options_of,
     refuse_given,
 )
 from hybrid.cli.output import progress_bars
+from hybrid.machine.options import option
 
 
 @app.command(epilog=example("hybrid verify my.idx --deep"))
@@ -64,32 +68,35 @@ def verify(
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True)
+class OtherModel:
+    """Another model for a branch, or other options for the one that it has."""
+
+    model: str | None = option(
+        None,
+        "another model for the one branch, with a length, prompts and terms of its own unless "
+        "they are given here; default: the one it has, as it was built",
+    )
+    revision: str | None = option(None, REVISION)
+    max_length: int | None = option(None, "tokens a text")
+    query_prompt: str | None = option(None, "text before each query; an empty one is none")
+    document_prompt: str | None = option(None, "text before each document")
+    document_terms: int | None = option(None, "terms of a document that a sparse branch keeps")
+    query_terms: int | None = option(None, "terms of a query that it keeps")
+    min_weight: float | None = option(None, "weights of it up to this are dropped")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {n: each for n, each in vars(self).items() if n != "model" and each is not None}
+
+
 @app.command(epilog=example("hybrid rebuild my.idx --branch dense --model my-model/"))
+@options_of
 def rebuild(
     index: Annotated[Path, typer.Argument(help="index folder")],
     branch: Annotated[list[str], typer.Option(help="a branch to encode again; may be repeated")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="another model for the one branch, with a length, prompts and terms of its own "
-            "unless they are given here; default: the one it has, as it was built"
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="commit, tag or branch of a hub model")
-    ] = None,
-    max_length: Annotated[int | None, typer.Option(help="tokens a text")] = None,
-    query_prompt: Annotated[
-        str | None, typer.Option(help="text before each query; an empty one is none")
-    ] = None,
-    document_prompt: Annotated[str | None, typer.Option(help="text before each document")] = None,
-    document_terms: Annotated[
-        int | None, typer.Option(help="terms of a document that a sparse branch keeps")
-    ] = None,
-    query_terms: Annotated[int | None, typer.Option(help="terms of a query that it keeps")] = None,
-    min_weight: Annotated[
-        float | None, typer.Option(help="weights of it up to this are dropped")
-    ] = None,
+    other: OtherModel,
     memory: Memory = None,
     cache: CacheFolder = None,
     no_cache: NoCache = False,
@@ -98,22 +105,13 @@ def rebuild(
     from hybrid.build.rebuild import rebuild_branches
     from hybrid.errors import UsageError
 
-    given = {
-        "revision": revision,
-        "max_length": max_length,
-        "query_prompt": query_prompt,
-        "document_prompt": document_prompt,
-        "document_terms": document_terms,
-        "query_terms": query_terms,
-        "min_weight": min_weight,
-    }
-    options = {name: value for name, value in given.items() if value is not None}
-    if (model is not None or options) and len(branch) != 1:
+    options = other.options
+    if (other.model is not None or options) and len(branch) != 1:
         raise UsageError(
             f"--model and its options are for one branch, but {len(branch)} are named; rebuild it "
             "alone"
         )
-    models = {} if model is None else {branch[0]: model}
+    models = {} if other.model is None else {branch[0]: other.model}
     allowed = memory_bytes(memory)
     with stoppable(ENCODED), progress_bars(err) as start:
         report = rebuild_branches(

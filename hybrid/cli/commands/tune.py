@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +16,26 @@ from hybrid.cli.output import print_tables, progress_bars
 from hybrid.corpus import SourceOptions, open_source
 from hybrid.corpus.checks import check_name
 from hybrid.errors import UsageError
+from hybrid.machine.options import option
 from hybrid.tune.options import TuneOptions
 
 if TYPE_CHECKING:
     from hybrid.search.index import Index
     from hybrid.tune import DomainsResult, TuneResult
     from hybrid.tune.on_index import DomainTask
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a tuning, and where."""
+
+    domain: tuple[str, ...] = option(
+        (), "the name to store the fusion under, one a source; default: default"
+    )
+    store: bool = option(True, "store the fusion in the index")
+    save_prior: Path | None = option(
+        None, "of several domains: write what they say of every fusion"
+    )
 
 
 @app.command(epilog=example("hybrid tune stdlib.idx stdlib --split train"))
@@ -38,20 +52,11 @@ def tune(
     ],
     options: Annotated[TuneOptions, Shown(without=("judged_only",))],
     reading: QuerySource,
-    domain: Annotated[
-        list[str] | None,
-        typer.Option(help="the name to store the fusion under, one a source; default: default"),
-    ] = None,
+    kept: Kept,
     prior: Annotated[
         Path | None, typer.Option(help="what other domains say, from --save-prior; for few labels")
     ] = None,
-    save_prior: Annotated[
-        Path | None, typer.Option(help="of several domains: write what they say of every fusion")
-    ] = None,
     device: Device = "auto",
-    store: Annotated[
-        bool, typer.Option("--store/--no-store", help="store the fusion in the index")
-    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Tune the fusion on judged queries, report what held out, store it under a domain name.
@@ -70,32 +75,32 @@ def tune(
             ["prior"],
             "with several sources, which are each other's prior; tune one source with it",
         )
-    own = "" if several else _one_name(domain)
-    for each in domain or []:
-        check_name("the name of a domain", each)
-    if save_prior is not None:
-        _check_prior_file(save_prior, sources)
+    own = "" if several else _one_name(kept.domain)
+    for name in kept.domain:
+        check_name("the name of a domain", name)
+    if kept.save_prior is not None:
+        _check_prior_file(kept.save_prior, sources)
     reading = replace(reading, split=options.split)
     if several:
         with (
-            _tasks(sources, domain, reading, index, device) as tasks,
+            _tasks(sources, kept.domain, reading, index, device) as tasks,
             _working(options, len(tasks)) as progress,
         ):
-            found = tune_indexes(tasks, options, store=store, progress=progress)
-        _print_several(found, options.measure, save_prior, store=store, as_json=as_json)
+            found = tune_indexes(tasks, options, store=kept.store, progress=progress)
+        _print_several(found, options.measure, kept, as_json=as_json)
         return
     with open_index(index, device=device) as opened:
         known = None if prior is None else Prior.read(prior)
         source = open_source(sources[0], options=reading)
         with _working(options, 1) as progress:
             result = tune_index(opened, source, options, prior=known, progress=progress)
-        _finish(opened, own, result, options.filter, store=store, as_json=as_json)
+        _finish(opened, own, result, options.filter, store=kept.store, as_json=as_json)
 
 
 @contextmanager
 def _tasks(
     sources: list[str],
-    domain: list[str] | None,
+    domain: Sequence[str],
     reading: SourceOptions,
     index: Path,
     device: str,
@@ -117,15 +122,13 @@ def _tasks(
         yield tasks
 
 
-def _print_several(
-    found: DomainsResult, measure: str, save_prior: Path | None, *, store: bool, as_json: bool
-) -> None:
+def _print_several(found: DomainsResult, measure: str, kept: Kept, *, as_json: bool) -> None:
     from hybrid.report.evaluation import transfer_table
 
-    if save_prior is not None:
-        found.prior().write(save_prior)
+    if kept.save_prior is not None:
+        found.prior().write(kept.save_prior)
     if as_json:
-        print_json({"stored": store, **found.to_dict()})
+        print_json({"stored": kept.store, **found.to_dict()})
         return
     for line in found.lines():
         out.print(line, markup=False)
@@ -169,7 +172,7 @@ def _placed(spec: str, index: Path) -> tuple[str, Path]:
     return (text, Path(place)) if at and Path(place).is_dir() else (spec, index)
 
 
-def _one_name(domain: list[str] | None) -> str:
+def _one_name(domain: Sequence[str]) -> str:
     from hybrid.search.plan import DEFAULT_DOMAIN, POOLED_DOMAIN
 
     if domain and len(domain) > 1:
@@ -190,7 +193,7 @@ def _check_prior_file(path: Path, sources: list[str]) -> None:
     check_new(path)
 
 
-def _names(sources: list[str], domain: list[str] | None) -> list[str | None]:
+def _names(sources: list[str], domain: Sequence[str]) -> list[str | None]:
     if not domain:
         return [None] * len(sources)
     if len(domain) != len(sources):
