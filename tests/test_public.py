@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,26 @@ def test_the_public_face_loads_no_torch() -> None:
     code += "    getattr(hybrid, name)\nprint(*{'torch', 'faiss'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("package", ["evaluate", "fusion", "tune"])
+def test_what_type_checkers_see_of_a_package_is_what_it_loads(package: str) -> None:
+    door = importlib.import_module(f"hybrid.{package}")
+    tree = ast.parse(Path(str(door.__file__)).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = [
+        (alias.asname, node.module)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    loaded = [
+        (name, f"hybrid.{package}.{module}")
+        for module, names in door._MODULES.items()
+        for name in names
+    ]
+    assert sorted(seen) == sorted(loaded)
+    for name, module in loaded:
+        assert getattr(door, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        door.nothing  # noqa: B018

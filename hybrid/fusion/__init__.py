@@ -13,27 +13,51 @@ Rules, in one place:
   the same value to all (0 under ``minmax``, ``sum`` and ``zscore``, 0.5 under ``dbsf``).
 """
 
-from hybrid.fusion.apply import contributions, fuse, rank
-from hybrid.fusion.learned import table_features
-from hybrid.fusion.norms import NORMS, normalise
-from hybrid.fusion.runs import RunTable, fuse_runs
-from hybrid.fusion.signatures import METHODS
-from hybrid.fusion.values import Fusion, Slope, cc, parse_fusion, rrf, single
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "METHODS",
-    "NORMS",
-    "Fusion",
-    "RunTable",
-    "Slope",
-    "cc",
-    "contributions",
-    "fuse",
-    "fuse_runs",
-    "normalise",
-    "parse_fusion",
-    "rank",
-    "rrf",
-    "single",
-    "table_features",
-]
+from hybrid.machine.doors import door
+
+_MODULES = {
+    "apply": (
+        "contributions",
+        "fuse",
+        "rank",
+    ),
+    "learned": ("table_features",),
+    "norms": (
+        "NORMS",
+        "normalise",
+    ),
+    "runs": (
+        "RunTable",
+        "fuse_runs",
+    ),
+    "signatures": ("METHODS",),
+    "values": (
+        "Fusion",
+        "Slope",
+        "cc",
+        "parse_fusion",
+        "rrf",
+        "single",
+    ),
+}
+__all__ = [name for names in _MODULES.values() for name in names]
+__getattr__ = door(__name__, _MODULES)
+
+if TYPE_CHECKING:
+    from hybrid.fusion.apply import contributions as contributions
+    from hybrid.fusion.apply import fuse as fuse
+    from hybrid.fusion.apply import rank as rank
+    from hybrid.fusion.learned import table_features as table_features
+    from hybrid.fusion.norms import NORMS as NORMS
+    from hybrid.fusion.norms import normalise as normalise
+    from hybrid.fusion.runs import RunTable as RunTable
+    from hybrid.fusion.runs import fuse_runs as fuse_runs
+    from hybrid.fusion.signatures import METHODS as METHODS
+    from hybrid.fusion.values import Fusion as Fusion
+    from hybrid.fusion.values import Slope as Slope
+    from hybrid.fusion.values import cc as cc
+    from hybrid.fusion.values import parse_fusion as parse_fusion
+    from hybrid.fusion.values import rrf as rrf
+    from hybrid.fusion.values import single as single

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hybrid.cli.app import app, err, example, out
+from hybrid.cli.options import options_of
 from hybrid.cli.output import progress_bars
+from hybrid.integrations.formats.export import ExportOptions, export_index
 
 
 @app.command(epilog=example("hybrid snapshot my.idx backup.idx"))
@@ -62,26 +63,18 @@ def pull(
     out.print(f"{target}: fetched from {url}", markup=False)
 
 
-class Target(str, Enum):
-    """The systems that an index can be exported to."""
-
-    anserini = "anserini"
-
-
 @app.command(epilog=example("hybrid export stdlib.idx --to anserini vectors/"))
+@options_of
 def export(
     index: Annotated[Path, typer.Argument(help="index folder")],
     directory: Annotated[Path, typer.Argument(help="output folder, must not exist")],
-    to: Annotated[Target, typer.Option(help="the system to export to")] = Target.anserini,
-    branch: Annotated[str, typer.Option(help="which sparse branch")] = "sparse",
+    options: ExportOptions,
     queries: Annotated[
         str | None, typer.Option(help="a source whose queries are exported too")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="which of its queries; default: all")] = None,
 ) -> None:
     """Export the sparse vectors with integer weights and, where asked, the query file."""
     from hybrid.corpus import open_source
-    from hybrid.integrations.formats.export import export_index
     from hybrid.search.index import open_index
 
     source = None if queries is None else open_source(queries)
@@ -89,9 +82,8 @@ def export(
         written = export_index(
             opened,
             directory,
-            branch=branch,
+            options,
             queries=source,
-            split=split,
             progress=start("exporting", len(opened)),
         )
     out.print(f"{directory}: {written.documents:,} documents, {written.queries:,} queries")

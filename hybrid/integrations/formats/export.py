@@ -1,50 +1,107 @@
-"""An index's sparse branch gathered for another system."""
+"""An index written for another system: what is written, and by whom."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from hybrid.corpus import Source
-from hybrid.integrations.formats.anserini import AnseriniExport, VectorBatch, export_anserini
-from hybrid.search.index import Index
-from hybrid.search.view import View
+from hybrid.errors import UsageError
+from hybrid.machine.options import option
+
+if TYPE_CHECKING:
+    from hybrid.integrations.formats.anserini import AnseriniExport, VectorBatch
+    from hybrid.search.index import Index
+    from hybrid.search.view import View
 
 BATCH = 1024
+Progress = Callable[[int], None]
+System = Literal["anserini"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """For which system an index is written, and which of its branches.
+
+    Attributes:
+        to: a key of ``SYSTEMS``.
+    """
+
+    to: System = option("anserini", "the system to export to")
+    branch: str = option("sparse", "which sparse branch")
+    split: str | None = option(None, "which of its queries; default: all")
+
+
+class Export(Protocol):
+    """What was written: how much, and the commands by which the other system reads it."""
+
+    @property
+    def documents(self) -> int: ...
+
+    @property
+    def queries(self) -> int: ...
+
+    @property
+    def commands(self) -> tuple[str, ...]: ...
 
 
 def export_index(
     index: Index,
     directory: str | Path,
+    options: ExportOptions | None = None,
     *,
-    branch: str = "sparse",
     queries: Source | None = None,
-    split: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """Write an index, and the queries of a source, for another system; return what was written.
+
+    Raises:
+        UsageError: an unknown system, or a branch that is absent or dense.
+        OutputExistsError: ``directory`` exists.
+    """
+    options = options or ExportOptions()
+    if options.to not in SYSTEMS:
+        raise UsageError(f"system {options.to!r} is unknown; give one of {', '.join(SYSTEMS)}")
+    return SYSTEMS[options.to](index.view(), Path(directory), options, queries, progress)
+
+
+def to_anserini(
+    view: View,
+    directory: Path,
+    options: ExportOptions,
+    queries: Source | None,
+    progress: Progress | None,
 ) -> AnseriniExport:
-    """Write a sparse branch, and the queries of a source, for Anserini; return what was written.
+    """Write a sparse branch with integer weights; return what was written.
 
     The passages of document ``d`` are written as ``d#0``, ``d#1``, ..., which is what Anserini's
     own search for the best passage of each document expects.
-
-    Raises:
-        UsageError: the branch is absent or dense.
-        OutputExistsError: ``directory`` exists.
     """
-    view = index.view()
-    encoder = view.sparse_encoder(branch)
+    from hybrid.integrations.formats.anserini import export_anserini
+
+    encoder = view.sparse_encoder(options.branch)
     return export_anserini(
-        _documents(view, branch),
+        document_batches(view, options.branch),
         directory,
         vocabulary=encoder.vocabulary,
-        queries=() if queries is None else _queries(view, branch, queries, split),
+        queries=() if queries is None else query_batches(view, options, queries),
         progress=progress,
     )
 
 
-def _documents(view: View, branch: str) -> Iterator[VectorBatch]:
+Writer: TypeAlias = "Callable[[View, Path, ExportOptions, Source | None, Progress | None], Export]"
+SYSTEMS: dict[str, Writer] = {"anserini": to_anserini}
+"""System to the function that writes an index for it."""
+
+
+def document_batches(view: View, branch: str) -> Iterator[VectorBatch]:
+    """Yield the stored vectors of a sparse branch, with ids and texts."""
+    from hybrid.integrations.formats.anserini import VectorBatch
+
     contents = view.contents
     for start in range(0, contents.row_count, BATCH):
         rows = np.arange(start, min(start + BATCH, contents.row_count), dtype=np.int32)
@@ -55,9 +112,13 @@ def _documents(view: View, branch: str) -> Iterator[VectorBatch]:
         )
 
 
-def _queries(view: View, branch: str, source: Source, split: str | None) -> Iterator[VectorBatch]:
-    queries = list(source.queries(split))
-    vectors = view.sparse_encoder(branch).encode_queries([query.text for query in queries])
+def query_batches(view: View, options: ExportOptions, source: Source) -> Iterator[VectorBatch]:
+    """Yield the vectors of the queries of a source, as the encoder of the branch gives them."""
+    from hybrid.integrations.formats.anserini import VectorBatch
+
+    queries = list(source.queries(options.split))
+    encoder = view.sparse_encoder(options.branch)
+    vectors = encoder.encode_queries([query.text for query in queries])
     yield VectorBatch(
         [query.query_id for query in queries], [query.text for query in queries], vectors
     )
