@@ -1,9 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= cpu,offline,models,train,report,notebooks,dev
+EXTRAS ?= cpu,offline,models,train,report,notebooks,serve,dev
 
-.PHONY: help demo models test test-wheel lint bench faults clean
+.PHONY: help demo models test test-wheel test-serve lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make models fetch the built-in models that are not in the package"
 	@echo "make test   install and run the tests"
 	@echo "make test-wheel  build the wheel, install it elsewhere, use it"
+	@echo "make test-serve  start servers and a browser (chromium) and use them"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  time the kernels, the tuner and the encoders"
 	@echo "make faults inject faults, damage and crashes into an index"
@@ -29,7 +30,7 @@ models: $(VENV)/.installed
 	$(BIN)/hybrid models fetch splade-tiny bge-small cross-encoder
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not serve"
 
 # The wheel in an environment of its own, used outside of the checkout.
 test-wheel: $(VENV)/.installed
@@ -41,6 +42,10 @@ test-wheel: $(VENV)/.installed
 	runs/wheel/env/bin/python -m pip install -q -c constraints.txt "$$(ls dist/*.whl)[cpu,offline]"
 	cp tests/wheel_smoke.py runs/wheel/away/smoke.py
 	cd runs/wheel/away && ../env/bin/hybrid doctor && ../env/bin/python smoke.py
+
+# Debian's chromium and chromium-driver; where they are absent, the browser's tests are skipped.
+test-serve: $(VENV)/.installed
+	$(BIN)/python -m pytest -rs tests/test_serve*.py tests/browser
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

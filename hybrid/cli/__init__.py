@@ -11,6 +11,7 @@ from hybrid.cli.commands import (
     guard,
     runs,
     search,
+    serve,
     train,
     tune,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "models",
     "runs",
     "search",
+    "serve",
     "train",
     "tune",
 ]

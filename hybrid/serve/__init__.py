@@ -1,0 +1,1 @@
+"""An index served: a JSON API, a search page, and tools for assistants."""

@@ -1,0 +1,60 @@
+"""A server of the Model Context Protocol: the tools search and explain, for assistants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+
+from hybrid.errors import HybridError
+from hybrid.search.index import Index
+from hybrid.search.options import SearchOptions
+from hybrid.serve.service import Service
+from hybrid.version import __version__
+
+MOST_HITS = 100
+CLIPPED = 2_000
+"""Characters of a document's text that an assistant is given."""
+
+
+def make_server(index: Index) -> MCPServer:
+    """Return the server over an opened index, which the caller closes."""
+    service = Service(index)
+    server = MCPServer(
+        "hybrid",
+        version=__version__,
+        instructions=f"Search {len(index)} documents by their words and their meaning.",
+    )
+
+    @server.tool()
+    def search(query: str, k: int = 10, filter: str | None = None) -> dict[str, Any]:
+        """Return the documents that fit a query best: rank, doc_id, score, title, text, fields.
+
+        Args:
+            query: words or a question.
+            k: how many documents, at most 100.
+            filter: only documents whose fields match, such as year >= 2020.
+        """
+        if k > MOST_HITS:
+            raise ToolError(f"k is too large; give at most {MOST_HITS}")
+        found = _asked(lambda: service.search(query, k, SearchOptions(filter=filter)))
+        for hit in found["hits"]:
+            del hit["marks"]
+            hit["text"] = hit["text"][:CLIPPED]
+        return found
+
+    @server.tool()
+    def explain(query: str, doc_id: str) -> dict[str, Any]:
+        """Return why a document has its rank for a query: each branch's and each term's share."""
+        return _asked(lambda: service.explain(query, doc_id, SearchOptions()))
+
+    return server
+
+
+def _asked(call: Any) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = call()
+    except HybridError as error:
+        raise ToolError(str(error)) from error
+    return answer

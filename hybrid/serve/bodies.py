@@ -1,0 +1,73 @@
+"""The bodies of requests, as the OpenAPI document describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=2_000)]
+Depth = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Body(BaseModel):
+    """A request body without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Asked(Body):
+    """A query and how it is searched: see `hybrid.search.options.SearchOptions`."""
+
+    query: Text = Field(examples=["merge sorted lists"])
+    fusion: Name | None = Field(None, examples=["rrf(k=60)"])
+    domain: Name | None = None
+    depth: Depth | None = None
+    filter: Text | None = Field(None, examples=["year >= 2020"])
+
+
+class SearchBody(Asked):
+    """A search: ``explain`` and ``candidates`` ask for more beside the hits."""
+
+    k: int = Field(10, ge=1)
+    explain: bool = False
+    candidates: bool = False
+
+
+class ExplainBody(Asked):
+    """A question why a document has its rank, or has none."""
+
+    doc_id: Name
+
+
+class DocumentBody(Body):
+    """A document to store."""
+
+    doc_id: Name
+    text: str
+    title: str = ""
+    fields: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+
+class AddBody(Body):
+    """Documents to add; ``update`` lets them replace those of the same ids."""
+
+    documents: list[DocumentBody] = Field(min_length=1)
+    update: bool = False
+
+
+class DeleteBody(Body):
+    """Documents to delete, by id."""
+
+    doc_ids: list[Name] = Field(min_length=1)
+
+
+class JudgmentBody(Body):
+    """A judgment of one document for a query, made on the page."""
+
+    query: Text
+    doc_id: Name
+    grade: int = Field(ge=0, le=3)
+    who: str = Field("", max_length=100)
+    shown: list[Name] = Field(default_factory=list, max_length=100)

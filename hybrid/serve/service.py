@@ -1,0 +1,224 @@
+"""The calls behind the API: an index and plain values in, JSON data out; nothing of HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.errors import UsageError
+from hybrid.fusion import normalise
+from hybrid.fusion.apply import pool_table
+from hybrid.fusion.pool import Pool
+from hybrid.index.documents.filters import parse_filter
+from hybrid.search.index import Index
+from hybrid.search.options import SearchOptions
+from hybrid.search.result import SearchResult
+from hybrid.search.view import View
+from hybrid.serve.highlight import Highlighter, Weights
+
+ONE = "query"
+CANDIDATES = 150
+"""Of a pool that the page ranks again by itself."""
+CLIPPED = 400
+"""Characters of a candidate's text."""
+NORM = "minmax"
+
+
+class NoDocumentError(UsageError):
+    """No document of this id, or the filter of the key hides it: nobody can tell which."""
+
+
+def both(required: str, given: str | None) -> str | None:
+    """Return the filter of a key and that of a request as one; each is parsed by itself.
+
+    >>> both("year >= 2020", "lang == 'en'")
+    "(year >= 2020) and (lang == 'en')"
+
+    Raises:
+        UsageError: one does not parse.
+    """
+    if given is not None:
+        parse_filter(given)  # alone, or "a) or (b" would end the parenthesis below
+    if not required:
+        return given
+    parse_filter(required)
+    return f"({required}) and ({given})" if given is not None else required
+
+
+class Service:
+    """An opened index, asked for JSON data. Threads may share one.
+
+    Args:
+        index: kept open by the caller.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self._highlighter = Highlighter()
+
+    def search(
+        self,
+        query: str,
+        k: int,
+        options: SearchOptions,
+        *,
+        explain: bool = False,
+        candidates: bool = False,
+    ) -> dict[str, Any]:
+        """Return the hits of a query with their texts, and what was asked for beside them.
+
+        Args:
+            query: a text.
+            k: how many hits.
+            options: of the search.
+            explain: with each hit's explanation.
+            candidates: with the first candidates of every branch, their raw and normalised
+                scores, which is all that a page needs to rank them by other weights.
+
+        Raises:
+            UsageError: as `Index.search`.
+        """
+        view = self.index.view()
+        result = view.search({ONE: query}, view.plan(k, options))
+        weights = self._highlighter.weights(result, query)
+        doc_ids = result.run.doc_ids(ONE)
+        explanations = result.explain(doc_ids) if explain else []
+        hits = []
+        for at, hit in enumerate(result.run[ONE]):
+            shown: dict[str, Any] = {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score}
+            shown |= _document(view, hit.doc_id)
+            shown["marks"] = _marks(weights, shown["text"])
+            if explain:
+                shown["explanation"] = explanations[at].to_dict()
+            hits.append(shown)
+        found: dict[str, Any] = {
+            "query": query,
+            "fusion": str(result.plan.fusion),
+            "branches": list(result.branches),
+            "hits": hits,
+        }
+        if candidates:
+            found["candidates"] = _candidates(view, result, weights)
+        return found
+
+    def explain(
+        self, query: str, doc_id: str, options: SearchOptions, required: str = ""
+    ) -> dict[str, Any]:
+        """Return why a document has its score for a query, whether or not it was returned.
+
+        Args:
+            query: a text.
+            doc_id: a document of the index.
+            options: of the search; ``filter`` holds the required one, too.
+            required: the filter that hides documents.
+
+        Raises:
+            UsageError: as `Index.explain`.
+            NoDocumentError: there is none, or ``required`` hides it.
+        """
+        view = self.index.view()
+        self._check_visible(view, doc_id, required)
+        result = view.search({ONE: query}, view.plan(None, options))
+        return result.explain([doc_id])[0].to_dict()
+
+    def document(self, doc_id: str, required: str = "") -> dict[str, Any]:
+        """Return a document: id, title, text and fields.
+
+        Raises:
+            NoDocumentError: there is none, or ``required`` hides it.
+        """
+        view = self.index.view()
+        self._check_visible(view, doc_id, required)
+        return {"doc_id": doc_id, **_document(view, doc_id)}
+
+    def fusions(self) -> dict[str, Any]:
+        """Return the default fusion and the tuned ones, by domain."""
+        view = self.index.view()
+        return {
+            "default": str(view.fusion(SearchOptions())),
+            "domains": {name: str(fusion) for name, fusion in view.domains.items()},
+        }
+
+    def info(self) -> dict[str, Any]:
+        """Return the contents of the index, with the kind of each branch and the field names."""
+        contents = self.index.view().contents
+        return {
+            **self.index.info().to_dict(),
+            "kinds": {name: contents.record(name).kind for name in contents.branches},
+            "field_names": sorted(contents.documents.field_types),
+        }
+
+    def warm(self) -> None:
+        """Load the models and the kernels of every branch by one search."""
+        view = self.index.view()
+        if len(view):
+            plan = view.plan(1, SearchOptions(fusion="rrf"))
+            self._highlighter.weights(view.search({ONE: "warm"}, plan), "warm")
+
+    def check_filters(self, filters: list[str]) -> None:
+        """Hold the filters of keys against the fields of the index.
+
+        Raises:
+            UsageError: one does not parse, or names a field that the documents do not have.
+        """
+        for each in filter(None, filters):
+            self.index.view().contents.select(each)
+
+    def _check_visible(self, view: View, doc_id: str, required: str) -> None:
+        number = view.contents.documents.find(doc_id)
+        if number is None or (required and not view.contents.select(required).mask[number]):
+            raise NoDocumentError(f"the index has no document {doc_id!r}")
+
+
+def _document(view: View, doc_id: str) -> dict[str, Any]:
+    found = view.document(doc_id)
+    return {"title": found.title, "text": found.text, "fields": dict(found.fields)}
+
+
+def _marks(weights: Weights, text: str) -> list[dict[str, Any]]:
+    return [asdict(mark) for mark in weights.marks(text)]
+
+
+def _candidates(view: View, result: SearchResult, weights: Weights) -> dict[str, Any]:
+    pool = _first(result.pool, CANDIDATES // max(1, len(result.pool.branches)))
+    _, table = pool_table(pool, np.arange(len(pool.branches)))
+    parts = normalise(table, NORM)
+    rows = []
+    for at, number in enumerate(pool.doc_nums.tolist()):
+        document = view.document(pool.doc_ids[number])
+        text = document.text[:CLIPPED]
+        rows.append(
+            {
+                "doc_id": document.doc_id,
+                "scores": _finite(pool.scores[:, at]),
+                "ranks": [rank or None for rank in pool.ranks[:, at].tolist()],
+                "parts": _finite(parts[:, at]),
+                "title": document.title,
+                "text": text,
+                "clipped": len(text) < len(document.text),
+                "marks": _marks(weights, text),
+            }
+        )
+    kinds = {name: view.contents.record(name).kind for name in pool.branches}
+    return {"branches": list(pool.branches), "kinds": kinds, "norm": NORM, "rows": rows}
+
+
+def _first(pool: Pool, depth: int) -> Pool:
+    """Return the pool that each branch's first ``depth`` documents make."""
+    ranks = np.where(pool.ranks <= depth, pool.ranks, np.int32(0))
+    kept = (ranks > 0).any(axis=0)
+    before = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    return replace(
+        pool,
+        offsets=before[pool.offsets],
+        doc_nums=pool.doc_nums[kept],
+        scores=pool.scores[:, kept],
+        ranks=ranks[:, kept],
+        depth=min(depth, pool.depth),
+    )
+
+
+def _finite(values: Any) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
