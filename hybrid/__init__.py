@@ -18,7 +18,8 @@ _PUBLIC = {
     "hybrid.build.update": ("compact_index",),
     "hybrid.corpus": ("Document", "Passages", "Query", "SourceOptions", "open_source"),
     "hybrid.corpus.qrels": ("read_qrels", "write_qrels"),
-    "hybrid.encoders": ("export_model", "list_models"),
+    "hybrid.encoders": ("export_model", "fetch_model", "list_models"),
+    "hybrid.encoders.models.by_name": ("model_card",),
     "hybrid.errors": ("HybridError", "UsageError"),
     "hybrid.evaluate": ("EvaluateOptions", "Judging", "compare_runs"),
     "hybrid.evaluate.systems": ("evaluate_systems",),
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from hybrid.corpus.qrels import read_qrels as read_qrels
     from hybrid.corpus.qrels import write_qrels as write_qrels
     from hybrid.encoders import export_model as export_model
+    from hybrid.encoders import fetch_model as fetch_model
     from hybrid.encoders import list_models as list_models
+    from hybrid.encoders.models.by_name import model_card as model_card
     from hybrid.errors import HybridError as HybridError
     from hybrid.errors import UsageError as UsageError
     from hybrid.evaluate import EvaluateOptions as EvaluateOptions

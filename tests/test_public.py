@@ -32,6 +32,8 @@ VERBS = {
     "pull": "pull_index",
     "export": "export_index",
     "models list": "list_models",
+    "models show": "model_card",
+    "models fetch": "fetch_model",
     "models export": "export_model",
     "evaluate": "evaluate_systems",
     "compare": "compare_runs",
