@@ -162,3 +162,42 @@ def test_no_name_of_a_package_is_a_module_of_it(package: str) -> None:
 
 def test_the_walk_finds_imports() -> None:
     assert "errors" in IMPORTS["machine.files"]
+
+
+ARCHITECTURE = ROOT.parent / "docs" / "architecture.md"
+
+
+def diagram() -> str:
+    """Return the packages and their imports as a Mermaid diagram, implied arrows left out."""
+    below: dict[str, set[str]] = {}
+    for name, targets in IMPORTS.items():
+        top = name.split(".")[0]
+        if top not in TOP:
+            below.setdefault(top, set()).update(
+                each.split(".")[0] for each in targets if each.split(".")[0] not in {top, *TOP}
+            )
+
+    def reached(start: str) -> set[str]:
+        found = set(below[start])
+        for each in below[start]:
+            found |= reached(each)
+        return found
+
+    lines = ["flowchart TD"]
+    for top in sorted(below):
+        implied = set().union(*(reached(each) for each in below[top]), set())
+        lines += [f"    {top} --> {each}" for each in sorted(below[top] - implied)]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_picture_of_the_house_is_true() -> None:
+    """Write it anew with ``python -m tests.test_layers``."""
+    assert f"```mermaid\n{diagram()}```" in ARCHITECTURE.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    before, rest = text.split("```mermaid\n")
+    ARCHITECTURE.write_text(
+        f"{before}```mermaid\n{diagram()}```{rest.split('```', 1)[1]}", encoding="utf-8"
+    )
