@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.encoders.batching import CHUNK, token_batches, token_budget
-from hybrid.encoders.models.loading import EncoderOptions, prompts
+from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, prompts
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
-from hybrid.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,17 +27,12 @@ class TransformerEncoder:
     """
 
     def __init__(self, model: Any, folder: ModelFolder, options: EncoderOptions) -> None:
-        if model.similarity_fn_name not in ("cosine", "dot"):
-            raise ModelError(
-                f"model {folder.spec!r} compares by {model.similarity_fn_name!r}; this index "
-                "searches by cosine or dot product. Choose a model made for one of these"
-            )
+        self.similarity = declared_similarity(model, folder.spec)
         self.model = model
         self._folder = folder
         self.options = options
         self._query_prompt, self.document_prompt = prompts(model, options)
         self.token_budget = options.token_budget or token_budget(model.device.type)
-        self.similarity: str = model.similarity_fn_name
         self.dimension = int(_dimension(model))
 
     @property
@@ -116,4 +110,5 @@ def _pooling(model: Any) -> str | None:
 
 
 def _int_or_none(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
+    limited = isinstance(value, int | float) and value < float("inf")  # static ones have no limit
+    return int(value) if limited else None  # type: ignore[call-overload]

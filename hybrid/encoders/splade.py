@@ -13,7 +13,7 @@ import numpy as np
 
 from hybrid.encoders.batching import CHUNK, token_batches, token_budget
 from hybrid.encoders.mlm import mlm_routes
-from hybrid.encoders.models.loading import EncoderOptions, prompts
+from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, prompts
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
 from hybrid.errors import UsageError
@@ -27,10 +27,15 @@ class SpladeEncoder:
     """A sentence-transformers SparseEncoder as a :class:`~hybrid.encoders.protocol.SparseEncoder`.
 
     Router models (inference-free queries), every pooling and activation, and
-    ``max_active_dims`` are the model's own.
+    ``max_active_dims`` are the model's own. Rows are of unit length where its similarity is the
+    cosine, so that their inner product is that similarity.
+
+    Raises:
+        ModelError: the model's similarity is neither that nor the dot product.
     """
 
     def __init__(self, model: Any, folder: ModelFolder, options: EncoderOptions) -> None:
+        self.similarity = declared_similarity(model, folder.spec)
         self.model = model
         self._folder = folder
         self.options = options
@@ -60,6 +65,7 @@ class SpladeEncoder:
             "vocabulary_size": len(self.vocabulary),
             "precision": self.options.precision,
             **self._pruned(),
+            **({"similarity": "cosine"} if self.similarity == "cosine" else {}),
         }
 
     def _pruned(self) -> Fingerprint:
@@ -134,13 +140,14 @@ class SpladeEncoder:
         return chunks[0] if len(chunks) == 1 else vstack(chunks, format="csr")
 
     def finished(self, found: Any, task: str) -> csr_matrix:
-        """Return what the model's last module gave for a batch as CSR, pruned as asked for."""
+        """Return what the model's last module gave for a batch as the rows of an index, CSR."""
         weights = to_csr(found, self.model.max_active_dims)
         if self.options.min_weight:
             weights = above(weights, self.options.min_weight)
         options = self.options
         count = options.query_terms if task == "query" else options.document_terms
-        return weights if count is None else strongest(weights, count)
+        weights = weights if count is None else strongest(weights, count)
+        return unit_rows(weights) if self.similarity == "cosine" else weights
 
     def _weights(self, features: dict[str, Any], task: str) -> csr_matrix:
         """Return the weights of one batch, through its route where that can be taken apart."""
@@ -229,6 +236,15 @@ def strongest(weights: csr_matrix, count: int) -> csr_matrix:
     keep = np.zeros(len(order), dtype=bool)
     keep[order[place < count]] = True
     return _kept(weights, keep)
+
+
+def unit_rows(weights: csr_matrix) -> csr_matrix:
+    """Return a CSR matrix with every row at unit length; an empty row stays so."""
+    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    squares = np.bincount(rows, weights.data.astype(np.float64) ** 2, minlength=weights.shape[0])
+    found = weights.copy()
+    found.data = (weights.data / np.sqrt(squares)[rows]).astype(np.float32)
+    return found
 
 
 def above(weights: csr_matrix, threshold: float) -> csr_matrix:

@@ -115,6 +115,21 @@ def load_with_own_modules(
     return getattr(sentence_transformers, kind)._load_with_module_classes(str(path), own, **options)
 
 
+def declared_similarity(model: Any, spec: str) -> str:
+    """Return by what the model compares: "cosine" or "dot".
+
+    Raises:
+        ModelError: by something else, so that a search by inner products would be wrong.
+    """
+    declared: str = model.similarity_fn_name
+    if declared not in ("cosine", "dot"):
+        raise ModelError(
+            f"model {spec!r} compares by {declared!r}; this index searches by cosine or dot "
+            "product. Choose a model made for one of these"
+        )
+    return declared
+
+
 def prompts(model: Any, options: EncoderOptions) -> tuple[str | None, str | None]:
     """Return the (query, document) prompts: the options', else the model's, else None."""
     own: dict[str, str] = model.prompts
