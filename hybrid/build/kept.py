@@ -55,7 +55,7 @@ class KeptEncodings:
 
     def find(self, encoder: object, keys: Sequence[tuple[bytes, int]]) -> list[bytes | None]:
         """Return the row of each (text digest, origin), None where there is none."""
-        space = _space(encoder)
+        space = rows_space(encoder)
         if space is None:
             return [None] * len(keys)
         found = self._cache.rows(KIND, space, keys, self._before)
@@ -64,21 +64,28 @@ class KeptEncodings:
 
     def put(self, encoder: object, keys: Sequence[tuple[bytes, int]], rows: list[bytes]) -> None:
         """Keep rows for the next time."""
-        space = _space(encoder)
+        space = rows_space(encoder)
         if space is not None:
             self._begun.write_text(json.dumps({str(self._cache.root): self._before}))
             new = zip(keys, rows, strict=True)
             self._cache.put_rows(KIND, space, ((*key, row) for key, row in new))
 
 
-def _space(encoder: Any) -> str | None:
-    """Return the name of all that decides an encoder's rows; None where that is not known."""
+def rows_space(encoder: Any, query: str = "") -> str | None:
+    """Return the name of all that decides the rows of a model, beside their text, or None.
+
+    None where the fingerprint does not tell the weights.
+
+    Args:
+        encoder: with a fingerprint.
+        query: which the rows depend on, too, if they are scores.
+    """
     fingerprint = dict(encoder.fingerprint)
     if not fingerprint.get("weights"):
         return None
     for name in ("model", "revision"):  # where the weights came from
         fingerprint.pop(name, None)
-    return cache_key(VERSION, fingerprint)
+    return cache_key(VERSION, fingerprint, query)
 
 
 def shard_rows(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hybrid.encoders.backends.onnx import OnnxModel
-from hybrid.encoders.models.loading import EncoderOptions
+from hybrid.encoders.models.loading import EncoderOptions, quiet_transformers
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
 from hybrid.errors import ModelError
@@ -58,31 +58,50 @@ class OnnxCrossEncoder:
 
 
 class TransformerCrossEncoder:
-    """A sentence-transformers CrossEncoder, by folder or hub id, as a :class:`CrossEncoder`.
+    """A sentence-transformers CrossEncoder in a folder as a :class:`CrossEncoder`.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: it cannot be loaded, or gives more than one score.
     """
 
-    def __init__(self, spec: str, options: EncoderOptions) -> None:
+    def __init__(self, folder: ModelFolder, options: EncoderOptions) -> None:
+        import torch
         from sentence_transformers import CrossEncoder as Model
 
         try:
-            self._model: Any = Model(spec, device=options.device, max_length=options.max_length)
-        except (OSError, ValueError, RuntimeError) as error:
+            with quiet_transformers():
+                self._model: Any = Model(
+                    str(folder.path),
+                    device=options.device,
+                    max_length=options.max_length,
+                    activation_fn=torch.nn.Identity(),  # a sigmoid makes great scores equal
+                )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelError(
-                f"the cross-encoder {spec!r} cannot be loaded: {error}; give a folder or a hub id, "
-                "or builtin:cross-encoder, which works offline once it is fetched"
+                f"the cross-encoder {folder.spec!r} cannot be loaded: {error}; give a folder or a "
+                "hub id, or builtin:cross-encoder, which works offline once it is fetched"
             ) from error
-        self._spec = spec
+        if self._model.num_labels != 1:
+            raise ModelError(
+                f"{folder.spec!r} gives {self._model.num_labels} scores a pair; give a "
+                "cross-encoder that gives one"
+            )
+        self._folder = folder
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the scores, as far as the name of the model tells it."""
-        return {"kind": "cross", "model": self._spec, "max_length": self._model.max_length}
+        """Return what decides the scores."""
+        return {
+            "kind": "cross",
+            "model": self._folder.spec,
+            "revision": self._folder.revision,
+            "weights": self._folder.weights,
+            "tokenizer": self._folder.tokenizer,
+            "max_length": self._model.max_seq_length,
+        }
 
     def score(self, pairs: Sequence[Pair], progress: Progress | None = None) -> NDArray[np.float32]:
-        """Return the model's output for each (query, text), float32 (pairs,)."""
+        """Return the model's logit for each (query, text), float32 (pairs,)."""
         found = self._model.predict(list(pairs), batch_size=BATCH, show_progress_bar=False)
         if progress is not None:
             progress(len(pairs))

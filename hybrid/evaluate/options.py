@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 
 from hybrid.evaluate.judging import Judging
 from hybrid.machine.options import option
-from hybrid.search.options import DEPTH, FILTER, RECALL, SearchOptions
+from hybrid.search.options import (
+    DEPTH,
+    FILTER,
+    RECALL,
+    RERANK,
+    RERANKED,
+    Score,
+    SearchOptions,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,8 @@ class EvaluateOptions(PoolOptions):
     Attributes:
         domain: the tuned fusion is what ``Index.search`` takes for it: the domain's, or the stored
             default or pooled one; without any there is no such system.
-        recall: that of ``Index.search``.
+        recall, rerank, rerank_depth: those of ``Index.search``; with a reranker there is one more
+            system, the search by the domain with it.
     """
 
     measures: str = option("nDCG@10,RR@10,R@100", "ir_measures names, with commas")
@@ -46,8 +55,17 @@ class EvaluateOptions(PoolOptions):
     )
     domain: str | None = option(None, "whose tuned fusion to evaluate")
     recall: float = option(1.0, RECALL)
+    rerank: str | Score | None = option(None, RERANK, read=str)
+    rerank_depth: int | None = option(None, RERANKED)
 
     @property
     def search(self) -> SearchOptions:
         """What is asked of the search."""
-        return SearchOptions(depth=self.depth, filter=self.filter, recall=self.recall)
+        return SearchOptions(
+            domain=self.domain,
+            depth=self.depth,
+            filter=self.filter,
+            recall=self.recall,
+            rerank=self.rerank,
+            rerank_depth=self.rerank_depth,
+        )

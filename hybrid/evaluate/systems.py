@@ -29,11 +29,12 @@ from hybrid.index.sparse.approximate import Accuracy
 from hybrid.machine.files import write_new
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
-from hybrid.search.plan import stored_domain
+from hybrid.search.plan import plan_rerank, stored_domain
 from hybrid.search.view import View
 
 RRF = "rrf"
 TUNED = "tuned"
+RERANKED = "reranked"
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,15 @@ def evaluate_systems(
     fusions = system_fusions(view, options)
     plan = view.pool_plan(options.search)
     judged = judged_pool(view, source, options, plan)
+    again = plan_rerank(view.contents, options.search)
 
     def measured(name: str, fusion: Fusion) -> System:
-        run = rank(judged.pool, fuse(judged.pool, fusion), judged.pool.depth)
+        if name == RERANKED and again is not None:
+            first = fuse(judged.pool, view.fusion(options.search))
+            fused = view.rerank(judged.texts, judged.pool, first, again)[1]
+        else:
+            fused = fuse(judged.pool, fusion)
+        run = rank(judged.pool, fused, judged.pool.depth)
         run = options.judging.run(run, judged.qrels)
         return System(name, fusion, run, evaluate(run, judged.qrels, options.measures))
 
@@ -250,6 +257,9 @@ def system_fusions(view: View, options: EvaluateOptions) -> dict[str, Fusion]:
         parsed.branch_names(view.branches)
         found.pop(str(parsed), None)
         found[str(parsed)] = parsed
+    again = plan_rerank(view.contents, options.search)
+    if again is not None:
+        found[RERANKED] = again.fusion
     return found
 
 

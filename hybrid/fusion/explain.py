@@ -75,6 +75,7 @@ class Explanation:
         candidates: how many candidates there are.
         branches: one share a branch.
         tie_break: what a fusion that breaks its ties by another (``rrf`` with ``norm``) added.
+        first: of a document that was scored again, how the search before gave it its first score.
     """
 
     query_id: str
@@ -85,6 +86,7 @@ class Explanation:
     candidates: int
     branches: tuple[BranchShare, ...]
     tie_break: float = 0.0
+    first: Explanation | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the same as plain values, for ``--json``."""
@@ -112,7 +114,8 @@ class Explanation:
             if len(one.terms) > terms:
                 rest = sum(term.contribution for term in one.terms[terms:])
                 lines.append(f"    {rest:>9.4f}  in {len(one.terms) - terms} more terms")
-        return lines
+        before = [] if self.first is None else self.first.lines(terms=terms)
+        return lines + [f"  {line}" for line in before]
 
 
 def explain_sparse(

@@ -4,7 +4,8 @@
     ROOT/rows.sqlite       values by text, of kinds such as "encodings": see `cached_rows`
 
 Nothing in it is needed. A damaged entry is removed and made again, with a warning. Where the cache
-is over its limit, what was not used for the longest time goes. Several processes may use it.
+is over its limit, what was not used for the longest time goes, but for models that were fetched.
+Several processes may use it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ except ImportError:  # not a POSIX system: one process at a time
 LIMIT = 4 << 30
 """Bytes that a cache holds at most, and never more than half of what its disk has room for."""
 LOCK, ROWS = "LOCK", "rows.sqlite"
+FETCHED = "models"
+"""A kind that somebody fetched on purpose: it stays until it is cleared, whatever the limit."""
 IN_USE = 3600.0
 """A folder is not removed for want of room in so many seconds after its last use."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -225,7 +228,8 @@ class Cache:
 
     def _trim(self) -> None:
         """Remove what was not used for the longest time until the rest is within the limit."""
-        now, folders = time.time(), sorted(self._folders())
+        now = time.time()
+        folders = sorted(each for each in self._folders() if each[2].parent.name != FETCHED)
         size = sum(each for _, each, _ in folders) + _bytes(self.root.glob(f"{ROWS}*"))
         limit = min(self.limit, size + shutil.disk_usage(self.root).free // 2)
         if size <= limit:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
 from hybrid.encoders import SparseEncoder, check_fingerprint
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, given
+from hybrid.machine.cache import Cache
+from hybrid.search.options import Score
+from hybrid.search.rerank import CrossScores
 
 if TYPE_CHECKING:
     from hybrid.index.hybrid import HybridIndex
@@ -29,6 +32,7 @@ class QueryEncoders:
         self._given = dict(given or {})
         self._device = device
         self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
+        self._scorers: dict[str, Score] = {}
         self._lock = RLock()
 
     def get(self, index: HybridIndex, name: str) -> QueryEncoder:
@@ -45,6 +49,28 @@ class QueryEncoders:
                 check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
                 self._checked[name] = record, encoder
             return self._checked[name][1]
+
+    def scorer(self, model: str | Score) -> Score:
+        """Return what scores texts for a query: a cross-encoder, loaded once, or a callable itself.
+
+        Raises:
+            ModelError: the model cannot be found or loaded.
+            UsageError: it is neither a name nor a callable.
+        """
+        if not isinstance(model, str):
+            if callable(model):
+                return model
+            raise UsageError(
+                f"rerank is {given(model)}; give the name of a cross-encoder, or a callable "
+                "(query, texts) -> scores"
+            )
+        from hybrid.encoders import load_cross
+
+        with self._lock:
+            if model not in self._scorers:
+                placed = {} if self._device is None else {"device": self._device}
+                self._scorers[model] = CrossScores(load_cross(model, **placed), Cache())
+            return self._scorers[model]
 
     def forget_changed(self, index: HybridIndex) -> None:
         """Let go of the encoders of branches that something else has built since."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, parse_fusion
 from hybrid.machine.options import option
 
+Score: TypeAlias = Callable[[str, Sequence[str]], Any]
+"""Called with a query and texts; returns one finite score for each, greater is better."""
 DEPTH = 1000
+RERANK_DEPTH = 50
 """How deep each branch searches, where neither a search nor its fusion says so."""
 FILTER = "only documents whose fields match: 'year >= 2020'"
 RECALL = (
     "under 1, such as 0.99: let sparse branches miss hits, by the cut that kept this recall when "
     "the index was built; the answer says which and how much"
 )
+RERANK = (
+    "score the first documents again by a cross-encoder: builtin:cross-encoder, a hub id or a path"
+)
+RERANKED = "how many documents are scored again; default: as tuned, or 50"
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,12 @@ class SearchOptions:
             "en"``; see `hybrid.index.documents.filters`.
         recall: 1.0 is exact. Under 1 the sparse branches skip what at build kept this recall on
             sampled queries; a `SearchPlan` says what that means for a search.
+        rerank: what scores the first documents again: the name of a cross-encoder, or a callable
+            (query, texts) -> scores.
+        rerank_depth: how many of each query; the others follow in their order. Default: as tuned
+            for the domain with this model, or 50.
+        rerank_fusion: of the branches ``first`` and ``rerank``; default: as tuned, or the mean of
+            both after min-max.
     """
 
     fusion: Fusion | str | None = option(
@@ -41,6 +54,11 @@ class SearchOptions:
     depth: int | None = option(None, "how deep each branch searches")
     filter: str | None = option(None, FILTER)
     recall: float = option(1.0, RECALL)
+    rerank: str | Score | None = option(None, RERANK, read=str)
+    rerank_depth: int | None = option(None, RERANKED)
+    rerank_fusion: Fusion | str | None = option(
+        None, "how both stages are joined, for instance cc(alpha=0.4, norm=minmax)", read=str
+    )
 
 
 class SearchKeywords(TypedDict, total=False):
@@ -51,6 +69,9 @@ class SearchKeywords(TypedDict, total=False):
     depth: int | None
     filter: str | None
     recall: float
+    rerank: str | Score | None
+    rerank_depth: int | None
+    rerank_fusion: Fusion | str | None
 
 
 def options_given(options: SearchOptions | None, keywords: Mapping[str, Any]) -> SearchOptions:

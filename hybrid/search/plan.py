@@ -11,7 +11,8 @@ from hybrid.fusion import Fusion, cc, parse_fusion, single
 from hybrid.index.documents.subset import Subset
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.sparse.approximate import Accuracy, check_share
-from hybrid.search.options import DEPTH, SearchOptions
+from hybrid.search.options import DEPTH, RERANK_DEPTH, SearchOptions
+from hybrid.search.rerank import BRANCHES, RerankPlan
 
 DEFAULT_DOMAIN = "default"
 POOLED_DOMAIN = "pooled"
@@ -44,10 +45,12 @@ class SearchPlan(PoolPlan):
     Attributes:
         k: how many documents are returned at most: what was asked for, or all of fewer.
         fusion: how the branches are combined.
+        rerank: how the first documents are scored again; None for not.
     """
 
     k: int
     fusion: Fusion
+    rerank: RerankPlan | None = None
 
 
 def plan_search(
@@ -67,7 +70,27 @@ def plan_search(
     if fusion.depth is not None and max(k, asked or 0) > fusion.depth:
         fusion = replace(fusion, depth=None)
     pool = _pool_plan(index, fusion.branch_names(index.branches), depth, options)
-    return SearchPlan(**vars(pool), k=k, fusion=fusion)
+    return SearchPlan(**vars(pool), k=k, fusion=fusion, rerank=plan_rerank(index, options))
+
+
+def plan_rerank(index: HybridIndex, options: SearchOptions) -> RerankPlan | None:
+    """Return how the first documents are scored again, None where no model is named.
+
+    Raises:
+        UsageError: a depth below 1, or a fusion that does not parse or fit.
+    """
+    if options.rerank is None:
+        return None
+    domain = stored_domain(options.domain, index.domains) if options.fusion is None else None
+    tuned = {} if domain is None else index.domains[domain].get("report", {}).get("rerank", {})
+    if tuned.get("model") != options.rerank:
+        tuned = {}
+    asked = tuned.get("depth", RERANK_DEPTH)
+    if options.rerank_depth is not None:
+        asked = whole_number("rerank_depth", options.rerank_depth)
+    named = options.rerank_fusion or tuned.get("fusion") or default_fusion(BRANCHES)
+    fusion = parse_fusion(named) if isinstance(named, str) else named
+    return RerankPlan(options.rerank, asked, fusion)
 
 
 def plan_pool(index: HybridIndex, branches: Sequence[str], options: SearchOptions) -> PoolPlan:

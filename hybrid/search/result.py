@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hybrid.fusion.explain import Explanation
+from hybrid.fusion.explain import Explanation, explain
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
 from hybrid.index.hybrid import HybridIndex
@@ -13,6 +13,7 @@ from hybrid.search.branches import BranchResult
 from hybrid.search.explain import explain_documents
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import SearchPlan
+from hybrid.search.rerank import Cut
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SearchResult:
         branches: the result of each branch.
         pool: the candidates, with every branch's exact score.
         run: the ranked lists.
+        cut: the documents that were scored again, where any were.
     """
 
     index: HybridIndex
@@ -34,14 +36,17 @@ class SearchResult:
     branches: Mapping[str, BranchResult]
     pool: Pool
     run: Run
+    cut: Cut | None = None
 
     def explain(self, doc_ids: Sequence[str], *, query: int = 0) -> list[Explanation]:
         """Return why each document has its fused score for one query, given by position.
 
+        A document that was scored again has a share of each stage, and the first stage explained.
+
         Raises:
             UsageError: a document that the index does not have.
         """
-        return explain_documents(
+        found = explain_documents(
             self.index,
             list(self.queries.values())[query],
             {name: result.of_query(query) for name, result in self.branches.items()},
@@ -49,6 +54,16 @@ class SearchResult:
             self.plan.fusion,
             doc_ids,
         )
+        if self.cut is None or self.plan.rerank is None:
+            return found
+        cut = self.cut.pool.select([query])
+        scored = {cut.doc_ids[int(doc_num)] for doc_num in cut.doc_nums}
+        return [
+            replace(explain(cut, self.plan.rerank.fusion, [each.doc_id])[0], first=each)
+            if each.doc_id in scored
+            else each
+            for each in found
+        ]
 
     def best_passages(
         self, doc_ids: Sequence[str], *, query: int = 0

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
@@ -17,6 +20,7 @@ from hybrid.search.encoders import QueryEncoders, as_sparse
 from hybrid.search.options import SearchOptions
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import PoolPlan, SearchPlan, chosen_fusion, plan_pool, plan_search
+from hybrid.search.rerank import Cut, PairScores, RerankPlan, cut_pool
 from hybrid.search.result import SearchResult
 
 
@@ -88,8 +92,37 @@ class View:
         """
         results = search_branches(self.contents, self.encoder, queries, plan)
         pool = pool_of(self.contents, queries, results, plan)
-        run = rank(pool, fuse(pool, plan.fusion), plan.k)
-        return SearchResult(self.contents, queries, plan, results, pool, run)
+        fused, cut = fuse(pool, plan.fusion), None
+        if plan.rerank is not None:
+            cut, fused = self.rerank(queries, pool, fused, plan.rerank)
+        run = rank(pool, fused, plan.k)
+        return SearchResult(self.contents, queries, plan, results, pool, run, cut)
+
+    def rerank(
+        self,
+        queries: Mapping[str, str],
+        pool: Pool,
+        fused: NDArray[np.float64],
+        plan: RerankPlan,
+    ) -> tuple[Cut, NDArray[np.float64]]:
+        """Return the first documents of each query scored again, and the scores of all, (n,).
+
+        Args:
+            queries: query id to text.
+            pool: of those queries.
+            fused: score of each candidate by the first stage, (n,).
+            plan: the model, how many documents, and how both stages are joined.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+            UsageError: it does not give one finite score for each text.
+        """
+        cut = cut_pool(pool, fused, plan.depth, self.pair_scores(queries, plan))
+        return cut, cut.spread(fuse(cut.pool, plan.fusion), len(fused))
+
+    def pair_scores(self, queries: Mapping[str, str], plan: RerankPlan) -> PairScores:
+        """Return what scores the documents of the index for these queries by a plan's model."""
+        return PairScores(self.contents, queries, self._encoders.scorer(plan.model))
 
     def pool(self, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
         """Return the candidates of each query with every branch's exact score.

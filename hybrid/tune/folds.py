@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -38,18 +38,28 @@ def repeated_folds(count: int, *, folds: int, repeats: int, seed: int) -> list[F
     return found
 
 
-def held_out_values(search: Search) -> FloatArray:
-    """Return each query's measure under the fusion chosen without it, float64 (queries,).
+def held_out_choices(search: Search) -> list[tuple[Fold, Choice]]:
+    """Return the folds, each with what the whole search chose without its part.
 
-    The whole search runs again on the other folds; the mean is over repeats. The options of the
-    search say how many folds and repeats there are, in how many processes, and from which seed.
+    The options of the search say how many folds and repeats there are, in how many processes, and
+    from which seed.
     """
     options, count = search.options, len(search.bench.judged)
-    total = np.zeros(count)
     parts = repeated_folds(count, folds=options.folds, repeats=options.repeats, seed=options.seed)
-    for fold, chosen in zip(parts, _choices(search, parts), strict=True):
-        total[fold.part] += search.bench.values(chosen.fusion)[fold.part]
-    return total / options.repeats
+    return list(zip(parts, _choices(search, parts), strict=True))
+
+
+def held_out_values(
+    search: Search, chosen: Sequence[tuple[Fold, Choice]] | None = None
+) -> FloatArray:
+    """Return each query's measure under the fusion chosen without it, float64 (queries,).
+
+    The mean is over repeats; ``chosen`` is `held_out_choices` of the search.
+    """
+    total = np.zeros(len(search.bench.judged))
+    for fold, choice in held_out_choices(search) if chosen is None else chosen:
+        total[fold.part] += search.bench.values(choice.fusion)[fold.part]
+    return total / search.options.repeats
 
 
 def _choices(search: Search, parts: list[Fold]) -> Iterator[Choice]:

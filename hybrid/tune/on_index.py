@@ -11,7 +11,8 @@ from hybrid.evaluate.pools import judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.search.index import Index
-from hybrid.search.plan import POOLED_DOMAIN, search_depth
+from hybrid.search.options import SearchOptions
+from hybrid.search.plan import POOLED_DOMAIN, plan_rerank, search_depth
 from hybrid.tune.domains import (
     Domain,
     DomainsResult,
@@ -21,6 +22,7 @@ from hybrid.tune.domains import (
 )
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.prior import Prior
+from hybrid.tune.rerank import Reranking
 from hybrid.tune.tuner import LEAST_QUERIES, check_searchable, tune
 from hybrid.tune.verdict import TuneResult
 
@@ -53,7 +55,13 @@ def tune_index(
     view = index.view()
     check_searchable(options)
     judged = judged_pool(view, source, options, least=LEAST_QUERIES)
-    result = tune(judged.pool, judged.qrels, options, prior=prior, progress=progress)
+    asked = SearchOptions(fusion="rrf", rerank=options.rerank, rerank_depth=options.rerank_depth)
+    again, reranking = plan_rerank(view.contents, asked), None
+    if again is not None:
+        reranking = Reranking(again.name, again.depth, view.pair_scores(judged.texts, again))
+    result = tune(
+        judged.pool, judged.qrels, options, prior=prior, rerank=reranking, progress=progress
+    )
     hashes = query_hashes(judged.texts.values())
     result = replace(result, query_hashes=hashes, warnings=judged.warnings)
     return at_depth(result, judged.pool.depth, len(view))

@@ -9,6 +9,7 @@ from typing import Literal
 from hybrid.errors import UsageError
 from hybrid.evaluate.options import PoolOptions
 from hybrid.machine.options import option
+from hybrid.search.options import RERANK, RERANKED, Score
 
 SAMPLERS = ("tpe", "gp")
 SUFFIXES = {".db": "sqlite", ".sqlite": "sqlite", ".journal": "journal", ".log": "journal"}
@@ -25,6 +26,8 @@ class TuneOptions(PoolOptions):
         timeout: an equal share for each search; the exact lines are always searched. What is found
             then depends on the machine.
         jobs: their number changes nothing but the time.
+        rerank, rerank_depth: those of ``Index.search``: after the fusion the weight of the reranker
+            is tuned on the documents that the fusion puts first.
         curve: whether to draw the learning curve.
 
     Raises:
@@ -50,6 +53,8 @@ class TuneOptions(PoolOptions):
     jobs: int = option(1, "processes that the folds run in")
     prune: bool = option(False, "stop hopeless trials by Wilcoxon's test")
     per_query: bool = option(False, "learn a weight for each query, kept only if it wins")
+    rerank: str | Score | None = option(None, RERANK, read=str)
+    rerank_depth: int | None = option(None, RERANKED)
     seed: int = option(0, "seed of folds and sampler")
     curve: bool = True
 

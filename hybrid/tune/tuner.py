@@ -15,11 +15,12 @@ from hybrid.evaluate.names import array_measure
 from hybrid.fusion import Fusion, rrf, single
 from hybrid.fusion.pool import Pool
 from hybrid.tune.budget import FloatArray, LearningPoint, label_budget, learning_curve
-from hybrid.tune.folds import held_out_values
+from hybrid.tune.folds import held_out_choices, held_out_values
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.optuna_search import hold_storage
 from hybrid.tune.per_query import PerQueryResult, learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
+from hybrid.tune.rerank import Reranking, tune_rerank
 from hybrid.tune.search import Choice, Search
 from hybrid.tune.space import DEFAULT, Space
 from hybrid.tune.verdict import Baseline, Judgment, TuneResult, decide, with_per_query
@@ -46,6 +47,7 @@ def tune(
     *,
     space: Space | None = None,
     prior: Prior | None = None,
+    rerank: Reranking | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TuneResult:
     """Return the fusion to use on queries like these, with the held-out evidence for it.
@@ -59,6 +61,7 @@ def tune(
         options: what to maximise (nDCG@k, R@k, RR@k, AP, P@k or Success@k) and how much work to do.
         space: what to choose from; everything the pool allows where None.
         prior: what other domains say, for few labels; ``learn_prior`` makes it.
+        rerank: what scores the first documents again; its weight is tuned after the fusion.
         progress: called with the number of newly finished steps, of ``options.steps``.
 
     Raises:
@@ -77,10 +80,16 @@ def tune(
     search = Search(bench, space or Space.of(pool), options, shrink=shrink, progress=progress)
     with hold_storage(options.storage):
         choice = search.choose(np.arange(len(judged)))
-        held_out = held_out_values(search)
+        chosen = held_out_choices(search)
+    held_out = held_out_values(search, chosen)
     baselines = standard_baselines(bench)
     judgment, per_query = _judgment(search, choice, held_out, baselines)
     gains = held_out - baselines[judgment.reference].values
+    reranked = None
+    if rerank is not None:
+        tuned = judgment.fusion == choice.fusion
+        first = [(fold, each.fusion if tuned else judgment.fusion) for fold, each in chosen]
+        reranked = tune_rerank(bench, rerank, first, judgment.fusion, seed=options.seed)
     return TuneResult(
         fusion=judgment.fusion,
         verdict=judgment.verdict,
@@ -97,6 +106,7 @@ def tune(
         label_budget=label_budget(gains, comparisons=len(baselines), curve=_curve(search)),
         importance=choice.importance,
         per_query=per_query,
+        rerank=reranked,
         settings=_settings(search, prior),
     )
 

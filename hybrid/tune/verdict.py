@@ -13,6 +13,7 @@ from hybrid.evaluate.significance import Difference, bootstrap_interval, compare
 from hybrid.fusion import Fusion
 from hybrid.tune.budget import LabelBudget
 from hybrid.tune.per_query import SIGNIFICANT, PerQueryResult
+from hybrid.tune.rerank import RerankResult
 from hybrid.tune.search import Choice
 from hybrid.tune.space import DEFAULT
 
@@ -153,6 +154,7 @@ class TuneResult:
         label_budget: what the queries can show.
         importance: parameter of the search to its share of the variance between trials.
         per_query: what a weight for each query gave, where that was asked for.
+        rerank: what a reranker adds, where one was asked for.
         settings: seed, trials, folds, repeats, sampler, depth, versions: what repeats the result.
         query_hashes: of the queries' texts, so that they are known again; empty where tuning had
             none. See ``evaluate.reuse``.
@@ -174,6 +176,7 @@ class TuneResult:
     label_budget: LabelBudget
     importance: Mapping[str, float] = field(default_factory=dict)
     per_query: PerQueryResult | None = None
+    rerank: RerankResult | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     query_hashes: str = ""
     warnings: tuple[str, ...] = ()
@@ -201,6 +204,7 @@ class TuneResult:
             "per_query": None if self.per_query is None else self.per_query.to_dict(),
             "settings": dict(self.settings),
             "query_hashes": self.query_hashes,
+            **({} if self.rerank is None else {"rerank": self.rerank.to_dict()}),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
 
@@ -224,6 +228,8 @@ class TuneResult:
             text.append(f"what mattered among the trials: {shares}")
         if self.per_query is not None:
             text.append(self.per_query.line())
+        if self.rerank is not None:
+            text.append(self.rerank.line())
         return [*text, *(f"warning: {line}" for line in self.warnings)]
 
     def _budget_line(self) -> str:

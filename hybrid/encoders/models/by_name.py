@@ -94,7 +94,7 @@ def load_cross(spec: str, **options: Any) -> CrossEncoder:
     resolved = _options(options)
     if spec.startswith(PREFIX):
         return OnnxCrossEncoder(_folder(spec, None, "cross"), resolved)
-    return TransformerCrossEncoder(spec, resolved)
+    return TransformerCrossEncoder(locate(spec), resolved)
 
 
 def export_model(spec: str, directory: Path) -> None:

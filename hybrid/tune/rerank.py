@@ -1,0 +1,135 @@
+"""The weight of a reranker, tuned on the documents that a fusion puts first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid.evaluate.bench import Bench
+from hybrid.evaluate.significance import Difference, compare_paired
+from hybrid.fusion import Fusion, cc
+from hybrid.fusion.apply import fuse_table, pool_table
+from hybrid.fusion.norms import normalise
+from hybrid.search.rerank import cut_pool
+from hybrid.tune.folds import Fold
+from hybrid.tune.line import Curve, alpha_curve
+from hybrid.tune.per_query import SIGNIFICANT
+
+NORM = "minmax"
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """A reranker over the queries that are tuned on.
+
+    Attributes:
+        name: as a person reads it.
+        depth: how many documents of each query it scores.
+        score: of a query id and doc_nums; remembers, because folds ask for the same pairs.
+    """
+
+    name: str
+    depth: int
+    score: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class RerankResult:
+    """What a reranker adds to the fusion that tuning chose.
+
+    Attributes:
+        name, depth: of the reranker.
+        fusion: of the branches ``first`` and ``rerank``, fitted to all queries.
+        first, held_out: mean of the first stage and of both stages, on queries that the weight, and
+            a tuned fusion, were not fitted to.
+        difference: of the two, paired.
+        keep: whether it is positive and significant.
+    """
+
+    name: str
+    depth: int
+    fusion: Fusion
+    first: float
+    held_out: float
+    difference: Difference
+    keep: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON data."""
+        return {
+            "model": self.name,
+            "depth": self.depth,
+            "fusion": str(self.fusion),
+            "first": self.first,
+            "held_out": self.held_out,
+            "keep": self.keep,
+            "difference": self.difference.to_dict(),
+        }
+
+    def line(self) -> str:
+        """Return the result as a line of text."""
+        found = self.difference
+        advice = "use" if self.keep else "not shown to be better:"
+        return (
+            f"reranking: {advice} {self.name} over the first {self.depth} by {self.fusion}; held "
+            f"out {self.held_out:.4f} against {self.first:.4f} without it, {found.mean:+.4f} "
+            f"[{found.low:+.4f}, {found.high:+.4f}], p {found.p:.3g}"
+        )
+
+
+def tune_rerank(
+    bench: Bench,
+    reranking: Reranking,
+    chosen: Sequence[tuple[Fold, Fusion]],
+    fusion: Fusion,
+    *,
+    seed: int,
+) -> RerankResult:
+    """Return the weight of a reranker beside a fusion, and what it adds on held-out queries.
+
+    Args:
+        bench: measures fusions over the judged queries.
+        reranking: scores the first documents of each query.
+        chosen: the folds, each with the fusion of the first stage that was chosen without its part.
+        fusion: of the first stage, chosen on all queries.
+        seed: of the bootstrap and the randomisation test.
+    """
+    curves: dict[str, Curve] = {}
+
+    def curve(used: Fusion) -> Curve:
+        if str(used) not in curves:
+            curves[str(used)] = _weight_curve(bench, reranking, used)
+        return curves[str(used)]
+
+    count = len(bench.judged)
+    both, first, times = np.zeros(count), np.zeros(count), np.zeros(count)
+    for fold, used in chosen:
+        line = curve(used)
+        both[fold.part] += line.at(line.stable(fold.rest))[fold.part]
+        first[fold.part] += bench.values(used)[fold.part]
+        times[fold.part] += 1
+    both, first = both / times, first / times
+    (difference,) = compare_paired(both, [first], seed=seed)
+    return RerankResult(
+        reranking.name,
+        reranking.depth,
+        cc(round(curve(fusion).stable(np.arange(count)), 2), norm=NORM),
+        float(first.mean()),
+        float(both.mean()),
+        difference,
+        difference.mean > 0 and difference.p < SIGNIFICANT,
+    )
+
+
+def _weight_curve(bench: Bench, reranking: Reranking, fusion: Fusion) -> Curve:
+    """Return the measure of each query as a function of the weight of the reranker."""
+    names = fusion.branch_names(bench.branches)
+    taken = bench.candidates(names, fusion.depth)
+    fused = fuse_table(taken.table, fusion, list(names))
+    cut = cut_pool(taken.scorer.judged.pool, fused, reranking.depth, reranking.score)
+    _, table = pool_table(cut.pool, np.arange(2))
+    x, y = (cut.spread(row, len(fused)) for row in normalise(table, NORM))
+    return alpha_curve(taken.scorer, x, y)
