@@ -85,11 +85,10 @@ def tune(
     baselines = standard_baselines(bench)
     judgment, per_query = _judgment(search, choice, held_out, baselines)
     gains = held_out - baselines[judgment.reference].values
-    reranked = None
     if rerank is not None:
-        tuned = judgment.fusion == choice.fusion
-        first = [(fold, each.fusion if tuned else judgment.fusion) for fold, each in chosen]
-        reranked = tune_rerank(bench, rerank, first, judgment.fusion, seed=options.seed)
+        tuned = judgment.verdict == "fusion" and judgment.fusion == choice.fusion
+        folds = [(fold, each.fusion if tuned else judgment.fusion) for fold, each in chosen]
+        reranked = tune_rerank(bench, rerank, folds, judgment.fusion, seed=options.seed)
     return TuneResult(
         fusion=judgment.fusion,
         verdict=judgment.verdict,
@@ -106,7 +105,7 @@ def tune(
         label_budget=label_budget(gains, comparisons=len(baselines), curve=_curve(search)),
         importance=choice.importance,
         per_query=per_query,
-        rerank=reranked,
+        rerank=None if rerank is None else reranked,
         settings=_settings(search, prior),
     )
 
