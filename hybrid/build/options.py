@@ -13,6 +13,7 @@ from hybrid.machine.memory import parse_size
 from hybrid.machine.options import option
 
 SPARSE, DENSE = known.PRESETS["offline"]
+MEMORY = "what the process may hold, Python and models included, such as 4GB"
 REVISION = "commit, tag or branch of a hub model"
 
 
@@ -74,9 +75,7 @@ class BuildOptions:
     passages: Passages | None = None
     seed: int = 0
     cache: CacheChoice = True
-    memory: int | None = option(
-        None, "what the process may hold, Python and models included, such as 4GB", read=parse_size
-    )
+    memory: int | None = option(None, MEMORY, read=parse_size)
 
     def __post_init__(self) -> None:
         if self.preset is not None:

@@ -23,9 +23,12 @@ from typing import (
 import typer
 from rich.console import Console
 
+from hybrid.build.options import MEMORY
 from hybrid.corpus import Passages, Skipped, SourceOptions
 from hybrid.errors import UsageError
 from hybrid.machine.cache import CacheChoice
+from hybrid.machine.memory import parse_size
+from hybrid.machine.options import option
 
 Result = TypeVar("Result")
 
@@ -166,10 +169,6 @@ QuerySource: TypeAlias = Annotated[
     Shown(without=("id_column", "text_column", "title_column", "fields")),
 ]
 """How queries and judgments are read."""
-Filter: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--filter", help="only documents whose fields match: 'year >= 2020'"),
-]
 Device: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -177,48 +176,32 @@ Device: TypeAlias = Annotated[
         "the hits are the same"
     ),
 ]
-Recall: TypeAlias = Annotated[
-    float,
-    typer.Option(
-        help="under 1, such as 0.99: let sparse branches miss hits, by the cut that kept this "
-        "recall when the index was built; the answer says which and how much"
-    ),
-]
-Memory: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="what the process may hold, Python and models included, such as 4GB"),
-]
+CACHE = "folder of the cache; default: HYBRID_CACHE, or the user's"
+CacheFolder: TypeAlias = Annotated[str | None, typer.Option("--cache", help=CACHE)]
 
 
-CacheFolder: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--cache", help="folder of the cache; default: HYBRID_CACHE, or the user's"),
-]
-NoCache: TypeAlias = Annotated[
-    bool, typer.Option("--no-cache", help="encode every text again, and keep nothing")
-]
+@dataclass(frozen=True)
+class MemoryLimit:
+    """How much memory a command may take, in bytes."""
+
+    memory: int | None = option(None, MEMORY, read=parse_size)
 
 
-def cache_choice(folder: str | None, no_cache: bool) -> CacheChoice:
-    """Return what ``--cache`` and ``--no-cache`` choose.
+@dataclass(frozen=True)
+class CacheOptions:
+    """Where encodings are kept, and taken from."""
 
-    Raises:
-        UsageError: both are given.
-    """
-    if no_cache and folder is not None:
-        raise UsageError("--cache and --no-cache are opposites; give one of them")
-    return not no_cache if folder is None else folder
+    cache: str | None = option(None, CACHE)
+    no_cache: bool = option(False, "encode every text again, and keep nothing")
 
+    def __post_init__(self) -> None:
+        if self.no_cache and self.cache is not None:
+            raise UsageError("--cache and --no-cache are opposites; give one of them")
 
-def memory_bytes(text: str | None) -> int | None:
-    """Return what ``--memory`` allows; None for no limit.
-
-    Raises:
-        UsageError: it is no size.
-    """
-    from hybrid.machine.memory import parse_size
-
-    return None if text is None else parse_size(text)
+    @property
+    def choice(self) -> CacheChoice:
+        """The cache as the verbs take it."""
+        return not self.no_cache if self.cache is None else self.cache
 
 
 def print_skipped(skipped: Skipped, console: Console) -> None:

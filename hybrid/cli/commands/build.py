@@ -11,10 +11,8 @@ import typer
 from hybrid.build.options import BuildOptions
 from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, stoppable
 from hybrid.cli.options import (
-    CacheFolder,
+    CacheOptions,
     DocumentSource,
-    NoCache,
-    cache_choice,
     options_of,
     passage_windows,
     print_skipped,
@@ -35,6 +33,7 @@ def build(
     output: Annotated[Path, typer.Option("-o", "--output", help="index folder, must not exist")],
     options: BuildOptions,
     reading: DocumentSource,
+    caching: CacheOptions,
     passages: Annotated[
         int | None,
         typer.Option(help="cut texts into windows of so many words; the best one scores the text"),
@@ -42,8 +41,6 @@ def build(
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
     ] = None,
-    cache: CacheFolder = None,
-    no_cache: NoCache = False,
 ) -> None:
     """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
 
@@ -52,11 +49,8 @@ def build(
     """
     from hybrid.build.create import build_index
 
-    options = replace(
-        options,
-        passages=passage_windows(passages, overlap),
-        cache=cache_choice(cache, no_cache),
-    )
+    windows = passage_windows(passages, overlap)
+    options = replace(options, passages=windows, cache=caching.choice)
     opened = open_source(source, options=reading)
     with stoppable(ENCODED), progress_bars(err) as start:
         report = build_index(opened, output, options, progress=start)

@@ -10,12 +10,9 @@ import typer
 
 from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, stoppable
 from hybrid.cli.options import (
-    CacheFolder,
+    CacheOptions,
     DocumentColumns,
-    Memory,
-    NoCache,
-    cache_choice,
-    memory_bytes,
+    MemoryLimit,
     options_of,
     print_skipped,
 )
@@ -33,6 +30,8 @@ def add(
     index: Annotated[Path, typer.Argument(help="index folder")],
     source: Annotated[str, typer.Argument(help="the new documents, as for build")],
     reading: DocumentColumns,
+    limit: MemoryLimit,
+    caching: CacheOptions,
     update: Annotated[
         bool, typer.Option(help="let a document replace the one that has its id")
     ] = False,
@@ -40,20 +39,18 @@ def add(
         str | None,
         typer.Option(help="columns to store for filters, as for build; default: the index's own"),
     ] = None,
-    memory: Memory = None,
-    cache: CacheFolder = None,
-    no_cache: NoCache = False,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
     from hybrid.search.index import open_index
 
-    allowed, kept_in = memory_bytes(memory), cache_choice(cache, no_cache)
     with open_index(index) as opened, stoppable(ENCODED), progress_bars(err) as start:
         kinds = opened.contents.documents.field_kinds
         reading = replace(reading, fields=field_names(fields or ""), index_fields=kinds)
         opened_source = open_source(source, options=reading)
         change = opened.update if update else opened.add
-        report = change(opened_source.documents(), cache=kept_in, memory=allowed, progress=start)
+        report = change(
+            opened_source.documents(), cache=caching.choice, memory=limit.memory, progress=start
+        )
     print_skipped(opened_source.skipped, err)
     _print(index, report)
 
@@ -75,15 +72,15 @@ def delete(
 
 
 @app.command(epilog=example("hybrid compact my.idx"))
+@options_of
 def compact(
-    index: Annotated[Path, typer.Argument(help="index folder")], memory: Memory = None
+    index: Annotated[Path, typer.Argument(help="index folder")], limit: MemoryLimit
 ) -> None:
     """Make all segments one, without deleted documents, and fit BM25 anew."""
     from hybrid.search.index import open_index
 
-    allowed = memory_bytes(memory)
     with open_index(index) as opened, progress_bars(err) as start:
-        report = opened.compact(memory=allowed, progress=start)
+        report = opened.compact(memory=limit.memory, progress=start)
     if not report.merged:
         err.print("nothing to do: one segment without deleted documents", markup=False)
     _print(index, report)

@@ -10,15 +10,7 @@ import typer
 
 from hybrid.build.options import REVISION
 from hybrid.cli.app import ENCODED, app, err, example, out, print_json, stoppable
-from hybrid.cli.options import (
-    CacheFolder,
-    Memory,
-    NoCache,
-    cache_choice,
-    memory_bytes,
-    options_of,
-    refuse_given,
-)
+from hybrid.cli.options import CacheOptions, MemoryLimit, options_of, refuse_given
 from hybrid.cli.output import progress_bars
 from hybrid.machine.options import option
 
@@ -97,9 +89,8 @@ def rebuild(
     index: Annotated[Path, typer.Argument(help="index folder")],
     branch: Annotated[list[str], typer.Option(help="a branch to encode again; may be repeated")],
     other: OtherModel,
-    memory: Memory = None,
-    cache: CacheFolder = None,
-    no_cache: NoCache = False,
+    limit: MemoryLimit,
+    caching: CacheOptions,
 ) -> None:
     """Encode branches again from the stored documents: damaged ones, or one with another model."""
     from hybrid.build.rebuild import rebuild_branches
@@ -112,15 +103,14 @@ def rebuild(
             "alone"
         )
     models = {} if other.model is None else {branch[0]: other.model}
-    allowed = memory_bytes(memory)
     with stoppable(ENCODED), progress_bars(err) as start:
         report = rebuild_branches(
             index,
             branch,
             models=models,
             options={branch[0]: options},
-            cache=cache_choice(cache, no_cache),
-            memory=allowed,
+            cache=caching.choice,
+            memory=limit.memory,
             progress=start,
         )
     for line in report.lines():
