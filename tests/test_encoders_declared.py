@@ -59,7 +59,7 @@ def test_dense_scores_are_the_models_similarity(
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
-    modules = dense_modules(tiny_bert, include_prompt, normalised)
+    modules = dense_modules(tiny_bert, include_prompt=include_prompt, normalised=normalised)
     SentenceTransformer(modules=modules, device="cpu", **declared).save(str(tmp_path / "model"))
     expected = similarities(SentenceTransformer(str(tmp_path / "model"), device="cpu"))
     encoder = load_dense(str(tmp_path / "model"), device="cpu")
