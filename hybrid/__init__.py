@@ -32,6 +32,7 @@ _PUBLIC = {
     "hybrid.search.index": ("Index",),
     "hybrid.search.options": ("SearchOptions",),
     "hybrid.search.passages": ("BestPassage",),
+    "hybrid.serve.log": ("replay",),
     "hybrid.training": ("TrainOptions", "train"),
     "hybrid.tune": ("Prior", "TuneOptions"),
     "hybrid.tune.on_index": ("tune_index", "tune_indexes"),
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from hybrid.search.index import open_index as open
     from hybrid.search.options import SearchOptions as SearchOptions
     from hybrid.search.passages import BestPassage as BestPassage
+    from hybrid.serve.log import replay as replay
     from hybrid.training import TrainOptions as TrainOptions
     from hybrid.training import train as train
     from hybrid.tune import Prior as Prior

@@ -41,6 +41,7 @@ VERBS = {
     "tune": "tune_index",
     "tune --domains": "tune_indexes",
     "train": "train",
+    "replay": "replay",
 }
 EXEMPT = {"doctor", "demo", "serve", "mcp", "cache"}
 """What is for people at a terminal, or a server that a program does not call."""
