@@ -58,6 +58,7 @@ class DemoResult:
             f"The index lies in {self.output}{again}. Go on with, for instance:",
             f'  hybrid search {self.output} "{QUERIES[0]}"',
             f'  hybrid explain {self.output} "{QUERIES[0]}" heapq.merge --fusion sparse',
+            f"  hybrid serve {self.output}",
         ]
         return lines
 

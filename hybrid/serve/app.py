@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from hybrid.corpus import Document
@@ -83,8 +83,8 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
             filter=both(request.state.filter, asked.filter),
         )
 
-    @app.post("/search")
-    def search(request: Request, asked: SearchBody) -> dict[str, Any]:
+    @app.post("/search", response_model=dict[str, Any])
+    def search(request: Request, asked: SearchBody) -> Response:
         """Search the index."""
         if asked.k > options.most_hits:
             raise UsageError(f"k is too large; give at most {options.most_hits:,}")
@@ -99,7 +99,7 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
         found["milliseconds"] = round(1000 * (time.perf_counter() - began), 2)
         if log is not None:
             log.add(found, {"filter": asked.filter, "k": asked.k})
-        return found
+        return JSONResponse(found)  # plain values already: as a dict they would be walked again
 
     @app.post("/explain")
     def explain(request: Request, asked: ExplainBody) -> dict[str, Any]:
