@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,12 @@ from hybrid.evaluate.names import array_measure
 from hybrid.fusion import Fusion, rrf, single
 from hybrid.fusion.pool import Pool
 from hybrid.tune.budget import FloatArray, LearningPoint, label_budget, learning_curve
-from hybrid.tune.folds import held_out_choices, held_out_values
+from hybrid.tune.folds import Fold, held_out_choices, held_out_values
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.optuna_search import hold_storage
 from hybrid.tune.per_query import PerQueryResult, learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
-from hybrid.tune.rerank import Reranking, tune_rerank
+from hybrid.tune.rerank import Reranking, RerankResult, tune_rerank
 from hybrid.tune.search import Choice, Search
 from hybrid.tune.space import DEFAULT, Space
 from hybrid.tune.verdict import Baseline, Judgment, TuneResult, decide, with_per_query
@@ -69,26 +69,16 @@ def tune(
         IndexLockedError: another search writes to the storage.
     """
     options = options or TuneOptions()
-    judged = judge(pool, qrels)
-    if len(judged) < LEAST_QUERIES:
-        raise UsageError(
-            f"{len(judged)} judged queries are too few to tune on; give at least {LEAST_QUERIES}, "
-            "better 50"
-        )
-    bench = Bench(judged, options.measure)
+    bench = _bench(pool, qrels, options.measure)
     shrink = None if prior is None else partial(shrunk_choice, prior=prior)
     search = Search(bench, space or Space.of(pool), options, shrink=shrink, progress=progress)
     with hold_storage(options.storage):
-        choice = search.choose(np.arange(len(judged)))
+        choice = search.choose(np.arange(len(bench.judged)))
         chosen = held_out_choices(search)
     held_out = held_out_values(search, chosen)
     baselines = standard_baselines(bench)
     judgment, per_query = _judgment(search, choice, held_out, baselines)
     gains = held_out - baselines[judgment.reference].values
-    if rerank is not None:
-        tuned = judgment.verdict == "fusion" and judgment.fusion == choice.fusion
-        folds = [(fold, each.fusion if tuned else judgment.fusion) for fold, each in chosen]
-        reranked = tune_rerank(bench, rerank, folds, judgment.fusion, seed=options.seed)
     return TuneResult(
         fusion=judgment.fusion,
         verdict=judgment.verdict,
@@ -96,7 +86,7 @@ def tune(
         tuned=choice.fusion,
         best=choice.best,
         measure=options.measure,
-        queries=len(judged),
+        queries=len(bench.judged),
         in_sample=float(bench.values(choice.fusion).mean()),
         held_out=judgment.held_out,
         held_out_interval=judgment.interval,
@@ -105,9 +95,32 @@ def tune(
         label_budget=label_budget(gains, comparisons=len(baselines), curve=_curve(search)),
         importance=choice.importance,
         per_query=per_query,
-        rerank=None if rerank is None else reranked,
+        rerank=None if rerank is None else _reranked(search, rerank, judgment, choice, chosen),
         settings=_settings(search, prior),
     )
+
+
+def _bench(pool: Pool, qrels: Mapping[str, Mapping[str, int]], measure: str) -> Bench:
+    judged = judge(pool, qrels)
+    if len(judged) < LEAST_QUERIES:
+        raise UsageError(
+            f"{len(judged)} judged queries are too few to tune on; give at least {LEAST_QUERIES}, "
+            "better 50"
+        )
+    return Bench(judged, measure)
+
+
+def _reranked(
+    search: Search,
+    rerank: Reranking,
+    judgment: Judgment,
+    choice: Choice,
+    chosen: Sequence[tuple[Fold, Choice]],
+) -> RerankResult:
+    """Return what the reranker adds, each fold's own fusion as the first stage where it is used."""
+    tuned = judgment.verdict == "fusion" and judgment.fusion == choice.fusion
+    folds = [(fold, each.fusion if tuned else judgment.fusion) for fold, each in chosen]
+    return tune_rerank(search.bench, rerank, folds, judgment.fusion, seed=search.options.seed)
 
 
 def _judgment(
