@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 from types import ModuleType
 
 
@@ -132,3 +134,25 @@ def several_texts(name: str, values: Iterable[str]) -> list[str]:
         if not isinstance(value, str):
             raise UsageError(f"for {name}, {given(value)} was given at place {place}; give texts")
     return found
+
+
+def path_of(name: str, value: object) -> Path:
+    """Return ``value`` as a path.
+
+    Raises:
+        UsageError: it is neither a text nor a path.
+    """
+    if not isinstance(value, str | PathLike):
+        raise UsageError(f"{name} is {given(value)}; give a path")
+    return Path(value)
+
+
+def number(name: str, value: object) -> float:
+    """Return ``value`` as a float.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise UsageError(f"{name} is {given(value)}; give a number")
+    return float(value)

@@ -80,3 +80,35 @@ def test_anything_that_gives_texts_is_searched(tiny_index: Path) -> None:
 def same(index: Index, queries: Any, expected: Any) -> bool:
     found = index.search(queries, k=3)
     return all(found[query_id] == expected[query_id] for query_id in ("1", "2"))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: hybrid.open(None),
+        lambda: hybrid.open_source(3),
+        lambda: hybrid.build_index(hybrid.open_source("stdlib"), None),
+        lambda: hybrid.verify_index(None),
+        lambda: hybrid.compact_index(None),
+        lambda: hybrid.snapshot_index(None, "copy"),
+        lambda: hybrid.read_qrels(None),
+    ],
+)
+def test_a_path_is_a_text_or_a_path(call: Callable[[], object]) -> None:
+    with pytest.raises(UsageError, match=r"is (None \(NoneType\)|3 \(int\)); give a path"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: hybrid.rrf(k="x"), r"k is 'x' \(str\); give a number"),
+        (lambda: hybrid.cc(alpha="x"), r"alpha is 'x' \(str\); give a number"),
+        (lambda: hybrid.cc(depth="x"), r"depth is 'x' \(str\); give a number"),
+        (lambda: hybrid.cc(weights={"a": None}), r"a is None \(NoneType\); give a number"),
+        (lambda: hybrid.Fusion.parse(3), "3 is no fusion"),
+    ],
+)
+def test_a_fusion_takes_numbers(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        call()

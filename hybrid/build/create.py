@@ -13,6 +13,7 @@ from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
 from hybrid.corpus import Source
 from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.handed import handed_documents
+from hybrid.errors import path_of
 from hybrid.index.records import SEGMENTS, BranchRecord
 from hybrid.index.segment_writer import BranchPlan, write_segment
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
@@ -93,7 +94,7 @@ def build_index(
     from hybrid.build.survey import survey_branches
 
     options = options if options is not None else BuildOptions()
-    output = Path(output)
+    output = path_of("the output", output)
     refuse_existing(output)
     asked: Mapping[str, str] = getattr(source, "field_kinds", {})
     kinds = FieldKinds(asked)

@@ -15,7 +15,7 @@ from hybrid.corpus.passages import Passages
 from hybrid.corpus.records import Document, Query, Skipped, Source, SourceOptions
 from hybrid.corpus.stdlib.source import COLLECTIONS, StdlibSource
 from hybrid.corpus.tables import UNKNOWN_KIND, table_suffix
-from hybrid.errors import CorpusError
+from hybrid.errors import CorpusError, path_of
 
 __all__ = ["Document", "Passages", "Query", "Skipped", "Source", "SourceOptions", "open_source"]
 
@@ -32,7 +32,7 @@ def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> So
     options = options if options is not None else SourceOptions()
     if isinstance(spec, str) and spec in COLLECTIONS:
         return StdlibSource(spec, options)
-    path = Path(spec)
+    path = path_of("the source", spec)
     if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that is too long
         return folder_source(path, options)
     kind = table_suffix(path)

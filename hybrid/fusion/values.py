@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, number
 from hybrid.fusion.parse import WHOLE, accepted_methods, read_arguments
 from hybrid.fusion.signatures import (
     LEARNED,
@@ -76,6 +76,11 @@ class Fusion:
     slopes: tuple[Slope, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("alpha", "depth"):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name))
+        for name, value in (*self.parameters, *(self.weights or ())):
+            number(name, value)
         if self.depth is not None and (self.depth < 1 or self.method == SINGLE):
             raise UsageError(
                 f"depth is {self.depth} for {self.method!r}; give 1 or more, and none to one "
@@ -253,7 +258,7 @@ def rrf(
     k: float = 60, *, weights: Mapping[str, float] | None = None, alpha: float | None = None
 ) -> Fusion:
     """Return reciprocal rank fusion, sum of w / (k + rank). Cormack et al., SIGIR 2009."""
-    return Fusion("rrf", (("k", float(k)),), alpha, _pairs(weights))
+    return Fusion("rrf", (("k", number("k", k)),), alpha, _pairs(weights))
 
 
 def cc(
@@ -274,7 +279,7 @@ def cc(
 
 
 def _pairs(weights: Mapping[str, float] | None) -> tuple[tuple[str, float], ...] | None:
-    return None if weights is None else tuple((n, float(w)) for n, w in weights.items())
+    return None if weights is None else tuple((n, number(n, w)) for n, w in weights.items())
 
 
 def _check_parameter(method: str, taken: Signature, name: str, value: float) -> None:
@@ -315,7 +320,7 @@ def parse_fusion(text: str) -> Fusion:
     >>> str(parse_fusion("dense"))
     'dense'
     """
-    match = WHOLE.fullmatch(text)
+    match = WHOLE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise UsageError(f"{text!r} is no fusion; {accepted_methods()}")
     name, inner = match.groups()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.errors import CorruptIndexError, HybridError, IndexFormatError
+from hybrid.errors import CorruptIndexError, HybridError, IndexFormatError, path_of
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import SEGMENTS
 from hybrid.index.sparse.check import check_postings
@@ -96,7 +96,7 @@ def verify_index(directory: str | Path, *, deep: bool = False) -> VerifyReport:
     Raises:
         IndexFormatError: there is no index, or one of another format version.
     """
-    report = VerifyReport(Path(directory), deep=deep)
+    report = VerifyReport(path_of("the index", directory), deep=deep)
     try:
         generation = open_generation(directory, check_sizes=False)
     except CorruptIndexError as error:

@@ -17,7 +17,7 @@ from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from hybrid.errors import CorpusError, OutputExistsError, StorageError
+from hybrid.errors import CorpusError, OutputExistsError, StorageError, path_of
 
 
 def open_text(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
@@ -45,7 +45,7 @@ def open_bytes(path: str | Path, *, encoding: str = "utf-8") -> Iterator[tuple[i
         CorpusError: the file is missing, a folder, unreadable, broken, or marked as another
             encoding than the one that was asked for.
     """
-    place = Path(path)
+    place = path_of("the file", path)
     number, packed, mark = 0, "", ""
     try:
         packed = packing(place)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
-from hybrid.errors import several_texts
+from hybrid.errors import IndexFormatError, path_of, several_texts
 from hybrid.fusion import Fusion
 from hybrid.fusion.explain import Explanation
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Hit, Run
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.placement import Placement
+from hybrid.index.storage.generation import open_named
 from hybrid.index.summary import IndexSummary, summarise
 from hybrid.search.encoders import QueryEncoders
 from hybrid.search.options import SearchKeywords, SearchOptions, options_given
@@ -45,14 +46,34 @@ class Reader:
         encoders: Mapping[str, QueryEncoder] | None = None,
         device: str = "auto",
     ) -> None:
-        self.directory = Path(directory)
+        self.directory = path_of("the index", directory)
+        self._prepare(encoders, device)
+        self._view = self._opened()
+
+    def _prepare(self, encoders: Mapping[str, QueryEncoder] | None, device: str) -> None:
+        self._given = encoders, device
         self._placement = Placement(device)
         self._reopening = Lock()
         self._encoders = QueryEncoders(encoders, device=self._placement.encoder_device)
-        self._view = self._opened()
 
     def _opened(self) -> View:
         return View(HybridIndex.open(self.directory, self._placement), self._encoders)
+
+    def __getstate__(self) -> tuple[Path, str, Any]:
+        """Return what another process opens the same generation by; files and models stay here."""
+        return self.directory.resolve(), self._view.contents.generation.name, self._given
+
+    def __setstate__(self, state: tuple[Path, str, Any]) -> None:
+        self.directory, generation, given = state
+        self._prepare(*given)
+        try:
+            opened = open_named(self.directory, generation)
+        except (FileNotFoundError, IndexFormatError) as error:
+            raise IndexFormatError(
+                f"the generation {generation} of {self.directory} is gone since the index was "
+                "handed to this process; open it here with hybrid.open"
+            ) from error
+        self._view = View(HybridIndex(opened, self._placement), self._encoders)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hybrid.errors import OutputExistsError, UsageError, require
+from hybrid.errors import OutputExistsError, UsageError, path_of, require
 from hybrid.machine.files import make_folders, refusals
 from hybrid.machine.outputs import write_folder
 from hybrid.machine.progress import StartProgress, no_progress
@@ -60,7 +60,7 @@ def train(
     from hybrid.training.callbacks import Log, measure
     from hybrid.training.losses import splade_loss
 
-    options, output = options or TrainOptions(), Path(output)
+    options, output = options or TrainOptions(), path_of("the output", output)
     final = output / MODEL
     if final.exists():
         raise OutputExistsError(f"{final} exists; give another output folder")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError
+from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError, path_of
 from hybrid.index.storage import disk, lock
 from hybrid.index.storage.manifest import (
     FORMAT_NAME,
@@ -138,7 +138,7 @@ def open_generation(index_dir: str | Path, *, check_sizes: bool = True) -> Gener
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: CURRENT, the manifest or a file's size is wrong.
     """
-    index_dir = Path(index_dir)
+    index_dir = path_of("the index", index_dir)
     name = read_current(index_dir)
     while True:
         try:

@@ -26,6 +26,7 @@ from hybrid.errors import (
     OutputExistsError,
     StorageError,
     UsageError,
+    path_of,
 )
 from hybrid.index.storage import disk, lock
 from hybrid.index.storage.generation import (
@@ -205,7 +206,7 @@ def new_generation(
         IndexLockedError: another writer is at work.
         StorageError: the disk is full or failing; nothing was changed.
     """
-    index_dir = Path(index_dir)
+    index_dir = path_of("the index", index_dir)
     with storage_errors(f"writing the index {index_dir}"):
         if create:
             with _create(index_dir) as generation:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 
 from hybrid.corpus import Source
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, path_of
 from hybrid.machine.options import option
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def export_index(
     options = options or ExportOptions()
     if options.to not in SYSTEMS:
         raise UsageError(f"system {options.to!r} is unknown; give one of {', '.join(SYSTEMS)}")
-    return SYSTEMS[options.to](index.view(), Path(directory), options, queries, progress)
+    return SYSTEMS[options.to](
+        index.view(), path_of("the output", directory), options, queries, progress
+    )
 
 
 def to_anserini(
