@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import hybrid
 from hybrid.errors import (
     CorruptIndexError,
     IndexFormatError,
+    ModelError,
     ModelMismatchError,
     UsageError,
 )
@@ -254,3 +256,32 @@ def test_info_counts_documents_and_bytes(tiny_index: Path) -> None:
     on_disk = sum(p.stat().st_size for p in generation.rglob("*") if p.is_file())
     assert 0 < info["bytes"] <= on_disk
     assert json.loads(json.dumps(info)) == info
+
+
+def test_a_model_that_has_moved_is_searched_from_where_it_is(
+    tiny_dense: Path, tiny_sparse: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    here = Path(shutil.copytree(tiny_dense, tmp_path / "model"))
+    options = hybrid.BuildOptions(sparse=None, dense=str(here))
+    hybrid.build_index(hybrid.open_source(str(beir_folder)), tmp_path / "idx", options)
+    with hybrid.open(tmp_path / "idx") as index:
+        expected = index.search("merge sorted lists", fusion="dense")
+    here.rename(tmp_path / "moved")
+    with (
+        hybrid.open(tmp_path / "idx") as index,
+        pytest.raises(ModelError, match=r"--model dense=PATH, or hybrid.open\(directory, models="),
+    ):
+        index.search("merge sorted lists", fusion="dense")
+    moved = {"dense": str(tmp_path / "moved")}
+    with hybrid.open(tmp_path / "idx", models=moved) as index:
+        assert index.search("merge sorted lists", fusion="dense") == expected
+    other = Path(shutil.copytree(tiny_dense, tmp_path / "other"))
+    weights = other / "model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    with (
+        hybrid.open(tmp_path / "idx", models={"dense": str(other)}) as index,
+        pytest.raises(ModelMismatchError, match="weights"),
+    ):
+        index.search("merge sorted lists", fusion="dense")

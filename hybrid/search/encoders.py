@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
 from hybrid.encoders import SparseEncoder, check_fingerprint
-from hybrid.errors import UsageError, given
+from hybrid.errors import ModelError, UsageError, given
 from hybrid.machine.cache import Cache
 from hybrid.search.options import Score
 from hybrid.search.rerank import CrossScores
@@ -24,12 +25,18 @@ class QueryEncoders:
     Args:
         given: those that need no loading.
         device: where the others run, such as ``cpu``; None is a GPU where there is one.
+        models: where to load a branch's model from, in place of what the index records.
     """
 
     def __init__(
-        self, given: Mapping[str, QueryEncoder] | None = None, *, device: str | None = None
+        self,
+        given: Mapping[str, QueryEncoder] | None = None,
+        *,
+        device: str | None = None,
+        models: Mapping[str, str] | None = None,
     ) -> None:
         self._given = dict(given or {})
+        self._models = dict(models or {})
         self._device = device
         self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
         self._scorers: dict[str, Score] = {}
@@ -85,7 +92,16 @@ class QueryEncoders:
         if record.encoder["model"] == BM25:
             return stored_bm25(index, name)
         placed = {} if self._device is None else {"device": self._device}
-        return load_encoder(record.kind, {**record.encoder, **placed})
+        named = {"model": self._models[name]} if name in self._models else {}
+        try:
+            return load_encoder(record.kind, {**record.encoder, **placed, **named})
+        except ModelError as error:
+            if named or not Path(str(record.encoder["model"])).is_absolute():
+                raise
+            raise ModelError(
+                f"{error}. Where the folder has moved, say where it is: --model {name}=PATH, or "
+                f"hybrid.open(directory, models={{{name!r}: PATH}})"
+            ) from error
 
 
 def as_sparse(name: str, encoder: QueryEncoder) -> SparseEncoder:

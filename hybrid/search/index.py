@@ -132,6 +132,7 @@ def open_index(
     directory: str | Path,
     *,
     encoders: Mapping[str, QueryEncoder] | None = None,
+    models: Mapping[str, str] | None = None,
     device: str = "auto",
 ) -> Index:
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
@@ -140,6 +141,8 @@ def open_index(
         directory: what `hybrid build` wrote.
         encoders: query encoders by branch, in place of those that the index names; each must have
             the fingerprint that the index records.
+        models: branch to the folder or hub id of its model, where it has moved since the build;
+            it must be the same model.
         device: where searches run, ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; the hits are the
             same. ``auto`` takes a GPU for batches where there is one; query encoders choose for
             themselves with ``auto`` and follow the device else.
@@ -149,4 +152,4 @@ def open_index(
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.
     """
-    return Index(directory, encoders=encoders, device=device)
+    return Index(directory, encoders=encoders, models=models, device=device)

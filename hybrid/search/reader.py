@@ -44,17 +44,25 @@ class Reader:
         directory: str | Path,
         *,
         encoders: Mapping[str, QueryEncoder] | None = None,
+        models: Mapping[str, str] | None = None,
         device: str = "auto",
     ) -> None:
         self.directory = path_of("the index", directory)
-        self._prepare(encoders, device)
+        self._prepare(encoders, models, device)
         self._view = self._opened()
 
-    def _prepare(self, encoders: Mapping[str, QueryEncoder] | None, device: str) -> None:
-        self._given = encoders, device
+    def _prepare(
+        self,
+        encoders: Mapping[str, QueryEncoder] | None,
+        models: Mapping[str, str] | None,
+        device: str,
+    ) -> None:
+        self._given = encoders, models, device
         self._placement = Placement(device)
         self._reopening = Lock()
-        self._encoders = QueryEncoders(encoders, device=self._placement.encoder_device)
+        self._encoders = QueryEncoders(
+            encoders, models=models, device=self._placement.encoder_device
+        )
 
     def _opened(self) -> View:
         return View(HybridIndex.open(self.directory, self._placement), self._encoders)

@@ -9,6 +9,7 @@ import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
 from hybrid.cli.options import Device, options_of
+from hybrid.errors import UsageError
 from hybrid.search.options import SearchOptions
 
 SNIPPET = 160
@@ -22,13 +23,20 @@ def search(
     options: SearchOptions,
     k: Annotated[int | None, typer.Option("-k", help="how many documents; default: 10")] = None,
     device: Device = "auto",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BRANCH=PATH", help="where the model of a branch lies now, if it has moved"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Search an index with one query; of documents cut into passages, show the best of each."""
     from hybrid.search.index import open_index
     from hybrid.search.plan import lines
 
-    with open_index(index, device=device) as opened:
+    models = dict(map(_moved, model or []))
+    with open_index(index, models=models, device=device) as opened:
         view = opened.view()
         result = view.search({"1": query}, view.plan(k, options))
         hits = result.run["1"]
@@ -61,6 +69,13 @@ def search(
         out.print(f"{hit.rank:>3}  {hit.score:.4f}  {hit.doc_id}", markup=False)
         text = " ".join(f"{head if head != hit.doc_id else ''} {shown}".split())
         out.print(f"     {text[:SNIPPET]}", markup=False, style="dim")
+
+
+def _moved(text: str) -> tuple[str, str]:
+    branch, _, path = text.partition("=")
+    if not branch or not path:
+        raise UsageError(f"--model is {text!r}; give BRANCH=PATH, such as dense=models/minilm")
+    return branch, path
 
 
 @app.command(epilog=example('hybrid explain stdlib.idx "merge sorted lists" heapq.merge'))
