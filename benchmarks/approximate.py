@@ -23,6 +23,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.index.sparse.approximate import share_found
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 
 KINDS = ("symmetric", "inference-free")
 RECALLS = (0.99, 0.95, 0.9)
@@ -62,10 +63,10 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix="approximate-") as folder:
-        InvertedIndex.build(
+        write_postings(
             sparse_vectors.documents(args.docs),
             Path(folder),
-            vocabulary_size=sparse_vectors.VOCABULARY,
+            SparseOptions(vocabulary_size=sparse_vectors.VOCABULARY),
         )
         index = InvertedIndex.open(Path(folder))
         for kind in KINDS:

@@ -23,11 +23,11 @@ import numpy as np
 import sparse_vectors
 from numpy.typing import NDArray
 
-from hybrid.index.dense.segmented import SegmentedVectors
 from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import SegmentedSparse
+from hybrid.index.sparse.write import SparseOptions, write_postings
 
 SHARES = (1.0, 0.5, 0.05, 0.001, 0.00001)
 DIMENSION = 384
@@ -76,16 +76,16 @@ def build(docs: int, folder: Path) -> tuple[InvertedIndex, VectorIndex]:
     """Return both branches of generated documents."""
     (folder / "sparse").mkdir()
     (folder / "dense").mkdir()
-    InvertedIndex.build(
+    write_postings(
         sparse_vectors.documents(docs),
         folder / "sparse",
-        vocabulary_size=sparse_vectors.VOCABULARY,
+        SparseOptions(vocabulary_size=sparse_vectors.VOCABULARY),
     )
     rng = np.random.default_rng(0)
     starts = range(0, docs, 50_000)
     sizes = (min(50_000, docs - start) for start in starts)
     parts = (rng.standard_normal((size, DIMENSION), dtype=np.float32) for size in sizes)
-    VectorIndex.build(parts, folder / "dense", dimension=DIMENSION)
+    write_vectors(parts, folder / "dense", dimension=DIMENSION)
     return InvertedIndex.open(folder / "sparse"), VectorIndex.open(folder / "dense")
 
 
@@ -95,7 +95,7 @@ def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[di
     queries = sparse_vectors.queries("symmetric", count)
     vectors = np.random.default_rng(1).standard_normal((count, DIMENSION), dtype=np.float32)
     every = np.arange(docs, dtype=np.int32)
-    products = (sparse.documents(every) @ queries.T).toarray()
+    products = (sparse.vectors(every) @ queries.T).toarray()
     truths = {
         "sparse": np.where(products > 0, products, -np.inf),
         "dense": dense.vectors(every) @ vectors.T,
@@ -110,9 +110,7 @@ def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[di
         rows.append(row)
         print(json.dumps(row), flush=True)
 
-    def searches(
-        sparse: InvertedIndex | SegmentedSparse, dense: VectorIndex | SegmentedVectors, subset: Any
-    ) -> dict[str, Search]:
+    def searches(sparse: InvertedIndex, dense: VectorIndex, subset: Any) -> dict[str, Search]:
         return {
             "sparse": lambda row: sparse.search(queries[row], k, threads=1, subset=subset)[0][0],
             "dense": lambda row: dense.search(vectors[row : row + 1], k, threads=1, subset=subset)[
@@ -135,7 +133,7 @@ def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[di
         gone = np.random.default_rng(3).choice(docs, deleted, replace=False)
         numbering = Numbering.whole(docs).change(gone.tolist(), [])
         _, places = numbering.live(0)
-        parts = SegmentedSparse([sparse], numbering), SegmentedVectors([dense], numbering)
+        parts = InvertedIndex(sparse.segments, numbering), VectorIndex(dense.segments, numbering)
         for branch, search in searches(*parts, None).items():
             # Numbers of the living index, back to those of its segment.
             add(branch, lambda row, s=search, p=places: p[s(row)], places, deleted=deleted)

@@ -204,7 +204,7 @@ def measured(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, 
     build(folder / "warm", documents.part(0, size // 4))  # kernels are compiled or loaded
     add(folder / "warm", documents.part(size, few))
     built = timed(build, one, documents.part(0, size))
-    scales = np.array(HybridIndex.open(one).sparse("sparse").scales)
+    scales = np.array(HybridIndex.open(one).sparse("sparse").segments[0].postings.scales)
     build(folder / "one_of_all", documents, scales)
     build(grown, documents.part(0, size), scales)
     added = [timed(add, grown, documents.part(size + i * few, few)) for i in range(9)]

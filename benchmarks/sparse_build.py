@@ -80,21 +80,20 @@ def read_shards(folder: Path) -> Iterator[csr_matrix]:
 
 def build(shards: Path, target: Path, order: str) -> dict[str, Any]:
     """Build once small, to load the kernels, then build and return what it took."""
-    from hybrid.index.sparse.inverted import InvertedIndex
+    from hybrid.index.sparse.write import SparseOptions, write_postings
 
     with tempfile.TemporaryDirectory(dir=target.parent) as warm:
         first = next(read_shards(shards))[:300]
-        InvertedIndex.build([first], Path(warm), vocabulary_size=VOCABULARY, order="cluster")
+        write_postings(
+            [first], Path(warm), SparseOptions(vocabulary_size=VOCABULARY, order="cluster")
+        )
         del first
     before, before_anonymous = memory_mb("VmRSS"), memory_mb("RssAnon")
     target.mkdir()
     began = time.perf_counter()
     with AnonymousPeak() as peak:
-        report = InvertedIndex.build(
-            read_shards(shards),
-            target,
-            vocabulary_size=VOCABULARY,
-            order=order,  # type: ignore[arg-type]
+        report = write_postings(
+            read_shards(shards), target, SparseOptions(vocabulary_size=VOCABULARY, order=order)
         )
     return {
         "build_s": round(time.perf_counter() - began, 2),

@@ -31,6 +31,7 @@ from hybrid.encoders.splade import above, strongest
 from hybrid.evaluate import compare, evaluate
 from hybrid.fusion.run import Run
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.report.tables import Table, markdown
 
 K = 10
@@ -80,11 +81,10 @@ def build(setting: Setting, shards: Any, folder: Path) -> InvertedIndex:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     prune = pruning(setting.documents)
-    InvertedIndex.build(
+    write_postings(
         (prune(part) for part in shards.ordered_sparse(BRANCH, shards.order())),
         folder,
-        vocabulary_size=shards.branches[BRANCH].width,
-        weights=setting.weights,
+        SparseOptions(vocabulary_size=shards.branches[BRANCH].width, weights=setting.weights),
     )
     return InvertedIndex.open(folder)
 

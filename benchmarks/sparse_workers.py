@@ -57,16 +57,17 @@ class Ours(Engine):
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
         from hybrid.index.sparse.inverted import InvertedIndex
+        from hybrid.index.sparse.write import SparseOptions, write_postings
 
         warm = folder / "warm"
         warm.mkdir()
-        InvertedIndex.build([documents[:1000]], warm, vocabulary_size=documents.shape[1])
+        write_postings([documents[:1000]], warm, SparseOptions(vocabulary_size=documents.shape[1]))
         target = folder / "index"
         target.mkdir()
         parts = (documents[at : at + 50_000] for at in range(0, documents.shape[0], 50_000))
         began = time.perf_counter()
-        report = InvertedIndex.build(
-            parts, target, vocabulary_size=documents.shape[1], **self.options
+        report = write_postings(
+            parts, target, SparseOptions(vocabulary_size=documents.shape[1], **self.options)
         )
         self.build_s = time.perf_counter() - began
         self.index = InvertedIndex.open(target)
@@ -84,7 +85,7 @@ class Ours(Engine):
     def stored(self, terms: np.ndarray) -> csc_matrix:
         every = np.arange(self.index.doc_count, dtype=np.int32)
         pieces = np.array_split(every, -(-len(every) // 100_000))
-        return vstack([self.index.documents(piece)[:, terms] for piece in pieces], format="csc")
+        return vstack([self.index.vectors(piece)[:, terms] for piece in pieces], format="csc")
 
 
 class OursUnordered(Ours):
@@ -340,13 +341,14 @@ class OursDense(FaissDense):
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
         from hybrid.index.dense.vector import VectorIndex
+        from hybrid.index.dense.write import write_vectors
 
         rng = np.random.default_rng(0)
         sizes = (
             min(50_000, documents.shape[0] - at) for at in range(0, documents.shape[0], 50_000)
         )
         parts = (rng.standard_normal((size, 384), dtype=np.float32) for size in sizes)
-        VectorIndex.build(parts, folder, dimension=384)
+        write_vectors(parts, folder, dimension=384)
         self.index = VectorIndex.open(folder)
         return directory_bytes(folder)
 

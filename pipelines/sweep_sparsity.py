@@ -65,7 +65,7 @@ def measure(index: Index, queries: dict[str, str], qrels: dict[str, dict[str, in
     run = index.search(queries, min(100, len(index)), fusion=BRANCH)
     branch = index.contents.sparse(BRANCH)
     asked = index.sparse_encoder(BRANCH).encode_queries(list(queries.values()))
-    stored = branch.documents(np.arange(len(index), dtype=np.int32))
+    stored = branch.vectors(np.arange(len(index), dtype=np.int32))
     files = index.contents.generation.manifest.files
     size = sum(entry.size for name, entry in files.items() if f"/{BRANCH}/" in name)
     times = np.zeros((REPEATS, len(queries)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,7 +14,9 @@ from hybrid.index.documents.numbering import Numbering
 from hybrid.index.sparse import approximate
 from hybrid.index.sparse.approximate import Accuracy, Approximation, accuracy_for, share_found
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import SegmentedSparse
+from hybrid.index.sparse.segment import SparseSegment
+from hybrid.index.sparse.write import SparseOptions, write_postings
+from hybrid.kernels.sparse import planner
 
 TERMS = 600
 ROWS = 48_000
@@ -35,7 +39,7 @@ def topical(rows: int, terms: int, seed: int) -> csr_matrix:
 def large(tmp_path_factory: pytest.TempPathFactory) -> InvertedIndex:
     """An index just large enough to be pruned at depth 10."""
     folder = tmp_path_factory.mktemp("large")
-    InvertedIndex.build([topical(ROWS, 12, 1)], folder, vocabulary_size=TERMS)
+    write_postings([topical(ROWS, 12, 1)], folder, SparseOptions(vocabulary_size=TERMS))
     return InvertedIndex.open(folder)
 
 
@@ -47,14 +51,14 @@ def held_out() -> csr_matrix:
 
 def missed(index: InvertedIndex, queries: csr_matrix, shrink: float, k: int) -> float:
     _, exact = index.search(queries, k)
-    _, scores = index._search(queries, k, "pruned", shrink, 1)
+    _, scores = index.searcher.search(queries, k, shrink, threads=1, path=planner.PRUNED)
     found = (np.isfinite(scores) & (scores >= exact[:, -1:])).sum()
     return 1 - float(found) / exact.size
 
 
 def test_recall_is_measured_where_an_index_of_this_size_is_pruned(large: InvertedIndex) -> None:
     assert approximate.depths(ROWS) == (10,)
-    table = large.approximations
+    table = large.segments[0].approximations
     assert [entry.shrink for entry in table] == list(approximate.FACTORS)
     assert {(entry.depth, entry.queries) for entry in table} == {(10, 128)}
     recalls = [entry.recall for entry in table]
@@ -172,7 +176,7 @@ def test_small_indexes_and_whole_weights_are_exact(tmp_path) -> None:
     for weights in ("uint8", "float32"):
         folder = tmp_path / weights
         folder.mkdir()
-        InvertedIndex.build([rows], folder, vocabulary_size=TERMS, weights=weights)
+        write_postings([rows], folder, SparseOptions(vocabulary_size=TERMS, weights=weights))
         accuracy = InvertedIndex.open(folder).accuracy(0.9, 10)
         assert accuracy.exact
         reason = {"uint8": "300 rows are too few", "float32": "weights of 32 bits"}[weights]
@@ -180,10 +184,11 @@ def test_small_indexes_and_whole_weights_are_exact(tmp_path) -> None:
 
 
 def test_without_a_table_the_error_says_what_to_do(large: InvertedIndex, held_out) -> None:
-    described = {**large._described, "approximations": [{"shrink": 0.9, "recall": 0.99}]}
-    early = InvertedIndex({**large.postings._asdict(), "place": large.places,
-                           "frequencies": large.frequencies}, described)  # fmt: skip
-    assert early.approximations == []
+    measured = [{"shrink": 0.9, "recall": 0.99}]
+    stored = large.segments[0]
+    described = {**stored.description, "approximations": measured}
+    early = InvertedIndex([replace(stored, description=described)])
+    assert early.segments[0].approximations == []
     assert early.search(held_out, 10)[0].shape == (120, 10)
     with pytest.raises(UsageError, match=r"48,000 rows has no table.*Build it again"):
         early.accuracy(0.9, 10)
@@ -194,13 +199,15 @@ def test_a_cut_segment_beside_others_is_searched_exactly(
     large: InvertedIndex, tmp_path, small: int
 ) -> None:
     """Hits of the others raise the threshold before its best tiles are scored."""
-    InvertedIndex.build(
-        [topical(small, 12, 5)], tmp_path, vocabulary_size=TERMS, scales=large.scales
+    write_postings(
+        [topical(small, 12, 5)],
+        tmp_path,
+        SparseOptions(vocabulary_size=TERMS, scales=large.segments[0].postings.scales),
     )
-    parts = [InvertedIndex.open(tmp_path), large]
+    parts = [SparseSegment.open(tmp_path), *large.segments]
     owners = np.repeat(np.int32([0, 1]), [small, ROWS])
     places = np.concatenate([np.arange(small), np.arange(ROWS)]).astype(np.int32)
-    many = SegmentedSparse(parts, Numbering(owners, places, (small, ROWS)))
+    many = InvertedIndex(parts, Numbering(owners, places, (small, ROWS)))
     accuracy = many.accuracy(0.9, 10)
     assert accuracy.exact
     assert "for each segment alone; `hybrid compact`" in str(accuracy)
@@ -210,7 +217,7 @@ def test_one_segment_with_deleted_documents_keeps_its_cut(
     large: InvertedIndex, held_out: csr_matrix
 ) -> None:
     live = np.flatnonzero(np.arange(ROWS) % 50 != 7).astype(np.int32)
-    one = SegmentedSparse([large], Numbering(np.zeros_like(live), live, (ROWS,)))
+    one = InvertedIndex(large.segments, Numbering(np.zeros_like(live), live, (ROWS,)))
     assert one.accuracy(0.9, 10) == large.accuracy(0.9, 10)
     shrink = one.accuracy(0.9, 10).shrink
     exact, found = one.search(held_out, 10), one.search(held_out, 10, shrink=shrink)
@@ -225,7 +232,7 @@ def test_one_segment_with_deleted_documents_keeps_its_cut(
 
 
 def test_segments_refuse_a_factor_outside_its_range(large: InvertedIndex, held_out) -> None:
-    many = SegmentedSparse([large], Numbering.whole(ROWS))
+    many = InvertedIndex(large.segments, Numbering.whole(ROWS))
     for subset in (None, np.arange(5, dtype=np.int32)):
         with pytest.raises(UsageError, match="shrink is 2"):
             many.search(held_out, 10, shrink=2, subset=subset)

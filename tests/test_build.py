@@ -36,7 +36,7 @@ def test_branches_hold_what_the_encoders_gave(tiny_index: Path) -> None:
         everything = np.arange(len(index), dtype=np.int32)
         texts = [index.document(doc_id).full_text for doc_id in index.contents.doc_ids]
         encoder = index.sparse_encoder("sparse")
-        stored = index.contents.sparse("sparse").documents(everything).toarray()
+        stored = index.contents.sparse("sparse").vectors(everything).toarray()
         exact = encoder.encode_documents(texts).toarray()
         scale = exact.max(axis=0) / 255
         assert (np.abs(stored - exact) <= scale / 2 + 1e-6).all()
@@ -48,7 +48,7 @@ def test_float32_weights_are_kept_exactly(tiny_sparse: Path, beir_folder: Path) 
         texts = [index.document(doc_id).full_text for doc_id in index.contents.doc_ids]
         exact = index.sparse_encoder("sparse").encode_documents(texts).toarray()
         everything = np.arange(len(index), dtype=np.int32)
-        stored = index.contents.sparse("sparse").documents(everything).toarray()
+        stored = index.contents.sparse("sparse").vectors(everything).toarray()
         np.testing.assert_allclose(stored, exact, rtol=1e-5)
         report = index.info().branches["sparse"]["report"]
         assert report["quantisation_max_abs_error"] == 0
@@ -181,7 +181,7 @@ def test_full_disk_is_said_and_the_index_absent(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hybrid.index.segment_writer.InvertedIndex.build", full)
+    monkeypatch.setattr("hybrid.index.segment_writer.write_postings", full)
     with pytest.raises(HybridError, match=r"[Nn]o space|disk is full"):
         built(beir_folder)
     assert not (beir_folder.parent / "index").exists()

@@ -27,7 +27,7 @@ import ctypes, json, sys, threading, tracemalloc
 from pathlib import Path
 
 from hybrid.build.shards import Shards
-from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 
 
 def anonymous() -> int:
@@ -38,7 +38,7 @@ def anonymous() -> int:
 def built(target: Path, rows) -> None:
     target.mkdir()
     width = shards.branches["sparse"].width
-    InvertedIndex.build(rows, target, vocabulary_size=width, order="cluster", threads=1)
+    write_postings(rows, target, SparseOptions(vocabulary_size=width, order="cluster", threads=1))
 
 
 def watch() -> None:

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.index.dense.row_scan import FEW, SKIPPING
-from hybrid.index.dense.scan import FaissScan, margin
-from hybrid.index.dense.segmented import SegmentedVectors
-from hybrid.index.dense.vector import Kind, VectorIndex
-from hybrid.index.documents.numbering import Numbering
-from hybrid.index.documents.segments import OVERFETCH
+from hybrid.index.dense.brute_force import FaissBruteForce, margin
+from hybrid.index.dense.row_reader import FEW, SKIPPING
+from hybrid.index.dense.segment import Kind, VectorSegment
+from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.dense.write import write_vectors
+from hybrid.index.documents.numbering import OVERFETCH, Numbering
 from hybrid.index.documents.subset import Subset
 from hybrid.kernels.dense import products
 from hybrid.machine.threads import KeptThreads
@@ -60,7 +60,7 @@ def deletions(name: str, owner: Ints) -> Mask:
 
 def split(
     vectors: Floats, deleted: str, kinds: tuple[Kind, ...], folder: Path
-) -> tuple[SegmentedVectors, VectorIndex]:
+) -> tuple[VectorIndex, VectorIndex]:
     """Return many segments, and one of what is live."""
     sizes = SIZES
     owner = np.random.default_rng(8).permutation(np.repeat(np.arange(len(sizes)), sizes))
@@ -69,16 +69,18 @@ def split(
     for segment, size in enumerate(sizes):
         places[owner == segment] = np.arange(size)
         parts.append(
-            made(folder / str(segment), vectors[owner == segment], kinds[segment % len(kinds)])
+            made(
+                folder / str(segment), vectors[owner == segment], kinds[segment % len(kinds)]
+            ).segments[0]
         )
     live = np.flatnonzero(~deletions(deleted, owner.astype(np.int32)))
     numbering = Numbering(owner[live].astype(np.int32), places[live], sizes)
-    return SegmentedVectors(parts, numbering), made(folder / "one", vectors[live], "flat")
+    return VectorIndex(parts, numbering), made(folder / "one", vectors[live], "flat")
 
 
 def made(folder: Path, vectors: Floats, kind: Kind) -> VectorIndex:
     folder.mkdir(parents=True)
-    VectorIndex.build([vectors], folder, dimension=vectors.shape[1], kind=kind)
+    write_vectors([vectors], folder, dimension=vectors.shape[1], kind=kind)
     return VectorIndex.open(folder)
 
 
@@ -120,10 +122,10 @@ def test_many_segments_give_the_bits_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, deleted: str
 ) -> None:
     many, one = split(VECTORS[data], deleted, ("flat",), tmp_path)
-    for module in ("flat", "row_scan"):
+    for module in ("flat", "row_reader"):
         monkeypatch.setattr(f"hybrid.index.dense.{module}.SHARED_FROM", 0)
     live, queries = one.doc_count, QUERIES[data]
-    every = every_score(np.array(one.rows), queries)
+    every = every_score(np.array(one.segments[0].vectors), queries)
     for subset, k in itertools.product(subsets(live), (1, 10, 100, live + 5)):
         expected = by_definition(every, k, subset)
         for batch, threads in itertools.product(BATCHES, (1, 2)):
@@ -214,10 +216,10 @@ class Shaken:
 def test_scans_that_misorder_within_their_margins_are_mended(tmp_path: Path, deleted: str) -> None:
     near = random(11, 1) + np.float32(2**-22) * random(12, COUNT)
     many, one = split(near, deleted, ("flat",), tmp_path)
-    for part in many.parts:
-        part.scan = Shaken(part.largest_norm)
+    for part in many.segments:
+        part.brute_force = Shaken(part.largest_norm)
     queries = random(13, 4)
-    every = every_score(np.array(one.rows), queries)
+    every = every_score(np.array(one.segments[0].vectors), queries)
     for subset, k in itertools.product(subsets(one.doc_count), (1, 10, 100)):
         expected = by_definition(every, k, subset)
         same(many.search(queries, k, subset=subset), expected)
@@ -225,16 +227,16 @@ def test_scans_that_misorder_within_their_margins_are_mended(tmp_path: Path, del
 
 def test_devices_and_the_cpu_share_the_segments(tmp_path: Path) -> None:
     many, one = split(VECTORS["random"], "few", ("flat",), tmp_path)
-    many.parts[2].scan = Shaken(many.parts[2].largest_norm)
+    many.segments[2].brute_force = Shaken(many.segments[2].largest_norm)
     for batch in BATCHES:
         queries = random(14, batch)
         same(many.search(queries, 10), one.search(queries, 10))
 
 
 def test_no_document_is_live(tmp_path: Path) -> None:
-    parts = [made(tmp_path / str(at), random(at, size), "flat") for at, size in ((1, 3), (2, 0))]
+    parts = [VectorSegment(random(at, size), 1e3) for at, size in ((1, 3), (2, 0))]
     none = np.empty(0, dtype=np.int32)
-    many = SegmentedVectors(parts, Numbering(none, none, (3, 0)))
+    many = VectorIndex(parts, Numbering(none, none, (3, 0)))
     assert many.score(random(3, 1), np.full((1, 2), -1, np.int32)).tolist() == [[-np.inf] * 2]
     for batch in (0, 1, FEW + 1):
         nums, scores = many.search(random(3, batch), 2)
@@ -244,13 +246,13 @@ def test_no_document_is_live(tmp_path: Path) -> None:
 
 
 def test_segments_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    parts = [made(tmp_path / str(size), random(1, 3, size), "flat") for size in (4, 5)]
+    parts = [VectorSegment(random(1, 3, size), 1e3) for size in (4, 5)]
     two = np.zeros(2, dtype=np.int32), np.arange(2, dtype=np.int32)
     with pytest.raises(CorruptIndexError, match="different dimensions"):
-        SegmentedVectors(parts, Numbering(*two, (3, 3))).search(random(1, 1, 4), 1)
+        VectorIndex(parts, Numbering(*two, (3, 3))).search(random(1, 1, 4), 1)
     with pytest.raises(CorruptIndexError, match=r"hold \(3,\) vectors, and \(4,\) are numbered"):
-        SegmentedVectors(parts[:1], Numbering(*two, (4,))).search(random(1, 1, 4), 1)
-    fits = SegmentedVectors(parts[:1], Numbering(*two, (3,)))
+        VectorIndex(parts[:1], Numbering(*two, (4,))).search(random(1, 1, 4), 1)
+    fits = VectorIndex(parts[:1], Numbering(*two, (3,)))
     with pytest.raises(UsageError, match=r"shape \(1, 5\); \(n, 4\) was expected"):
         fits.search(random(1, 1, 5), 1)
     with pytest.raises(UsageError, match="k is 0"):
@@ -260,7 +262,7 @@ def test_segments_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dimension", [1, 1500])
 def test_rows_shorter_and_longer_than_a_page(dimension: int) -> None:
     vectors, queries = random(15, 300, dimension), random(16, 2, dimension)
-    index = VectorIndex(vectors, 1e3)
+    index = VectorIndex([VectorSegment(vectors, 1e3)])
     every = every_score(vectors, queries)
     for subset in (None, *subsets(300)[2:]):
         for k in (1, 20):
@@ -277,11 +279,11 @@ def test_a_vector_that_is_no_number_hides_no_other(batch: int) -> None:
     bad[spoilt] = np.nan
     sound = np.setdiff1d(np.arange(2000), spoilt).astype(np.int32)
     queries = random(18, batch)
-    expected = VectorIndex(vectors, 10.0).search(queries, 10, subset=sound)
+    expected = VectorIndex([VectorSegment(vectors, 10.0)]).search(queries, 10, subset=sound)
     owner = (np.arange(2000) % 2).astype(np.int32)
     numbering = Numbering(owner, (np.arange(2000) // 2).astype(np.int32), (1000, 1000))
-    halves = [VectorIndex(np.ascontiguousarray(bad[at::2]), 10.0) for at in (0, 1)]
-    for index in (VectorIndex(bad, 10.0), SegmentedVectors(halves, numbering)):
+    halves = [VectorSegment(np.ascontiguousarray(bad[at::2]), 10.0) for at in (0, 1)]
+    for index in (VectorIndex([VectorSegment(bad, 10.0)]), VectorIndex(halves, numbering)):
         same(index.search(queries, 10), expected)
 
 
@@ -295,7 +297,7 @@ def test_threads_that_are_kept_share_jobs_in_order() -> None:
 
 def test_faiss_finds_what_the_kernel_does() -> None:
     vectors, queries = random(19, 3000), random(20, FEW + 1)
-    scan = FaissScan()
+    scan = FaissBruteForce()
     for subset in (None, *subsets(3000)[3:]):
         count = 30
         batch = scan.best(queries, vectors, subset, count, 1)

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels import reference
 from hybrid.kernels.sparse import picking
 from hybrid.machine.threads import SCORED_FROM
@@ -31,12 +32,13 @@ def built(tmp_path: Path, documents: csr_matrix, parts: int = 1, **options) -> I
     folder.mkdir()
     bounds = np.linspace(0, documents.shape[0], parts + 1).astype(int)
     pieces = [documents[a:b] for a, b in itertools.pairwise(bounds)]
-    InvertedIndex.build(pieces, folder, vocabulary_size=documents.shape[1], **options)
+    passed = {name: options.pop(name) for name in ("sample", "progress") if name in options}
+    write_postings(pieces, folder, SparseOptions(documents.shape[1], **options), **passed)
     return InvertedIndex.open(folder)
 
 
 def agrees(index: InvertedIndex, queries: csr_matrix, k: int) -> None:
-    stored = index.documents(np.arange(index.doc_count, dtype=np.int32))
+    stored = index.vectors(np.arange(index.doc_count, dtype=np.int32))
     expected_nums, expected_scores = reference.search(stored, queries, k)
     for path in ("auto", "exhaustive", "pruned"):
         nums, scores = index.search(queries, k, path=path)
@@ -57,7 +59,7 @@ def test_search_is_scipy_to_the_bit(tmp_path, weights, levels, k):
 def test_float32_keeps_every_bit(tmp_path):
     documents = matrix(3, 50, 30, 0.2)
     index = built(tmp_path, documents, weights="float32")
-    stored = index.documents(np.arange(50, dtype=np.int32))
+    stored = index.vectors(np.arange(50, dtype=np.int32))
     assert (stored != documents).nnz == 0
 
 
@@ -65,10 +67,10 @@ def test_uint8_is_the_reference_quantisation(tmp_path):
     documents = matrix(4, 50, 30, 0.2)
     folder = tmp_path / "index"
     folder.mkdir()
-    report = InvertedIndex.build([documents], folder, vocabulary_size=30)
+    report = write_postings([documents], folder, SparseOptions(vocabulary_size=30))
     scales = np.asarray(documents.max(axis=0).todense(), dtype=np.float32)[0] / np.float32(255)
     expected = reference.quantise(documents, scales)
-    stored = InvertedIndex.open(folder).documents(np.arange(50, dtype=np.int32))
+    stored = InvertedIndex.open(folder).vectors(np.arange(50, dtype=np.int32))
     assert (stored != expected).nnz == 0
     loss = np.abs((documents - expected).toarray())
     assert report.max_abs_error == pytest.approx(loss.max(), rel=1e-5)
@@ -96,7 +98,7 @@ def test_more_documents_than_one_range_holds(tmp_path):
     index = built(tmp_path, documents, 3, order="none")
     clustered = built(tmp_path, documents, 2, order="cluster")
     every = np.arange(70_000, dtype=np.int32)
-    assert (index.documents(every) != clustered.documents(every)).nnz == 0
+    assert (index.vectors(every) != clustered.vectors(every)).nnz == 0
     for made in (index, clustered):
         for k in (5, 2000):
             agrees(made, queries, k)
@@ -173,7 +175,7 @@ def test_subset_is_the_search_over_those_documents(tmp_path):
     documents = matrix(5, 300, 40, 0.2, 2)
     queries = matrix(6, 8, 40, 0.2, 2)
     index = built(tmp_path, documents)
-    stored = index.documents(np.arange(300, dtype=np.int32))
+    stored = index.vectors(np.arange(300, dtype=np.int32))
     for size in (0, 1, 40, 290):
         subset = np.sort(np.random.default_rng(7).choice(300, size, replace=False)).astype(np.int32)
         nums, scores = index.search(queries, 20, subset=subset)
@@ -243,7 +245,7 @@ def test_scores_are_the_same_bits_on_any_number_of_threads(tmp_path):
     index = built(tmp_path, documents, order="cluster")
     doc_nums = np.random.default_rng(3).integers(-1, 1200, (9, 1200)).astype(np.int32)
     assert doc_nums.size >= SCORED_FROM
-    stored = index.documents(np.arange(1200, dtype=np.int32))
+    stored = index.vectors(np.arange(1200, dtype=np.int32))
     for threads in (0, 1, 2, 5):
         scores = index.score(queries, doc_nums, threads=threads)
         for row in range(9):
@@ -256,7 +258,7 @@ def test_large_and_scattered_subsets(tmp_path):
     documents = matrix(23, 70_000, 30, 0.05, 3)
     queries = matrix(24, 2, 30, 0.3, 3)
     index = built(tmp_path, documents, order="cluster")
-    stored = index.documents(np.arange(70_000, dtype=np.int32))
+    stored = index.vectors(np.arange(70_000, dtype=np.int32))
     for step in (1, 2, 97, 5000):
         subset = np.arange(3, 70_000, step, dtype=np.int32)
         nums, scores = index.search(queries, 50, subset=subset)
@@ -269,7 +271,7 @@ def test_the_build_is_the_same_for_any_cut_and_thread_count(tmp_path):
     documents = matrix(25, 3000, 50, 0.1)
     first = built(tmp_path, documents, 1, order="cluster", threads=1)
     second = built(tmp_path, documents, 7, order="cluster", threads=2)
-    for mine, other in zip(first.postings, second.postings, strict=True):
+    for mine, other in zip(first.segments[0].postings, second.segments[0].postings, strict=True):
         np.testing.assert_array_equal(mine, other)
 
 
@@ -282,14 +284,14 @@ def test_an_index_leaves_no_temporary_files(tmp_path):
 def test_few_and_many_rows_are_gathered_alike(tmp_path, weights):
     documents = matrix(27, 1500, 3000, 0.01)
     index = built(tmp_path, documents, weights=weights, order="cluster", head_fill=0.9)
-    every = index.documents(np.arange(1500, dtype=np.int32))
+    every = index.vectors(np.arange(1500, dtype=np.int32))
     if weights == "float32":
         assert (every != documents).nnz == 0
     chosen = np.array([3, 1499, 3, 0], dtype=np.int32)
-    few = index.documents(chosen)
+    few = index.vectors(chosen)
     assert few.has_sorted_indices
     assert (few != every[chosen]).nnz == 0
-    assert index.documents(np.empty(0, dtype=np.int32)).shape == (0, 3000)
+    assert index.vectors(np.empty(0, dtype=np.int32)).shape == (0, 3000)
 
 
 def test_a_small_index_has_block_maxima_of_dense_terms_alone(tmp_path):
@@ -297,6 +299,6 @@ def test_a_small_index_has_block_maxima_of_dense_terms_alone(tmp_path):
     for tile in range(4):
         dense[tile * 256 : tile * 256 + 3, 0] = 1
         dense[tile * 256 : tile * 256 + 4, 1] = 1
-    InvertedIndex.build([csr_matrix(dense)], tmp_path, vocabulary_size=3, order="none")
-    heads = np.asarray(InvertedIndex.open(tmp_path).postings.heads)
+    write_postings([csr_matrix(dense)], tmp_path, SparseOptions(vocabulary_size=3, order="none"))
+    heads = np.asarray(InvertedIndex.open(tmp_path).segments[0].postings.heads)
     assert heads.tolist() == [-1, 0, -1]

@@ -10,7 +10,9 @@ from scipy.sparse import csr_matrix, random
 
 from hybrid.index.documents.subset import Subset
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels import reference
+from hybrid.kernels.sparse import planner
 
 
 def matrix(rows: int, terms: int, density: float, levels: int, seed: int) -> csr_matrix:
@@ -46,9 +48,9 @@ def built(
     folder = factory.mktemp("index")
     cut = documents.shape[0] // 2
     parts = [documents[:cut], documents[cut:]]
-    InvertedIndex.build(parts, folder, vocabulary_size=documents.shape[1], **options)  # type: ignore[arg-type]
+    write_postings(parts, folder, SparseOptions(vocabulary_size=documents.shape[1], **options))  # type: ignore[arg-type]
     index = InvertedIndex.open(folder)
-    return index, index.documents(np.arange(index.doc_count, dtype=np.int32))
+    return index, index.vectors(np.arange(index.doc_count, dtype=np.int32))
 
 
 @settings(max_examples=40, deadline=None)
@@ -83,7 +85,7 @@ def test_a_subset_is_the_reference_over_its_rows(
     rng, count = np.random.default_rng(seed), documents.shape[0]
     mask = rng.random(count) < share
     if neighbours:  # places that lie together, so that whole tiles are passed over
-        order = np.asarray(index.postings.order)
+        order = np.asarray(index.segments[0].postings.order)
         mask[order] = np.arange(count) < share * count
     subset = np.flatnonzero(mask).astype(np.int32)
     expected, expected_scores = reference.search(stored[subset], queries, k)
@@ -100,7 +102,7 @@ def test_approximate_search_only_misses(tmp_path_factory, drawn, shrink):
     options = {**options, "weights": "uint8", "order": "cluster"}
     index, stored = built(tmp_path_factory, documents, options)
     exact_nums, exact_scores = reference.search(stored, queries, k)
-    nums, scores = index._search(queries, k, "pruned", shrink, 1)
+    nums, scores = index.searcher.search(queries, k, shrink, threads=1, path=planner.PRUNED)
     for row in range(queries.shape[0]):
         hits = int((nums[row] >= 0).sum())
         assert len(set(nums[row, :hits].tolist())) == hits

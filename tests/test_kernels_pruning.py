@@ -5,6 +5,7 @@ import pytest
 from scipy.sparse import csr_matrix, random
 
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels import reference
 from hybrid.kernels.sparse import bounds as kernel
 from hybrid.kernels.sparse import picking, pruning, tiles
@@ -14,13 +15,13 @@ def made(tmp_path, seed, rows, terms, density, **options):
     documents = random(rows, terms, density=density, format="csr", random_state=seed)
     documents = csr_matrix(documents, dtype=np.float32)
     documents.sort_indices()
-    InvertedIndex.build([documents], tmp_path, vocabulary_size=terms, **options)
+    write_postings([documents], tmp_path, SparseOptions(vocabulary_size=terms, **options))
     return InvertedIndex.open(tmp_path)
 
 
 def in_order(index):
     """The stored rows, as they stand inside the index."""
-    return index.documents(np.asarray(index.postings.order))
+    return index.vectors(np.asarray(index.segments[0].postings.order))
 
 
 def query_of(terms, seed):
@@ -32,7 +33,7 @@ def query_of(terms, seed):
 def codes_of(index):
     """The stored codes, in the index's own order."""
     stored = in_order(index)
-    stored.data = np.rint(stored.data / index.scales[stored.indices])
+    stored.data = np.rint(stored.data / index.segments[0].postings.scales[stored.indices])
     return stored
 
 
@@ -40,9 +41,9 @@ def tile_bounds(index, query):
     terms = query.indices.astype(np.int32)
     steps = np.zeros(len(terms), dtype=np.uint16)
     table = np.zeros((len(terms), 256), dtype=np.uint16)
-    unit = kernel.counts_of(index.postings, terms, query.data, steps, table, False)
+    unit = kernel.counts_of(index.segments[0].postings, terms, query.data, steps, table, False)
     bounds = np.full(-(-index.doc_count // tiles.TILE), -7, dtype=np.int32)
-    highest = kernel.bound(index.postings, terms, steps, table, bounds)
+    highest = kernel.bound(index.segments[0].postings, terms, steps, table, bounds)
     assert highest == bounds.max(initial=0)
     return bounds, unit
 
@@ -53,9 +54,9 @@ def test_bounds_are_the_reference(tmp_path, head_fill, rows):
     index = made(tmp_path, 1, rows, 40, 0.2, head_fill=head_fill, order="cluster")
     query = query_of(40, 2)
     bounds, unit = tile_bounds(index, query)
-    heads = np.asarray(index.postings.heads) >= 0
+    heads = np.asarray(index.segments[0].postings.heads) >= 0
     expected, expected_unit = reference.block_bounds(
-        codes_of(index), index.scales, query, heads, tiles.BLOCK
+        codes_of(index), index.segments[0].postings.scales, query, heads, tiles.BLOCK
     )
     padded = np.zeros(len(bounds) * (tiles.TILE // tiles.BLOCK), dtype=np.int64)
     padded[: len(expected)] = expected
@@ -68,9 +69,11 @@ def test_bounds_reach_over_ranges(tmp_path):
     index = made(tmp_path, 8, rows, 12, 0.1, head_fill=0.99, order="none")
     query = query_of(12, 2)
     bounds, _ = tile_bounds(index, query)
-    heads = np.asarray(index.postings.heads) >= 0
+    heads = np.asarray(index.segments[0].postings.heads) >= 0
     assert heads.any()
-    expected, _ = reference.block_bounds(codes_of(index), index.scales, query, heads, tiles.BLOCK)
+    expected, _ = reference.block_bounds(
+        codes_of(index), index.segments[0].postings.scales, query, heads, tiles.BLOCK
+    )
     padded = np.zeros(len(bounds) * (tiles.TILE // tiles.BLOCK), dtype=np.int64)
     padded[: len(expected)] = expected
     assert bounds.tolist() == padded.reshape(len(bounds), -1).max(axis=1).tolist()
@@ -91,7 +94,7 @@ def test_no_score_exceeds_its_bound(tmp_path, head_fill):
 
 def test_bounds_of_many_terms_fit_sixteen_bits(tmp_path):
     documents = csr_matrix(np.ones((40, 1100), dtype=np.float32))
-    InvertedIndex.build([documents], tmp_path, vocabulary_size=1100, head_fill=0.0)
+    write_postings([documents], tmp_path, SparseOptions(vocabulary_size=1100, head_fill=0.0))
     index = InvertedIndex.open(tmp_path)
     most = csr_matrix(np.ones((1, 1024), dtype=np.float32))
     bounds, unit = tile_bounds(index, most)
@@ -112,7 +115,9 @@ def test_scores_that_underflow_are_not_pruned(tmp_path):
     documents = np.zeros((2570, 7), dtype=np.float32)
     documents[:2560, 0] = 1e-22
     documents[2560:, 1:] = 1e-22
-    InvertedIndex.build([csr_matrix(documents)], tmp_path, vocabulary_size=7, order="none")
+    write_postings(
+        [csr_matrix(documents)], tmp_path, SparseOptions(vocabulary_size=7, order="none")
+    )
     index = InvertedIndex.open(tmp_path)
     query = np.full((1, 7), 0.6 * least / 1e-22, dtype=np.float32)
     query[0, 0] = 4.4 * least / 1e-22
@@ -142,7 +147,7 @@ def test_tiles_and_windows_are_the_reference(tmp_path, weights):
     query = query_of(50, 6)
     terms, values = query.indices.astype(np.int32), query.data
     expected = reference.scores(in_order(index), query)
-    postings = index.postings
+    postings = index.segments[0].postings
     table = tiles.lookups(postings, terms, values)
     chosen = np.array([0, 3, 4, 7], dtype=np.int32)
     scores = np.empty(4 * tiles.TILE, dtype=np.float32)

@@ -38,7 +38,7 @@ def test_a_branch_alone_equals_the_matrix_product(tiny_index: Path, branch: str)
             texts = [index.document(d).full_text for d in index.contents.doc_ids]
             scores = index.encoder(branch).encode_documents(texts) @ query[0]
         else:
-            rows = index.contents.sparse(branch).documents(every)
+            rows = index.contents.sparse(branch).vectors(every)
             scores = (rows @ query.toarray()[0]).astype(np.float32)
         pairs = zip(index.contents.doc_ids, scores.tolist(), strict=True)
         expected = [(d, s) for d, s in pairs if s > 0 or branch == "dense"]

@@ -15,7 +15,7 @@ from hybrid.build.options import BuildOptions
 from hybrid.corpus import Passages
 from hybrid.errors import UsageError
 from hybrid.evaluate.options import EvaluateOptions
-from hybrid.index.sparse import approximate, inverted
+from hybrid.index.sparse import approximate, write
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
@@ -33,7 +33,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("measured") / "index"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(approximate, "depths", lambda documents: (10,))
-        patch.setattr(inverted, "REORDER_FROM", 1)
+        patch.setattr(write, "REORDER_FROM", 1)
         report = build_index(
             Memory([replace(document(n), fields={"year": n % 9}) for n in range(COUNT)]),
             directory,

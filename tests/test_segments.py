@@ -15,15 +15,18 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.index.dense.row_scan import FEW
-from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index.dense.row_reader import FEW
+from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
 from hybrid.index.documents.write import write_documents
+from hybrid.index.sparse.combine import SMALL
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import JOINED, SegmentedSparse
+from hybrid.index.sparse.segment import SparseSegment
+from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels.sparse import search
 from hybrid.kernels.sparse.table import table_of
 from hybrid.kernels.sparse.tiles import TILE, Postings
@@ -35,26 +38,28 @@ Vectors = dict[str, tuple[list[int], list[int]]]
 @dataclass
 class Parts:
     documents: DocumentStore
-    sparse: SegmentedSparse
-    dense: SegmentedVectors
+    sparse: InvertedIndex
+    dense: VectorIndex
 
 
-def segment(folder: Path, rows: Vectors) -> tuple[DocumentSegment, InvertedIndex, VectorIndex]:
+def segment(folder: Path, rows: Vectors) -> tuple[DocumentSegment, SparseSegment, VectorSegment]:
     """One segment of documents whose sparse and dense rows are small whole numbers."""
     ids = sorted(rows, reverse=True)
     for name in ("documents", "sparse", "dense"):
         (folder / name).mkdir(parents=True)
     write_documents([Document(each, text=each) for each in ids], folder / "documents")
     sparse = np.array([rows[each][0] for each in ids], dtype=np.float32).reshape(-1, WIDTH)
-    InvertedIndex.build(
-        [csr_matrix(sparse)], folder / "sparse", vocabulary_size=WIDTH, weights="float32"
+    write_postings(
+        [csr_matrix(sparse)],
+        folder / "sparse",
+        SparseOptions(vocabulary_size=WIDTH, weights="float32"),
     )
     dense = np.array([rows[each][1] for each in ids], dtype=np.float32).reshape(-1, DIMENSION)
-    VectorIndex.build([dense], folder / "dense", dimension=DIMENSION)
+    write_vectors([dense], folder / "dense", dimension=DIMENSION)
     return (
         DocumentSegment(folder / "documents"),
-        InvertedIndex.open(folder / "sparse"),
-        VectorIndex.open(folder / "dense"),
+        SparseSegment.open(folder / "sparse"),
+        VectorSegment.open(folder / "dense"),
     )
 
 
@@ -67,7 +72,7 @@ def assemble(folder: Path, steps: list[tuple[Vectors, set[str]]]) -> Parts:
     """Each step adds a segment and deletes some ids of those before it."""
     numbering = Numbering.whole(0)
     numbering.sizes = ()
-    opened: list[tuple[DocumentSegment, InvertedIndex, VectorIndex]] = []
+    opened: list[tuple[DocumentSegment, SparseSegment, VectorSegment]] = []
     for number, (rows, deleted) in enumerate(steps):
         documents = DocumentStore([each[0] for each in opened], numbering)
         ids = sorted(rows, reverse=True)
@@ -79,9 +84,15 @@ def assemble(folder: Path, steps: list[tuple[Vectors, set[str]]]) -> Parts:
         opened.append(segment(folder / str(number), rows))
     return Parts(
         DocumentStore([each[0] for each in opened], numbering),
-        SegmentedSparse([each[1] for each in opened], numbering),
-        SegmentedVectors([each[2] for each in opened], numbering),
+        InvertedIndex([each[1] for each in opened], numbering),
+        VectorIndex([each[2] for each in opened], numbering),
     )
+
+
+def whole(folder: Path, rows: Vectors) -> Parts:
+    """One segment with nothing deleted."""
+    documents, sparse, dense = segment(folder, rows)
+    return Parts(DocumentStore([documents]), InvertedIndex([sparse]), VectorIndex([dense]))
 
 
 ROWS = st.tuples(
@@ -106,8 +117,8 @@ def test_many_segments_are_one_fresh_build(
         live = {key: row for key, row in live.items() if key not in deleted} | rows
     folder = tmp_path_factory.mktemp("segments")
     many = assemble(folder / "many", steps)
-    stored, sparse, dense = segment(folder / "fresh", live)
-    documents = DocumentStore([stored])
+    fresh = whole(folder / "fresh", live)
+    documents, sparse, dense = fresh.documents, fresh.sparse, fresh.dense
 
     assert list(many.documents) == list(documents)
     assert list(many.documents.doc_ids) == list(documents.doc_ids)
@@ -138,7 +149,7 @@ def test_many_segments_are_one_fresh_build(
         same([many.dense.score(vectors, nums)], [dense.score(vectors, nums)])
         chosen = np.maximum(nums[0], 0)
         same([many.dense.vectors(chosen)], [dense.vectors(chosen)])
-        same([many.sparse.documents(chosen).toarray()], [sparse.documents(chosen).toarray()])
+        same([many.sparse.vectors(chosen).toarray()], [sparse.vectors(chosen).toarray()])
 
 
 def same(found: object, expected: object) -> None:
@@ -161,7 +172,8 @@ def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
     assert len(deleted) > 64
     many = assemble(tmp_path / "many", [(rows, set()), ({}, deleted)])
     live = {each: row for each, row in rows.items() if each not in deleted}
-    _, sparse, dense = segment(tmp_path / "fresh", live)
+    fresh = whole(tmp_path / "fresh", live)
+    sparse, dense = fresh.sparse, fresh.dense
     queries = csr_matrix(np.ones((1, WIDTH), np.float32))
     vectors = np.ones((1, DIMENSION), np.float32)
     same(many.sparse.search(queries, 20), sparse.search(queries, 20))
@@ -172,13 +184,14 @@ def test_more_deletions_than_are_fetched_over(tmp_path: Path) -> None:
 def test_small_subsets_by_segment_and_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scanned: int
 ) -> None:
-    monkeypatch.setattr("hybrid.index.sparse.segmented.SCANNED", scanned)
+    monkeypatch.setattr("hybrid.index.sparse.inverted.SCANNED", scanned)
     rows = rows_of([f"{number:03}" for number in range(300)], 6)
     more = rows_of([f"{number:03}x" for number in range(50)], 7)
     deleted = {"000", "007", "150"}
     many = assemble(tmp_path / "many", [(rows, set()), (more, deleted)])
     live = {key: row for key, row in rows.items() if key not in deleted} | more
-    _, sparse, dense = segment(tmp_path / "fresh", live)
+    fresh = whole(tmp_path / "fresh", live)
+    sparse, dense = fresh.sparse, fresh.dense
     queries = csr_matrix(np.ones((2, WIDTH), np.float32))
     vectors = np.ones((2, DIMENSION), np.float32)
     for chosen in ([], [0], [346], [3, 60, 61, 200, 345]):
@@ -196,9 +209,9 @@ def test_segments_searched_side_by_side(tmp_path: Path, monkeypatch: pytest.Monk
     many = assemble(tmp_path, steps)
     vectors = np.round(np.random.default_rng(4).standard_normal((3, DIMENSION), dtype=np.float32))
     expected = many.dense.search(vectors, 20)
-    kept = many.dense._flat.threads
+    kept = many.dense.flat.threads
     assert kept._started is None  # too few rows for them
-    for module in ("flat", "row_scan"):
+    for module in ("flat", "row_reader"):
         monkeypatch.setattr(f"hybrid.index.dense.{module}.SHARED_FROM", 0)
     monkeypatch.setattr("hybrid.machine.threads.cpu_count", lambda: 3)
     for threads in (1, 2, 3, 9):
@@ -279,7 +292,7 @@ def test_one_threshold_over_large_and_small_segments(
     """A segment large enough for bounds, small ones, many ties, deletions, more hits than k."""
     width = 40
     rng = np.random.default_rng(3)
-    sizes = [JOINED + 100, 0, 1, 300, 2000]
+    sizes = [SMALL + 100, 0, 1, 300, 2000]
     count = sum(sizes)
     mask = rng.random((count, width)) < 0.1
     rows = csr_matrix(np.where(mask, rng.integers(1, 4, (count, width)), 0).astype(np.float32))
@@ -289,17 +302,21 @@ def test_one_threshold_over_large_and_small_segments(
         places[owner == number] = np.arange(size, dtype=np.int32)
         part = tmp_path / str(number)
         part.mkdir()
-        InvertedIndex.build(
-            [rows[owner == number]], part, vocabulary_size=width, weights=weights, scales=scales
+        write_postings(
+            [rows[owner == number]],
+            part,
+            SparseOptions(vocabulary_size=width, weights=weights, scales=scales),
         )
-        parts.append(InvertedIndex.open(part))
-        scales = np.array(parts[0].scales) if weights == "uint8" else None
+        parts.append(SparseSegment.open(part))
+        scales = np.array(parts[0].postings.scales) if weights == "uint8" else None
     live = np.flatnonzero(rng.random(count) < 0.9)
     numbering = Numbering(owner[live], places[live], sizes)
-    many = SegmentedSparse(parts, numbering)
+    many = InvertedIndex(parts, numbering)
     (tmp_path / "fresh").mkdir()
-    InvertedIndex.build(
-        [rows[live]], tmp_path / "fresh", vocabulary_size=width, weights=weights, scales=scales
+    write_postings(
+        [rows[live]],
+        tmp_path / "fresh",
+        SparseOptions(vocabulary_size=width, weights=weights, scales=scales),
     )
     fresh = InvertedIndex.open(tmp_path / "fresh")
 
@@ -319,19 +336,21 @@ def test_every_path_over_segments_gives_the_same_bits(
     """Pruned, tiles of all segments are scored in one order; a term is a head in some of them."""
     rng = np.random.default_rng(4)
     table: list[Postings] = []
-    parts: list[InvertedIndex] = []
+    parts: list[SparseSegment] = []
     for number, (size, head_fill) in enumerate(((64 * TILE, 0.5), (64 * TILE + 1, 2), (50, 0))):
         part = tmp_path / str(number)
         part.mkdir()
         mask = rng.random((size, 30)) < 0.1
         rows = csr_matrix((mask * rng.integers(1, 4, (size, 30))).astype(np.float32))
         # With another factor a code weighs something else than in the first segment.
-        scales = np.array(parts[0].scales) if number and factors[number] == 1 else None
+        scales = np.array(parts[0].postings.scales) if number and factors[number] == 1 else None
         rows.data *= np.float32(factors[number])
-        InvertedIndex.build(
-            [rows], part, vocabulary_size=30, order="cluster", head_fill=head_fill, scales=scales
+        write_postings(
+            [rows],
+            part,
+            SparseOptions(vocabulary_size=30, order="cluster", head_fill=head_fill, scales=scales),
         )
-        parts.append(InvertedIndex.open(part))
+        parts.append(SparseSegment.open(part))
         first = sum(len(each.order) for each in table)
         table.append(parts[-1].postings._replace(order=parts[-1].postings.order + np.int32(first)))
     joined = table_of(table)
@@ -354,10 +373,10 @@ def test_every_path_over_segments_gives_the_same_bits(
         np.testing.assert_array_equal(found[0][2], found[1][2])
         # Each score is that of its segment, and they descend.
         query = csr_matrix((weights, terms, [0, 3]), shape=(1, 30))
-        starts = np.cumsum([0, *(part.doc_count for part in parts)])
+        starts = np.cumsum([0, *(len(part) for part in parts)])
         best = []
         for part, start in zip(parts, starts, strict=False):
-            nums, scores = part.search(query, part.doc_count)
+            nums, scores = InvertedIndex([part]).search(query, len(part))
             best += [(-s, n + start) for n, s in zip(nums[0], scores[0], strict=True) if n >= 0]
         expected = sorted(pair for pair in best if mask is None or mask[pair[1]])[:k]
         assert found[0][1].tolist() == [num for _, num in expected]
@@ -369,11 +388,11 @@ def test_segments_of_different_vocabularies_are_refused(tmp_path: Path) -> None:
     for width in (3, 4):
         (tmp_path / str(width)).mkdir()
         rows = csr_matrix(np.ones((2, width), dtype=np.float32))
-        InvertedIndex.build([rows], tmp_path / str(width), vocabulary_size=width)
-        parts.append(InvertedIndex.open(tmp_path / str(width)))
+        write_postings([rows], tmp_path / str(width), SparseOptions(vocabulary_size=width))
+        parts.append(SparseSegment.open(tmp_path / str(width)))
     numbering = Numbering(
         np.repeat(np.arange(2, dtype=np.int32), 2), np.int32([0, 1, 0, 1]), (2, 2)
     )
-    many = SegmentedSparse(parts, numbering)
+    many = InvertedIndex(parts, numbering)
     with pytest.raises(CorruptIndexError, match="different vocabularies"):
         many.search(csr_matrix(np.ones((1, 3), dtype=np.float32)), 1)

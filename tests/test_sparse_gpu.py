@@ -7,6 +7,7 @@ from scipy.sparse import csr_matrix, random
 from hybrid.errors import UsageError
 from hybrid.index.sparse.gpu import DeviceSearcher, available
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 
 
 def rows_of(seed, rows, terms, density, levels=0):
@@ -21,7 +22,7 @@ def rows_of(seed, rows, terms, density, levels=0):
 @pytest.mark.parametrize("levels", [0, 1, 2])
 @pytest.mark.parametrize("k", [1, 10, 1000])
 def test_the_device_returns_what_the_index_returns(tmp_path, levels, k):
-    InvertedIndex.build([rows_of(1, 400, 50, 0.2, levels)], tmp_path, vocabulary_size=50)
+    write_postings([rows_of(1, 400, 50, 0.2, levels)], tmp_path, SparseOptions(vocabulary_size=50))
     index = InvertedIndex.open(tmp_path)
     queries = rows_of(2, 70, 50, 0.2, levels)
     device = DeviceSearcher(index, device="cpu")
@@ -34,7 +35,7 @@ def test_the_device_returns_what_the_index_returns(tmp_path, levels, k):
 
 def test_many_ties_widen_the_candidates(tmp_path):
     documents = csr_matrix(np.ones((600, 3), dtype=np.float32))
-    InvertedIndex.build([documents], tmp_path, vocabulary_size=3)
+    write_postings([documents], tmp_path, SparseOptions(vocabulary_size=3))
     index = InvertedIndex.open(tmp_path)
     query = csr_matrix(np.ones((2, 3), dtype=np.float32))
     found = DeviceSearcher(index, device="cpu").search(query, 5)
@@ -44,7 +45,7 @@ def test_many_ties_widen_the_candidates(tmp_path):
 
 @pytest.mark.parametrize("rows", [0, 30])
 def test_a_filter_that_leaves_nothing(tmp_path, rows):
-    InvertedIndex.build([rows_of(1, rows, 5, 0.5)], tmp_path, vocabulary_size=5)
+    write_postings([rows_of(1, rows, 5, 0.5)], tmp_path, SparseOptions(vocabulary_size=5))
     device = DeviceSearcher(InvertedIndex.open(tmp_path), device="cpu")
     for subset in (np.empty(0, dtype=np.int32), np.zeros(rows, dtype=np.bool_)):
         nums, scores = device.search(rows_of(2, 3, 5, 0.5), 2, subset=subset)
@@ -53,7 +54,7 @@ def test_a_filter_that_leaves_nothing(tmp_path, rows):
 
 
 def test_bad_arguments(tmp_path):
-    InvertedIndex.build([rows_of(1, 10, 5, 0.5)], tmp_path, vocabulary_size=5)
+    write_postings([rows_of(1, 10, 5, 0.5)], tmp_path, SparseOptions(vocabulary_size=5))
     index = InvertedIndex.open(tmp_path)
     with pytest.raises(UsageError, match="k is 0"):
         DeviceSearcher(index, device="cpu").search(rows_of(2, 1, 5, 0.5), 0)

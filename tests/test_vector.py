@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.index.dense import scan
-from hybrid.index.dense.gpu import TorchScan
-from hybrid.index.dense.row_scan import FEW, NO_NUMBERS
-from hybrid.index.dense.scan import margin as rounding_margin
+from hybrid.index.dense import brute_force
+from hybrid.index.dense.brute_force import margin as rounding_margin
+from hybrid.index.dense.gpu import TorchBruteForce
+from hybrid.index.dense.neighbours import GraphCandidates, ListCandidates
+from hybrid.index.dense.row_reader import FEW, NO_NUMBERS
 from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.subset import Subset
 from hybrid.kernels.dense import products
 from hybrid.kernels.dense.products import dot, dot_reference
@@ -26,7 +28,7 @@ Floats = NDArray[np.float32]
 
 def make(directory: Path, vectors: Floats, parts: int = 1, **options: object) -> VectorIndex:
     directory.mkdir(exist_ok=True)
-    VectorIndex.build(
+    write_vectors(
         np.array_split(vectors, parts),
         directory,
         dimension=vectors.shape[1],
@@ -109,7 +111,7 @@ def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
     vectors = random(5, 1, 16) + np.float32(2**-22) * random(6, 500, 16)
     queries = random(7, 4, 16)
     index = make(tmp_path / "dense", vectors)
-    margin = rounding_margin(queries, index.largest_norm)[:, None]
+    margin = rounding_margin(queries, index.segments[0].largest_norm)[:, None]
 
     class Worst:
         def best(
@@ -129,7 +131,7 @@ def test_a_rounded_scan_that_misorders_everything_within_its_margin_is_mended(
         def on_cpu(self, queries: int) -> bool:
             return False
 
-    index.scan = Worst()
+    index.segments[0].brute_force = Worst()
     nums, _ = index.search(queries, 10)
     np.testing.assert_array_equal(nums, twin(vectors, queries, 10)[0])
 
@@ -163,7 +165,7 @@ def test_search_over_a_subset_is_its_twin(
 
 
 def test_more_chunks_than_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "CHUNK", 8)
+    monkeypatch.setattr(brute_force, "CHUNK", 8)
     vectors, queries = np.round(random(28, 300, 6)), random(29, FEW + 5, 6)
     index = make(tmp_path / "dense", vectors)
     for threads, rows in itertools.product((1, 2, 3), (1, 5, FEW + 5)):
@@ -258,7 +260,7 @@ def test_torch_finds_the_same(tmp_path: Path) -> None:
     vectors, queries = random(12, 3000, 20), random(13, 5, 20)
     index = make(tmp_path / "dense", vectors)
     expected = index.search(queries, 15)
-    index.scan = TorchScan("cpu")
+    index.segments[0].brute_force = TorchBruteForce("cpu")
     for subset in (None, np.arange(0, 3000, 2, dtype=np.int32)):
         found = index.search(queries, 15, subset=subset)
         if subset is not None:
@@ -273,7 +275,7 @@ def test_score_of_nothing_is_minus_infinity_and_vectors_come_back(tmp_path: Path
     scores = index.score(vectors[:1], np.array([[2, -1]], dtype=np.int32))
     assert scores.tolist() == [[dot_reference(vectors[0], vectors[2]), -np.inf]]
     np.testing.assert_array_equal(index.vectors(np.array([4, 0], np.int32)), vectors[[4, 0]])
-    assert (index.doc_count, index.dimension, index.kind) == (5, 3, "flat")
+    assert (index.doc_count, index.dimension) == (5, 3)
 
 
 def test_bad_arguments_are_refused(tmp_path: Path) -> None:
@@ -351,7 +353,8 @@ def test_approximate_kinds_find_most_with_exact_scores(tmp_path: Path, kind: str
     vectors, queries = clustered(20, 6000, 16), clustered(22, 50, 16)
     flat = make(tmp_path / "flat", vectors)
     index = make(tmp_path / kind, vectors, kind=kind, seed=1)
-    assert index.kind == kind
+    candidates = {"ivf": ListCandidates, "hnsw": GraphCandidates}[kind]
+    assert isinstance(index.segments[0].candidates, candidates)
     nums, scores = index.search(queries, 20)
     expected, _ = flat.search(queries, 20)
     recall = np.mean([len(np.intersect1d(*rows)) / 20 for rows in zip(nums, expected, strict=True)])
@@ -439,7 +442,7 @@ def test_a_graph_naming_a_node_on_a_level_that_it_is_not_on_is_walked_in_bounds(
 
 
 def test_read_only_queries_need_no_kernel_of_their_own(tmp_path):
-    VectorIndex.build([np.eye(4, dtype=np.float32)], tmp_path, dimension=4)
+    write_vectors([np.eye(4, dtype=np.float32)], tmp_path, dimension=4)
     index = VectorIndex.open(tmp_path)
     query = np.eye(1, 4, dtype=np.float32)
     expected = index.search(query, 1)[0].tolist(), index.score(query, np.array([[0]])).tolist()

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hybrid.errors import HybridError, MissingPackageError, require
-from hybrid.index.devices import choose
+from hybrid.index.backends import choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,11 @@ def _kernels() -> str:
     from scipy.sparse import csr_matrix
 
     from hybrid.index.sparse.inverted import InvertedIndex
+    from hybrid.index.sparse.write import SparseOptions, write_postings
 
     with tempfile.TemporaryDirectory() as folder:
         rows = csr_matrix(np.array([[0, 1], [2, 0]], np.float32))
-        InvertedIndex.build([rows], Path(folder), vocabulary_size=2, weights="float32")
+        write_postings([rows], Path(folder), SparseOptions(vocabulary_size=2, weights="float32"))
         doc_nums, scores = InvertedIndex.open(Path(folder)).search(rows[1], 1)
     _expect((int(doc_nums[0, 0]), float(scores[0, 0])), (1, 4.0), "a sparse search")
     return f"numba {numba.__version__}, a sparse search answered"

@@ -56,7 +56,7 @@ class StoredRows:
             POSTING_BYTES * stored.nnz / max(1, stored.doc_count), ROWS_AT_ONCE
         )
         for start in range(0, len(order), size):
-            yield stored.documents(order[start : start + size].astype(np.int32))
+            yield stored.vectors(order[start : start + size].astype(np.int32))
 
     def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
         """Yield the vectors of a dense branch, some thousand at a time."""

@@ -9,10 +9,10 @@ numbering/                     where each live document lies, unless one segment
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +20,23 @@ from numpy.typing import NDArray
 from hybrid.corpus import Passages
 from hybrid.corpus.passages import PassageTable, passage_text
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.device import SearchDevice
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
-from hybrid.index.placement import Placement
 from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchRecord, Kind, check_names
 from hybrid.index.segment_writer import DOCUMENTS
 from hybrid.index.sparse.approximate import Accuracy, check_share
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import SegmentedSparse
+from hybrid.index.sparse.segment import SparseSegment
 from hybrid.index.storage.writer import Generation, open_generation
 
 ID_BYTES = 4
 """A document has at least the offset of its id."""
-SparseBranch: TypeAlias = InvertedIndex | SegmentedSparse
-DenseBranch: TypeAlias = VectorIndex | SegmentedVectors
-Part = TypeVar("Part", DocumentSegment, InvertedIndex, VectorIndex)
+Segment = TypeVar("Segment", bound=Sized)
 
 
 class HybridIndex:
@@ -46,12 +44,12 @@ class HybridIndex:
 
     Args:
         generation: what to read.
-        placement: where branches are searched; default: the CPU.
+        device: where branches are searched; default: the CPU.
     """
 
-    def __init__(self, generation: Generation, placement: Placement | None = None) -> None:
+    def __init__(self, generation: Generation, device: SearchDevice | None = None) -> None:
         self.generation = generation
-        self._placement = placement or Placement()
+        self._device = device or SearchDevice()
         content = generation.content
         try:
             self.document_count = int(content["document_count"])
@@ -70,18 +68,19 @@ class HybridIndex:
                 f"the manifest of {generation.directory} lacks what an index needs: {error!r}; "
                 "build the index again"
             ) from error
-        self._opened: dict[str, SparseBranch | DenseBranch] = {}
+        self._sparse: dict[str, InvertedIndex] = {}
+        self._dense: dict[str, VectorIndex] = {}
         self._searched: dict[str, Branch] = {}
 
     @classmethod
-    def open(cls, directory: str | Path, placement: Placement | None = None) -> HybridIndex:
+    def open(cls, directory: str | Path, device: SearchDevice | None = None) -> HybridIndex:
         """Return the index in ``directory``, memory-mapped.
 
         Raises:
             IndexFormatError: no index there, or one of another format version.
             CorruptIndexError: a file is damaged.
         """
-        return cls(open_generation(directory), placement)
+        return cls(open_generation(directory), device)
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -117,12 +116,8 @@ class HybridIndex:
     @cached_property
     def documents(self) -> DocumentStore:
         """The stored documents, by doc_num."""
-        numbering = self.numbering  # first: it refuses sizes that the files cannot hold
-        segments = [
-            self._checked(DocumentSegment(self._folder(segment, DOCUMENTS)), segment)
-            for segment in self.segments
-        ]
-        return DocumentStore(segments, numbering)
+        numbering = self.numbering
+        return DocumentStore(self._opened(DOCUMENTS, DocumentSegment, numbering), numbering)
 
     @property
     def doc_ids(self) -> Sequence[str]:
@@ -151,21 +146,26 @@ class HybridIndex:
             CorruptIndexError: one of its files is damaged.
         """
         if name not in self._searched:
-            rows = self._placement.place(self._rows(name))
+            if self.record(name).kind == "sparse":
+                rows = self._device.place_sparse(self.sparse(name))
+            else:
+                rows = self._device.place_dense(self.dense(name))
             by_document = rows if self.window is None else MaxPassage(rows, self._row_offsets)
             self._searched[name] = by_document
         return self._searched[name]
 
-    def sparse(self, name: str) -> SparseBranch:
+    def sparse(self, name: str) -> InvertedIndex:
         """Return the rows of a sparse branch: one a document, or one a passage.
 
         Raises:
             UsageError: the branch is absent or dense.
         """
-        branch = self._rows(name)
-        if not isinstance(branch, SparseBranch):
-            raise UsageError(self._wrong_kind(name, "sparse"))
-        return branch
+        self._refuse_other_kind(name, "sparse")
+        if name not in self._sparse:
+            numbering = self._row_numbering
+            segments = self._opened(name, SparseSegment.open, numbering)
+            self._sparse[name] = InvertedIndex(segments, numbering)
+        return self._sparse[name]
 
     def accuracy(self, name: str, recall: float, depth: int) -> Accuracy:
         """Return how exact a search of a sparse branch is that asks for this recall.
@@ -180,16 +180,18 @@ class HybridIndex:
             return Accuracy(reason="the best passage of a document is always looked for exactly")
         return branch.accuracy(recall, depth)
 
-    def dense(self, name: str) -> DenseBranch:
+    def dense(self, name: str) -> VectorIndex:
         """Return the rows of a dense branch: one a document, or one a passage.
 
         Raises:
             UsageError: the branch is absent or sparse.
         """
-        branch = self._rows(name)
-        if not isinstance(branch, DenseBranch):
-            raise UsageError(self._wrong_kind(name, "dense"))
-        return branch
+        self._refuse_other_kind(name, "dense")
+        if name not in self._dense:
+            numbering = self._row_numbering
+            segments = self._opened(name, VectorSegment.open, numbering)
+            self._dense[name] = VectorIndex(segments, numbering)
+        return self._dense[name]
 
     @property
     def row_count(self) -> int:
@@ -202,11 +204,11 @@ class HybridIndex:
         if self.window is None:
             return None
         if self.numbering.is_whole:
-            return self._passage_parts[0]
+            return self._passage_tables[0]
         spans = np.empty((self.row_count, 2), dtype=np.int32)
-        for segment, part in enumerate(self._passage_parts):
+        for segment, table in enumerate(self._passage_tables):
             row_nums, places = self._row_numbering.live(segment)
-            spans[row_nums] = part.spans[places]
+            spans[row_nums] = table.spans[places]
         return PassageTable(self._row_offsets, spans)
 
     def row_ids(self, rows: NDArray[Any]) -> list[str]:
@@ -239,15 +241,23 @@ class HybridIndex:
     def _folder(self, segment: str, part: str) -> Path:
         return self.generation.folder(f"{SEGMENTS}/{segment}/{part}")
 
-    def sparse_parts(self, name: str) -> dict[str, InvertedIndex]:
-        """Return the rows of a sparse branch segment by segment."""
-        return {
-            segment: self._checked(InvertedIndex.open(self._folder(segment, name)), segment)
-            for segment in self.segments
-        }
+    def _opened(
+        self, part: str, open_segment: Callable[[Path], Segment], numbering: Numbering
+    ) -> list[Segment]:
+        """Return a part of each segment: its documents, or its rows in a branch."""
+        opened = []
+        for segment, size in zip(self.segments, numbering.sizes, strict=True):
+            stored = open_segment(self._folder(segment, part))
+            if len(stored) != size:
+                raise CorruptIndexError(
+                    f"{part} of segment {segment} of {self.generation.directory} holds "
+                    f"{len(stored)} rows, {size} were expected; build the index again"
+                )
+            opened.append(stored)
+        return opened
 
     @cached_property
-    def _passage_parts(self) -> list[PassageTable]:
+    def _passage_tables(self) -> list[PassageTable]:
         return [
             open_passages(self._folder(segment, PASSAGES), size)
             for segment, size in self.segments.items()
@@ -257,7 +267,7 @@ class HybridIndex:
     def _numbered_rows(self) -> tuple[Numbering, NDArray[np.int64]]:
         if self.window is None:
             return self.numbering, np.arange(self.document_count + 1, dtype=np.int64)
-        return row_numbering(self.numbering, self._passage_parts)
+        return row_numbering(self.numbering, self._passage_tables)
 
     @property
     def _row_numbering(self) -> Numbering:
@@ -267,39 +277,9 @@ class HybridIndex:
     def _row_offsets(self) -> NDArray[np.int64]:
         return self._numbered_rows[1]
 
-    def _rows(self, name: str) -> SparseBranch | DenseBranch:
-        record = self.record(name)
-        if name not in self._opened:
-            self._opened[name] = (
-                self._open_sparse(name) if record.kind == "sparse" else self._open_dense(name)
+    def _refuse_other_kind(self, name: str, wanted: Kind) -> None:
+        if self.record(name).kind != wanted:
+            those = [each for each, record in self.records.items() if record.kind == wanted]
+            raise UsageError(
+                f"branch {name!r} is not {wanted}; these are: {', '.join(those) or 'none'}"
             )
-        return self._opened[name]
-
-    def _open_sparse(self, name: str) -> SparseBranch:
-        parts, numbering = list(self.sparse_parts(name).values()), self._row_numbering
-        return parts[0] if numbering.is_whole else SegmentedSparse(parts, numbering)
-
-    def _open_dense(self, name: str) -> DenseBranch:
-        parts = [
-            self._checked(VectorIndex.open(self._folder(segment, name)), segment)
-            for segment in self.segments
-        ]
-        numbering = self._row_numbering
-        return parts[0] if numbering.is_whole else SegmentedVectors(parts, numbering)
-
-    def _wrong_kind(self, name: str, wanted: Kind) -> str:
-        those = [each for each, record in self.records.items() if record.kind == wanted]
-        return f"branch {name!r} is not {wanted}; these are: {', '.join(those) or 'none'}"
-
-    def _checked(self, part: Part, segment: str) -> Part:
-        if isinstance(part, DocumentSegment):
-            found, expected = len(part), self.segments[segment]
-        else:
-            found = part.doc_count
-            expected = self._row_numbering.sizes[list(self.segments).index(segment)]
-        if found != expected:
-            raise CorruptIndexError(
-                f"a part of segment {segment} of {self.generation.directory} holds {found} rows, "
-                f"{expected} were expected; build the index again"
-            )
-        return part

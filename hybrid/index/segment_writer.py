@@ -14,10 +14,10 @@ from scipy.sparse import csr_matrix
 from hybrid.corpus import Document
 from hybrid.corpus.passages import PassageTable
 from hybrid.errors import CorpusError, MemoryLimitError
-from hybrid.index.dense.vector import VectorIndex
+from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.passages import PASSAGES, save_passages
 from hybrid.index.documents.write import write_documents
-from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.machine.memory import MemoryLimit
 from hybrid.machine.progress import StartProgress, no_progress
 
@@ -119,18 +119,12 @@ def write_segment(
         target.mkdir()
         advance = progress(f"indexing {name}", len(row_order))
         if plan.kind == "sparse":
-            built = InvertedIndex.build(
-                rows.ordered_sparse(name, row_order),
-                target,
-                vocabulary_size=plan.width,
-                weights=plan.weights,
-                scales=plan.scales,
-                seed=seed,
-                progress=advance,
-            )
-            reports[name] = built.as_dict()
+            options = SparseOptions(plan.width, plan.weights, seed=seed, scales=plan.scales)
+            vectors = rows.ordered_sparse(name, row_order)
+            report = write_postings(vectors, target, options, progress=advance)
+            reports[name] = report.as_dict()
         else:
-            VectorIndex.build(
+            write_vectors(
                 rows.ordered_dense(name, row_order),
                 target,
                 dimension=plan.width,

@@ -170,8 +170,8 @@ def _deep(index: HybridIndex, report: VerifyReport) -> None:
 def branch_problems(index: HybridIndex, name: str) -> Iterator[str]:
     """Yield what is wrong inside a branch: all that its kernels rely on, and no more than that."""
     if index.record(name).kind == "sparse":
-        for segment, part in index.sparse_parts(name).items():
-            for problem in check_postings(part):
+        for segment, stored in zip(index.segments, index.sparse(name).segments, strict=True):
+            for problem in check_postings(stored):
                 yield f"branch {name}, segment {segment}: {problem}"
         return
     branch = index.dense(name)

@@ -86,7 +86,7 @@ def _terms(
 ) -> list[list[TermContribution]]:
     """Return the terms that the query shares with each row of a sparse branch."""
     encoder = as_sparse(name, result.encoder)
-    stored = index.sparse(name).documents(rows)
+    stored = index.sparse(name).vectors(rows)
     query_terms = encoder.literal_terms(query)
     return [
         explain_sparse(

@@ -15,8 +15,8 @@ from hybrid.fusion import Fusion
 from hybrid.fusion.explain import Explanation
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Hit, Run
+from hybrid.index.device import SearchDevice
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.placement import Placement
 from hybrid.index.storage.generation import open_named
 from hybrid.index.summary import IndexSummary, summarise
 from hybrid.search.encoders import QueryEncoders
@@ -58,14 +58,12 @@ class Reader:
         device: str,
     ) -> None:
         self._given = encoders, models, device
-        self._placement = Placement(device)
+        self._device = SearchDevice(device)
         self._reopening = Lock()
-        self._encoders = QueryEncoders(
-            encoders, models=models, device=self._placement.encoder_device
-        )
+        self._encoders = QueryEncoders(encoders, models=models, device=self._device.encoder_device)
 
     def _opened(self) -> View:
-        return View(HybridIndex.open(self.directory, self._placement), self._encoders)
+        return View(HybridIndex.open(self.directory, self._device), self._encoders)
 
     def __getstate__(self) -> tuple[Path, str, Any]:
         """Return what another process opens the same generation by; files and models stay here."""
@@ -81,7 +79,7 @@ class Reader:
                 f"the generation {generation} of {self.directory} is gone since the index was "
                 "handed to this process; open it here with hybrid.open"
             ) from error
-        self._view = View(HybridIndex(opened, self._placement), self._encoders)
+        self._view = View(HybridIndex(opened, self._device), self._encoders)
 
     def __enter__(self) -> Self:
         return self

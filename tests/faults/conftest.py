@@ -18,7 +18,7 @@ MEMORY = Path("/dev/shm")
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search in the calling thread: starting threads takes most of the time of a tiny search."""
-    for module in ("machine.threads", "index.dense.flat", "index.dense.scan"):
+    for module in ("machine.threads", "index.dense.flat", "index.dense.brute_force"):
         monkeypatch.setattr(f"hybrid.{module}.cpu_count", lambda: 1)
 
 

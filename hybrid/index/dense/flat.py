@@ -1,24 +1,23 @@
 """Exact search over the vectors of one segment or of many as one.
 
 Candidates are found by rounded scores over all segments, cut to the best few of the whole, scored
-by the kernel, and the one bound on all others is checked: see `hybrid.index.dense.scan`. The norm
-in it is the largest of all segments.
+by the kernel, and the one bound on all others is checked: see `hybrid.index.dense.brute_force`. The
+norm in it is the largest of all segments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import cpu_count
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError
-from hybrid.index.dense.row_scan import FEW, NO_NUMBERS, SHARED_FROM, RowScan, merged
-from hybrid.index.dense.scan import Scan, margin
+from hybrid.index.dense.brute_force import margin
+from hybrid.index.dense.row_reader import FEW, NO_NUMBERS, SHARED_FROM, RowReader, merged
+from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.documents.numbering import Numbering
-from hybrid.index.documents.segments import PartSubsets
 from hybrid.index.documents.subset import Subset
 from hybrid.kernels.dense import products as dense
 from hybrid.machine.threads import KeptThreads, in_slices, scoring_threads, worker_count
@@ -31,46 +30,37 @@ MANY = 512
 """Scored rows of which the best are chosen before they are sorted."""
 
 
-class Stored(Protocol):
-    """The vectors of one segment, and how their best are found."""
-
-    rows: Floats
-    largest_norm: float
-    scan: Scan
-
-
 class FlatSearch:
     """Exact search over segments.
 
     Args:
-        parts: the segments; how each is scanned may change between searches.
-        numbering: their documents; None for one segment with nothing deleted.
+        segments: their vectors; how they are compared may change between searches.
+        numbering: their documents.
 
     Raises:
         CorruptIndexError: segments of different dimensions, or of other sizes than numbered.
     """
 
-    def __init__(self, parts: Sequence[Stored], numbering: Numbering | None = None) -> None:
-        if len({part.rows.shape[1] for part in parts}) > 1:
+    def __init__(self, segments: Sequence[VectorSegment], numbering: Numbering) -> None:
+        if len({stored.dimension for stored in segments}) > 1:
             raise CorruptIndexError(
                 "segments of one branch have vectors of different dimensions; build it again"
             )
-        sizes = tuple(len(part.rows) for part in parts)
-        if numbering is not None and sizes != numbering.sizes:
+        sizes = tuple(map(len, segments))
+        if sizes != numbering.sizes:
             raise CorruptIndexError(
                 f"segments hold {sizes} vectors, and {numbering.sizes} are numbered; build it again"
             )
-        self._parts = parts
+        self._segments = segments
         self._numbering = numbering
-        self._numbers = [
-            NO_NUMBERS if numbering is None else numbering.doc_nums(segment)
-            for segment in range(len(parts))
-        ]
+        self._doc_nums = [NO_NUMBERS]
+        if not numbering.is_whole:
+            self._doc_nums = [numbering.doc_nums(segment) for segment in range(len(segments))]
         self.threads = KeptThreads(cpu_count() or 1)
-        self._row_scan = RowScan([part.rows for part in parts], self._numbers, self.threads)
-        self._firsts = self._row_scan.firsts
-        self._subsets = None if numbering is None else PartSubsets(numbering)
-        self._doc_count = sum(sizes) if numbering is None else len(numbering)
+        vectors = [stored.vectors for stored in segments]
+        self._reader = RowReader(vectors, self._doc_nums, self.threads)
+        self._firsts = self._reader.firsts
+        self._doc_count = len(numbering)
 
     def search(
         self, queries: Floats, k: int, threads: int, subset: Subset | None
@@ -90,16 +80,16 @@ class FlatSearch:
         if not len(queries) or not depth:
             return nums, scores
         fetch = min(total, depth + max(32, depth // 4))
-        found: Longs | None = None
+        candidates: Longs | None = None
         if fetch < total:
-            rounded, found = self._candidates(queries, subset, fetch, threads)
-            largest = max(part.largest_norm for part in self._parts)
+            rounded, candidates = self._candidates(queries, subset, fetch, threads)
+            largest = max(stored.largest_norm for stored in self._segments)
             bound = (rounded.min(axis=1) + margin(queries, largest)).astype(np.float32)
 
         def answer(first: int, last: int) -> None:
             unsure: Iterable[int] = range(first, last)
-            if found is not None:
-                best, values = self.best(queries[first:last], found[first:last], depth)
+            if candidates is not None:
+                best, values = self.best(queries[first:last], candidates[first:last], depth)
                 nums[first:last, :depth], scores[first:last, :depth] = best, values
                 unsure = first + np.flatnonzero(~(values[:, -1] > bound[first:last]))
             for row in unsure:
@@ -131,15 +121,17 @@ class FlatSearch:
 
     def _score(self, queries: Floats, rows: Longs, nums: Ints, scores: Floats) -> None:
         """Fill in the doc_num and the score of each row, all (queries, c), that is not -1."""
-        for part, numbers, base in zip(self._parts, self._numbers, self._firsts, strict=False):
-            dense.score_found(queries, part.rows, numbers, rows, base, nums, scores)
+        every = zip(self._segments, self._doc_nums, self._firsts, strict=False)
+        for stored, doc_nums, first in every:
+            dense.score_found(queries, stored.vectors, doc_nums, rows, first, nums, scores)
 
     def _rows_of(self, doc_nums: Ints) -> Longs:
         """Return the row of each document, numbered one segment after the other; -1 stays."""
-        if self._numbering is None or not self._doc_count:
+        numbering = self._numbering
+        if numbering.is_whole or not len(numbering):
             return doc_nums.astype(np.int64)
         # -1 reads the last document here.
-        segments, places = self._numbering.segments[doc_nums], self._numbering.places[doc_nums]
+        segments, places = numbering.segments[doc_nums], numbering.places[doc_nums]
         return np.where(doc_nums >= 0, self._firsts[segments] + places, -1)
 
     def _every(self, subset: Subset | None) -> Longs:
@@ -176,38 +168,37 @@ class FlatSearch:
         There are ``count`` live documents or more.
         """
         few = len(queries) <= FEW
-        if few and all(part.scan.on_cpu(len(queries)) for part in self._parts):
+        if few and all(stored.brute_force.on_cpu(len(queries)) for stored in self._segments):
             if subset is None or subset.dense:
-                return self._row_scan.best(queries, subset, count, threads)
-            return self._row_scan.best_of(queries, self._every(subset), count, threads)
-        workers = sharing_segments(len(self._parts), self._doc_count * len(queries), threads)
+                return self._reader.best(queries, subset, count, threads)
+            return self._reader.best_of(queries, self._every(subset), count, threads)
+        workers = sharing_segments(len(self._segments), self._doc_count * len(queries), threads)
         share = self._doc_count / workers if workers > 1 else np.inf
-        large = [at for at, part in enumerate(self._parts) if len(part.rows) > share]
-        rest = [at for at, part in enumerate(self._parts) if len(part.rows) <= share]
+        large = [at for at, stored in enumerate(self._segments) if len(stored) > share]
+        rest = [at for at, stored in enumerate(self._segments) if len(stored) <= share]
         inside = threads if workers == 1 else 1
 
         def work(at: int, inside: int) -> tuple[Floats, Longs]:
-            return self._of_part(at, queries, subset, count, inside)
+            return self._of_segment(at, queries, subset, count, inside)
 
-        found = [work(at, threads) for at in large]
-        found += self.threads.deal(lambda number: work(rest[number], inside), len(rest), workers)
-        return merged(found, count)
+        best = [work(at, threads) for at in large]
+        best += self.threads.deal(lambda number: work(rest[number], inside), len(rest), workers)
+        return merged(best, count)
 
-    def _of_part(
+    def _of_segment(
         self, segment: int, queries: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
-        """Return what one segment has of the candidates; a deleted document scores -inf."""
-        part = self._parts[segment]
-        here, deleted = subset, 0
-        if self._subsets is not None:
-            here, deleted = self._subsets.searched(segment, subset)
-        wanted = min(len(part.rows) if here is None else len(here), count + deleted)
+        """Return the candidates of one segment; a deleted document scores -inf."""
+        stored = self._segments[segment]
+        here, deleted = self._numbering.searched(segment, subset)
+        wanted = min(len(stored) if here is None else len(here), count + deleted)
         if not wanted:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        scores, places = part.scan.best(queries, part.rows, here, wanted, threads)
+        best = stored.brute_force.best
+        scores, places = best(queries, stored.vectors, here, wanted, threads)
         if deleted:
-            scores = np.where(self._numbers[segment][places] >= 0, scores, np.float32(-np.inf))
-        # A scan that meets what is no number may find too few, and say -1.
+            scores = np.where(self._doc_nums[segment][places] >= 0, scores, np.float32(-np.inf))
+        # Where a vector is not finite there may be too few, and -1 in their place.
         return scores, np.where(places >= 0, places + self._firsts[segment], -1)
 
 

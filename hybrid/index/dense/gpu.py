@@ -1,7 +1,7 @@
 """Candidates of a dense search found on a device, by torch or by FAISS on a GPU.
 
-Both keep the vectors on the device once they were sent, and both are as exact as `Scan` asks: a
-product in float32, never in TF32, which keeps 11 bits of the factors.
+Both keep the vectors on the device once they were sent, and both are as exact as `BruteForce` asks:
+a product in float32, never in TF32, which keeps 11 bits of the factors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.errors import require
-from hybrid.index.dense.scan import Floats, Longs, Scan
+from hybrid.index.dense.brute_force import BruteForce, Floats, Longs
 from hybrid.index.documents.subset import Subset
 
 PRODUCT = 2**28  # scores held on the device at once: one gigabyte
@@ -20,7 +20,7 @@ FAISS_MOST = 2048  # FAISS selects no more than this on a GPU
 _ONE_AT_A_TIME = Lock()  # torch's TF32 switch is the process's, FAISS's resources are not shared
 
 
-class TorchScan:
+class TorchBruteForce:
     """One torch matrix product on a device.
 
     Raises:
@@ -39,7 +39,7 @@ class TorchScan:
     def best(
         self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
-        """Return the best as `Scan` says."""
+        """Return the best as `BruteForce` says."""
         torch = self._torch
         parts = []
         with _ONE_AT_A_TIME:
@@ -64,8 +64,8 @@ class TorchScan:
         return np.concatenate([part[0] for part in parts]), named
 
 
-class FaissGpuScan:
-    """A flat FAISS index on a GPU; what it cannot do there, another scan does.
+class FaissGpuBruteForce:
+    """A flat FAISS index on a GPU; what it cannot do there is done elsewhere.
 
     Args:
         ordinal: number of the GPU.
@@ -75,7 +75,7 @@ class FaissGpuScan:
         MissingPackageError: FAISS is not installed, or cannot be loaded.
     """
 
-    def __init__(self, ordinal: int, rest: Scan) -> None:
+    def __init__(self, ordinal: int, rest: BruteForce) -> None:
         self._faiss: Any = require("faiss", extra="gpu", purpose="dense search on a GPU")
         self._ordinal = ordinal
         self._rest = rest
@@ -89,7 +89,7 @@ class FaissGpuScan:
     def best(
         self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
-        """Return the best as `Scan` says."""
+        """Return the best as `BruteForce` says."""
         if subset is not None or count > FAISS_MOST:
             return self._rest.best(queries, vectors, subset, count, threads)
         with _ONE_AT_A_TIME:

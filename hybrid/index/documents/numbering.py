@@ -8,20 +8,24 @@ document has no number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.index.documents.subset import Subset
 from hybrid.machine.arrays import open_array
 
 Ints = NDArray[np.int32]
 
 SEGMENTS = "segments.npy"
 PLACES = "places.npy"
+OVERFETCH = 64
+"""Deleted documents of a segment that a search looks through; more it leaves out beforehand."""
 
 
 class Numbering:
@@ -101,6 +105,51 @@ class Numbering:
     def doc_nums(self, segment: int) -> Ints:
         """Return int32 (size of the segment,): the doc_num of each place, -1 if deleted."""
         return self._doc_nums[segment]
+
+    def located(self, doc_nums: Ints) -> tuple[Ints, Ints]:
+        """Return (segments, places) of doc_nums, both of their shape; -1 for -1."""
+        if self.is_whole or not len(self):
+            return np.minimum(doc_nums, np.int32(0)), doc_nums
+        present = doc_nums >= 0
+        segments = np.where(present, self.segments[doc_nums], np.int32(-1))
+        return segments, np.where(present, self.places[doc_nums], np.int32(-1))
+
+    def gather(
+        self, doc_nums: Ints, take: Callable[[int, Ints], Any], stack: Callable[[list[Any]], Any]
+    ) -> Any:
+        """Return rows of doc_nums in their order: taken segment by segment, then stacked."""
+        segments, places = self.located(doc_nums)
+        if len(self.sizes) == 1:
+            return take(0, places)
+        order = np.argsort(segments, kind="stable")
+        rows = stack([take(each, places[segments == each]) for each in range(len(self.sizes))])
+        return rows[np.argsort(order)]
+
+    def searched(self, segment: int, subset: Subset | None) -> tuple[Subset | None, int]:
+        """Return which of a segment to search, None for all, and how many deleted are among them.
+
+        The k best live ones are among so many more than k.
+        """
+        if subset is not None:
+            return subset if self.is_whole else self._subset_of(segment, subset), 0
+        deleted = self.deleted(segment)
+        return (None, deleted) if deleted <= OVERFETCH else (self._live_subsets[segment], 0)
+
+    def _subset_of(self, segment: int, subset: Subset) -> Subset:
+        size = self.sizes[segment]
+        if subset.dense:
+            doc_nums = self.doc_nums(segment)
+            # A deleted document has the number -1, which reads the last entry.
+            return Subset.of(subset.mask[doc_nums] & (doc_nums >= 0), size)
+        here = self.segments[subset.doc_nums] == segment
+        return Subset.of(self.places[subset.doc_nums[here]], size)
+
+    @cached_property
+    def _live_subsets(self) -> list[Subset]:
+        return [
+            Subset.of(np.greater_equal(self.doc_nums(segment), 0), size)
+            for segment, size in enumerate(self.sizes)
+        ]
 
     def change(
         self, remove: Sequence[int], insert_before: Sequence[int], added: int | None = None

@@ -1,4 +1,4 @@
-"""Whether the arrays of a sparse index fit together, as far as its kernels rely on it."""
+"""The faults of the arrays of a sparse segment, as far as kernels rely on them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segment import SparseSegment
 from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings
 
 
-def check_postings(index: InvertedIndex) -> list[str]:
-    """Return what does not fit in a sparse index: nothing if it is sound.
+def check_postings(segment: SparseSegment) -> list[str]:
+    """Return the faults of a sparse segment; none if it is sound.
 
     Types and shapes were checked when it was opened. Checked here: the order of documents is a
     permutation, and the table of places its inverse; scales are finite; every term's postings lie
     inside their array and are cut into ranges that ascend; places of a term ascend within a range
     and name documents that there are; codes are finite and not zero; the counts agree.
     """
-    return list(_problems(index.postings, index.places, index.nnz))
+    return list(_problems(segment.postings, segment.places, segment.nnz))
 
 
 def _problems(postings: Postings, place: NDArray[np.int32], nnz: int) -> Iterator[str]:

@@ -15,9 +15,8 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.index.documents.subset import Subset, SubsetLike
-from hybrid.index.sparse.answer import checked
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import SegmentedSparse
+from hybrid.index.sparse.queries import checked
 from hybrid.kernels import reference
 
 BATCH = 64
@@ -35,7 +34,7 @@ def available() -> bool:
 class DeviceSearcher:
     """Answers ``search`` like the index that it was made from."""
 
-    def __init__(self, index: InvertedIndex | SegmentedSparse, device: str = "cuda") -> None:
+    def __init__(self, index: InvertedIndex, device: str = "cuda") -> None:
         import torch
 
         if device.startswith("cuda") and not available():
@@ -48,7 +47,7 @@ class DeviceSearcher:
         parts = []
         for first in range(0, index.doc_count, ROWS):
             last = min(first + ROWS, index.doc_count)
-            rows = index.documents(np.arange(first, last, dtype=np.int32))
+            rows = index.vectors(np.arange(first, last, dtype=np.int32))
             parts.append(
                 torch.sparse_csr_tensor(
                     torch.from_numpy(rows.indptr.astype(np.int64)),

@@ -1,4 +1,4 @@
-"""The last pass of an index build: join the sorted ranges term by term."""
+"""The last pass of an index build: the sorted ranges merged term by term."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +19,52 @@ from hybrid.kernels.sparse.tiles import BLOCK, TILE
 from hybrid.machine.arrays import ArrayWriter
 
 GROUP = 2_000_000
+HEAD_FILL = 0.75  # the share of tiles that a head has postings in
+HEAD_POSTINGS = 8  # a term with fewer is never a head
 T = TypeVar("T")
 
 
-@dataclass
-class Group:
-    """What the merge made of some consecutive terms."""
+@dataclass(frozen=True, eq=False)
+class SortedRanges:
+    """Ranges of documents on disk, the postings of each sorted by term.
+
+    Attributes:
+        folder: has ``places`` and ``codes`` with the number of each range.
+        doc_count: documents of all.
+        counts: postings of each term in each range, uint32 (ranges, vocabulary).
+        is_head: the terms that are written as heads, bool (vocabulary,).
+        code_type: of a weight.
+    """
+
+    folder: Path
+    doc_count: int
+    counts: NDArray[np.uint32]
+    is_head: NDArray[np.bool_]
+    code_type: np.dtype[Any]
+
+    @property
+    def tile_count(self) -> int:
+        """Tiles of all documents."""
+        return -(-self.doc_count // TILE)
+
+    def read(
+        self, name: str, kind: np.dtype[Any], counts: NDArray[np.int64], begins: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        """Return places or codes: so many of each range, from a first one on."""
+        pairs = enumerate(zip(counts.tolist(), begins.tolist(), strict=True))
+        return np.concatenate(
+            [
+                np.fromfile(
+                    self.folder / f"{name}{part}", kind, count, offset=kind.itemsize * begin
+                )
+                for part, (count, begin) in pairs
+            ]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MergedTerms:
+    """The postings of some consecutive terms, as they are stored."""
 
     spans: NDArray[np.int64]
     cuts: NDArray[np.uint32]
@@ -34,59 +75,36 @@ class Group:
     tail_codes: NDArray[Any]
 
 
-def _join_terms(
-    folder: Path,
-    first: int,
-    last: int,
-    counts: NDArray[np.uint32],
-    begins: NDArray[np.int64],
-    is_head: NDArray[np.bool_],
-    doc_count: int,
-    code_type: np.dtype[Any],
-) -> Group:
-    """Return terms ``first`` to ``last``, their postings joined over the ranges."""
-    ranges = len(counts)
-    part_counts = counts[:, first:last].astype(np.int64)
-    places, codes = [], []
-    for part in range(ranges):
-        count = int(part_counts[part].sum())
-        at = int(begins[part])
-        item = code_type.itemsize
-        source = folder / f"places{part}"
-        places.append(np.fromfile(source, dtype=np.uint16, count=count, offset=2 * at))
-        source = folder / f"codes{part}"
-        codes.append(np.fromfile(source, dtype=code_type, count=count, offset=item * at))
-    heads = is_head[first:last]
-    width = last - first
-    spans = np.zeros((width, 2), dtype=np.int64)
-    cuts = np.zeros((width, ranges - 1), dtype=np.uint32)
-    within = np.concatenate(
-        [np.zeros((ranges, 1), dtype=np.int64), np.cumsum(part_counts, axis=1)], axis=1
-    )
-    bases = np.concatenate([[0], np.cumsum(within[:, -1])])[:-1]
-    offsets = within[:, :-1] + bases[:, None]
-    all_places, all_codes = np.concatenate(places), np.concatenate(codes)
-    tail_total = int(part_counts[:, ~heads].sum())
-    tail_places = np.empty(tail_total, dtype=np.uint16)
-    tail_codes = np.empty(tail_total, dtype=code_type)
+def _merge_terms(
+    ranges: SortedRanges, first: int, last: int, begins: NDArray[np.int64]
+) -> MergedTerms:
+    """Return terms ``first`` to ``last``, which begin at ``begins`` of each range."""
+    counts = ranges.counts[:, first:last].astype(np.int64)
+    heads = ranges.is_head[first:last]
+    totals = counts.sum(axis=1)
+    places = ranges.read("places", np.dtype(np.uint16), totals, begins)
+    codes = ranges.read("codes", ranges.code_type, totals, begins)
+    offsets = np.cumsum(counts, axis=1) - counts + (np.cumsum(totals) - totals)[:, None]
+    spans = np.zeros((last - first, 2), dtype=np.int64)
+    cuts = np.zeros((last - first, len(counts) - 1), dtype=np.uint32)
+    tail_places = np.empty(int(counts[:, ~heads].sum()), dtype=np.uint16)
+    tail_codes = np.empty(len(tail_places), dtype=ranges.code_type)
     assembly.merge_tails(
-        heads, part_counts, offsets, all_places, all_codes, tail_places, tail_codes, spans, cuts
+        heads, counts, offsets, places, codes, tail_places, tail_codes, spans, cuts
     )
-    tile_count = -(-doc_count // TILE)
+    tile_count = ranges.tile_count
     rows = np.flatnonzero(heads)
     starts = np.zeros((len(rows), tile_count), dtype=np.uint16)
     maxima = np.zeros((len(rows), tile_count * (TILE // BLOCK // 2)), dtype=np.uint8)
-    stream = np.empty(int(part_counts[:, heads].sum()) + len(rows) * tile_count, dtype=np.uint16)
+    stream = np.empty(int(counts[:, heads].sum()) + len(rows) * tile_count, dtype=np.uint16)
     at = 0
     for row, term in enumerate(rows):
-        slices = [
-            slice(offsets[part, term], offsets[part, term] + part_counts[part, term])
-            for part in range(ranges)
-        ]
+        pairs = zip(offsets[:, term], counts[:, term], strict=True)
+        slices = [slice(begin, begin + size) for begin, size in pairs]
         end = assembly.head_term(
-            np.concatenate([all_places[piece] for piece in slices]),
-            np.concatenate([all_codes[piece] for piece in slices]),
-            part_counts[:, term].copy(),
+            np.concatenate([places[piece] for piece in slices]),
+            np.concatenate([codes[piece] for piece in slices]),
+            counts[:, term].copy(),
             tile_count,
             stream,
             at,
@@ -96,7 +114,7 @@ def _join_terms(
         )
         spans[term] = at, end
         at = end
-    return Group(spans, cuts, stream[:at], starts, maxima, tail_places, tail_codes)
+    return MergedTerms(spans, cuts, stream[:at], starts, maxima, tail_places, tail_codes)
 
 
 def in_order(pool: ThreadPoolExecutor, jobs: Iterable[Callable[[], T]], ahead: int) -> Iterator[T]:
@@ -110,55 +128,37 @@ def in_order(pool: ThreadPoolExecutor, jobs: Iterable[Callable[[], T]], ahead: i
         yield waiting.popleft().result()
 
 
-def merge(
-    folder: Path,
-    directory: Path,
-    counts: NDArray[np.uint32],
-    is_head: NDArray[np.bool_],
-    doc_count: int,
-    code_type: np.dtype[Any],
-    pool: ThreadPoolExecutor,
-) -> None:
-    """Write the postings into ``directory`` from the sorted ranges in ``folder``.
-
-    ``counts`` (ranges, vocabulary) are the postings of each term in each range.
-    """
-    ranges = len(counts)
-    totals = counts.sum(axis=0, dtype=np.int64)
-    tile_count = -(-doc_count // TILE)
-    writers = {
-        "spans": ArrayWriter(directory / "spans.npy", np.int64, (2,)),
-        "cuts": ArrayWriter(directory / "cuts.npy", np.uint32, (ranges - 1,)),
-        "head_stream": ArrayWriter(directory / "head_stream.npy", np.uint16),
-        "head_starts": ArrayWriter(directory / "head_starts.npy", np.uint16, (tile_count,)),
-        "head_maxima": ArrayWriter(
-            directory / "head_maxima.npy", np.uint8, (tile_count * (TILE // BLOCK // 2),)
-        ),
-        "tail_places": ArrayWriter(directory / "tail_places.npy", np.uint16),
-        "tail_codes": ArrayWriter(directory / "tail_codes.npy", code_type),
+def merge(ranges: SortedRanges, directory: Path, pool: ThreadPoolExecutor) -> None:
+    """Write the postings of sorted ranges into ``directory``."""
+    range_count, tile_count = len(ranges.counts), ranges.tile_count
+    stored: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "spans": (np.int64, (2,)),
+        "cuts": (np.uint32, (range_count - 1,)),
+        "head_stream": (np.uint16, ()),
+        "head_starts": (np.uint16, (tile_count,)),
+        "head_maxima": (np.uint8, (tile_count * (TILE // BLOCK // 2),)),
+        "tail_places": (np.uint16, ()),
+        "tail_codes": (ranges.code_type, ()),
     }
+    writers = {name: ArrayWriter(directory / f"{name}.npy", *each) for name, each in stored.items()}
 
-    def jobs() -> Iterator[Callable[[], Group]]:
+    def jobs() -> Iterator[Callable[[], MergedTerms]]:
         # A group is as many terms as make GROUP postings or 64 MB of head rows.
-        cost = totals + np.where(is_head, 6 * tile_count // 8, 0)
+        totals = ranges.counts.sum(axis=0, dtype=np.int64)
+        cost = totals + np.where(ranges.is_head, 6 * tile_count // 8, 0)
         group = (np.cumsum(cost) // GROUP).astype(np.int64)
         edges = np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [len(totals)]])
-        begins = np.zeros(ranges, dtype=np.int64)
-        for first, last in itertools.pairwise(edges):
-            here = begins.copy()
-
-            def job(a: int = int(first), b: int = int(last), at: NDArray[Any] = here) -> Group:
-                return _join_terms(folder, a, b, counts, at, is_head, doc_count, code_type)
-
-            yield job
-            begins += counts[:, first:last].sum(axis=1, dtype=np.int64)
+        begins = np.zeros(range_count, dtype=np.int64)
+        for first, last in itertools.pairwise(edges.tolist()):
+            yield partial(_merge_terms, ranges, first, last, begins.copy())
+            begins += ranges.counts[:, first:last].sum(axis=1, dtype=np.int64)
 
     head_at = tail_at = 0
     for made in in_order(pool, jobs(), 2):
         size = len(made.spans)
         done = writers["spans"].count
-        shift = np.where(is_head[done : done + size], head_at, tail_at)
-        made.spans += shift[:, None]
+        shift = np.where(ranges.is_head[done : done + size], head_at, tail_at)
+        made.spans[:] += shift[:, None]
         head_at += len(made.head_stream)
         tail_at += len(made.tail_places)
         for name, writer in writers.items():

@@ -110,7 +110,7 @@ def document_batches(view: View, branch: str) -> Iterator[VectorBatch]:
         yield VectorBatch(
             contents.row_ids(rows),
             list(contents.row_texts(rows)),
-            contents.sparse(branch).documents(rows),
+            contents.sparse(branch).vectors(rows),
         )
 
 

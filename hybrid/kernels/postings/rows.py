@@ -10,7 +10,7 @@ from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings, bounds, seek
 
 
 @njit(cache=True, nogil=True)
-def collect(
+def seek_rows(
     postings: Postings,
     places: NDArray[np.int32],
     lengths: NDArray[np.int64],
@@ -80,7 +80,7 @@ def collect(
 
 
 @njit(cache=True, nogil=True)
-def spread(
+def read_rows(
     postings: Postings,
     row_of: NDArray[np.int32],
     lengths: NDArray[np.int64],
@@ -88,7 +88,7 @@ def spread(
     columns: NDArray[np.int32],
     data: NDArray[np.float32],
 ) -> None:
-    """Do what ``collect`` does, by reading every posting once: for many rows.
+    """Do what `seek_rows` does, by reading every posting once: for many rows.
 
     ``row_of`` (n,) is the row of each place, -1 for those that are not wanted.
     """

@@ -43,7 +43,7 @@ def offer_scored(
 
 
 @njit(cache=True, nogil=True)
-def collect(
+def search_all(
     postings: Postings,
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],

@@ -190,7 +190,7 @@ def offer_wanted(
 
 
 @njit(cache=True, nogil=True)
-def collect(
+def search_pruned(
     table: Table,
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],

@@ -56,7 +56,7 @@ def search(
         if unit >= LEAST_UNIT:
             if count > 1 or table.deleted[0] or allowed is not None:
                 state[topk.BY] = topk.NUMBERS
-            pruning.collect(
+            pruning.search_pruned(
                 table,
                 terms,
                 weights,
@@ -78,7 +78,7 @@ def search(
         here = lookup
         if not table.same_scales[segment]:
             here = lookups(postings, terms, weights)
-        exhaustive.collect(postings, terms, weights, here, k, keys, state, allowed)
+        exhaustive.search_all(postings, terms, weights, here, k, keys, state, allowed)
         if segment + 1 == count:
             break
         # Choosing the k best costs more than a few hits too many.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import require
-from hybrid.index.dense.row_scan import FEW, NO_NUMBERS, RowScan, merged
+from hybrid.index.dense.row_reader import FEW, NO_NUMBERS, RowReader, merged
 from hybrid.index.documents.subset import Subset
 from hybrid.machine.threads import KeptThreads
 
@@ -33,7 +33,7 @@ DEEP = 256  # from here on, selecting the best of every chunk costs more than th
 _ROUNDING = 2.0**-24
 
 
-class Scan(Protocol):
+class BruteForce(Protocol):
     """A way to find the best vectors by float32 inner products, on the CPU or on a device."""
 
     def best(
@@ -60,7 +60,7 @@ def margin(queries: Floats, largest_norm: float) -> NDArray[np.float64]:
     return result
 
 
-class FaissScan:
+class FaissBruteForce:
     """A kernel for few queries; for more, FAISS over chunks, each thread takes a range of them.
 
     A chunk of the memory map is read in place, and stays in the cache while all queries pass over
@@ -78,9 +78,9 @@ class FaissScan:
     def best(
         self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
-        """Return the best as `Scan` says; the work is proportional to the subset."""
+        """Return the best as `BruteForce` says; the work is proportional to the subset."""
         if len(queries) <= FEW:
-            rows = RowScan([vectors], [NO_NUMBERS], self._threads)
+            rows = RowReader([vectors], [NO_NUMBERS], self._threads)
             if subset is None or subset.dense:
                 return rows.best(queries, subset, count, threads)
             return rows.best_of(queries, subset.doc_nums.astype(np.int64), count, threads)

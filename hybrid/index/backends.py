@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hybrid.errors import MissingPackageError, UsageError, require
-from hybrid.index.dense.gpu import FaissGpuScan, TorchScan
-from hybrid.index.dense.scan import FaissScan, Scan
+from hybrid.index.dense.brute_force import BruteForce, FaissBruteForce
+from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
 
 AUTO = "auto"
 CPU = "cpu"
@@ -130,7 +130,7 @@ def probe_torch(ordinal: int) -> Probe:
         if ordinal >= torch.cuda.device_count():
             return Probe(False, f"{name} finds {_counted(torch.cuda.device_count())}")
         device = f"cuda:{ordinal}"
-        ask(TorchScan(device))
+        ask(TorchBruteForce(device))
         row = torch.ones(2, 2).to_sparse_csr().to(device) @ torch.ones(2, 1, device=device)
         _expect(row.cpu().flatten().tolist(), [2.0, 2.0])
         return Probe(True, f"{name} answered on {torch.cuda.get_device_name(ordinal)}")
@@ -147,13 +147,13 @@ def probe_faiss(ordinal: int) -> Probe:
             return Probe(False, f"{name} is built for the CPU (faiss-cpu is installed)")
         if ordinal >= faiss.get_num_gpus():
             return Probe(False, f"{name}, built for a GPU, finds {_counted(faiss.get_num_gpus())}")
-        ask(FaissGpuScan(ordinal, FaissScan()))
+        ask(FaissGpuBruteForce(ordinal, FaissBruteForce()))
         return Probe(True, f"{name}, built for a GPU, answered on cuda:{ordinal}")
     except (MissingPackageError, RuntimeError, OSError, AttributeError) as error:
         return Probe(False, f"FAISS fails: {error}")
 
 
-def ask(scan: Scan) -> None:
+def ask(brute_force: BruteForce) -> None:
     """Ask for a vector that only a product in full float32 tells from its neighbours.
 
     Raises:
@@ -161,7 +161,7 @@ def ask(scan: Scan) -> None:
     """
     vectors = np.zeros((64, 32), dtype=np.float32)
     vectors[:, 0] = 1 + np.arange(64) * 2.0**-20
-    scores, docs = scan.best(vectors[:1], vectors, None, 1, 1)
+    scores, docs = brute_force.best(vectors[:1], vectors, None, 1, 1)
     _expect((int(docs[0, 0]), float(scores[0, 0])), (63, float(vectors[63, 0])))
 
 

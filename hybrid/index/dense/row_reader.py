@@ -32,7 +32,7 @@ NO_NUMBERS: Ints = np.empty(0, dtype=np.int32)
 NO_MASK: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
 
 
-class RowScan:
+class RowReader:
     """The rows of one or more segments, numbered one segment after the other.
 
     Args:

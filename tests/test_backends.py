@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from hybrid.errors import MissingPackageError, UsageError
-from hybrid.index import devices
-from hybrid.index.dense.gpu import FAISS_MOST, FaissGpuScan, TorchScan
-from hybrid.index.dense.scan import FaissScan
-from hybrid.index.devices import Probe, ask, choose, ordinal_of, probe_faiss, probe_torch
+from hybrid.index import backends
+from hybrid.index.backends import Probe, ask, choose, ordinal_of, probe_faiss, probe_torch
+from hybrid.index.dense.brute_force import FaissBruteForce
+from hybrid.index.dense.gpu import FAISS_MOST, FaissGpuBruteForce, TorchBruteForce
 from hybrid.index.documents.subset import Subset
 
 YES, NO = Probe(True, "it answered"), Probe(False, "it is built for the CPU")
@@ -35,9 +35,9 @@ def stand_in_for_faiss_gpu(monkeypatch: pytest.MonkeyPatch, gpus: int = 1) -> li
 
 
 def probes(monkeypatch: pytest.MonkeyPatch, by_torch: Probe, by_faiss: Probe) -> None:
-    monkeypatch.setattr(devices, "driver_found", lambda: True)
-    monkeypatch.setattr(devices, "probe_torch", lambda ordinal: by_torch)
-    monkeypatch.setattr(devices, "probe_faiss", lambda ordinal: by_faiss)
+    monkeypatch.setattr(backends, "driver_found", lambda: True)
+    monkeypatch.setattr(backends, "probe_torch", lambda ordinal: by_torch)
+    monkeypatch.setattr(backends, "probe_faiss", lambda ordinal: by_faiss)
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ def test_without_a_driver_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(ordinal: int) -> Probe:
         raise AssertionError(ordinal)
 
-    monkeypatch.setattr(devices, "DRIVERS", ("libabsent.so.1",))
-    monkeypatch.setattr(devices, "probe_torch", refuse)
-    monkeypatch.setattr(devices, "probe_faiss", refuse)
-    assert choose("auto").dense.reason == devices.NO_DRIVER
+    monkeypatch.setattr(backends, "DRIVERS", ("libabsent.so.1",))
+    monkeypatch.setattr(backends, "probe_torch", refuse)
+    monkeypatch.setattr(backends, "probe_faiss", refuse)
+    assert choose("auto").dense.reason == backends.NO_DRIVER
     assert choose("cpu").sparse.reason == "asked for"
 
 
 def test_doctor_asks_without_a_driver_too(monkeypatch: pytest.MonkeyPatch) -> None:
     probes(monkeypatch, NO, Probe(False, "FAISS fails: libcudart.so.12: cannot open"))
-    monkeypatch.setattr(devices, "driver_found", lambda: False)
+    monkeypatch.setattr(backends, "driver_found", lambda: False)
     reason = choose("auto", thorough=True).dense.reason
     assert "no NVIDIA driver" in reason
     assert "libcudart.so.12" in reason
@@ -120,7 +120,7 @@ def test_faiss_that_does_not_load_or_answer_says_why(monkeypatch: pytest.MonkeyP
     def broken(module: str, **_: str) -> object:
         raise MissingPackageError("libcublas.so.12 is missing")
 
-    monkeypatch.setattr(devices, "require", broken)
+    monkeypatch.setattr(backends, "require", broken)
     assert probe_faiss(0) == Probe(False, "FAISS fails: libcublas.so.12 is missing")
     assert probe_torch(0) == Probe(False, "torch fails: libcublas.so.12 is missing")
 
@@ -149,12 +149,12 @@ class Rounding:
         threads: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         coarse = (vectors.view(np.int32) & ~np.int32(2**13 - 1)).view(np.float32)
-        return FaissScan().best(queries, coarse, subset, count, threads)
+        return FaissBruteForce().best(queries, coarse, subset, count, threads)
 
 
 def test_a_product_of_less_than_float32_fails_the_probe() -> None:
-    ask(FaissScan())
-    ask(TorchScan("cpu"))
+    ask(FaissBruteForce())
+    ask(TorchBruteForce("cpu"))
     with pytest.raises(RuntimeError, match=r"expected \(63"):
         ask(Rounding())
 
@@ -163,14 +163,14 @@ def test_faiss_leaves_to_the_cpu_what_it_cannot_do(monkeypatch: pytest.MonkeyPat
     used = stand_in_for_faiss_gpu(monkeypatch)
     rng = np.random.default_rng(1)
     vectors = rng.standard_normal((3000, 8), dtype=np.float32)
-    scan = FaissGpuScan(0, FaissScan())
+    scan = FaissGpuBruteForce(0, FaissBruteForce())
     subset = Subset.of(np.arange(0, 3000, 2, dtype=np.int32), 3000)
     assert scan.best(vectors[:2], vectors, subset, 3, 1)[1].max() <= 2998
     assert scan.best(vectors[:2], vectors, None, FAISS_MOST + 1, 1)[1].shape == (2, FAISS_MOST + 1)
     assert used == []
     for _ in range(2):
         found = scan.best(vectors[:2], vectors, None, 3, 1)
-        expected = FaissScan().best(vectors[:2], vectors, None, 3, 1)
+        expected = FaissBruteForce().best(vectors[:2], vectors, None, 3, 1)
         np.testing.assert_array_equal(np.sort(found[1]), np.sort(expected[1]))
     assert used == [0]  # the vectors were sent once
 
@@ -179,7 +179,7 @@ def test_torch_slices_a_batch_that_is_too_large(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("hybrid.index.dense.gpu.PRODUCT", 250)
     rng = np.random.default_rng(2)
     vectors, queries = (rng.standard_normal((n, 4), dtype=np.float32) for n in (100, 7))
-    scores, docs = TorchScan("cpu").best(queries, vectors, None, 5, 1)
+    scores, docs = TorchBruteForce("cpu").best(queries, vectors, None, 5, 1)
     expected = queries @ vectors.T
     np.testing.assert_array_equal(docs, np.argsort(-expected, axis=1)[:, :5])
     np.testing.assert_allclose(scores, -np.sort(-expected, axis=1)[:, :5], rtol=1e-5)

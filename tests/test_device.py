@@ -12,14 +12,15 @@ from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Passages
 from hybrid.errors import DeviceError, MissingPackageError, UsageError
-from hybrid.index import devices, placement
-from hybrid.index.dense.gpu import FaissGpuScan, TorchScan
-from hybrid.index.devices import Backend, Backends
-from hybrid.index.placement import LEAST, PlacedScan, PlacedSparse
+from hybrid.index import backends as backends_module
+from hybrid.index import device as device_module
+from hybrid.index.backends import Backend, Backends
+from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
+from hybrid.index.device import LEAST, DeviceBruteForce, DeviceInvertedIndex
 from hybrid.index.sparse.gpu import DeviceSearcher
 from hybrid.search.index import Index, open_index
 from tests.conftest import DOCUMENTS
-from tests.test_devices import stand_in_for_faiss_gpu
+from tests.test_backends import stand_in_for_faiss_gpu
 from tests.test_living import ENCODERS, WORDS, Memory, document
 
 ON_TORCH = Backends(Backend("torch", "cpu", "stands in"), Backend("torch", "cpu", "stands in"))
@@ -29,8 +30,8 @@ TEXTS = {str(i): f"{WORDS[i % len(WORDS)]} {WORDS[i * 5 % len(WORDS)]}" for i in
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, found: Backends = ON_TORCH) -> None:
     """Let the CPU stand in for the GPU of ``auto`` and ``cuda``."""
-    monkeypatch.setattr(devices, "driver_found", lambda: True)
-    monkeypatch.setattr(devices, "choose", lambda device: found)
+    monkeypatch.setattr(backends_module, "driver_found", lambda: True)
+    monkeypatch.setattr(backends_module, "choose", lambda device: found)
     if found is ON_FAISS:
         stand_in_for_faiss_gpu(monkeypatch)
 
@@ -42,8 +43,8 @@ class Calls:
         self.sparse = self.dense = self.faiss = 0
         for kind, name, method in (
             (DeviceSearcher, "sparse", "search"),
-            (TorchScan, "dense", "best"),
-            (FaissGpuScan, "faiss", "best"),
+            (TorchBruteForce, "dense", "best"),
+            (FaissGpuBruteForce, "faiss", "best"),
         ):
             monkeypatch.setattr(kind, method, self._counted(getattr(kind, method), name))
 
@@ -132,14 +133,14 @@ def test_nothing_stands_between_without_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make(tmp_path / "index")
-    monkeypatch.setattr(devices, "driver_found", lambda: False)
+    monkeypatch.setattr(backends_module, "driver_found", lambda: False)
     for device in ("auto", "cpu"):
         contents = Index(folder, encoders=ENCODERS, device=device).contents
         assert contents.branch("sparse") is contents.sparse("sparse")
-        assert not isinstance(contents.dense("dense").scan, PlacedScan)  # type: ignore[union-attr]
+        assert not isinstance(contents.dense("dense").segments[0].brute_force, DeviceBruteForce)
     stand_in(monkeypatch)
     contents = Index(folder, encoders=ENCODERS).contents
-    assert isinstance(contents.branch("sparse"), PlacedSparse)
+    assert isinstance(contents.branch("sparse"), DeviceInvertedIndex)
     assert contents.branch("sparse") is contents.branch("sparse")
     assert contents.branch("sparse").doc_count == 160
 
@@ -162,8 +163,8 @@ def test_a_device_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             made.append(self)
             raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr(placement, "DeviceSearcher", Full)
-    monkeypatch.setattr(placement, "TorchScan", Full)
+    monkeypatch.setattr(device_module, "DeviceSearcher", Full)
+    monkeypatch.setattr(device_module, "TorchBruteForce", Full)
     expected = Index(folder, encoders=ENCODERS, device="cpu")
     for branch in ("sparse", "dense"):
         index = Index(folder, encoders=ENCODERS, device="cuda")
@@ -188,7 +189,7 @@ def test_torch_answers_alone_where_faiss_is_missing(
     def missing(*_: object, **__: object) -> object:
         raise MissingPackageError("dense search needs the package 'faiss'")
 
-    monkeypatch.setattr("hybrid.index.dense.scan.require", missing)
+    monkeypatch.setattr("hybrid.index.dense.brute_force.require", missing)
     stand_in(monkeypatch)
     index = Index(folder, encoders=ENCODERS)
     assert index.search("merge sort", fusion="dense") == expected
@@ -212,7 +213,7 @@ def test_a_reopened_index_stays_on_its_device(
     stand_in(monkeypatch)
     index = Index(folder, encoders=ENCODERS)
     index.add([document(500)])
-    assert isinstance(index.contents.branch("sparse"), PlacedSparse)
+    assert isinstance(index.contents.branch("sparse"), DeviceInvertedIndex)
 
 
 def test_encoders_follow_a_named_device(tiny_index: Path) -> None:

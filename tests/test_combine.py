@@ -14,8 +14,11 @@ from scipy.sparse import csr_matrix, vstack
 
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.sparse.check import check_postings
+from hybrid.index.sparse.combine import SMALL, combine_postings, pack_small
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import JOINED, SegmentedSparse, grouped, joined, searched
+from hybrid.index.sparse.searcher import PostingsSearcher
+from hybrid.index.sparse.segment import SparseSegment
+from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels.sparse import search
 from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings
 
@@ -25,7 +28,7 @@ Weights = Literal["uint8", "float32"]
 
 def segments(
     folder: Path, sizes: list[int], weights: Weights = "uint8"
-) -> tuple[list[csr_matrix], list[InvertedIndex]]:
+) -> tuple[list[csr_matrix], list[SparseSegment]]:
     """Segments of the first one's scales; the first five terms are frequent, the last is unused."""
     rng = np.random.default_rng(5)
     chances = np.full(WIDTH, 0.004)
@@ -37,34 +40,41 @@ def segments(
         target = folder / str(number)
         target.mkdir(parents=True)
         scales = np.ones(WIDTH, dtype=np.float32) if weights == "uint8" else None
-        InvertedIndex.build(
-            [part], target, vocabulary_size=WIDTH, weights=weights, scales=scales, order="cluster"
+        write_postings(
+            [part],
+            target,
+            SparseOptions(vocabulary_size=WIDTH, weights=weights, scales=scales, order="cluster"),
         )
         rows.append(part)
-        parts.append(InvertedIndex.open(target))
+        parts.append(SparseSegment.open(target))
     return rows, parts
 
 
-def numbered(parts: list[InvertedIndex], numbers: list[NDArray[np.int32]]) -> list[Postings]:
+def numbered(parts: list[SparseSegment], numbers: list[NDArray[np.int32]]) -> list[Postings]:
     return [
         part.postings._replace(order=number[part.postings.order])
         for part, number in zip(parts, numbers, strict=True)
     ]
 
 
-def opened(postings: Postings, nnz: int) -> InvertedIndex:
-    """The postings as an index; every number must be there once."""
+def opened(postings: Postings, nnz: int) -> SparseSegment:
+    """The postings as a segment; every number must be there once."""
     place = np.empty_like(postings.order)
     place[postings.order] = np.arange(len(place), dtype=np.int32)
     frequencies = np.zeros(len(postings.heads), dtype=np.int32)
     arrays = postings._asdict() | {"place": place, "frequencies": frequencies}
-    return InvertedIndex(arrays, {"nnz": nnz})
+    return SparseSegment.of(arrays, {"nnz": nnz})
+
+
+def searcher(postings: list[Postings]) -> PostingsSearcher:
+    frequencies = np.zeros(WIDTH, dtype=np.int32)
+    return PostingsSearcher.of(postings, frequencies, sum(len(each.order) for each in postings))
 
 
 @pytest.mark.parametrize("weights", ["uint8", "float32"])
 @pytest.mark.parametrize("kept", [1.0, 0.6, 0.0])
 @pytest.mark.parametrize("sizes", [[1500, 1, 0, 700], [3, 2], [TILE, TILE]])
-def test_joined_segments_hold_the_live_documents(
+def test_combined_segments_hold_the_live_documents(
     tmp_path: Path, weights: Weights, kept: float, sizes: list[int]
 ) -> None:
     rows, parts = segments(tmp_path, sizes, weights)
@@ -73,13 +83,13 @@ def test_joined_segments_hold_the_live_documents(
     live = rng.random(count) < kept
     numbers = np.full(count, -1, dtype=np.int32)
     numbers[live] = rng.permutation(int(live.sum())).astype(np.int32)
-    made = joined(numbered(parts, np.split(numbers, np.cumsum(sizes)[:-1])))
+    made = combine_postings(numbered(parts, np.split(numbers, np.cumsum(sizes)[:-1])))
 
     everything = csr_matrix(vstack(rows))
     expected = csr_matrix(everything[np.flatnonzero(live)[np.argsort(numbers[live])]])
-    index = opened(made, expected.nnz)
-    assert check_postings(index) == []
-    found = index.documents(np.arange(live.sum(), dtype=np.int32))
+    segment = opened(made, expected.nnz)
+    assert check_postings(segment) == []
+    found = segment.vectors(np.arange(live.sum(), dtype=np.int32))
     assert (found != expected).nnz == 0
     if weights == "uint8" and kept > 0 and count > 1000:
         assert (made.heads[:5] >= 0).all()
@@ -88,23 +98,21 @@ def test_joined_segments_hold_the_live_documents(
     assert made.spans[-1, 0] == made.spans[-1, 1]
 
 
-def test_heads_of_joined_segments_are_those_of_a_build(tmp_path: Path) -> None:
+def test_heads_of_combined_segments_are_those_of_a_build(tmp_path: Path) -> None:
     """Streams, starts and maxima are those that a build in the same order writes."""
     sizes = [1200, 800]
     rows, parts = segments(tmp_path, sizes)
     numbers = np.arange(2000, dtype=np.int32)
-    made = joined(numbered(parts, np.split(numbers, [1200])))
+    made = combine_postings(numbered(parts, np.split(numbers, [1200])))
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     everything = csr_matrix(csr_matrix(vstack(rows))[made.order])
-    InvertedIndex.build(
+    write_postings(
         [everything],
         fresh,
-        vocabulary_size=WIDTH,
-        scales=np.ones(WIDTH, dtype=np.float32),
-        order="none",
+        SparseOptions(vocabulary_size=WIDTH, scales=np.ones(WIDTH, dtype=np.float32), order="none"),
     )
-    built = InvertedIndex.open(fresh).postings
+    built = SparseSegment.open(fresh).postings
     shared = np.flatnonzero((made.heads >= 0) & (built.heads >= 0))
     assert len(shared) == 5
     for term in shared:
@@ -123,15 +131,15 @@ def test_heads_of_joined_segments_are_those_of_a_build(tmp_path: Path) -> None:
         ([10], [True], [[0]]),
         ([10, 20], [True, True], [[1, 0]]),
         ([10, 20], [True, False], [[1], [0]]),
-        ([JOINED + 1, 5, 6], [True] * 3, [[0], [2, 1]]),
-        ([JOINED, JOINED, 1], [True] * 3, [[0, 1], [2]]),
+        ([SMALL + 1, 5, 6], [True] * 3, [[0], [2, 1]]),
+        ([SMALL, SMALL, 1], [True] * 3, [[0, 1], [2]]),
         ([0, 0], [True] * 2, [[0, 1]]),
     ],
 )
 def test_groups_of_small_segments_fill_a_range(
     sizes: list[int], joinable: list[bool], expected: list[list[int]]
 ) -> None:
-    groups = grouped(sizes, joinable)
+    groups = pack_small(sizes, joinable)
     assert groups == expected
     assert all(len(group) == 1 or sum(sizes[each] for each in group) <= RANGE for group in groups)
 
@@ -140,15 +148,15 @@ def test_what_is_searched_names_its_segments_largest_first(tmp_path: Path) -> No
     _, parts = segments(tmp_path, [3, 900, 2])
     numbers = np.arange(905, dtype=np.int32)
     given = numbered(parts, np.split(numbers, [3, 903]))
-    found = searched(given)
-    assert found.segments == [[1, 0, 2]]
-    assert [len(part.order) for part in found.parts] == [905]
+    found = searcher(given)
+    assert found.groups == [[1, 0, 2]]
+    assert [len(part.order) for part in found.postings] == [905]
     other = given[2]._replace(scales=given[2].scales * np.float32(2))
-    apart = searched([given[0], given[1], other])
-    assert apart.segments == [[1, 0], [2]]
+    apart = searcher([given[0], given[1], other])
+    assert apart.groups == [[1, 0], [2]]
     assert apart.table.same_scales.tolist() == [True, False]
-    assert apart.parts[1] is other
-    assert searched(given[:2]).segments == [[1], [0]]  # too little to gain
+    assert apart.postings[1] is other
+    assert searcher(given[:2]).groups == [[1], [0]]  # too little to gain
 
 
 def test_segments_of_a_large_vocabulary_stay_apart(
@@ -156,11 +164,11 @@ def test_segments_of_a_large_vocabulary_stay_apart(
 ) -> None:
     _, parts = segments(tmp_path, [3, 2, 1])
     given = numbered(parts, np.split(np.arange(6, dtype=np.int32), [3, 5]))
-    assert searched(given).segments == [[0, 1, 2]]
+    assert searcher(given).groups == [[0, 1, 2]]
     entries = sum(len(each.head_stream) + len(each.tail_places) for each in given)
     assert entries < 3 * WIDTH
-    monkeypatch.setattr("hybrid.index.sparse.segmented.LOOKS", 3 * WIDTH - 1)
-    assert searched(given).segments == [[0], [1], [2]]
+    monkeypatch.setattr("hybrid.index.sparse.combine.LOOKS", 3 * WIDTH - 1)
+    assert searcher(given).groups == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
@@ -170,10 +178,11 @@ def test_copies_search_their_own_arrays(tmp_path: Path, copied: Callable[[Any], 
     owners = np.repeat(np.arange(2, dtype=np.int32), [40, 30])
     places = np.concatenate([np.arange(40), np.arange(30)]).astype(np.int32)
     query = csr_matrix(np.ones((1, WIDTH), dtype=np.float32))
-    for index in (parts[0], SegmentedSparse(parts, Numbering(owners, places, (40, 30)))):
+    many = InvertedIndex(parts, Numbering(owners, places, (40, 30)))
+    for index in (InvertedIndex(parts[:1]), many):
         expected = index.search(query, 5)
         again = copied(index)
-        assert not {"_table", "_searched"} & set(again.__dict__)
+        assert "searcher" not in again.__dict__
         for found, wanted in zip(again.search(query, 5), expected, strict=True):
             np.testing.assert_array_equal(found, wanted)
 
@@ -185,15 +194,15 @@ def test_arrays_are_held_while_they_are_searched(
     _, parts = segments(tmp_path, [40, 30, 20])
     owners = np.repeat(np.arange(3, dtype=np.int32), [40, 30, 20])
     places = np.concatenate([np.arange(size) for size in (40, 30, 20)]).astype(np.int32)
-    many = SegmentedSparse(parts, Numbering(owners, places, (40, 30, 20)))
+    many = InvertedIndex(parts, Numbering(owners, places, (40, 30, 20)))
     query = csr_matrix(np.ones((1, WIDTH), dtype=np.float32))
     expected = many.search(query, 5)
-    order = weakref.ref(many._searched.parts[0].order)
+    order = weakref.ref(many.searcher.postings[0].order)
     kept = search.answer
     held = []
 
     def answer(*given: Any) -> None:
-        many.__dict__.pop("_searched")
+        many.__dict__.pop("searcher")
         gc.collect()
         held.append(order() is not None)
         kept(*given)

@@ -1,4 +1,4 @@
-"""The branches of an opened index on the device that was asked for.
+"""The device on which an opened index is searched, and its branches there.
 
 Nothing is sent before it is used. A device finds candidates and the index gives the scores, so the
 hits, scores and ties are those of the CPU.
@@ -13,16 +13,15 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from hybrid.errors import DeviceError, MissingPackageError
-from hybrid.index import devices
-from hybrid.index.dense.gpu import FaissGpuScan, TorchScan
-from hybrid.index.dense.scan import FaissScan, Floats, Ints, Longs, Scan
-from hybrid.index.dense.segmented import SegmentedVectors
+from hybrid.index import backends
+from hybrid.index.backends import Backends
+from hybrid.index.dense.brute_force import BruteForce, FaissBruteForce, Floats, Ints, Longs
+from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
 from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.documents.passages import Rows
 from hybrid.index.documents.subset import Subset, SubsetLike
 from hybrid.index.sparse.gpu import DeviceSearcher
 from hybrid.index.sparse.inverted import InvertedIndex
-from hybrid.index.sparse.segmented import SegmentedSparse
 
 LEAST = 16  # queries: fewer are answered before a device would have been given them
 
@@ -30,7 +29,7 @@ Thing = TypeVar("Thing")
 Result = TypeVar("Result")
 
 
-class Placement:
+class SearchDevice:
     """Where searches run: named at once, or found with ``auto`` when a batch first asks.
 
     Args:
@@ -40,48 +39,47 @@ class Placement:
         UsageError: no such device, or it is not here.
     """
 
-    def __init__(self, device: str = devices.CPU) -> None:
+    def __init__(self, device: str = backends.CPU) -> None:
         self.device = device
-        self.named = devices.ordinal_of(device) is not None
+        self.named = backends.ordinal_of(device) is not None
         if self.named:
             self.backends  # noqa: B018  # refused here, not at the first search
 
     @cached_property
-    def backends(self) -> devices.Backends:
+    def backends(self) -> Backends:
         """What searches each kind of branch."""
-        return devices.choose(self.device)
+        return backends.choose(self.device)
 
     @property
     def encoder_device(self) -> str | None:
         """Where query encoders run; None leaves it to them."""
-        return None if self.device == devices.AUTO else self.backends.sparse.device
+        return None if self.device == backends.AUTO else self.backends.sparse.device
 
     @cached_property
     def possible(self) -> bool:
         """Whether a search may leave the CPU."""
-        return self.named or (self.device == devices.AUTO and devices.driver_found())
+        return self.named or (self.device == backends.AUTO and backends.driver_found())
 
-    def place(self, rows: Rows) -> Rows:
-        """Return the branch as it is searched; the CPU's own where nothing else is possible."""
-        if not self.possible:
-            return rows
-        if isinstance(rows, InvertedIndex | SegmentedSparse):
-            return PlacedSparse(rows, self)
-        parts = rows.parts if isinstance(rows, SegmentedVectors) else [rows]
-        for part in parts:
-            if isinstance(part, VectorIndex):
-                part.scan = PlacedScan(self)
-        return rows
+    def place_sparse(self, index: InvertedIndex) -> Rows:
+        """Return a sparse branch as it is searched; as it is where only the CPU is possible."""
+        return DeviceInvertedIndex(index, self) if self.possible else index
+
+    def place_dense(self, index: VectorIndex) -> Rows:
+        """Return a dense branch whose vectors are compared on the device, if one is possible."""
+        if self.possible:
+            for stored in index.segments:
+                stored.brute_force = DeviceBruteForce(self)
+        return index
 
 
-class PlacedSparse:
+class DeviceInvertedIndex:
     """A sparse branch whose batches are searched on the device."""
 
-    def __init__(self, index: InvertedIndex | SegmentedSparse, placement: Placement) -> None:
+    def __init__(self, index: InvertedIndex, device: SearchDevice) -> None:
         self.index = index
-        self._placement = placement
+        self._device = device
         self._held = Held(
-            lambda: DeviceSearcher(index, placement.backends.sparse.device), placement, "sparse"
+            lambda: DeviceSearcher(index, device.backends.sparse.device), device, "sparse"
         )
 
     @property
@@ -103,7 +101,7 @@ class PlacedSparse:
         def on_cpu() -> tuple[Ints, Floats]:
             return self.index.search(queries, k, threads=threads, subset=subset, shrink=shrink)
 
-        if queries.shape[0] < LEAST or not self._placement.backends.sparse.sends:
+        if queries.shape[0] < LEAST or not self._device.backends.sparse.sends:
             return on_cpu()
         return self._held.use(lambda held: held.search(queries, k, subset=subset), on_cpu)
 
@@ -112,47 +110,47 @@ class PlacedSparse:
         return self.index.score(queries, doc_nums)
 
 
-class PlacedScan:
-    """A dense scan on the device: of every search if it was named, of batches with ``auto``."""
+class DeviceBruteForce:
+    """Vectors compared on the device: in every search if it was named, in batches with ``auto``."""
 
-    def __init__(self, placement: Placement) -> None:
-        self._placement = placement
-        self._cpu = FaissScan()
-        self._held = Held(self._make, placement, "dense")
+    def __init__(self, device: SearchDevice) -> None:
+        self._device = device
+        self._cpu = FaissBruteForce()
+        self._held = Held(self._make, device, "dense")
 
     def best(
         self, queries: Floats, vectors: Floats, subset: Subset | None, count: int, threads: int
     ) -> tuple[Floats, Longs]:
-        """Return the best as `Scan` says."""
+        """Return the best as `BruteForce` says."""
 
         def on_cpu() -> tuple[Floats, Longs]:
             return self._cpu.best(queries, vectors, subset, count, threads)
 
         def on_device() -> tuple[Floats, Longs]:
             return self._held.use(
-                lambda scan: scan.best(queries, vectors, subset, count, threads), on_cpu
+                lambda held: held.best(queries, vectors, subset, count, threads), on_cpu
             )
 
-        if self._placement.named or len(queries) >= LEAST:
+        if self._device.named or len(queries) >= LEAST:
             return on_cpu() if self.on_cpu(len(queries)) else on_device()
         try:
             return on_cpu()
         except MissingPackageError:
-            if not self._placement.backends.dense.sends:
+            if not self._device.backends.dense.sends:
                 raise
             return on_device()
 
     def on_cpu(self, queries: int) -> bool:
         """Return whether so many queries stay on the CPU."""
-        if self._placement.named or queries >= LEAST:
-            return not self._placement.backends.dense.sends
+        if self._device.named or queries >= LEAST:
+            return not self._device.backends.dense.sends
         return True
 
-    def _make(self) -> Scan:
-        backend = self._placement.backends.dense
+    def _make(self) -> BruteForce:
+        backend = self._device.backends.dense
         if backend.name == "faiss-gpu":
-            return FaissGpuScan(devices.ordinal_of(backend.device) or 0, self._cpu)
-        return TorchScan(backend.device)
+            return FaissGpuBruteForce(backends.ordinal_of(backend.device) or 0, self._cpu)
+        return TorchBruteForce(backend.device)
 
 
 class Held(Generic[Thing]):
@@ -161,9 +159,9 @@ class Held(Generic[Thing]):
     A device that was named fails loudly; with ``auto`` the CPU answers, after one warning.
     """
 
-    def __init__(self, make: Callable[[], Thing], placement: Placement, branch: str) -> None:
+    def __init__(self, make: Callable[[], Thing], device: SearchDevice, branch: str) -> None:
         self._make = make
-        self._placement = placement
+        self._device = device
         self._branch = branch
         self._lock = Lock()
         self._thing: Thing | None = None
@@ -185,7 +183,7 @@ class Held(Generic[Thing]):
             return job(thing)
         except RuntimeError as error:
             said = f"the {self._branch} search failed on the GPU: {error}"
-            if self._placement.named:
+            if self._device.named:
                 raise DeviceError(
                     f"{said}. Give device 'cpu', which returns the same hits"
                 ) from error

@@ -1,8 +1,8 @@
-"""Joins the postings of small segments into one, in memory, for searches to read in one go.
+"""Combines the postings of small segments into one, in memory, for searches to read in one go.
 
 What a query costs in a segment of some thousand documents is finding its lists, not reading them.
-Joined, every term has one list again. Deleted documents are left out, places follow the segments in
-turn, and codes stay what they are, so scores keep their bits.
+Combined, every term has one list again. Deleted documents are left out, places follow the segments
+in turn, and codes stay what they are, so scores keep their bits.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -88,7 +88,7 @@ def tiles_of(places: NDArray[np.uint16]) -> int:
 
 
 @njit(cache=True, nogil=True)
-def join(
+def combine(
     table: Table,
     moved: NDArray[np.int32],
     tile_count: int,
@@ -101,7 +101,7 @@ def join(
     tail_places: NDArray[np.uint16],
     tail_codes: NDArray[np.generic],
 ) -> tuple[int, int, int]:
-    """Fill the arrays of joined `Postings` of one range; return how many of each class.
+    """Fill the arrays of combined `Postings` of one range; return how many of each class.
 
     Returned are the heads, their entries and the tails' postings. ``moved`` comes from
     `new_places`; a term becomes a head from ``least`` (2,) postings and tiles on. The arrays to
