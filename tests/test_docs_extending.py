@@ -10,10 +10,11 @@ import pytest
 
 from hybrid.fusion import METHODS
 from hybrid.fusion.methods import COMBINERS, FEATURES
+from hybrid.index.dense.neighbours import APPROXIMATE
 from hybrid.integrations.formats.export import SYSTEMS
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
-TABLES = (METHODS, FEATURES, COMBINERS, SYSTEMS)
+TABLES = (METHODS, FEATURES, COMBINERS, APPROXIMATE, SYSTEMS)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     page = PAGE.read_text(encoding="utf-8")
     examples = list(re.finditer(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
-    assert len(examples) >= 5
+    assert len(examples) >= 6
     session: dict[str, object] = {"__name__": "extending"}
     for example in examples:
         before = "\n" * page[: example.start(1)].count("\n")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.dense.brute_force import FaissBruteForce, margin
 from hybrid.index.dense.row_reader import FEW, SKIPPING
-from hybrid.index.dense.segment import Kind, VectorSegment
+from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.numbering import OVERFETCH, Numbering
@@ -59,7 +59,7 @@ def deletions(name: str, owner: Ints) -> Mask:
 
 
 def split(
-    vectors: Floats, deleted: str, kinds: tuple[Kind, ...], folder: Path
+    vectors: Floats, deleted: str, kinds: tuple[str, ...], folder: Path
 ) -> tuple[VectorIndex, VectorIndex]:
     """Return many segments, and one of what is live."""
     sizes = SIZES
@@ -78,7 +78,7 @@ def split(
     return VectorIndex(parts, numbering), made(folder / "one", vectors[live], "flat")
 
 
-def made(folder: Path, vectors: Floats, kind: Kind) -> VectorIndex:
+def made(folder: Path, vectors: Floats, kind: str) -> VectorIndex:
     folder.mkdir(parents=True)
     write_vectors([vectors], folder, dimension=vectors.shape[1], kind=kind)
     return VectorIndex.open(folder)
@@ -159,7 +159,7 @@ def test_the_deletions_are_few_and_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kinds", [("flat", "ivf"), ("hnsw", "flat"), ("ivf", "hnsw")])
-def test_mixed_kinds(tmp_path: Path, kinds: tuple[Kind, ...]) -> None:
+def test_mixed_kinds(tmp_path: Path, kinds: tuple[str, ...]) -> None:
     """Of so few documents, the lists that are looked at hold all."""
     many, one = split(VECTORS["random"], "few", kinds, tmp_path)
     queries = QUERIES["random"]

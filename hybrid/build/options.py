@@ -94,12 +94,17 @@ class BuildOptions:
             raise UsageError("every branch is left out; keep one of sparse, dense and bm25")
         if self.dense is None and (self.query_prompt, self.document_prompt) != (None, None):
             raise UsageError("a prompt is given, but there is no dense model to use it")
-        for name, given, accepted in (
-            ("weights", self.weights, ("uint8", "float32")),
-            ("vectors", self.vectors, ("flat", "ivf", "hnsw")),
-        ):
-            if given not in accepted:
-                raise UsageError(f"{name} is {given!r}; give one of {', '.join(accepted)}")
+        if self.weights not in ("uint8", "float32"):
+            raise UsageError(f"weights is {self.weights!r}; give one of uint8, float32")
+        if self.vectors != "flat":
+            self._check_vectors()
+
+    def _check_vectors(self) -> None:
+        from hybrid.index.dense.neighbours import APPROXIMATE  # compiled code, not needed for flat
+
+        if self.vectors not in APPROXIMATE:
+            accepted = ", ".join(("flat", *APPROXIMATE))
+            raise UsageError(f"vectors is {self.vectors!r}; give one of {accepted}")
 
     @property
     def prompts(self) -> dict[str, str | None]:

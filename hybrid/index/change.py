@@ -231,7 +231,7 @@ class Change:
 
 def dense_plan(record: BranchRecord, dimension: int, size: int) -> BranchPlan:
     """Return how a dense segment of so many rows is written: a small one needs no graph."""
-    vectors: Any = record.report.get("vectors", "flat") if size >= APPROXIMATE_FROM else "flat"
+    vectors = record.report.get("vectors", "flat") if size >= APPROXIMATE_FROM else "flat"
     return BranchPlan("dense", dimension, vectors=vectors)
 
 

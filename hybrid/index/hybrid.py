@@ -27,7 +27,7 @@ from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
-from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchRecord, Kind, check_names
+from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchKind, BranchRecord, check_names
 from hybrid.index.segment_writer import DOCUMENTS
 from hybrid.index.sparse.approximate import Accuracy, check_share
 from hybrid.index.sparse.inverted import InvertedIndex
@@ -277,7 +277,7 @@ class HybridIndex:
     def _row_offsets(self) -> NDArray[np.int64]:
         return self._numbered_rows[1]
 
-    def _refuse_other_kind(self, name: str, wanted: Kind) -> None:
+    def _refuse_other_kind(self, name: str, wanted: BranchKind) -> None:
         if self.record(name).kind != wanted:
             those = [each for each, record in self.records.items() if record.kind == wanted]
             raise UsageError(

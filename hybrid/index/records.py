@@ -18,7 +18,7 @@ SEGMENTS = "segments"
 NUMBERING = "numbering"
 
 
-Kind = Literal["sparse", "dense"]
+BranchKind = Literal["sparse", "dense"]
 
 
 class Branch(Protocol):
@@ -46,7 +46,7 @@ class BranchRecord:
         report: what was measured when it was built.
     """
 
-    kind: Kind
+    kind: BranchKind
     encoder: Mapping[str, Any]
     fingerprint: Mapping[str, Any]
     minimum: float

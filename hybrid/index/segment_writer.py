@@ -69,7 +69,7 @@ class BranchPlan:
     width: int
     weights: Literal["uint8", "float32"] = "uint8"
     scales: NDArray[np.float32] | None = None
-    vectors: Literal["flat", "ivf", "hnsw"] = "flat"
+    vectors: str = "flat"
 
 
 def write_segment(

@@ -6,8 +6,9 @@ written or read, since its reader trusts what it reads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,8 @@ def build_lists(vectors: Floats, directory: Path, *, seed: int) -> None:
 class ListCandidates:
     """Documents of the lists whose centroids are nearest to the query."""
 
-    def __init__(self, directory: Path, count: int, dimension: int) -> None:
+    def __init__(self, directory: Path, vectors: Floats) -> None:
+        count, dimension = vectors.shape
         self._centroids = open_array(directory / "centroids.npy", np.float32, (None, dimension))
         lists = len(self._centroids)
         self._offsets = open_array(directory / "list_offsets.npy", np.int64, (lists + 1,))
@@ -162,6 +164,25 @@ class GraphCandidates:
             scores,
         )
         return nums[:found]
+
+
+class Approximate(NamedTuple):
+    """A kind of approximate search.
+
+    Attributes:
+        build: writes its files beside the vectors, given ``seed``.
+        open: returns its candidates, given the folder and the vectors.
+    """
+
+    build: Callable[..., None]
+    open: Callable[[Path, Floats], Candidates]
+
+
+APPROXIMATE: dict[str, Approximate] = {
+    "ivf": Approximate(build_lists, ListCandidates),
+    "hnsw": Approximate(build_graph, GraphCandidates),
+}
+"""The kinds by name; ``flat``, which compares with every vector, is none of them."""
 
 
 def _within(values: Ints, low: int, high: int) -> bool:

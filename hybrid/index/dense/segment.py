@@ -6,17 +6,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError
 from hybrid.index.dense.brute_force import BruteForce, FaissBruteForce
-from hybrid.index.dense.neighbours import Candidates, GraphCandidates, ListCandidates
+from hybrid.index.dense.neighbours import APPROXIMATE, Candidates
 from hybrid.machine.arrays import open_array
 
-Kind = Literal["flat", "ivf", "hnsw"]
 VECTORS = "vectors.npy"
 DESCRIPTION = "vector.json"
 MAX_NORM = 1e15
@@ -49,11 +48,8 @@ class VectorSegment:
         stored = _description(directory / DESCRIPTION)
         shape = (stored["count"], stored["dimension"])
         vectors = open_array(directory / VECTORS, np.float32, shape)
-        candidates: Candidates | None = None
-        if stored["kind"] == "ivf":
-            candidates = ListCandidates(directory, *shape)
-        elif stored["kind"] == "hnsw":
-            candidates = GraphCandidates(directory, vectors)
+        kind = APPROXIMATE.get(stored["kind"])
+        candidates = None if kind is None else kind.open(directory, vectors)
         return cls(vectors, stored["largest_norm"], candidates)
 
     def __len__(self) -> int:
@@ -71,7 +67,7 @@ def _description(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptIndexError(f"{path} is not readable JSON: {error}") from error
     wanted: dict[str, Callable[[Any], bool]] = {
-        "kind": lambda value: value in ("flat", "ivf", "hnsw"),
+        "kind": lambda value: value in ("flat", *APPROXIMATE),
         "count": lambda value: type(value) is int and 0 <= value < 2**31,
         "dimension": lambda value: type(value) is int and 0 < value <= MAX_DIMENSION,
         "largest_norm": lambda value: type(value) in (int, float) and 0 <= value <= 2 * MAX_NORM,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.index.dense import neighbours
-from hybrid.index.dense.segment import DESCRIPTION, VECTORS, Kind
+from hybrid.index.dense.neighbours import APPROXIMATE
+from hybrid.index.dense.segment import DESCRIPTION, VECTORS
 from hybrid.index.dense.vector import checked, longest
 from hybrid.machine.arrays import ArrayWriter, open_array
 
@@ -20,7 +20,7 @@ def write_vectors(
     directory: Path,
     *,
     dimension: int,
-    kind: Kind = "flat",
+    kind: str = "flat",
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> None:
@@ -30,8 +30,8 @@ def write_vectors(
         vectors: parts of the collection, float32 (n, dimension), in doc_num order.
         directory: where the files go.
         dimension: components of a vector.
-        kind: ``flat`` compares with every vector; ``ivf`` and ``hnsw`` with a part of them.
-        seed: of the training of ``ivf`` and ``hnsw``; recorded.
+        kind: ``flat`` compares with every vector; a key of ``APPROXIMATE`` with a part of them.
+        seed: of what is trained or built for that; recorded.
         progress: called with the number of newly written vectors.
 
     Raises:
@@ -47,10 +47,8 @@ def write_vectors(
                 progress(len(rows))
         count = writer.count
     written = open_array(directory / VECTORS, np.float32, (count, dimension))
-    if kind == "ivf":
-        neighbours.build_lists(written, directory, seed=seed)
-    elif kind == "hnsw":
-        neighbours.build_graph(written, directory, seed=seed)
+    if kind in APPROXIMATE:
+        APPROXIMATE[kind].build(written, directory, seed=seed)
     description = {
         "kind": kind,
         "count": count,
