@@ -63,7 +63,7 @@ class Judged:
     def relevant(self, measure: str) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
         """Return (offsets, positions, gains) of the documents that ``measure`` counts."""
         known = array_measure(measure)
-        if known.kind == 0 or known.relevance <= 1:
+        if known.graded or known.relevance <= 1:
             return self.offsets, self.positions, self.grades
         kept = self.grades >= known.relevance
         before = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
@@ -76,7 +76,7 @@ class Judged:
 
 def ideal_divisors(grades: Sequence[FloatArray], measure: ArrayMeasure) -> FloatArray:
     """Return each query's divisor from its falling grades: ideal gain, or relevant documents."""
-    if measure.kind != 0:
+    if not measure.graded:
         counts = [(row >= measure.relevance).sum() for row in grades]
         return np.array(counts, dtype=np.float64)
     ideals = np.zeros(len(grades))

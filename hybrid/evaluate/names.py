@@ -48,6 +48,11 @@ class ArrayMeasure:
     cutoff: int
     relevance: int
 
+    @property
+    def graded(self) -> bool:
+        """Whether grades count as gains, against the ideal order; else only which are relevant."""
+        return self.kind == ARRAY_KINDS["nDCG"]
+
 
 def parse_measure(name: str) -> Any:
     """Return the ir_measures measure that ``name`` prints; names of measures go in any case.
