@@ -59,7 +59,8 @@ def client_of() -> Iterator[Callable[..., TestClient]]:
 
     def made(folder: Path, **options: Any) -> TestClient:
         opened.append(open_index(folder))
-        app = make_app(opened[-1], ServeOptions(**{"keys": {}, **options}))
+        given = {"keys": {}, "timeout": 500, **options}  # kernels may have to compile first
+        app = make_app(opened[-1], ServeOptions(**given))
         return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
     yield made
@@ -160,6 +161,7 @@ def test_the_filter_of_a_key_holds_everywhere(
     def ids(key: str, **asked: Any) -> set[str]:
         body = {"query": QUERY, "k": 20, **asked}
         answer = client.post("/search", json=body, headers={"X-API-Key": key})
+        assert answer.status_code == 200, answer.text
         found = answer.json()
         listed = {hit["doc_id"] for hit in found["hits"]}
         return listed | {row["doc_id"] for row in found.get("candidates", {"rows": []})["rows"]}
