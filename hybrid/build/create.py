@@ -91,7 +91,7 @@ def build_index(
         StorageError: the disk is full or failing.
     """
     from hybrid.build.encode import encode_corpus
-    from hybrid.build.survey import survey_branches
+    from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
 
     options = options if options is not None else BuildOptions()
     output = path_of("the output", output)
@@ -114,7 +114,9 @@ def build_index(
             progress=progress("encoding", source.document_count()),
         )
         shards.field_kinds = kinds.kinds
-        surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in loaded.items()})
+        surveyed = {name: encoder for name, (encoder, _) in loaded.items()}
+        surveys = survey_branches(shards, surveyed)
+        shards.unread = unread_of_branches(shards, surveyed)
         records = _write_branches(generation, shards, loaded, surveys, options, allowance, progress)
         generation.commit(
             {
@@ -134,7 +136,7 @@ def build_index(
         {str(k): v for k, v in source.skipped.counts.items()},
         passages,
         shards.reused,
-        tuple(alarm for found in surveys.values() for alarm in found.alarms),
+        branch_alarms(surveys, shards.unread),
         (() if encoders is not None else options.notes()) + _unstored(asked, kinds),
     )
 
@@ -213,7 +215,8 @@ def _write_branches(
             loaded[name][1],
             branch.fingerprint,
             0.0 if sparse else COSINE_MINIMUM,
-            measured(reports[name], surveys.get(name)) if sparse else reports[name],
+            (measured(reports[name], surveys.get(name)) if sparse else reports[name])
+            | (shards.unread[name].figures() if name in shards.unread else {}),
         )
     return records
 

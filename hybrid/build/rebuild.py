@@ -115,7 +115,7 @@ def rebuild_branches(
         StorageError: the disk is full or failing; nothing was changed.
     """
     from hybrid.build.encode import encode_corpus
-    from hybrid.build.survey import survey_branches
+    from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
     from hybrid.encoders.models.fingerprint import differences
 
     names = list(dict.fromkeys(branches))
@@ -153,7 +153,9 @@ def rebuild_branches(
         )
         for name in names:
             _refuse_other_kind(index.record(name), shards.branches[name].kind, name)
-        surveys = survey_branches(shards, {name: encoder for name, (encoder, _) in chosen.items()})
+        surveyed = {name: encoder for name, (encoder, _) in chosen.items()}
+        surveys = survey_branches(shards, surveyed)
+        unread = unread_of_branches(shards, surveyed)
         reports = change.merge(
             list(change.segment_sizes),
             rows=_RebuiltRows(index, shards, allowance),
@@ -167,9 +169,12 @@ def rebuild_branches(
                 before,
                 encoder=chosen[name][1],
                 fingerprint=shards.branches[name].fingerprint,
-                report=measured(report, surveys.get(name))
-                if before.kind == "sparse"
-                else report | {"vectors": before.report.get("vectors", "flat")},
+                report=(
+                    measured(report, surveys.get(name))
+                    if before.kind == "sparse"
+                    else report | {"vectors": before.report.get("vectors", "flat")}
+                )
+                | (unread[name].figures() if name in unread else {}),
             )
         for name, record in records.items():
             change.update_record(name, record)
@@ -187,8 +192,7 @@ def rebuild_branches(
             if others & set(parse_fusion(stored["fusion"]).branch_names(index.branches))
         )
         change.commit()
-    alarms = tuple(alarm for each in surveys.values() for alarm in each.alarms)
-    return RebuildReport(records, index.document_count, stale, alarms)
+    return RebuildReport(records, index.document_count, stale, branch_alarms(surveys, unread))
 
 
 class _RebuiltRows(StoredRows):

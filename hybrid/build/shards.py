@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from hybrid.build.parts import open_csr, open_vectors
+from hybrid.build.unread import Unread
 from hybrid.corpus import Document
-from hybrid.corpus.passages import PassageTable, starts
+from hybrid.corpus.passages import PassageTable, passage_text, starts
 from hybrid.encoders.bm25 import Bm25Encoder
 from hybrid.encoders.protocol import Fingerprint
 from hybrid.errors import CorpusError, UsageError
@@ -66,6 +67,7 @@ class Shards:
 
     Attributes:
         field_kinds: the fields to write in any case; those who know them set it.
+        unread: what the models left unread, by branch; set like that.
 
     Raises:
         UsageError: the folder has no finished shards.
@@ -75,6 +77,7 @@ class Shards:
         self, directory: Path, allowance: Allowance | None = None, *, reused: int = 0
     ) -> None:
         self.reused = reused
+        self.unread: Mapping[str, Unread] = {}
         self.field_kinds: Mapping[str, str] = {}
         self._allowance = allowance or Allowance()
         path = directory / STATE_FILE
@@ -128,6 +131,17 @@ class Shards:
         return [
             Document(doc_id, text, title, json.loads(fields))
             for doc_id, text, title, fields in found
+        ]
+
+    def row_texts(self, shard: int) -> list[str]:
+        """Return the texts of the documents of one shard as encoders see them, a row each."""
+        documents, table = self.documents(shard), self.passages
+        if table is None:
+            return [document.full_text for document in documents]
+        return [
+            passage_text(document, *table.spans[row].tolist())
+            for place, document in enumerate(documents, start=int(self._starts[shard]))
+            for row in range(table.offsets[place], table.offsets[place + 1])
         ]
 
     def sparse(self, branch: str, shard: int) -> csr_matrix:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid.build.unread import Unread
 from hybrid.corpus.passages import passage_text
 from hybrid.encoders.bm25 import Bm25Encoder
 from hybrid.encoders.density import FEW_TERMS, Density, alarms, density, expected_flops
-from hybrid.encoders.protocol import SparseEncoder
+from hybrid.encoders.protocol import ReadsSoMuch, SparseEncoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SHARDS, DOCUMENTS, QUERIES = 8, 256, 64
 QUERY_WORDS = 12
 ENOUGH, PATTERN = 20, 3
+READING = ("tokenizer", "max_length", "document_prompt")
+"""Of a fingerprint: what decides how much of a text is read."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,36 @@ def survey_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[str,
         for name, encoder in encoders.items()
         if isinstance(encoder, SparseEncoder) and not isinstance(encoder, Bm25Encoder)
     }
+
+
+def unread_of_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[str, Unread]:
+    """Return what the model of every neural branch left unread of an encoded corpus, by name."""
+    limited = {name: each for name, each in encoders.items() if isinstance(each, ReadsSoMuch)}
+    found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in limited}
+    for shard in range(len(shards.counts) if limited else 0):
+        texts = shards.row_texts(shard)
+        counted: dict[Any, NDArray[np.int64]] = {}
+        for name, encoder in limited.items():
+            known: Any = getattr(encoder, "fingerprint", {})
+            reading = tuple(known.get(each) for each in READING)
+            if None in reading or reading not in counted:
+                counted[reading] = encoder.unread_tokens(texts, "document")
+            found[name].append(counted[reading][counted[reading] > 0])
+    return {
+        name: Unread(
+            name,
+            shards.passages is not None,
+            sum(shards.row_counts),
+            np.concatenate([np.zeros(0, np.int64), *tokens]),
+        )
+        for name, tokens in found.items()
+    }
+
+
+def branch_alarms(surveys: Mapping[str, Survey], unread: Mapping[str, Unread]) -> tuple[str, ...]:
+    """Return what is wrong with any branch, and what to do."""
+    of_weights = [alarm for each in surveys.values() for alarm in each.alarms]
+    return (*of_weights, *(alarm for each in unread.values() for alarm in each.alarms))
 
 
 def _survey_shards(shards: Shards, branch: str, encoder: SparseEncoder) -> Survey:

@@ -101,7 +101,7 @@ def add_documents(
         StorageError: the disk is full or failing; nothing was changed.
     """
     from hybrid.build.encode import encode_corpus
-    from hybrid.build.survey import survey_branches
+    from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
 
     allowance = Allowance.of(memory)
     progress = allowance.watching(progress)
@@ -121,6 +121,7 @@ def add_documents(
         )
         shards.field_kinds = kinds.kinds
         surveys = survey_branches(shards, encoders)
+        unread = unread_of_branches(shards, encoders)
         order = shards.order()
         ids = shards.doc_ids()
         ordered = [ids[position] for position in order.tolist()]
@@ -136,10 +137,14 @@ def add_documents(
         change.remove(present)
         merged = _merge_small(change, progress)
         change.append(shards, order, ordered, progress=progress)
+        for name, each in unread.items():
+            record = change.index.record(name)
+            known = {**record.report, **each.figures(record.report)}
+            change.update_record(name, replace(record, report=known))
         change.commit()
         added = len(ids) - len(present)
         report = _report(change, added=added, replaced=len(present), merged=merged)
-        alarms = tuple(alarm for each in surveys.values() for alarm in each.alarms)
+        alarms = branch_alarms(surveys, unread)
         return replace(report, notes=tuple(_field_notes(stored, kinds)), alarms=alarms)
 
 

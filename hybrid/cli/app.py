@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,13 +99,16 @@ def print_json(value: object) -> None:
 
 
 def print_alarms(alarms: Iterable[str]) -> None:
-    """Write what is wrong with term weights, and what to do, to stderr."""
+    """Write what is wrong with the rows of a branch, and what to do, to stderr."""
     for alarm in alarms:
         err.print(f"[bold red]alarm:[/bold red] {_escaped(alarm)}", soft_wrap=True)
 
 
 def main() -> None:
     """Run the command line: results on stdout, messages on stderr, non-zero status on failure."""
+    warnings.showwarning = lambda message, *_, **__: err.print(
+        f"[bold yellow]warning:[/bold yellow] {_escaped(str(message))}", soft_wrap=True
+    )
     try:
         app()
     except HybridError as error:

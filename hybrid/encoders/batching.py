@@ -7,10 +7,15 @@ on its chunk alone: encoding the same chunk again gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from hybrid.encoders.mlm import route_modules
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +23,9 @@ if TYPE_CHECKING:
 CHUNK = 1024
 """Texts that are tokenised and sorted together."""
 
+
+SPECIAL = 8
+"""The most tokens that are put around a text."""
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 16384}
 """Padded tokens of one batch by kind of device: what fits the caches, what fills the processors."""
@@ -68,6 +76,68 @@ def token_batches(
         width = int(lengths[rows].max())
         window = slice(padded_width - width, None) if left else slice(0, width)
         yield rows, _to_device(_rows_of(features, rows, mask.shape, window), model.device)
+
+
+class TokenLimit:
+    """The most tokens of a text that a model reads.
+
+    Args:
+        tokenizer: of tokenizers or transformers. Threads share it, so a copy counts.
+        most: how many are read; None for all.
+        prompt: what stands before every text.
+        special: whether the special tokens count among them.
+    """
+
+    def __init__(
+        self, tokenizer: Any, most: int | None, *, prompt: str | None = None, special: bool = True
+    ) -> None:
+        self._tokenizer, self._most, self._special = tokenizer, most, special
+        self._prompt = prompt or ""
+
+    def unread(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return how many tokens of each text are beyond the limit, int64 (texts,)."""
+        found = np.zeros(len(texts), dtype=np.int64)
+        whole = [self._prompt + text for text in texts]
+        if self._most is not None:
+            # A token stands for a byte at least.
+            long = [i for i, text in enumerate(whole) if len(text.encode()) > self._most - SPECIAL]
+            if long:
+                counts = np.array(self._count([whole[i] for i in long]))
+                found[long] = np.maximum(counts - self._most, 0)
+        return found
+
+    @cached_property
+    def _count(self) -> Callable[[list[str]], list[int]]:
+        special = self._special
+        tokenizer = getattr(self._tokenizer, "backend_tokenizer", self._tokenizer)
+        if not hasattr(tokenizer, "encode_batch"):  # one of transformers that is written in Python
+            return lambda texts: [
+                len(tokenizer.encode(text, add_special_tokens=special, truncation=False))
+                for text in texts
+            ]
+        counting = copy.deepcopy(tokenizer)
+        counting.no_truncation()
+        counting.no_padding()
+        return lambda texts: [
+            len(each) for each in counting.encode_batch(texts, add_special_tokens=special)
+        ]
+
+
+def token_limits(model: Any, **given: str | None) -> Mapping[str, TokenLimit]:
+    """Return the limit of each task of a sentence-transformers model, whose prompt is ``given``."""
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
+
+    found = {}
+    for task, prompt in given.items():
+        first = next(iter(route_modules(model, task)), None)
+        most = getattr(first, f"{task}_length", None) or getattr(first, "max_seq_length", None)
+        found[task] = TokenLimit(
+            getattr(first, "tokenizer", None),
+            None if most is None or math.isinf(most) else int(most),
+            prompt=prompt,
+            special=not isinstance(first, SparseStaticEmbedding),
+        )
+    return found
 
 
 def _rows_of(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hybrid.encoders.batching import CHUNK, token_batches, token_budget
+from hybrid.encoders.batching import CHUNK, token_batches, token_budget, token_limits
 from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, prompts
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
@@ -32,6 +32,7 @@ class TransformerEncoder:
         self._folder = folder
         self.options = options
         self._query_prompt, self.document_prompt = prompts(model, options)
+        self._limits = token_limits(model, query=self._query_prompt, document=self.document_prompt)
         self.token_budget = options.token_budget or token_budget(model.device.type)
         self.dimension = int(_dimension(model))
 
@@ -63,6 +64,12 @@ class TransformerEncoder:
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of queries, float32 (len(texts), dimension)."""
         return self._encode(texts, "query", self._query_prompt, None)
+
+    def unread_tokens(
+        self, texts: Sequence[str], task: Literal["document", "query"]
+    ) -> NDArray[np.int64]:
+        """Return the tokens of each text that the model does not read, int64 (len(texts),)."""
+        return self._limits[task].unread(texts)
 
     def _encode(
         self, texts: Sequence[str], task: str, prompt: str | None, progress: Progress | None

@@ -125,8 +125,8 @@ def _alarms(texts: Texts, measured: Density) -> list[Alarm]:
                 "collapse",
                 texts,
                 f"{measured.empty:.0%} of the {texts} have no term at all",
-                f"lower the {texts} regulariser or lengthen its schedule, and lower the learning "
-                "rate",
+                "give another model; if you train this one, lower the "
+                f"{texts} regulariser or lengthen its schedule, and lower the learning rate",
             )
         )
     elif measured.few > FEW_SHARE:
@@ -135,7 +135,7 @@ def _alarms(texts: Texts, measured: Density) -> list[Alarm]:
                 "too sparse",
                 texts,
                 f"{measured.few:.0%} of the {texts} have fewer than {FEW_TERMS} terms",
-                f"lower the {texts} regulariser",
+                f"give another model; if you train this one, lower the {texts} regulariser",
             )
         )
     if measured.terms > DENSE[texts]:
@@ -145,7 +145,8 @@ def _alarms(texts: Texts, measured: Density) -> list[Alarm]:
                 texts,
                 f"{measured.terms:.0f} terms in one of the {texts} on average, more than "
                 f"{DENSE[texts]:.0f}, which makes an inverted index slow",
-                f"raise the {texts} regulariser, or keep the strongest terms alone",
+                f"keep the strongest terms alone; if you train this model, raise the {texts} "
+                "regulariser",
             )
         )
     if measured.literal_lost > LOST_SHARE:
@@ -155,7 +156,7 @@ def _alarms(texts: Texts, measured: Density) -> list[Alarm]:
                 texts,
                 f"{measured.literal_lost:.0%} of the words that stand in the {texts} have no "
                 "weight",
-                f"lower the {texts} regulariser, or search BM25 beside it",
+                f"search BM25 beside it; if you train this model, lower the {texts} regulariser",
             )
         )
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,22 @@ class SparseEncoder(Protocol):
 
     def literal_terms(self, text: str) -> frozenset[str]:
         """Return the terms of the vocabulary that stand in the text itself."""
+        ...
+
+
+@runtime_checkable
+class ReadsSoMuch(Protocol):
+    """An encoder whose model reads the beginning of a long text alone."""
+
+    def unread_tokens(
+        self, texts: Sequence[str], task: Literal["document", "query"]
+    ) -> NDArray[np.int64]:
+        """Return the tokens of each text beyond those that the model reads, 0 where it reads all.
+
+        Args:
+            texts: documents or queries.
+            task: which.
+        """
         ...
 
 

@@ -7,11 +7,11 @@ log(1 + ReLU(w_ij)), with w_ij the masked-language-model logit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hybrid.encoders.batching import CHUNK, token_batches, token_budget
+from hybrid.encoders.batching import CHUNK, token_batches, token_budget, token_limits
 from hybrid.encoders.mlm import mlm_routes
 from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, prompts
 from hybrid.encoders.models.locate import ModelFolder
@@ -40,6 +40,7 @@ class SpladeEncoder:
         self._folder = folder
         self.options = options
         self._query_prompt, self._document_prompt = prompts(model, options)
+        self._limits = token_limits(model, query=self._query_prompt, document=self._document_prompt)
         self.token_budget = options.token_budget or token_budget(model.device.type)
         self.vocabulary = _vocabulary(model)
         self._routes = mlm_routes(model)
@@ -95,6 +96,12 @@ class SpladeEncoder:
             return frozenset(tokenizer.tokenize(text)) & self._terms
         length -= tokenizer.num_special_tokens_to_add()
         return frozenset(tokenizer.tokenize(text, truncation=True, max_length=length)) & self._terms
+
+    def unread_tokens(
+        self, texts: Sequence[str], task: Literal["document", "query"]
+    ) -> NDArray[np.int64]:
+        """Return the tokens of each text that the model does not read, int64 (len(texts),)."""
+        return self._limits[task].unread(texts)
 
     def _encode(
         self, texts: Sequence[str], task: str, prompt: str | None, progress: Progress | None

@@ -81,6 +81,8 @@ class IndexSummary:
         for name, branch in self.branches.items():
             lines.append(f"  {name:<8} {branch['kind']:<7} {branch['model']}")
             lines += [f"             {key}: {value}" for key, value in branch["report"].items()]
+            if "texts_cut" in branch["report"]:
+                lines.append("             build with --passages to index all of the texts cut")
         lines += [f"  domain {name!r}: {fusion}" for name, fusion in self.domains.items()]
         return lines
 

@@ -17,7 +17,7 @@ from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import BranchRecord
 from hybrid.search.plan import PoolPlan
-from hybrid.search.queries import text_features
+from hybrid.search.queries import text_features, warn_of_cut
 
 EncoderOf = Callable[[str], QueryEncoder]
 
@@ -73,6 +73,7 @@ def search_branches(
     encoders = {name: encoder_of(name) for name in plan.branches}
 
     def searched(name: str) -> BranchResult:
+        warn_of_cut(name, encoders[name], texts)
         encoded = encoders[name].encode_queries(texts)
         return BranchResult(encoders[name], encoded, search_branch(index, name, encoded, plan))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from hybrid.corpus.checks import check_text
 from hybrid.encoders import Bm25Encoder
+from hybrid.encoders.protocol import ReadsSoMuch
 from hybrid.errors import UsageError, several_texts
 
 
@@ -33,6 +35,20 @@ def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     for query_id in named:
         check_text("a query id", query_id)
     return named
+
+
+def warn_of_cut(branch: str, encoder: object, texts: Sequence[str]) -> None:
+    """Warn if the model of a branch does not read all of each query."""
+    if not isinstance(encoder, ReadsSoMuch):
+        return
+    unread = encoder.unread_tokens(texts, "query")
+    if unread.any():
+        warnings.warn(
+            f"{np.count_nonzero(unread):,} of {len(texts):,} queries are longer than the model of "
+            f"branch {branch!r} reads: up to {unread.max():,} tokens at the end do not count there",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def text_features(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from hybrid.encoders.batching import CHUNK
+from hybrid.encoders.batching import CHUNK, TokenLimit
 from hybrid.encoders.models.known import KnownModel
 from hybrid.encoders.models.loading import EncoderOptions
 from hybrid.encoders.models.locate import ModelFolder
@@ -64,6 +64,10 @@ class OnnxModel:
         self._tokenizer.enable_truncation(self.max_length)
         self._inputs = [each.name for each in self._session.get_inputs()]
 
+    def limit(self, prompt: str) -> TokenLimit:
+        """Return the most tokens of a text behind ``prompt`` that the model reads."""
+        return TokenLimit(self._tokenizer, self.max_length, prompt=prompt)
+
     def outputs(
         self,
         texts: Sequence[str] | Sequence[tuple[str, str]],
@@ -107,6 +111,10 @@ class OnnxEncoder:
         query, document = options.query_prompt, options.document_prompt
         self._query_prompt = known.query_prompt if query is None else query
         self._document_prompt = known.document_prompt if document is None else document
+        self._limits = {
+            "query": self._model.limit(self._query_prompt),
+            "document": self._model.limit(self._document_prompt),
+        }
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -136,6 +144,12 @@ class OnnxEncoder:
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of queries, float32 (len(texts), dimension)."""
         return self._encode([self._query_prompt + text for text in texts], None)
+
+    def unread_tokens(
+        self, texts: Sequence[str], task: Literal["document", "query"]
+    ) -> NDArray[np.int64]:
+        """Return the tokens of each text that the model does not read, int64 (len(texts),)."""
+        return self._limits[task].unread(texts)
 
     def _encode(self, texts: Sequence[str], progress: Progress | None) -> NDArray[np.float32]:
         rows = self._model.outputs(texts, lambda states: states[0].copy(), progress)
