@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hybrid.corpus import Document, SourceOptions, open_source
-from hybrid.corpus.handed import checked_qrels
+from hybrid.corpus.judged import checked_qrels
 from hybrid.corpus.qrels import read_qrels
 from hybrid.errors import CorpusError, HybridError, UsageError
 from hybrid.evaluate import evaluate

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from hybrid.corpus import Document
-from hybrid.corpus.handed import handed_documents
-from hybrid.errors import UsageError
-from tests.test_living import build
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
+from hybrid.corpus import Document, SourceOptions
+from hybrid.corpus.handed import as_source, handed_documents
+from hybrid.errors import CorpusError, HybridError, UsageError
+from hybrid.search.index import Index
+from tests.test_living import ENCODERS, build
 
 
 def document(fields: object) -> Document:
@@ -98,3 +103,138 @@ def test_a_build_takes_and_refuses_what_an_addition_does(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="holds white space"):
         build(tmp_path / "other", [Document("c d", "merge")])
     assert [entry.name for entry in tmp_path.iterdir()] == ["idx"]
+
+
+RECORDS: list[dict[str, Any]] = [
+    {"id": "a", "title": "T", "text": "merge lists", "year": 2019, "meta": {"lang": "en"}},
+    {"id": "b", "title": None, "text": "merge files", "year": None, "meta": {"lang": "de"}},
+]
+READING = SourceOptions(fields=("year", "meta.lang"))
+
+
+def hugging_face(records: list[dict[str, Any]]) -> Any:
+    return pytest.importorskip("datasets").Dataset.from_list(records)
+
+
+def arrow_dataset(records: list[dict[str, Any]]) -> Any:
+    import pyarrow.dataset as ds
+
+    return ds.dataset(pa.Table.from_pylist(records))
+
+
+def pandas_by_index(records: list[dict[str, Any]]) -> Any:
+    return pytest.importorskip("pandas").DataFrame(records).set_index("id")
+
+
+HOLDERS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "a list of dictionaries": lambda records: records,
+    "a generator of dictionaries": iter,
+    "a DataFrame of pandas": lambda records: pytest.importorskip("pandas").DataFrame(records),
+    "a DataFrame with ids as its index": pandas_by_index,
+    "a DataFrame of Polars": lambda records: pytest.importorskip("polars").DataFrame(records),
+    "an Arrow table": pa.Table.from_pylist,
+    "an Arrow reader": lambda records: pa.Table.from_pylist(records).to_reader(),
+    "an Arrow dataset": arrow_dataset,
+    "a dataset of Hugging Face": hugging_face,
+    "documents": lambda records: [
+        Document(
+            each["id"],
+            each["text"],
+            each["title"] or "",
+            {"year": each["year"], "meta.lang": each["meta"]["lang"]},
+        )
+        for each in records
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_anything_that_holds_documents_builds_an_index_and_is_added(
+    tmp_path: Path, kind: str
+) -> None:
+    reading = None if kind == "documents" else READING
+    held = HOLDERS[kind](RECORDS)
+    report = build_index(held, tmp_path / "idx", reading=reading, encoders=ENCODERS)
+    assert report.document_count == 2
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    year = "float" if "DataFrame" in kind and "Polars" not in kind else "int"  # NaN is no int
+    assert index.contents.documents.field_kinds == {"meta.lang": "str", "year": year}
+    first = Document("a", "merge lists", "T", {"year": 2019, "meta.lang": "en"})
+    assert index.document("a") == first
+    assert index.document("b") == Document("b", "merge files", fields={"meta.lang": "de"})
+    changed = [{**RECORDS[0], "year": 2020}, {**RECORDS[1], "id": "c"}]
+    report = index.update(HOLDERS[kind](changed))  # the fields of the index are its own
+    assert (report.added, report.replaced) == (1, 1)
+    assert [hit.doc_id for hit in index.search("merge", filter="year == 2020")] == ["a"]
+    with pytest.raises(CorpusError, match="'c'"):
+        index.add(HOLDERS[kind](changed))
+
+
+def test_texts_have_their_places_as_ids(tmp_path: Path) -> None:
+    texts = ["merge lists", "merge files"]
+    pandas = pytest.importorskip("pandas")
+    for number, held in enumerate((texts, iter(texts), np.array(texts), pandas.Series(texts))):
+        build_index(held, tmp_path / f"{number}", encoders=ENCODERS)
+        index = Index(tmp_path / f"{number}", encoders=ENCODERS)
+        assert [index.document(doc_id).text for doc_id in ("0", "1")] == texts
+
+
+def test_paths_and_columns_are_taken_by_every_verb(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("sku;about;price\n7;merge lists;1.5\n")
+    reading = SourceOptions(
+        id_column="sku", text_column="about", fields=("price",), delimiter=";", skip_bad=True
+    )
+    build_index(tmp_path / "c.csv", tmp_path / "idx", reading=reading, encoders=ENCODERS)
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    (tmp_path / "c.csv").write_text("sku;about;price\n8;merge files;2\n;x;1\n")
+    report = index.add(str(tmp_path / "c.csv"), reading=replace(reading, fields=()))
+    assert report.skipped == {"unusable id": 1}
+    assert {hit.doc_id for hit in index.search("merge", filter="price > 1")} == {"7", "8"}
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (5, r"for documents, 5 \(int\) was given; give a list of hybrid.Document"),
+        (None, "for documents, None"),
+        ({"id": "a", "text": "b"}, r"for documents, .*\(dict\) was given; give a list"),
+        ("no-such-thing", "'no-such-thing' is neither a file, a folder"),
+        (Path("no.jsonl"), "no.jsonl does not exist"),
+        ([("a", "b")], r"\('a', 'b'\) \(tuple\) was given at place 0; give hybrid.Document"),
+        (["a", 5], r"5 \(int\) was given at place 1; give texts"),
+        ([{"id": "a", "text": "x"}, "b"], r"'b' \(str\) was given at place 1; give dictionaries"),
+        ([{"key": "a", "text": "x"}], "place 0: missing field: expected '_id' or 'id'"),
+        ([{"id": "a", "text": "x"}, {"id": "b"}], "place 1: missing field: expected 'text'"),
+        ([{"id": 7, "text": "x"}, {"id": "7", "text": "x"}], "place 1: duplicate id"),
+        ([{"id": True, "text": "x"}], "place 0: field that is no string: id 'id' is True"),
+        ([{"id": "a", "text": None}], "'text' of 'a' is null"),
+        ([], "no documents"),
+        (
+            pa.table({"id": ["a"], "body text": ["x"]}),
+            "no column 'text' .* found 'id', 'body text'",
+        ),
+        (pa.table({"id": ["a"], "text": [7]}), "place 0: field that is no string: 'text' of 'a'"),
+    ],
+)
+def test_what_holds_no_documents_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, held: Any, said: str
+) -> None:
+    with pytest.raises(HybridError, match=said):
+        build_index(held, tmp_path / "idx", BuildOptions(sparse="no-model", dense="no-model"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_field_of_dictionaries_is_named(tmp_path: Path) -> None:
+    reading = SourceOptions(fields=("yaer",))
+    records = [{"id": "a", "text": "x", "year": 1}]
+    for held in (records, pa.Table.from_pylist(records)):
+        with pytest.raises(CorpusError, match="no column 'yaer' to store as a field, found "):
+            build_index(held, tmp_path / "idx", reading=reading, encoders=ENCODERS)
+    with pytest.raises(UsageError, match="a source is read as it was opened"):
+        build_index(as_source(records), tmp_path / "idx", reading=reading, encoders=ENCODERS)
+
+
+def test_mixed_columns_of_a_frame_are_named(tmp_path: Path) -> None:
+    frame = pytest.importorskip("pandas").DataFrame({"id": ["a", 1], "text": ["x", "y"]})
+    with pytest.raises(UsageError, match=r"DataFrame cannot be read as a table: .*column id"):
+        build_index(frame, tmp_path / "idx", encoders=ENCODERS)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.build.options import BuildOptions
 from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
-from hybrid.corpus import Source
+from hybrid.corpus import SourceOptions
 from hybrid.corpus.fields import FieldKinds
-from hybrid.corpus.handed import handed_documents
+from hybrid.corpus.handed import Documents, as_source, begun
 from hybrid.errors import path_of
 from hybrid.index.records import SEGMENTS, BranchRecord
 from hybrid.index.segment_writer import BranchPlan, write_segment
@@ -62,10 +61,11 @@ class BuildReport:
 
 
 def build_index(
-    source: Source,
+    source: Documents,
     output: str | Path,
     options: BuildOptions | None = None,
     *,
+    reading: SourceOptions | None = None,
     encoders: Mapping[str, Encoder] | None = None,
     progress: StartProgress = no_progress,
 ) -> BuildReport:
@@ -75,9 +75,11 @@ def build_index(
     it is called again. The index appears at ``output`` in one step, or not at all.
 
     Args:
-        source: the corpus.
+        source: the corpus, whatever holds it: a source, path or ir-datasets id, a DataFrame, a
+            table, a list of dictionaries, texts or documents; see `hybrid.corpus.handed.as_source`.
         output: the folder to make.
         options: which branches, and how they are stored.
+        reading: which columns hold id, title, text and fields, unless it is a source already.
         encoders: by branch name, in place of those that the options name; whoever opens the index
             must bring them along.
         progress: shows how far it is.
@@ -85,7 +87,7 @@ def build_index(
     Raises:
         OutputExistsError: ``output`` exists.
         CorpusError: the corpus is empty or has a bad record.
-        UsageError: the source gives what is no document, as `Index.add` would refuse it.
+        UsageError: what is given holds no documents, or some that `Index.add` would refuse.
         ModelError: a model cannot be found or loaded.
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
@@ -96,16 +98,14 @@ def build_index(
     options = options if options is not None else BuildOptions()
     output = path_of("the output", output)
     refuse_existing(output)
-    asked: Mapping[str, str] = getattr(source, "field_kinds", {})
-    kinds = FieldKinds(asked)
-    documents = handed_documents(source.documents(), kinds)
-    first = list(islice(documents, 1))  # before models are loaded: a column may be missing
+    source = as_source(source, reading)
+    kinds, documents = begun(source)  # before models are loaded: a column may be missing
     loaded = _encoders(options) if encoders is None else _given(encoders)
     allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
     with new_generation(output, create=True) as generation:
         shards = encode_corpus(
-            chain(first, documents),
+            documents,
             generation.workspace,
             {name: encoder for name, (encoder, _) in loaded.items()},
             allowance=allowance,
@@ -137,16 +137,16 @@ def build_index(
         passages,
         shards.reused,
         branch_alarms(surveys, shards.unread),
-        (() if encoders is not None else options.notes()) + _unstored(asked, kinds),
+        (() if encoders is not None else options.notes()) + _unstored(kinds),
     )
 
 
-def _unstored(asked: Mapping[str, str], kinds: FieldKinds) -> tuple[str, ...]:
+def _unstored(kinds: FieldKinds) -> tuple[str, ...]:
     """Return what to say of fields that were asked for and cannot be stored."""
     return tuple(
         f"field {name!r} holds no value and has no type, so it is not stored; name its type to "
         f"have it all the same ({name}:int)"
-        for name in asked.keys() - kinds.kinds.keys()
+        for name in kinds.unknown
     )
 
 

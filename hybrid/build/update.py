@@ -10,8 +10,8 @@ build or compaction, and a word that was unknown then is found after the next on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
-from hybrid.corpus import Document
+from hybrid.corpus import Source
 from hybrid.corpus.checks import check_name, check_text
 from hybrid.corpus.fields import FieldKinds
-from hybrid.corpus.handed import handed_documents
+from hybrid.corpus.handed import begun
 from hybrid.errors import CorpusError, UsageError, several_texts
 from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.index.hybrid import HybridIndex
@@ -55,6 +55,7 @@ class ChangeReport:
         merged: segments that were made one on the way.
         unfitted: BM25 branches that know the words and statistics of an earlier corpus.
         notes: what the fields of the new documents have, lack or change of those of the index.
+        skipped: bad records that were left out, by reason.
         alarms: what is wrong with the sparse rows of the new documents, and what to do.
     """
 
@@ -66,13 +67,14 @@ class ChangeReport:
     merged: int = 0
     unfitted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
 
 
 def add_documents(
     directory: str | Path,
-    documents: Iterable[Document],
-    encoders: Mapping[str, Encoder],
+    source: Source,
+    encoders: Callable[[], Mapping[str, Encoder]],
     *,
     update: bool = False,
     cache: CacheChoice = True,
@@ -85,8 +87,9 @@ def add_documents(
 
     Args:
         directory: the index.
-        documents: read once.
-        encoders: those that built the index, by branch.
+        source: of the new documents.
+        encoders: returns those that built the index, by branch; called when the first document was
+            read and the columns are known to be there.
         update: let a document replace the one that has its id.
         cache: as in `BuildOptions`.
         memory: bytes that the process may hold, Python and models included; None for no limit.
@@ -107,21 +110,22 @@ def add_documents(
     progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
-        check_unchanged(change.index, encoders)
         stored = change.index.documents.field_kinds
-        kinds = FieldKinds(stored, index=stored)
+        kinds, documents = begun(source, stored)
+        loaded = encoders()
+        check_unchanged(change.index, loaded)
         shards = encode_corpus(
-            handed_documents(documents, kinds),
+            documents,
             generation.workspace,
-            encoders,
+            loaded,
             allowance=allowance,
             passages=change.index.window,
             cache=chosen_cache(cache),
             progress=progress("encoding", None),
         )
         shards.field_kinds = kinds.kinds
-        surveys = survey_branches(shards, encoders)
-        unread = unread_of_branches(shards, encoders)
+        surveys = survey_branches(shards, loaded)
+        unread = unread_of_branches(shards, loaded)
         order = shards.order()
         ids = shards.doc_ids()
         ordered = [ids[position] for position in order.tolist()]
@@ -144,8 +148,9 @@ def add_documents(
         change.commit()
         added = len(ids) - len(present)
         report = _report(change, added=added, replaced=len(present), merged=merged)
-        alarms = branch_alarms(surveys, unread)
-        return replace(report, notes=tuple(_field_notes(stored, kinds)), alarms=alarms)
+        skipped = {str(reason): count for reason, count in source.skipped.counts.items()}
+        notes, alarms = tuple(_field_notes(stored, kinds)), branch_alarms(surveys, unread)
+        return replace(report, notes=notes, skipped=skipped, alarms=alarms)
 
 
 def _field_notes(stored: Mapping[str, str], kinds: FieldKinds) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hybrid.corpus.columns import Columns, Row, refuse_absent_fields
-from hybrid.errors import CorpusError
+from hybrid.errors import CorpusError, UsageError
 
 BATCH = 1024
 
@@ -87,6 +87,64 @@ def used_columns(
     refuse_absent_fields(place, columns.fields, known)
     used = (*columns.id, *columns.title, *columns.text, *columns.fields)
     return [name for name in dict.fromkeys(used) if name in known]
+
+
+def table_batches(held: Any) -> Callable[[], tuple[Any, Iterable[Any]]] | None:
+    """Return what gives the schema and the batches of a table; None for what is no table.
+
+    A table is of pandas, Polars or Arrow, or whatever else gives an Arrow stream.
+    """
+    package = type(held).__module__.partition(".")[0]
+    is_frame = package == "pandas" and hasattr(held, "columns")
+    if package == "pyarrow" and hasattr(held, "scanner"):  # a dataset
+        return lambda: (held.schema, held.to_batches(batch_size=BATCH))
+    if not is_frame and not hasattr(held, "__arrow_c_stream__"):
+        return None
+
+    def read() -> tuple[Any, Iterable[Any]]:
+        import pyarrow as pa
+
+        try:
+            if is_frame:
+                table = pa.Table.from_pandas(held, preserve_index=held.index.name is not None)
+                return table.schema, table.to_batches(max_chunksize=BATCH)
+            reader = pa.RecordBatchReader.from_stream(held)
+            return reader.schema, reader
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise UsageError(
+                f"the {type(held).__name__} cannot be read as a table: {error}; give each column "
+                "one type"
+            ) from error
+
+    return read
+
+
+def arrow_rows(schema: Any, batches: Iterable[Any], columns: Columns, name: str) -> Iterator[Row]:
+    """Yield the rows of a table; places count from 0.
+
+    Raises:
+        CorpusError: it lacks a column.
+    """
+    leaves = set(_leaves(schema))
+    used = used_columns(name, columns, schema.names, leaves)
+    tops = [each if each in schema.names else each.partition(".")[0] for each in used]
+    place = 0
+    for batch in batches:
+        for record in batch_records(batch.select(list(dict.fromkeys(tops))), columns):
+            yield Row(f"{name}, place {place}", record)
+            place += 1
+
+
+def _leaves(fields: Iterable[Any], above: str = "") -> Iterator[str]:
+    """Yield the dotted names inside nested columns."""
+    import pyarrow as pa
+
+    for each in fields:
+        if pa.types.is_struct(each.type):
+            inner = [each.type.field(at) for at in range(each.type.num_fields)]
+            yield from _leaves(inner, f"{above}{each.name}.")
+        if above:
+            yield above + each.name
 
 
 def parquet_count(path: Path) -> int | None:

@@ -119,12 +119,14 @@ def surveyed(
     documents: Callable[[Door, FieldKinds], Iterator[Document]],
     *,
     cells: bool = False,
+    always: bool = False,
 ) -> dict[str, str]:
     """Return the kinds of the fields that are asked for, by a pass over all documents.
 
-    A field without a value has the kind "".
+    A field without a value has the kind "". Without a field to store nothing is read, unless
+    ``always``.
     """
-    if not options.typed_fields:
+    if not (options.typed_fields or always):
         return {}
     kinds = field_pass(options, None, cells=cells)
     for _ in documents(Door(Skipped(), options.skip_bad), kinds):

@@ -51,7 +51,13 @@ class FieldKinds:
         self._cells = cells
         self._index = index
         self._open: dict[str, set[str]] = {}
+        self._asked = list(known or {})
         self.seen: set[str] = set()
+
+    @property
+    def unknown(self) -> list[str]:
+        """The fields that were asked for and of which no kind is known, so far."""
+        return [name for name in self._asked if name not in self.kinds]
 
     @property
     def kinds(self) -> dict[str, str]:

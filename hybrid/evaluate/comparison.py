@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.corpus.handed import checked_qrels
+from hybrid.corpus.judged import checked_qrels
 from hybrid.errors import UsageError
 from hybrid.evaluate.evaluation import Evaluation, evaluate
 from hybrid.evaluate.judging import Judging

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.corpus.handed import checked_qrels
+from hybrid.corpus.judged import checked_qrels
 from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate.names import parse_measure, parse_measures
 from hybrid.fusion.run import Run

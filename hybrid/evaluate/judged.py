@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.corpus.handed import checked_qrels
+from hybrid.corpus.judged import checked_qrels
 from hybrid.errors import UsageError
 from hybrid.evaluate.names import ArrayMeasure, array_measure
 from hybrid.fusion.pool import Pool

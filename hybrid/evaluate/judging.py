@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybrid.corpus.handed import checked_qrels
+from hybrid.corpus.judged import checked_qrels
 from hybrid.errors import UsageError
 from hybrid.evaluate.names import RANGES
 from hybrid.fusion.pool import Pool

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from hybrid.build.update import (
     delete_documents,
     store_domain,
 )
-from hybrid.corpus import Document
+from hybrid.corpus import SourceOptions
+from hybrid.corpus.handed import Documents, as_source
 from hybrid.fusion import Fusion
 from hybrid.machine.cache import CacheChoice
 from hybrid.machine.progress import StartProgress, no_progress
@@ -43,8 +46,9 @@ class Index(Reader):
 
     def add(
         self,
-        documents: Iterable[Document],
+        documents: Documents,
         *,
+        reading: SourceOptions | None = None,
         cache: CacheChoice = True,
         memory: int | None = None,
         progress: StartProgress = no_progress,
@@ -52,7 +56,9 @@ class Index(Reader):
         """Encode and add documents; return what changed. One commit: all of them or none.
 
         Args:
-            documents: read once.
+            documents: whatever holds them; see `hybrid.corpus.handed.as_source`.
+            reading: which columns hold id, title, text and fields, unless it is a source already;
+                default: the fields of the index.
             cache: where encodings are kept: True for the user's cache, False for none, or a folder.
             memory: bytes that the process may hold, Python and models included.
             progress: shows how far it is.
@@ -62,17 +68,14 @@ class Index(Reader):
             CorpusError: no documents, an id twice, or one that is in the index already.
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         """
-        encoders = self._all_encoders()
-        return self._change(
-            add_documents(
-                self.directory, documents, encoders, cache=cache, memory=memory, progress=progress
-            )
-        )
+        change = self._new(documents, reading)
+        return self._change(change(cache=cache, memory=memory, progress=progress))
 
     def update(
         self,
-        documents: Iterable[Document],
+        documents: Documents,
         *,
+        reading: SourceOptions | None = None,
         cache: CacheChoice = True,
         memory: int | None = None,
         progress: StartProgress = no_progress,
@@ -81,18 +84,8 @@ class Index(Reader):
 
         Arguments and errors are those of `add`, but that an id may be in the index already.
         """
-        encoders = self._all_encoders()
-        return self._change(
-            add_documents(
-                self.directory,
-                documents,
-                encoders,
-                update=True,
-                cache=cache,
-                memory=memory,
-                progress=progress,
-            )
-        )
+        change = self._new(documents, reading)
+        return self._change(change(update=True, cache=cache, memory=memory, progress=progress))
 
     def delete(self, doc_ids: Iterable[str], *, ignore_missing: bool = False) -> ChangeReport:
         """Delete documents by id; return what changed.
@@ -123,9 +116,18 @@ class Index(Reader):
         self.reopen()
         return report
 
-    def _all_encoders(self) -> dict[str, QueryEncoder]:
+    def _new(
+        self, documents: Documents, reading: SourceOptions | None
+    ) -> Callable[..., ChangeReport]:
+        """Return what adds new documents."""
         view = self._view
-        return {name: view.encoder(name) for name in view.branches}
+        known = view.contents.documents.field_kinds
+        source = as_source(documents, replace(reading or SourceOptions(), index_fields=known))
+
+        def encoders() -> dict[str, QueryEncoder]:
+            return {name: view.encoder(name) for name in view.branches}
+
+        return partial(add_documents, self.directory, source, encoders)
 
 
 def open_index(

@@ -48,9 +48,7 @@ def add(
         reading = replace(reading, fields=field_names(fields or ""), index_fields=kinds)
         opened_source = open_source(source, options=reading)
         change = opened.update if update else opened.add
-        report = change(
-            opened_source.documents(), cache=caching.choice, memory=limit.memory, progress=start
-        )
+        report = change(opened_source, cache=caching.choice, memory=limit.memory, progress=start)
     print_skipped(opened_source.skipped, err)
     _print(index, report)
 
