@@ -24,7 +24,8 @@ import typer
 from rich.console import Console
 
 from hybrid.build.options import MEMORY
-from hybrid.corpus import Passages, Skipped, SourceOptions
+from hybrid.corpus import Passages, Skipped, Source, SourceOptions, open_source
+from hybrid.corpus.judged import as_judged
 from hybrid.errors import UsageError
 from hybrid.machine.cache import CacheChoice
 from hybrid.machine.memory import parse_size
@@ -169,6 +170,21 @@ QuerySource: TypeAlias = Annotated[
     Shown(without=("id_column", "text_column", "title_column", "fields")),
 ]
 """How queries and judgments are read."""
+
+
+def judged_source(spec: str | None, reading: SourceOptions) -> Source:
+    """Return the source of queries and judgments: the one named, or the files of the options.
+
+    Raises:
+        UsageError: none is named, and not both files are.
+    """
+    if spec is not None:
+        return open_source(spec, options=reading)
+    if reading.queries is None or reading.qrels is None:
+        raise UsageError("no queries and judgments: name a source, or give --queries and --qrels")
+    return as_judged((reading.queries, reading.qrels), reading)
+
+
 Device: TypeAlias = Annotated[
     str,
     typer.Option(

@@ -2,14 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
 from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from hybrid.corpus import open_source
 from hybrid.corpus.checks import check_text
-from hybrid.corpus.qrels import LARGEST_GRADE, Qrels
-from hybrid.errors import UsageError, given
+from hybrid.corpus.files import FileSource, judged_queries
+from hybrid.corpus.qrels import LARGEST_GRADE, Qrels, read_qrels
+from hybrid.corpus.records import Document, Query, Source, SourceOptions
+from hybrid.errors import CorpusError, UsageError, given
+
+JudgedQueries: TypeAlias = "Source | str | Path | tuple[Any, Any]"
+"""Anything that holds queries and judgments; see `as_judged`."""
+
+
+def as_judged(held: JudgedQueries, options: SourceOptions | None = None) -> Source:
+    """Return the source of queries and judgments that ``held`` is.
+
+    Args:
+        held: a source, a path or an ir-datasets id; or ``(queries, qrels)``: the queries as
+            ``{query_id: text}``, a list of `Query`, or a path; the judgments as ``{query_id:
+            {doc_id: grade}}`` or a path. They are then those of every split.
+        options: how files are read.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    options = options or SourceOptions()
+    if callable(getattr(held, "qrels", None)):
+        return cast("Source", held)
+    if isinstance(held, str | Path):
+        return open_source(held, options=options)
+    if isinstance(held, tuple) and len(held) == 2:
+        return PairSource(held[0], held[1], options)
+    raise UsageError(
+        f"for queries and judgments, {given(held)} was given; give a source, a path, or a pair "
+        "(queries, qrels)"
+    )
+
+
+class PairSource(FileSource):
+    """Queries and judgments without documents, the same for every split."""
+
+    def __init__(self, queries: object, qrels: object, options: SourceOptions) -> None:
+        is_path = isinstance(queries, str | Path)
+        chosen = replace(options, queries=cast("str | Path", queries)) if is_path else options
+        super().__init__((), chosen, str(queries) if is_path else "the given queries")
+        self._given, self._judgments = queries, qrels
+
+    def documents(self) -> Iterator[Document]:
+        """Refuse: there are none."""
+        raise CorpusError(f"{self.name} has queries and judgments, and no documents")
+
+    def queries(self, split: str | None = None) -> Iterator[Query]:
+        """Yield the judged queries, or all for None; see Source."""
+        judged = None if split is None else set(self._qrels)
+        held = super().queries() if isinstance(self._given, str | Path) else self._named()
+        yield from judged_queries(held, judged, self.name, self._options.skip_bad)
+
+    def _named(self) -> Iterator[Query]:
+        if isinstance(self._given, Mapping):
+            for query_id, text in self._given.items():
+                check_text("a query id", query_id)
+                yield Query(query_id, check_text(f"query {query_id!r}", text))
+            return
+        for each in self._given if isinstance(self._given, Iterable) else (self._given,):
+            if not isinstance(each, Query):
+                raise UsageError(
+                    f"for the queries, {given(each)} was given; give {{query_id: text}}, a list of "
+                    "hybrid.Query(query_id, text), or a path"
+                )
+            yield each
+
+    def qrels(self, split: str) -> Qrels:
+        """Return the judgments, whatever the split is called."""
+        return self._qrels
+
+    @cached_property
+    def _qrels(self) -> Qrels:
+        if isinstance(self._judgments, str | Path):
+            return read_qrels(self._judgments)
+        return checked_qrels(self._judgments)
 
 
 def checked_qrels(qrels: object) -> Qrels:

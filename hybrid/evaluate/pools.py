@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hybrid.corpus import Source
+from hybrid.corpus.judged import JudgedQueries, as_judged
 from hybrid.corpus.qrels import Qrels
 from hybrid.errors import CorpusError, UsageError
 from hybrid.evaluate.options import PoolOptions
@@ -54,7 +54,7 @@ class JudgedPool:
 
 def judged_pool(
     view: View,
-    source: Source,
+    source: JudgedQueries,
     options: PoolOptions | None = None,
     plan: PoolPlan | None = None,
     *,
@@ -64,7 +64,7 @@ def judged_pool(
 
     Args:
         view: what is searched.
-        source: of queries and judgments.
+        source: of queries and judgments; or ``(queries, qrels)``, see `as_judged`.
         options: which queries, and how they are searched and judged.
         plan: of the pool; by default that of all branches by the options.
         least: how many judged queries there must be.
@@ -73,7 +73,7 @@ def judged_pool(
         CorpusError: the split has no judged query, or none whose relevant documents are there.
         UsageError: it has fewer than ``least``.
     """
-    options = options or PoolOptions()
+    options, source = options or PoolOptions(), as_judged(source)
     split, judging = options.split, options.judging
     qrels = judging.qrels(source.qrels(split))
     queries = {q.query_id: q.text for q in source.queries(split) if q.query_id in qrels}
@@ -88,15 +88,19 @@ def judged_pool(
             f"few to tune on; give at least {least}, better 50"
         )
     relevant = {d for query in queries for d, grade in qrels[query].items() if grade > 0}
-    _, is_there = view.contents.documents.locate(sorted(relevant, reverse=True))
-    absent = len(relevant) - int(is_there.sum())
-    if relevant and absent == len(relevant):
+    judged = relevant or {d for query in queries for d in qrels[query]}
+    _, is_there = view.contents.documents.locate(sorted(judged, reverse=True))
+    absent = len(judged) - int(is_there.sum())
+    if judged and absent == len(judged):
         raise CorpusError(
-            f"none of the {absent:,} documents that {source.name} calls relevant in split "
-            f"{split!r} is in the index, which was built of {view.contents.source}; give the "
-            "judgments of the collection that is indexed"
+            f"none of the {absent:,} documents that {source.name} "
+            f"{'calls relevant' if relevant else 'judges'} in split {split!r} is in the index, "
+            f"which was built of {view.contents.source}; give the judgments of the collection that "
+            "is indexed"
         )
     pool = judging.pool(view.pool(queries, plan or view.pool_plan(options.search)))
     return JudgedPool(
-        source.name, split, pool, qrels, queries, relevant=len(relevant), absent=absent
+        *(source.name, split, pool, qrels, queries),
+        relevant=len(relevant),
+        absent=absent if relevant else 0,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.corpus import Source
+from hybrid.corpus.judged import JudgedQueries
 from hybrid.errors import UsageError
 from hybrid.evaluate.bench import Bench, headroom
 from hybrid.evaluate.comparison import (
@@ -168,9 +168,11 @@ class SystemsReport:
 
 
 def evaluate_systems(
-    index: Index, source: Source, options: EvaluateOptions | None = None
+    index: Index, source: JudgedQueries, options: EvaluateOptions | None = None
 ) -> SystemsReport:
     """Return the measures of each branch, of RRF, of the tuned fusion, and of those asked for.
+
+    ``source`` holds queries and judgments; it may be ``(queries, qrels)``, see `as_judged`.
 
     Raises:
         CorpusError: the split has no judged query.
@@ -196,7 +198,7 @@ def evaluate_systems(
 
     stored = stored_domain(options.domain, view.domains)
     return SystemsReport(
-        source.name,
+        judged.source,
         options.split,
         judged.pool.depth,
         tuple(measured(name, fusion) for name, fusion in fusions.items()),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from hybrid.corpus import Source
+from hybrid.corpus.judged import JudgedQueries
 from hybrid.evaluate.pools import judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
@@ -31,7 +31,7 @@ Progress = Callable[[int], None]
 
 def tune_index(
     index: Index,
-    source: Source,
+    source: JudgedQueries,
     options: TuneOptions | None = None,
     *,
     prior: Prior | None = None,
@@ -41,7 +41,7 @@ def tune_index(
 
     Args:
         index: is not changed.
-        source: of queries and judgments.
+        source: of queries and judgments; or ``(queries, qrels)``, see `as_judged`.
         options: which queries, what to maximise, and how much work to do.
         prior: what other domains say, for few labels.
         progress: called with the number of newly finished steps, of ``options.steps``.
@@ -95,7 +95,7 @@ class DomainTask:
     """A name, the queries and judgments of a domain, and the index that they are searched in."""
 
     name: str
-    source: Source
+    source: JudgedQueries
     index: Index
 
 

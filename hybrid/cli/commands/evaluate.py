@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hybrid.cli.app import app, err, example, print_json
-from hybrid.cli.options import Device, QuerySource, options_of, print_skipped, refuse_given
+from hybrid.cli.options import (
+    Device,
+    QuerySource,
+    judged_source,
+    options_of,
+    print_skipped,
+    refuse_given,
+)
 from hybrid.cli.output import Form, print_tables
-from hybrid.corpus import open_source
 from hybrid.errors import UsageError
 from hybrid.evaluate.options import EvaluateOptions
 from hybrid.machine.options import option
@@ -79,11 +85,14 @@ class Outputs:
 def evaluate(
     context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
-    source: Annotated[str, typer.Argument(help="where queries and judgments come from")],
     options: EvaluateOptions,
     further: Further,
     outputs: Outputs,
     reading: QuerySource,
+    source: Annotated[
+        str | None,
+        typer.Argument(help="where queries and judgments come from; or give --queries and --qrels"),
+    ] = None,
     device: Device = "auto",
     form: Annotated[
         Form | None, typer.Option("--format", help="tables for papers and other programs")
@@ -101,7 +110,7 @@ def evaluate(
     if as_json:
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
     outputs.check_files()
-    opened_source = open_source(source, options=replace(reading, split=options.split))
+    opened_source = judged_source(source, replace(reading, split=options.split))
     with open_index(index, device=device) as opened, err.status("searching and measuring"):
         check_asked(
             opened.view(),

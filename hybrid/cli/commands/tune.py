@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json, stoppable
-from hybrid.cli.options import Device, QuerySource, Shown, options_of, refuse_given
+from hybrid.cli.options import Device, QuerySource, Shown, judged_source, options_of, refuse_given
 from hybrid.cli.output import print_tables, progress_bars
 from hybrid.corpus import SourceOptions, open_source
 from hybrid.corpus.checks import check_name
@@ -43,16 +43,16 @@ class Kept:
 def tune(
     context: typer.Context,
     index: Annotated[Path, typer.Argument(help="index folder")],
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            help="where queries and judgments come from; several are several domains, each "
-            "SOURCE@INDEX where it has an index of its own"
-        ),
-    ],
     options: Annotated[TuneOptions, Shown(without=("judged_only",))],
     reading: QuerySource,
     kept: Kept,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="where queries and judgments come from, unless --queries and --qrels say; several "
+            "are several domains, each SOURCE@INDEX where it has an index of its own"
+        ),
+    ] = None,
     prior: Annotated[
         Path | None, typer.Option(help="what other domains say, from --save-prior; for few labels")
     ] = None,
@@ -68,6 +68,7 @@ def tune(
     from hybrid.tune import Prior
     from hybrid.tune.on_index import tune_index, tune_indexes
 
+    sources = sources or []
     several = len(sources) > 1
     if several:
         refuse_given(
@@ -91,7 +92,7 @@ def tune(
         return
     with open_index(index, device=device) as opened:
         known = None if prior is None else Prior.read(prior)
-        source = open_source(sources[0], options=reading)
+        source = judged_source(sources[0] if sources else None, reading)
         with _working(options, 1) as progress:
             result = tune_index(opened, source, options, prior=known, progress=progress)
         _finish(opened, own, result, options.filter, store=kept.store, as_json=as_json)
