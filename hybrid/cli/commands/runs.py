@@ -79,8 +79,8 @@ def compare(
     if as_json:
         print_json([comparison.to_dict() for comparison in found])
         return
-    shown = [paper_table(found)] if len(found) > 1 or short else []
-    print_tables(shown + ([] if short else [comparison_table(each) for each in found]), form)
+    shown = [paper_table(found)] if short else [comparison_table(each) for each in found]
+    print_tables(shown, form)
 
 
 def _least(text: str) -> tuple[str, float]:
