@@ -52,7 +52,7 @@ SYSTEMS = (
 
 @dataclass
 class Setup:
-    """What is the same before and after.
+    """Collection, models and folders, the same before and after.
 
     Attributes:
         source: the collection.

@@ -1,4 +1,4 @@
-"""Write the model card of the built-in models from what was trained and measured.
+"""Write the model card of the built-in models from the records of training and measuring.
 
     python pipelines/render_card.py
 
@@ -46,7 +46,7 @@ def held_out_table(log: Iterable[Mapping[str, Any]]) -> str:
 
 
 def fields() -> dict[str, str]:
-    """Return what the template asks for."""
+    """Return the values of the template's names."""
     record = json.loads((DATA / "splade.json").read_text(encoding="utf-8"))
     log = [
         json.loads(line)

@@ -1,4 +1,4 @@
-"""Train at several FLOPS weights and show what sparsity costs in effectiveness, and saves.
+"""Train at several FLOPS weights and show the cost of sparsity in effectiveness, and its savings.
 
     python pipelines/sweep_sparsity.py PAIRS WORK [--weights 0 0.001 0.01 0.1 1] [--plot OUT.svg]
 
@@ -35,7 +35,7 @@ BRANCH = "sparse"
 
 @dataclass(frozen=True)
 class Point:
-    """What one weight of the regularisers gives."""
+    """The figures of one weight of the regularisers."""
 
     weight: float
     ndcg: float

@@ -43,7 +43,7 @@ from hybrid.training.states import Trained
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy")
 JUDGED = ("splade", "splade + dense", "splade-doc", "splade-doc + dense")
-"""What a choice is made by: the mean over these of the mean over the sources."""
+"""A choice is made by the mean over these of the mean over the sources."""
 SEEDS_APART = 1000
 """Between the seeds of two stages, so that each draws its own pairs."""
 CONFIGURED = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
@@ -68,10 +68,10 @@ def backbone(folder: Path) -> Backbone:
 
 def draw(pairs: Path, config: dict[str, Any]) -> Drawn:
     """Return the training pairs and the held-out ones."""
-    held = config["held_out"]
+    held, sources = config["held_out"], [Source(**source) for source in config["sources"]]
     return draw_pairs(
         pairs,
-        [Source(**source) for source in config["sources"]],
+        sources,
         seed=config["seed"],
         held_out_share=held["share"],
         held_out_queries=held["queries"],
@@ -109,11 +109,11 @@ def prepared(drawn: Drawn, base: Backbone, work: Path, config: dict[str, Any]) -
     }
     found = {}
     for name, (texts, kind) in wanted.items():
-        settings = config["held_out"] if kind is None else config
+        sizes = config["held_out"] if kind is None else config
         prefix = "" if kind is None else f"{kind}_"
         options = StateOptions(
-            tokens=settings[f"{prefix}tokens"],
-            candidates=settings[f"{prefix}candidates"],
+            sizes[f"{prefix}tokens"],
+            sizes[f"{prefix}candidates"],
             before=bool(config["layers"]),
             bfloat16=low and kind is not None,
             workers=config["threads"],
@@ -151,7 +151,7 @@ def judged(figures: Mapping[str, Any]) -> float:
 
 @dataclass(frozen=True)
 class Material:
-    """What every seed starts from."""
+    """Texts, negatives and held-out pairs that every seed starts from."""
 
     base: Backbone
     taught: Taught
@@ -159,9 +159,13 @@ class Material:
     held: HeldOut
     rarity: NDArray[np.float32]
 
+    def measure(self, trained: Trained) -> dict[str, Any]:
+        """Return the figures of the held-out pairs."""
+        return self.held.measure(trained, self.base.tokenizer)
+
 
 def tensors_of(trained: Trained, given: Material) -> dict[str, torch.Tensor]:
-    """Return what is trained by the name under which it is shipped."""
+    """Return the trained tensors by the names under which they are shipped."""
     last = len(given.base.bert.encoder.layer) - 1
     tensors = {f"head.{k}": v for k, v in trained.head.state_dict().items() if k != "decoder"}
     for number, layer in enumerate(reversed(trained.layers)):
@@ -183,34 +187,25 @@ def with_tensors(tensors: Mapping[str, torch.Tensor], trained: Trained) -> Train
     return Trained(trained.head, parts["static"]["weight"], trained.layers)
 
 
-def load_weights(path: Path, trained: Trained) -> Trained:
-    """Return ``trained`` with the weights of a file."""
-    return with_tensors(load_file(str(path)), trained)
-
-
 def release(
     trained: Trained, given: Material, folder: Path, config: dict[str, Any], log: Log
 ) -> None:
     """Choose the density by the held-out pairs, and write the two files that the package ships."""
-
-    def measure(now: Trained) -> dict[str, Any]:
-        return given.held.measure(now, given.base.tokenizer)
-
     best, shifted = (-1.0, 0.0), 0.0
     for shift in config["released_shifts"]:
         shift_bias(trained.head, shift - shifted)
         shifted = shift
-        figures = measure(trained)
+        figures = given.measure(trained)
         log("shift", {"shift": shift, "judged": judged(figures)} | rounded(figures))
         best = max(best, (round(judged(figures), 4), shift))
     shift_bias(trained.head, best[1] - shifted)
-    full = measure(trained)
+    full = given.measure(trained)
     folder.mkdir(exist_ok=True)
     path = folder / "splade.safetensors"
     tensors = tensors_of(trained, given)
     save_file({name: value.half() for name, value in tensors.items()}, str(path))
-    half = load_weights(path, trained)
-    figures = measure(half)
+    half = with_tensors(load_file(str(path)), trained)
+    figures = given.measure(half)
     names = [name for name in full if isinstance(full[name], dict)]
     lost = {name: full[name]["mean"] - figures[name]["mean"] for name in names}
     log("float16", {"lost": {name: round(value, 6) for name, value in lost.items()}})
@@ -266,7 +261,7 @@ def material(pairs: Path, work: Path, config: dict[str, Any], log: Log) -> Mater
 
 
 def start_of(given: Material, config: dict[str, Any]) -> Trained:
-    """Return what is trained, as it is before."""
+    """Return head, looked-up weights and layers before training."""
     bert = AutoModel.from_config(given.base.bert.config, attn_implementation="sdpa")
     bert.load_state_dict(given.base.bert.state_dict())
     return starting_point(
@@ -275,14 +270,14 @@ def start_of(given: Material, config: dict[str, Any]) -> Trained:
 
 
 def train_seed(seed: int, given: Material, work: Path, config: dict[str, Any], log: Log) -> Trained:
-    """Return what one seed gives after all stages; it is kept in ``work``."""
+    """Return the trained parts of one seed after all stages; they are kept in ``work``."""
     trained = start_of(given, config)
     finished = work / f"seed-{seed}.safetensors"
     if finished.is_file():
-        return load_weights(finished, trained)
+        return with_tensors(load_file(str(finished)), trained)
 
     def measure(now: Trained) -> Mapping[str, Any]:
-        figures = given.held.measure(now, given.base.tokenizer)
+        figures = given.measure(now)
         return {"seed": seed, "judged": round(judged(figures), 4)} | rounded(figures)
 
     log("start", measure(trained))
@@ -320,7 +315,7 @@ def main(
     seed: int | None = None,
     prepare_only: bool = False,
 ) -> None:
-    """Run what is left of the pipeline; see the text at the top."""
+    """Run the unfinished steps of the pipeline; see the text at the top."""
     torch.set_num_threads(config["threads"])
     work.mkdir(parents=True, exist_ok=True)
     log = Log(work / ("train_builtin.log" if seed is None else f"seed-{seed}.log"))
@@ -333,10 +328,12 @@ def main(
     found = {f"seed {n}": train_seed(n, given, work, config, log) for n in config["seeds"]}
     if len(found) > 1:
         found["mean of the seeds"] = averaged(list(found.values()), given, config)
-    figures = {name: given.held.measure(each, given.base.tokenizer) for name, each in found.items()}
-    for name in found:
-        log(name, {"judged": round(judged(figures[name]), 4)} | rounded(figures[name]))
-    best = max(found, key=lambda name: judged(figures[name]))
+    scores = {}
+    for name, each in found.items():
+        figures = given.measure(each)
+        scores[name] = judged(figures)
+        log(name, {"judged": round(scores[name], 4)} | rounded(figures))
+    best = max(scores, key=scores.__getitem__)
     log("chosen", {"model": best})
     release(found[best], given, work / "release", config, log)
 

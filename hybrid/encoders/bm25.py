@@ -39,7 +39,7 @@ STATE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Bm25Parameters:
-    """What is chosen before a collection is seen.
+    """Parameters that are chosen before a collection is seen.
 
     Attributes:
         k1: term-frequency saturation, at least 0.
@@ -74,7 +74,7 @@ class TermCounts:
 
 @dataclass(slots=True)
 class Statistics:
-    """What BM25 knows of a collection: documents, terms in all, document frequency by term."""
+    """Statistics of a collection: documents, terms in all, document frequency by term."""
 
     documents: int = 0
     length: int = 0
@@ -147,7 +147,7 @@ class Bm25Encoder:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the weights, statistics of the collection included."""
+        """Return everything that the weights depend on, statistics of the collection included."""
         digest = hashlib.sha256(self.frequencies.tobytes())
         digest.update("\n".join(self.vocabulary).encode("utf-8", "surrogatepass"))
         return {

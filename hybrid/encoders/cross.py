@@ -26,7 +26,7 @@ class CrossEncoder(Protocol):
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the scores."""
+        """Return everything that the scores depend on."""
         ...
 
     def score(self, pairs: Sequence[Pair], progress: Progress | None = None) -> NDArray[np.float32]:
@@ -42,7 +42,7 @@ class OnnxCrossEncoder:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the scores."""
+        """Return everything that the scores depend on."""
         return {
             "kind": "cross",
             "model": self._folder.spec,
@@ -90,7 +90,7 @@ class TransformerCrossEncoder:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the scores."""
+        """Return everything that the scores depend on."""
         return {
             "kind": "cross",
             "model": self._folder.spec,

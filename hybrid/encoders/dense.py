@@ -38,7 +38,7 @@ class TransformerEncoder:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the vectors."""
+        """Return everything that the vectors depend on."""
         return {
             "kind": "dense",
             "model": self._folder.spec,
@@ -91,7 +91,7 @@ class TransformerEncoder:
         return vectors
 
     def finished(self, found: Any) -> NDArray[np.float32]:
-        """Return what the model's last module gave for a batch as the vectors of an index."""
+        """Return the last module's output for a batch as the vectors of an index."""
         import torch
 
         found = found[:, : self.dimension].float()

@@ -109,7 +109,7 @@ def expected_flops(queries: csr_matrix, documents: csr_matrix) -> float:
 
 
 def alarms(documents: Density, queries: Density) -> list[Alarm]:
-    """Return what is wrong with the densities of documents and queries, and what to do.
+    """Return the pitfalls that the densities of documents and queries show, with advice.
 
     >>> [str(alarm)[:29] for alarm in alarms(Density(9.0, 0.0, 0.5), Density(9.0, 0.0, 0.0))]
     ['too sparse: 50% of the docume']

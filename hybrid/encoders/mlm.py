@@ -104,7 +104,7 @@ def route_modules(model: Any, task: str) -> list[Any]:
 
 @contextmanager
 def _identity(decoder: Any) -> Iterator[None]:
-    """Let the decoder hand its input on, so that the model gives what goes into the decoder."""
+    """Let the decoder hand its input on, so that the model gives the decoder's input."""
     decoder.forward = lambda hidden: hidden
     try:
         yield

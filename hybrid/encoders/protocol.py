@@ -1,4 +1,4 @@
-"""What every encoder offers: texts in, CSR or float32 rows out, and a fingerprint."""
+"""Protocols of encoders: texts in, CSR or float32 rows out, and a fingerprint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Fingerprint = dict[str, str | int | float | bool | None]
-"""What decides the numbers that an encoder gives, as flat JSON values."""
+"""Everything that an encoder's numbers depend on, as flat JSON values."""
 
 Progress = Callable[[int], None]
 """Called with the number of newly finished items."""
@@ -32,7 +32,7 @@ class SparseEncoder(Protocol):
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the weights."""
+        """Return everything that the weights depend on."""
         ...
 
     def encode_documents(
@@ -81,7 +81,7 @@ class DenseEncoder(Protocol):
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the vectors; ``similarity`` is ``cosine`` or ``dot``."""
+        """Return everything that the vectors depend on; ``similarity`` is ``cosine`` or ``dot``."""
         ...
 
     def encode_documents(

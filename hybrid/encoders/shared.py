@@ -34,7 +34,7 @@ class SharedPass:
     def encode_documents(
         self, texts: Sequence[str], progress: Progress | None = None
     ) -> tuple[csr_matrix, NDArray[np.float32]]:
-        """Return what the two encoders return, sparse and dense.
+        """Return the rows of the two encoders, sparse and dense.
 
         ``progress`` counts a document once for each of them.
         """

@@ -48,7 +48,7 @@ class SpladeEncoder:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the weights."""
+        """Return everything that the weights depend on."""
         return {
             "kind": "sparse",
             "model": self._folder.spec,
@@ -70,7 +70,7 @@ class SpladeEncoder:
         }
 
     def _pruned(self) -> Fingerprint:
-        """Return what is pruned, nothing where all is kept."""
+        """Return the limits of pruning; none where all terms are kept."""
         options = self.options
         asked = {
             "kept_document_terms": options.document_terms,
@@ -90,7 +90,7 @@ class SpladeEncoder:
         return self._encode(texts, "query", self._query_prompt, None)
 
     def literal_terms(self, text: str) -> frozenset[str]:
-        """Return the terms of the vocabulary that stand in what the model reads of the text."""
+        """Return the terms of the vocabulary within the length that the model reads of the text."""
         tokenizer, length = self.model.tokenizer, _max_length(self.model)
         if length is None:
             return frozenset(tokenizer.tokenize(text)) & self._terms
@@ -147,7 +147,7 @@ class SpladeEncoder:
         return chunks[0] if len(chunks) == 1 else vstack(chunks, format="csr")
 
     def finished(self, found: Any, task: str) -> csr_matrix:
-        """Return what the model's last module gave for a batch as the rows of an index, CSR."""
+        """Return the last module's output for a batch as the rows of an index, CSR."""
         weights = to_csr(found, self.model.max_active_dims)
         if self.options.min_weight:
             weights = above(weights, self.options.min_weight)

@@ -103,7 +103,7 @@ class SpladeHead(Module):  # type: ignore[misc]
         return head
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return what :meth:`save` writes besides the weights."""
+        """Return the configuration that :meth:`save` writes beside the weights."""
         return {name: getattr(self, name) for name in self.config_keys}
 
     def _expansion(self, hidden: Tensor, mask: Tensor) -> Tensor:

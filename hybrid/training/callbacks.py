@@ -1,4 +1,4 @@
-"""What a training run reports while it runs: steps, parts of the loss, density, dev nDCG@10."""
+"""Reports of a training run while it runs: steps, parts of the loss, density, dev nDCG@10."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def measure(model: Any, examples: Sequence[Example], max_length: int, step: int)
 
 
 def _words(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Return the numbers of the terms with a meaning that stand in what is read of each text."""
+    """Return the numbers of the meaningful terms within the length that is read of each text."""
     passed = {*tokenizer.all_special_ids, *meaningless_terms(tokenizer.get_vocab())}
     rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     return [[term for term in row if term not in passed] for row in rows]

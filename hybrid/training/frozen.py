@@ -45,7 +45,7 @@ class StoredLayers(StoredStates):
         self.config = config
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
-        """Write the trained layers and what they are made of."""
+        """Write the trained layers and their configuration."""
         super().save(output_path)
         described = {"count": len(self.layers), "config": self.config}
         (Path(output_path) / LAYERS).write_text(json.dumps(described), encoding="utf-8")
@@ -98,7 +98,7 @@ class Student:
         self.model = SparseEncoder(modules=[states, head], device=str(whole.device))
 
     def finished(self) -> Any:
-        """Return the whole model with what was trained."""
+        """Return the whole model with the trained layers and head."""
         self._head.load_state_dict(self.model[1].state_dict())
         return self._whole.eval()
 

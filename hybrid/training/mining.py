@@ -1,4 +1,4 @@
-"""Hard negatives: what an index ranks high for a query and is not its positive."""
+"""Hard negatives: passages that an index ranks high for a query and that are not its positive."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class StateOptions:
-    """How texts are run through a backbone, and what is stored of them.
+    """How texts are run through a backbone and stored.
 
     Attributes:
         tokens: after which a text is cut.

@@ -13,7 +13,7 @@ DENSE, HYBRID = "dense", "hybrid"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a named recipe stands for.
+    """Loss, regularisers and query encoder of a named recipe.
 
     Attributes:
         name: as given to ``--recipe``.

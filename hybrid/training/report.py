@@ -1,4 +1,4 @@
-"""What a training run tells: while it runs, and at its end."""
+"""Figures of a training run, while it runs and at its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets")
 
 @dataclass(frozen=True)
 class Logged:
-    """What the training batches show at a logged step.
+    """Losses and densities of the training batches at a logged step.
 
     Attributes:
         step: optimiser steps done.
@@ -72,7 +72,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a training run made.
+    """The result of a training run.
 
     Attributes:
         model: the folder of the trained model.

@@ -100,7 +100,7 @@ def _static(model: Any) -> Any:
 
 
 def _mask_terms(transformer: Any) -> None:
-    """Keep special tokens, unused ones and punctuation out of what a new head gives."""
+    """Keep special tokens, unused ones and punctuation out of the terms of a new head."""
     import torch
 
     tokenizer = transformer.tokenizer

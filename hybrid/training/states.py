@@ -25,7 +25,7 @@ from hybrid.training.prepare import Texts
 
 @dataclass(frozen=True, slots=True)
 class StateStore:
-    """What is stored of each text, in CSR layout over tokens.
+    """Tokens, states and candidate terms of each text, in CSR layout over tokens.
 
     Attributes:
         rows: text to row number.
@@ -129,7 +129,7 @@ class CandidateHead(SpladeHead):
 
 @dataclass(frozen=True)
 class Trained:
-    """What is trained: the head, the weights of looked-up queries, and layers of the backbone.
+    """The trained parts: the head, the weights of looked-up queries, layers of the backbone.
 
     Attributes:
         head: in place.

@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 
 class Teacher(Protocol):
-    """Scores pairs; ``name`` says what they depend on, for the cache."""
+    """Scores of pairs; ``name`` identifies them in the cache."""
 
     name: str
 

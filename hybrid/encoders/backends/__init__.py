@@ -1,1 +1,1 @@
-"""What runs a model other than sentence-transformers."""
+"""Runtimes other than sentence-transformers."""

@@ -74,7 +74,7 @@ class OnnxModel:
         take: Callable[[NDArray[np.float32]], Taken],
         progress: Progress | None = None,
     ) -> list[Taken]:
-        """Return what ``take`` makes of the output of each text, (tokens, width) or (1,)."""
+        """Return ``take(output)`` of each text, whose output is (tokens, width) or (1,)."""
         found: dict[int, Taken] = {}
         for start in range(0, len(texts), CHUNK):
             coded = self._tokenizer.encode_batch(list(texts[start : start + CHUNK]))
@@ -118,7 +118,7 @@ class OnnxEncoder:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Return what decides the vectors."""
+        """Return everything that the vectors depend on."""
         return {
             "kind": "dense",
             "model": self._folder.spec,

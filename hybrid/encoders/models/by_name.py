@@ -280,7 +280,7 @@ def _trained(spec: str) -> ModelFolder:
 def _made(
     spec: str, minilm: ModelFolder, recipe: str, write: Callable[[Path], None]
 ) -> ModelFolder:
-    """Return the cached folder of a model made from MiniLM; ``recipe`` is what it is made by."""
+    """Return the cached folder of a model made from MiniLM; ``recipe`` identifies how."""
     weights = hashlib.sha256(f"{spec} {recipe} {minilm.weights}".encode()).hexdigest()
     name = f"{spec.removeprefix(PREFIX)}-{weights[:16]}"
     cache = Cache()

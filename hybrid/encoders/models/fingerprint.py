@@ -1,4 +1,4 @@
-"""What decides the numbers of an encoder, and whether two encoders agree."""
+"""Fingerprints: everything that an encoder's numbers depend on, and whether two agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sentence-transformers model from a folder, with errors that say what to do."""
+"""A sentence-transformers model from a folder, with errors that say how to go on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hybrid.errors import ModelError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """How a model is loaded and fed; None keeps what the model itself says.
+    """How a model is loaded and fed; None keeps the model's own setting.
 
     Attributes:
         max_length: tokens after which a text is cut.

@@ -24,7 +24,7 @@ PICKLED_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.ckpt"]
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model on disk, and what names it.
+    """A model on disk, its name and its checksums.
 
     Attributes:
         spec: what the user asked for.

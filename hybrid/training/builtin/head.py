@@ -1,4 +1,4 @@
-"""Training a SPLADE head on stored states: one stage, its checkpoints and what it reports."""
+"""Training a SPLADE head on stored states: one stage, its checkpoints and reports."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def rows_of(taught: Taught, rows: NDArray[np.int64], stage: Stage) -> Dataset:
 
 
 class StageTrainer(SparseEncoderTrainer):  # type: ignore[misc]
-    """The trainer, whose checkpoints hold what is trained and no stored state."""
+    """The trainer, whose checkpoints hold the trained weights and no stored state."""
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.args.output_dir)

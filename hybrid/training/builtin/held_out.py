@@ -133,7 +133,7 @@ def represent(trained: Trained, texts: Texts, tokenizer: Any, task: str, most: i
 
 
 def summed(*branches: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the sum of scores that run from 0 to 1 in each row; equal ones are all 0.
+    """Return the sum of scores that run from 0 to 1 in each row; where all are equal, 1.
 
     Args:
         branches: float (queries, documents), the scores of each.

@@ -86,7 +86,7 @@ class KeptStates:
         return found.reshape(tokens, self._width)
 
     def _keep(self, digests: list[bytes], states: list[NDArray[np.float32]]) -> None:
-        """Append what is new: states first, so that a key never stands without them."""
+        """Append new states, then their keys, so that a key never stands without its states."""
         added = np.zeros(0, dtype=KEY)
         with self._states.open("ab") as file:
             for digest, found in zip(digests, states, strict=True):

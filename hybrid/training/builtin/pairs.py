@@ -24,7 +24,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Source:
-    """What to draw from one file.
+    """How many pairs and documents are drawn from one file.
 
     Attributes:
         name: of ``NAME.jsonl.gz``, with {"query", "positive"} a line.

@@ -24,7 +24,7 @@ MOST_REPEATS = 2
 
 @dataclass(frozen=True)
 class Weights:
-    """What the teacher adds up: ``dense`` times the cosine, ``bm25`` times BM25(k1, b).
+    """The weights of the teacher's sum: ``dense`` times the cosine, ``bm25`` times BM25(k1, b).
 
     BM25 is a share of the most that the query could have, so that a long query does not drown the
     cosine.
@@ -99,7 +99,7 @@ def teach(
     negatives: int,
     kept: Path | None = None,
 ) -> Taught:
-    """Return ``pairs`` with hard negatives: what the teacher ranks highest of what is not known.
+    """Return ``pairs`` with hard negatives: the documents ranked highest that are no known answers.
 
     Args:
         queries, documents: distinct texts, all of ``pairs`` among them.
