@@ -1,4 +1,4 @@
-"""What is refused and how: the error family, checks of arguments, optional packages.
+"""The error family, checks of arguments, and the import of optional packages.
 
 Every message says what was given, what was expected and what to do.
 """

@@ -24,7 +24,7 @@ def model_or_none(text: str) -> str | None:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What a build makes of a corpus.
+    """Options of a build: the branches of an index, their models and their storage.
 
     Attributes:
         preset: a pair of models by name, see `hybrid models list`; in place of ``sparse`` and
@@ -129,6 +129,6 @@ class BuildOptions:
 
     @property
     def pruning(self) -> dict[str, Any]:
-        """What the sparse encoder is asked to keep, as far as it is not everything."""
+        """The pruning options of the sparse encoder that differ from no pruning."""
         names = ("document_terms", "query_terms", "min_weight")
         return {name: value for name in names if (value := getattr(self, name))}

@@ -51,7 +51,7 @@ def check_unchanged(index: HybridIndex, encoders: Mapping[str, Any]) -> None:
 
 
 def model_record(model: str, **options: Any) -> dict[str, Any]:
-    """Return what loads a model again: its name and the options that are not None.
+    """Return the record that loads a model again: its name and the options that are not None.
 
     A folder is recorded by its full path, so that the index opens from anywhere.
     """

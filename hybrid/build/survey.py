@@ -29,7 +29,7 @@ READING = ("tokenizer", "max_length", "document_prompt")
 
 @dataclass(frozen=True)
 class Survey:
-    """What was measured of sampled documents and of pseudo-queries made from them.
+    """Densities measured on sampled documents and on queries made from them.
 
     Attributes:
         documents, queries: their densities.
@@ -45,7 +45,7 @@ class Survey:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """Return what is wrong, and what to do.
+        """Return the alarms, each with a remedy.
 
         One odd text is a large share of a few and says nothing of the encoder: of fewer than 20
         documents only a collapse is told, which is that every one of three or more has no term.
@@ -57,7 +57,7 @@ class Survey:
         return (str(alarms(self.documents, self.queries)[0]),)
 
     def figures(self) -> dict[str, Any]:
-        """Return what a person wants to see, as JSON data."""
+        """Return the figures for a person, as JSON data."""
         shares = {
             "empty_documents": self.documents.empty,
             "literal_terms_lost": self.documents.literal_lost,

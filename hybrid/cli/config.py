@@ -78,7 +78,7 @@ def _checked(table: dict[str, Any], command: Any, where: str) -> dict[str, Any]:
 def _from_variables(
     found: dict[str, Any], command: Any, variables: Mapping[str, str], prefix: str
 ) -> None:
-    """Put ``PREFIX_COMMAND_OPTION`` variables into ``found``, in place of what is there."""
+    """Put ``PREFIX_COMMAND_OPTION`` variables into ``found``, over values of the file."""
     for name, each in getattr(command, "commands", {}).items():
         inner = dict(found.get(name, {}))
         _from_variables(inner, each, variables, f"{prefix}_{name.upper()}")

@@ -30,7 +30,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo did.
+    """The result of the demo.
 
     Attributes:
         output: where the index lies.

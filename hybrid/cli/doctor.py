@@ -24,7 +24,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Return what each dependency did on a tiny real task."""
+    """Return a check of each dependency on a tiny real task."""
     checks: list[tuple[str, Callable[[], str], str]] = [
         ("python", _python, ""),
         ("torch", _torch, "pip install torch"),

@@ -45,7 +45,7 @@ class Shown:
     without: tuple[str, ...] = ()
 
     def flags(self, kind: type) -> dict[str, tuple[Field[Any], Any]]:
-        """Return name to field and type of what ``kind`` shows, nested options among it."""
+        """Return name to field and type of the flags of ``kind``, nested options included."""
         hints = get_type_hints(kind)
         found: dict[str, tuple[Field[Any], Any]] = {}
         for each in fields(kind):

@@ -46,7 +46,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What happens to a refused record: an error, or with ``skip_bad`` a count in ``skipped``."""
+    """The check of every record: a refused one is an error, or with ``skip_bad`` a count."""
 
     skipped: Skipped
     skip_bad: bool

@@ -145,7 +145,7 @@ class IrDatasetsSource:
             yield Row(f"{self.name}, {what} {number}", fields)
 
     def _guarded(self, records: Callable[[], Iterable[T]]) -> Iterator[T]:
-        """Yield what ``records()`` yields; its failures come as a CorpusError that says how."""
+        """Yield the records of ``records()``; its failures come as a CorpusError with a remedy."""
         try:
             iterator = iter(records())
             while True:

@@ -1,4 +1,4 @@
-"""Document, Query, and what every source of them offers."""
+"""Document, Query, and the protocol of every source of them."""
 
 from __future__ import annotations
 
@@ -217,12 +217,12 @@ class Source(Protocol):
 
     @property
     def skipped(self) -> Skipped:
-        """Return what the latest pass of ``documents`` left out (only with ``skip_bad``)."""
+        """Return the records that the latest pass of ``documents`` left out, under ``skip_bad``."""
         ...
 
     @property
     def skipped_queries(self) -> Skipped:
-        """Return what the latest pass of ``queries`` left out (only with ``skip_bad``)."""
+        """Return the records that the latest pass of ``queries`` left out, under ``skip_bad``."""
         ...
 
     def documents(self) -> Iterator[Document]:

@@ -1,4 +1,4 @@
-"""Bench: the measure of any fusion for each judged query, what fusions share computed once."""
+"""Bench: the measure of any fusion for each judged query; shared work is done once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Bench:
         return self._candidates[key]
 
     def features(self, fusion: Fusion) -> FloatArray | None:
-        """Return what the shares of the branches are multiplied by, float64 (branches, candidates).
+        """Return the factors of the branches' shares, float64 (branches, candidates).
 
         None where the fusion is no such sum; what weights it has does not matter.
         """

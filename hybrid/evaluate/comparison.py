@@ -44,7 +44,7 @@ class Comparison:
 
     @property
     def warnings(self) -> list[str]:
-        """What lowers the means."""
+        """Warnings about queries that lower the means."""
         return [
             f"{name} has no results for {count:,} of {self.queries:,} judged queries, which count 0"
             for name, count in self.absent.items()

@@ -20,7 +20,7 @@ EXPONENTIAL = "exponential"
 
 @dataclass(frozen=True)
 class Judging:
-    """What is done before measuring.
+    """Options of judging: which documents count, and the gain of each grade.
 
     Attributes:
         drop_own: leave out documents whose id is the query's: ArguAna and Quora need it.
@@ -95,7 +95,7 @@ class Judging:
 
 
 def parse_gains(text: str) -> Callable[[int], int]:
-    """Return what maps a grade to its gain.
+    """Return the mapping of a grade to its gain.
 
     Raises:
         UsageError: the text is neither empty, "exponential" nor a list such as 1=1,2=3, or a

@@ -39,7 +39,7 @@ class JudgedPool:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What lowers the figures whatever is searched: texts, judgments, documents missing."""
+        """Warnings about missing texts, judgments and documents, which lower every figure."""
         barren = sum(max(self.qrels[q].values(), default=0) <= 0 for q in self.texts)
         found = (
             (self.textless, len(self.qrels), "judged queries have no text there and count 0"),

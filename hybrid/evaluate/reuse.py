@@ -56,7 +56,7 @@ def reused_queries(texts: Iterable[str], report: Mapping[str, Any]) -> Reuse:
 
 
 def warning(reuse: Reuse, measured: int) -> str:
-    """Return what to say of a figure over ``measured`` queries; empty for too few reused ones.
+    """Return the warning about a figure over ``measured`` queries; empty for few reused ones.
 
     >>> warning(Reuse(1), 100), warning(Reuse(0), 0)
     ('', '')

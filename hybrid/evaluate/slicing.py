@@ -1,4 +1,4 @@
-"""Slices of the evaluated queries: by length, and by the words they share with what is relevant."""
+"""Slices of the evaluated queries: by length, and by the words shared with relevant documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybrid.search.view import View
 
 @dataclass(frozen=True)
 class QuerySlice:
-    """Some of the queries, by what they have in common.
+    """A slice of the queries.
 
     Attributes:
         by: "words" or "overlap".

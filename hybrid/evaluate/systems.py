@@ -105,7 +105,7 @@ class SystemsReport:
         return [compare(found, measure, baseline=baseline, seed=seed) for measure in self.measures]
 
     def headroom(self) -> dict[str, float]:
-        """Return the first measure of the best branch, and what hindsight makes of the candidates.
+        """Return the first measure of the best branch, and the best that hindsight could reach.
 
         Raises:
             UsageError: the measure is not one that arrays can compute, or unjudged candidates
@@ -132,7 +132,7 @@ class SystemsReport:
         return lines
 
     def warnings(self) -> list[str]:
-        """Return what a reader of the figures must know: not held out, or documents missing."""
+        """Return warnings for a reader of the figures: not held out, or documents missing."""
         found = warning(self.reuse, len(self.judged.texts))
         return [*self.judged.warnings, *([f"{TUNED}: {found}"] if found else [])]
 

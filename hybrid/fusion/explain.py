@@ -43,7 +43,7 @@ class TermContribution:
 
 @dataclass(frozen=True, slots=True)
 class BranchShare:
-    """What one branch gives to the fused score of one document.
+    """The share of one branch in the fused score of one document.
 
     Attributes:
         branch: its name.

@@ -1,4 +1,4 @@
-"""A weight for each query: a convex combination whose alpha moves with what is known beforehand.
+"""A weight for each query: a convex combination whose alpha depends on query features.
 
 alpha of a query = ``alpha`` + sum over slopes of slope times (feature - mean), held to 0 to 1. The
 features of a query, none of which needs a judgment:

@@ -150,7 +150,7 @@ COMBINERS: dict[str, Callable[[FloatArray, CandidateTable, Weights, Fusion], Flo
 
 
 def features(table: CandidateTable, fusion: Fusion) -> FloatArray | None:
-    """Return what the shares of the branches are multiplied by, float64 (branches, n).
+    """Return the factors of the branches' shares, float64 (branches, n).
 
     None where the fusion is no such sum, or is computed in another order.
     """

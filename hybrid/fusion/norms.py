@@ -150,7 +150,7 @@ def dbsf(table: CandidateTable) -> FloatArray:
 
 
 def rank(table: CandidateTable) -> FloatArray:
-    """Return 1 - (rank - 1) / length of the branch's list; 0 for what it did not retrieve."""
+    """Return 1 - (rank - 1) / length of the branch's list; 0 for a document not retrieved."""
     length = table.reduce(np.add, table.retrieved.astype(np.float64), 0.0)
     values = 1 - (table.ranks - 1) / table.spread(np.maximum(length, 1.0))
     return np.where(table.retrieved, values, 0.0)

@@ -19,7 +19,7 @@ from hybrid.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class BranchHits:
-    """What one branch returned for a batch: both arrays (queries, depth), padded -1 and -inf."""
+    """The hits of one branch for a batch: both arrays (queries, depth), padded -1 and -inf."""
 
     doc_nums: NDArray[np.int32]
     scores: NDArray[np.float32]
@@ -145,7 +145,7 @@ def build_pool(
     doc_ids: Sequence[str],
     features: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Pool:
-    """Return the pool of what each branch returned, the missing scores computed by ``scorers``.
+    """Return the pool of the branches' hits, missing scores computed by ``scorers``.
 
     Args:
         query_ids: one a query.

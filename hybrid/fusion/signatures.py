@@ -1,4 +1,4 @@
-"""What each method of fusion takes: its parameters, weights and normalisation, with its paper."""
+"""The signature of each fusion method: parameters, weights, normalisation, and its paper."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEARNED = "learned"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a method takes.
+    """The parameters, weights and normalisation that a method takes.
 
     Attributes:
         parameters: name to (default, least, greatest).

@@ -1,4 +1,4 @@
-"""Fusion values: what a fusion is, apart from how it is computed. The printed form parses back."""
+"""Fusion values: a fusion apart from its computation. The printed form parses back."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class Fusion:
 
     @property
     def signature(self) -> Signature:
-        """What its method takes."""
+        """The signature of its method."""
         return signature(self.method)
 
     @property
@@ -244,7 +244,7 @@ class Fusion:
         return np.full(len(names), 1 / len(names) if self.signature.mean else 1.0)
 
     def branch_shares(self, names: Sequence[str]) -> NDArray[np.float64]:
-        """Return by what each of ``names`` is multiplied in a weighted sum."""
+        """Return the weight of each of ``names`` in a weighted sum."""
         weights = self.branch_weights(names)
         return np.asarray(weights / weights.sum()) if self.signature.convex else weights
 

@@ -25,7 +25,7 @@ NO_DRIVER = "no GPU found: this machine has no NVIDIA driver"
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What searches one kind of branch, where it runs, and why it was chosen."""
+    """The library that searches one kind of branch, its device, and the reason for the choice."""
 
     name: Literal["kernels", "faiss", "faiss-gpu", "torch"]
     device: str

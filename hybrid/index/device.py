@@ -47,7 +47,7 @@ class SearchDevice:
 
     @cached_property
     def backends(self) -> Backends:
-        """What searches each kind of branch."""
+        """The backend of each kind of branch."""
         return backends.choose(self.device)
 
     @property
@@ -96,7 +96,7 @@ class DeviceInvertedIndex:
         subset: SubsetLike | None = None,
         shrink: float = 1.0,
     ) -> tuple[Ints, Floats]:
-        """Return what the index does; see there. On the device a search is always exact."""
+        """Return the hits of the index; on the device a search is always exact."""
 
         def on_cpu() -> tuple[Ints, Floats]:
             return self.index.search(queries, k, threads=threads, subset=subset, shrink=shrink)
@@ -154,7 +154,7 @@ class DeviceBruteForce:
 
 
 class Held(Generic[Thing]):
-    """What is sent to a device when it is first used, and given up where the device fails.
+    """An index on a device: sent there when first used, given up where the device fails.
 
     A device that was named fails loudly; with ``auto`` the CPU answers, after one warning.
     """
@@ -168,7 +168,7 @@ class Held(Generic[Thing]):
         self._given_up = False
 
     def use(self, job: Callable[[Thing], Result], otherwise: Callable[[], Result]) -> Result:
-        """Return what the job makes of the thing, or what ``otherwise`` gives without it.
+        """Return the result of the job on the device, or of ``otherwise`` without it.
 
         Raises:
             DeviceError: the device, which was named, failed; it may have too little memory.

@@ -1,4 +1,4 @@
-"""What the manifest says about branches, and what retrieval asks of them."""
+"""Records of branches in the manifest, and the protocol of a branch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BranchKind = Literal["sparse", "dense"]
 
 
 class Branch(Protocol):
-    """What retrieval asks of a branch; its queries are CSR if sparse, float32 if dense."""
+    """The protocol of a branch; its queries are CSR if sparse, float32 if dense."""
 
     @property
     def doc_count(self) -> int: ...
@@ -36,7 +36,7 @@ class Branch(Protocol):
 
 @dataclass(frozen=True)
 class BranchRecord:
-    """What the manifest says about one branch.
+    """The manifest's record of one branch.
 
     Attributes:
         kind: how its vectors are held.

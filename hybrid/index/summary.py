@@ -1,4 +1,4 @@
-"""IndexSummary: what an index holds, for people and for programs."""
+"""IndexSummary: the contents of an index, for people and for programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybrid.index.hybrid import HybridIndex
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """What an index holds.
+    """The contents of an index.
 
     Attributes:
         directory: where it lies.

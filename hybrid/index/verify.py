@@ -33,7 +33,7 @@ ROWS_AT_ONCE = 8192
 
 @dataclass
 class VerifyReport:
-    """What a verification found.
+    """The problems that a verification found.
 
     Attributes:
         directory: the index.
@@ -168,7 +168,7 @@ def _deep(index: HybridIndex, report: VerifyReport) -> None:
 
 
 def branch_problems(index: HybridIndex, name: str) -> Iterator[str]:
-    """Yield what is wrong inside a branch: all that its kernels rely on, and no more than that."""
+    """Yield the problems inside a branch: all that its kernels rely on, and no more."""
     if index.record(name).kind == "sparse":
         for segment, stored in zip(index.segments, index.sparse(name).segments, strict=True):
             for problem in check_postings(stored):
@@ -196,7 +196,7 @@ def _misplaced_passages(index: HybridIndex) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class RepairReport:
-    """What a repair did.
+    """The result of a repair.
 
     Attributes:
         before: the generation that CURRENT named; empty if it named none.

@@ -1,4 +1,4 @@
-"""Which documents may be hits: masks over doc_nums, and what they leave of the tiles.
+"""Masks over doc_nums, and the tiles that they leave.
 
 ``allowed`` (documents,) says of each doc_num whether it may be a hit. Where most are, searching
 everything and dropping what is denied before selection is cheaper than scoring the allowed ones by

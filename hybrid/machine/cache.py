@@ -185,7 +185,7 @@ class Cache:
         return self._with_rows(lambda rows: rows.forget(digests)) or 0
 
     def holdings(self) -> list[Holding]:
-        """Return what there is of each kind, sorted by kind."""
+        """Return the entries of each kind, sorted by kind."""
         found: dict[str, list[tuple[float, int]]] = {}
         for used, size, path in self._folders():
             found.setdefault(path.parent.name, []).append((used, size))
@@ -227,7 +227,7 @@ class Cache:
         return found
 
     def _trim(self) -> None:
-        """Remove what was not used for the longest time until the rest is within the limit."""
+        """Remove the entries unused for longest until the rest is within the limit."""
         now = time.time()
         folders = sorted(each for each in self._folders() if each[2].parent.name != FETCHED)
         size = sum(each for _, each, _ in folders) + _bytes(self.root.glob(f"{ROWS}*"))
@@ -246,7 +246,7 @@ class Cache:
             size -= freed
 
     def _with_rows(self, job: Callable[[Rows], T], *, make: bool = False) -> T | None:
-        """Return what a job makes of the rows; None, after a warning, where it cannot be done."""
+        """Return the result of a job on the rows; None, after a warning, where it fails."""
         path = self.root / ROWS
         if not make and not path.is_file():
             return None
@@ -265,7 +265,7 @@ class Cache:
 
     @contextlib.contextmanager
     def _locked(self, *, exclusive: bool) -> Iterator[None]:
-        """Keep other processes from removing what is used here, or from using what is removed."""
+        """Hold the lock between using entries and removing them, across processes."""
         with (self.root / LOCK).open("ab") as file:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)

@@ -1,4 +1,4 @@
-"""Values by text in one SQLite file: the part of the cache for what is small and many.
+"""Values by text in one SQLite file: the part of the cache for many small values.
 
 A row is a value that something made of a text: its vector, its term weights, its score. Of one
 text in one space there may be several, from different origins, such as places in a corpus: equal
@@ -48,7 +48,7 @@ CREATE INDEX IF NOT EXISTS by_use ON rows (used, space, size);
 
 @dataclass(frozen=True, order=True)
 class Holding:
-    """What a cache has of one kind: entries, bytes, and the first and the last use of one."""
+    """The holdings of one kind: entries, bytes, first and last use."""
 
     kind: str
     entries: int
@@ -134,7 +134,7 @@ class Rows:
         self._shrink()
 
     def holdings(self) -> list[Holding]:
-        """Return what there is of each kind."""
+        """Return the holdings of each kind."""
         return [
             Holding(*row)
             for row in self._run(

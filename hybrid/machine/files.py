@@ -205,7 +205,7 @@ def make_folders(path: Path) -> None:
 
 @contextlib.contextmanager
 def refusals(path: str | Path) -> Iterator[None]:
-    """Turn what the system refuses in the block into an error about the output ``path``.
+    """Turn an OSError in the block into an error about the output ``path``.
 
     Raises:
         StorageError: the system refused.

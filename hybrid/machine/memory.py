@@ -109,7 +109,7 @@ class Allowance:
 
     @classmethod
     def of(cls, memory: int | None) -> Allowance:
-        """Return what a limit in bytes leaves, models loaded already; None for no limit.
+        """Return the room that a limit in bytes leaves, models loaded already; None for no limit.
 
         Raises:
             UsageError: so little is left that nothing could be done.

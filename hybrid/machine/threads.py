@@ -70,11 +70,11 @@ class KeptThreads:
         return started[1]
 
     def map(self, job: Callable[[int], Result], count: int) -> list[Result]:
-        """Return what the job gives for 0 to ``count - 1``."""
+        """Return the results of the job for 0 to ``count - 1``."""
         return list(self.pool.map(job, range(count)))
 
     def deal(self, job: Callable[[int], Result], count: int, workers: int) -> list[Result]:
-        """Return what the job gives for 0 to ``count - 1``, in order; each worker has its share."""
+        """Return the results of the job for 0 to ``count - 1``, in order, shared by workers."""
         workers = min(workers, count)
         if workers <= 1:
             return [job(number) for number in range(count)]

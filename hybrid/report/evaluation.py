@@ -36,7 +36,7 @@ def slices_table(slices: Sequence[QuerySlice], measure: str) -> Table:
 
 
 def headroom_table(found: Mapping[str, float], measure: str) -> Table:
-    """Return what is left: the best branch, then what hindsight could make of the candidates."""
+    """Return a table of the best branch, and the best that hindsight could reach."""
     return Table(f"{measure} with hindsight", ("choice", measure), tuple(found.items()))
 
 
@@ -48,7 +48,7 @@ def latency_table(stages: Sequence[Stage], queries: int) -> Table:
 
 
 def transfer_table(result: DomainsResult, measure: str) -> Table:
-    """Return what a fusion tuned on a row's domain reaches on a column's."""
+    """Return a table: fusions tuned on the row's domain, measured on the column's."""
     rows: list[tuple[Cell, ...]] = [
         (row, *map(float, values)) for row, values in zip(result.rows, result.transfer, strict=True)
     ]

@@ -182,7 +182,7 @@ def _forest(title: str, labels: list[str], found: list[Difference], axis: str) -
 
 
 def transfer_matrix(result: DomainsResult) -> Any:
-    """Return a figure of what a fusion tuned on a row's domain reaches on a column's."""
+    """Return a figure: fusions tuned on the row's domain, measured on the column's."""
     rows, columns = len(result.rows), len(result.columns)
     figure, axes = _figure(
         "Carried to another domain", 3.2 + 1.25 * columns, 1.6 + 0.62 * rows, grid=""

@@ -1,4 +1,4 @@
-"""The branches of an index searched side by side, and the pool of what they return."""
+"""The branches of an index searched side by side, and the pool of their hits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EncoderOf = Callable[[str], QueryEncoder]
 
 @dataclass(frozen=True)
 class BranchResult:
-    """What one branch returned for some queries, which stay encoded for whoever needs them next.
+    """The hits of one branch for some queries, with the encoded queries.
 
     Attributes:
         encoder: of the branch.
@@ -50,7 +50,7 @@ def least_score(record: BranchRecord) -> float:
 
 
 def search_branch(index: HybridIndex, name: str, encoded: Any, plan: PoolPlan) -> BranchHits:
-    """Return what one branch returns for encoded queries."""
+    """Return the hits of one branch for encoded queries."""
     options: dict[str, Any] = {} if plan.subset is None else {"subset": plan.subset}
     accuracy = plan.accuracies.get(name)
     if accuracy is not None and not accuracy.exact:
@@ -87,7 +87,7 @@ def pool_of(
     results: Mapping[str, BranchResult],
     plan: PoolPlan,
 ) -> Pool:
-    """Return the pool of what the branches returned, every score of every candidate computed."""
+    """Return the pool of the branches' hits, every score of every candidate computed."""
     return build_pool(
         list(queries),
         {name: result.hits for name, result in results.items()},

@@ -1,4 +1,4 @@
-"""The encoders of an opened index: given or loaded, and held against what built the index."""
+"""The query encoders of an opened index: given or loaded, and checked against the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries as texts: their names, and what is known of each before anything is searched."""
+"""Queries as texts: their ids, and the features of each before it is searched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SearchResult: a search that was done, with what explains it. Nothing is encoded again."""
+"""SearchResult: the result of a search and all that explains it. Nothing is encoded again."""
 
 from __future__ import annotations
 

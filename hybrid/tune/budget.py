@@ -1,4 +1,4 @@
-"""The label budget: what so many judged queries can show, and how many more would be needed."""
+"""The label budget: the gain that so many judged queries can show, and how many more are needed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LearningPoint:
 
 @dataclass(frozen=True, slots=True)
 class LabelBudget:
-    """What the judged queries can show.
+    """The gain that the judged queries can show.
 
     Attributes:
         queries: judged queries.

@@ -38,7 +38,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class DomainsResult:
-    """What tuning over several domains found.
+    """The result of tuning over several domains.
 
     Attributes:
         results: domain to its own result.
@@ -60,7 +60,7 @@ class DomainsResult:
     searches: Mapping[str, Search]
 
     def prior(self) -> Prior:
-        """Return what these domains say of every fusion, for another domain with few labels."""
+        """Return the prior of these domains, for another domain with few labels."""
         return learn_prior(list(self.searches.values()))
 
     def lines(self) -> list[str]:

@@ -40,7 +40,7 @@ def run_study(
     name: str = "",
     progress: Callable[[int], None] | None = None,
 ) -> StudyOutcome:
-    """Return what the trials found, ``known`` fusions first, kept trials not repeated.
+    """Return the outcome of the trials, ``known`` fusions first, kept trials not repeated.
 
     Args:
         space: what to choose from.
@@ -264,7 +264,7 @@ def _storage(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What a study found.
+    """The outcome of a study.
 
     Attributes:
         best: the fusion of greatest mean in sample; the first of those that are equal.

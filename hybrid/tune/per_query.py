@@ -1,4 +1,4 @@
-"""A weight for each query, learned from what is known before judging; kept only where it wins.
+"""A weight for each query, learned from query features; kept only where it wins.
 
 The model is linear in a few standardised features of the query and of the branches' scores, see
 ``fusion.learned``. It learns from the exact curves: a query's target is how much more its measure

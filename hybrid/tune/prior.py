@@ -1,4 +1,4 @@
-"""A prior learned from other domains: what each fusion gained there, worth so many queries here.
+"""A prior from other domains: the gain of each fusion there, worth so many queries here.
 
 With few labels the gain of a fusion over the default is noisy. The other domains say what to
 expect: the posterior mean of a normal prior, (n own + m prior) / (n + m), where m, in queries, is
@@ -30,7 +30,7 @@ KIND = "hybrid prior 1"
 
 @dataclass(frozen=True)
 class Prior:
-    """What other domains say of every fusion on the lines.
+    """The gain of every fusion on the lines in other domains.
 
     Attributes:
         lines: the lines, as ``Search.lines`` gives them.

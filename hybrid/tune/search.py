@@ -25,7 +25,7 @@ Queries = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Choice:
-    """What the search settled on.
+    """The fusion that the search chose.
 
     Attributes:
         fusion: the simplest fusion within one standard error of the best.
@@ -41,7 +41,7 @@ class Choice:
 
 
 class Search:
-    """The whole procedure, from judged queries to one fusion; it is what cross-validation repeats.
+    """The whole procedure, from judged queries to one fusion, which cross-validation repeats.
 
     Args:
         bench: measures fusions.
@@ -93,7 +93,7 @@ class Search:
         return self._curves[line]
 
     def features(self, line: Line) -> FloatArray:
-        """Return what the weights of a line multiply, float64 (branches, candidates)."""
+        """Return the parts that the weights of a line multiply, float64 (branches, candidates)."""
         unweighted = line.unweighted
         found = self.bench.features(unweighted)
         if found is not None:
@@ -180,7 +180,7 @@ class Search:
     def by_optuna(
         self, queries: Queries, known: list[Fusion], seed: int | None = None
     ) -> StudyOutcome:
-        """Return what Optuna found on ``queries``, ``known`` fusions tried first."""
+        """Return Optuna's outcome on ``queries``, ``known`` fusions tried first."""
         from hybrid.tune.optuna_search import run_study
 
         options = self.options if seed is None else replace(self.options, seed=seed)

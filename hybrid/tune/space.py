@@ -1,4 +1,4 @@
-"""Space: which fusions the tuner may choose from, the baselines, and what counts as simple."""
+"""Space: the fusions that the tuner may choose from, the baselines, and their simplicity."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def _curve(search: Search) -> tuple[LearningPoint, ...]:
 
 
 def _settings(search: Search, prior: Prior | None) -> dict[str, Any]:
-    """Return what repeats the result."""
+    """Return the settings that repeat the result."""
     names = ("seed", "trials", "folds", "repeats", "sampler", "timeout", "prune")
     pool = search.bench.judged.pool
     return {

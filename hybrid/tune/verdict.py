@@ -1,4 +1,4 @@
-"""The verdict: what cross-validation says of the procedure, against what needs no tuning."""
+"""The verdict: the tuned fusion against the untuned baselines, cross-validated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Judgment:
-    """The verdict and what it rests on.
+    """The verdict and its grounds.
 
     Attributes:
         verdict: "fusion" use the tuned one, "default" keep the default, "branch" use one alone.
@@ -61,7 +61,7 @@ class Judgment:
 def decide(
     choice: Choice, held_out: FloatArray, baselines: Mapping[str, Baseline], *, seed: int
 ) -> Judgment:
-    """Return the verdict: the tuned fusion only where it is shown to beat what needs no tuning.
+    """Return the verdict: the tuned fusion only where it is shown to beat the baselines.
 
     Args:
         choice: of the search over all queries.
@@ -136,7 +136,7 @@ NAMES = {"branch": "best branch", "rrf": "RRF 60", "minmax": "min-max .5"}
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What tuning found.
+    """The result of tuning.
 
     Attributes:
         fusion: the fusion to use, according to the verdict.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Further:
-    """What is told beside the measures of the systems."""
+    """The analyses that are printed beside the measures of the systems."""
 
     against: str | None = option(
         None,

@@ -52,6 +52,6 @@ def train(
 
 
 def _show(event: Logged | Measured) -> None:
-    """Print what a run tells on stderr, its alarms in full."""
+    """Print the events of a run on stderr, its alarms in full."""
     err.print(str(event), markup=False, soft_wrap=True)
     print_alarms(event.alarms)

@@ -68,7 +68,7 @@ def queries(collection: str = "stdlib") -> list[tuple[str, str]]:
 
 
 def query_metadata(collection: str = "stdlib") -> dict[str, dict[str, Any]]:
-    """Return what is noted of each query, by query_id; the data cards describe the keys."""
+    """Return the metadata of each query, by query_id; the data cards describe the keys."""
     return {record["_id"]: record["metadata"] for record in _records(collection)}
 
 

@@ -29,7 +29,7 @@ _MAX_LEVELS = 64
 
 
 class Candidates(Protocol):
-    """What an approximate search offers: some documents for one query, at least ``count``."""
+    """The candidates of an approximate search: at least ``count`` documents for one query."""
 
     def find(self, query: Floats, count: int) -> Ints:
         """Return the doc_nums of at least ``count`` documents (or all), in any order."""

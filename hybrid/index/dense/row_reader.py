@@ -106,7 +106,7 @@ class RowReader:
         count: int,
         threads: int,
     ) -> tuple[Floats, Longs]:
-        """Return the best of what threads read of so many rows, from a first to before a last."""
+        """Return the best hits of threads that each read some rows."""
         workers = worker_count(total, threads) if total * queries >= SHARED_FROM else 1
 
         def work(worker: int) -> tuple[Floats, Longs]:

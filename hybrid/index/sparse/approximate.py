@@ -1,4 +1,4 @@
-"""What a faster, approximate sparse search costs in recall, measured on the index itself.
+"""The recall that a faster, approximate sparse search costs, measured on the index itself.
 
 Shrinking every upper bound by a factor under 1 skips blocks that could, but seldom do, hold a hit
 (threshold over-estimation, Macdonald et al., 2012). A user names a recall; the factor that kept it

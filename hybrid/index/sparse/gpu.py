@@ -62,7 +62,7 @@ class DeviceSearcher:
     def search(
         self, queries: csr_matrix, k: int, *, subset: SubsetLike | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return (doc_nums, scores), both (queries, k): what the index returns, to the bit.
+        """Return (doc_nums, scores), both (queries, k), equal to the index's to the bit.
 
         Args:
             queries: CSR float32 (queries, vocabulary_size), weights >= 0.

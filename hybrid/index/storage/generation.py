@@ -45,7 +45,7 @@ class Generation:
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """What the writer said about this generation at commit."""
+        """The writer's own record of this generation, as given at commit."""
         return self.manifest.content
 
     def path(self, name: str) -> Path:

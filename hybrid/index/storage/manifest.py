@@ -1,4 +1,4 @@
-"""The manifest of a generation: what it holds, and every file with its size and checksum.
+"""The manifest of a generation: its contents, and every file with its size and checksum.
 
 A manifest is data from outside: a hostile one must not lead a reader out of the index, nor make it
 reserve more than the files that are really there.
@@ -35,7 +35,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one generation holds. ``content`` is the caller's: counts, branches, fingerprints."""
+    """The contents of one generation; ``content`` is the caller's: counts, branches, models."""
 
     number: int
     created_by: str

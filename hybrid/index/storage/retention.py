@@ -1,4 +1,4 @@
-"""Generations that are no longer needed, and what a killed writer left, removed."""
+"""Removal of generations that are no longer needed, and of leftovers of a killed writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPORARY = "unfinished-"
 
 
 def remove_leftovers(index_dir: Path, current: str) -> None:
-    """Remove what a dead writer left: unfinished folders and generations never switched to."""
+    """Remove leftovers of a dead writer: unfinished folders, generations never switched to."""
     number = generation_number(current)
     for entry in (index_dir / GENERATIONS).iterdir():
         is_generation = GENERATION_NAME.fullmatch(entry.name) is not None

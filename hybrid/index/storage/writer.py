@@ -82,7 +82,7 @@ def _current(name: str) -> bytes:
 
 
 def _not_lasting(error: OSError, index_dir: Path) -> StorageError:
-    """Return what is raised where the one atomic step was done, but not brought to the disk."""
+    """Return the error for a commit that was switched to, but not brought to the disk."""
     return StorageError(
         f"the disk failed ({error}) while {index_dir} was made to last; what was asked for is "
         "done, but a power cut may undo it. Check the health of the disk, and the index with "
@@ -323,7 +323,7 @@ def _clear(generation: NewGeneration, workspace: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(doing: str) -> Iterator[None]:
-    """Turn what a full or failing disk raises in the block into a StorageError."""
+    """Turn an OSError of a full or failing disk in the block into a StorageError."""
     try:
         yield
     except OSError as error:

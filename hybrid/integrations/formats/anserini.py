@@ -53,7 +53,7 @@ class VectorBatch:
 
 @dataclass(frozen=True, slots=True)
 class AnseriniExport:
-    """What was written.
+    """The counts of an export.
 
     Attributes:
         directory: holds ``documents/*.jsonl``, ``queries.tsv`` and ``export.json``.
@@ -98,7 +98,7 @@ def export_anserini(
     documents_per_file: int = DOCUMENTS_PER_FILE,
     progress: Callable[[int], None] | None = None,
 ) -> AnseriniExport:
-    """Write vectors for Anserini into a new folder and return what was written.
+    """Write vectors for Anserini into a new folder and return their counts.
 
     Documents go to ``documents/part-00000.jsonl`` and on, one JSON object a line with ``id``,
     ``contents`` and ``vector`` ({term: integer}); queries to ``queries.tsv``, each term repeated

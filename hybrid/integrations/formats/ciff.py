@@ -31,7 +31,7 @@ Postings = Callable[[int], tuple[NDArray[np.integer[Any]], NDArray[np.floating[A
 
 @dataclass(frozen=True, slots=True)
 class CiffExport:
-    """What was written: the file, its counts, and what rounding did to the weights."""
+    """The result of an export: file, counts, and the effect of rounding on the weights."""
 
     path: Path
     documents: int
@@ -59,7 +59,7 @@ def export_ciff(
     description: str = "",
     progress: Callable[[int], None] | None = None,
 ) -> CiffExport:
-    """Write an inverted index as one CIFF file and return what was written.
+    """Write an inverted index as one CIFF file and return its counts.
 
     Terms come in code-point order, weights as integers in the place of term frequencies, and a
     document's length is the sum of its integers. Terms without a posting are left out.

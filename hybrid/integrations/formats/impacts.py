@@ -1,4 +1,4 @@
-"""Integer impacts: what a system that counts term occurrences stores of a learned weight."""
+"""Integer impacts: learned weights as the counts that other systems store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_IMPACT = 2**31 - 1
 
 @dataclass
 class Rounding:
-    """What rounding to integers did: counts, and the total weight before and after.
+    """The effect of rounding to integers: counts, and the total weight before and after.
 
     Attributes:
         scale: the factor before rounding; impact = round(scale * weight), halves to even.
@@ -39,7 +39,7 @@ class Rounding:
         return self._weight_dropped / self._weight if self._weight else 0.0
 
     def impacts(self, weights: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        """Return int64 impacts of ``weights``, any shape, and count what is kept and lost.
+        """Return int64 impacts of ``weights``, any shape, and count the kept and the lost.
 
         Raises:
             UsageError: a weight that is negative or not finite, or an impact over 2^31 - 1.

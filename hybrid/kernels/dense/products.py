@@ -140,7 +140,7 @@ def read_rows(
     count: int,
     kept: Kept,
 ) -> None:
-    """Add rows of ``vectors`` to what is kept, if they may be among the best by rounded score.
+    """Add rows of ``vectors`` to the candidates, if they may be among the best by rounded score.
 
     Args:
         queries: (q, d).
@@ -235,7 +235,7 @@ def _keep_best(scores: NDArray[np.float32], docs: NDArray[np.int64], count: int)
 
 
 def dot_reference(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
-    """Return what `dot` returns, in plain NumPy: the definition that the kernel is tested by."""
+    """Return the inner product of `dot` in plain NumPy: the definition of the kernel."""
     products = a.astype(np.float64) * b.astype(np.float64)
     lanes = np.zeros((-(-len(products) // 8), 8))
     lanes.ravel()[: len(products)] = products

@@ -1,4 +1,4 @@
-"""Kernels of measures over numbers: ranks of the relevant candidates, and what they are worth.
+"""Kernels of measures over numbers: ranks of the relevant candidates, and their gains.
 
 The NumPy twin is a full sort, ``hybrid.fusion.apply.ranked_positions``. Preconditions: offsets
 rise; a query's relevant positions lie inside its own segment; scores hold no NaN.

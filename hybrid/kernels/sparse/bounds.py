@@ -27,7 +27,7 @@ def counts_of(
     table: NDArray[np.uint16],
     every: bool,
 ) -> float:
-    """Fill ``steps`` and ``table`` with what is added to a bound; return one count's score.
+    """Fill ``steps`` and ``table`` with the counts added to a bound; return one count's score.
 
     Bounds are 16-bit sums, every rounding going up: of a head term (terms,) ``steps`` for each
     level, of a tail term's codes what stands in ``table`` (terms, 256), whose rows of head terms

@@ -1,4 +1,4 @@
-"""Which way a query is answered: pruned or exhaustively, by what posting counts make cheaper."""
+"""The choice between pruned and exhaustive search, by posting counts."""
 
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Asks the memory for what will be read soon.
+"""Prefetching of memory that will be read soon.
 
 Postings are read in short runs here and there, and the first lines of each wait for memory. Whoever
 knows beforehand which lines will be read asks for all of them, and the waits overlap with each

@@ -148,7 +148,7 @@ MAXIMA = 2048  # bytes of block maxima that are asked for
 
 @njit(cache=True, nogil=True)
 def ask_terms(postings: Postings, terms: NDArray[np.int32]) -> None:
-    """Ask for what says where the lists of these terms begin."""
+    """Prefetch the places where the lists of these terms begin."""
     for term in terms:
         prefetch(postings.heads, np.int64(term))
         prefetch(postings.spans[term], 0)

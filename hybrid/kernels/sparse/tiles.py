@@ -65,7 +65,7 @@ def pack_maxima(maxima: NDArray[np.uint8], packed: NDArray[np.uint8]) -> None:
 
 
 def contribution(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-def]
-    """Return what one posting adds to a score: looked up for uint8, multiplied for float32."""
+    """Return the score of one posting: looked up for uint8, multiplied for float32."""
     raise NotImplementedError
 
 
@@ -80,7 +80,7 @@ def _contribution(codes, at, lookup, scale, weight):  # type: ignore[no-untyped-
 def lookups(
     postings: Postings, terms: NDArray[np.int32], weights: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return what each code adds to a score, float32 (terms, 256)."""
+    """Return the score of each code, float32 (terms, 256)."""
     table = np.empty((len(terms), 256), dtype=np.float32)
     for row in range(len(terms)):
         scale = postings.scales[terms[row]]
