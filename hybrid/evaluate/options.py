@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hybrid.evaluate.judging import Judging
+from hybrid.index.documents.filters import FilterLike, filter_text
 from hybrid.machine.options import option
 from hybrid.search.options import (
     DEPTH,
@@ -29,8 +30,11 @@ class PoolOptions:
 
     split: str = option("test", "which judged queries")
     depth: int = option(DEPTH, "how deep each branch searches")
-    filter: str | None = option(None, FILTER)
+    filter: FilterLike | None = option(None, FILTER, read=str)
     judging: Judging = field(default_factory=Judging)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filter", filter_text(self.filter))
 
     @property
     def search(self) -> SearchOptions:

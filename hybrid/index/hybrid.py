@@ -23,6 +23,7 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.device import SearchDevice
+from hybrid.index.documents.filters import FilterLike
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
@@ -124,7 +125,7 @@ class HybridIndex:
         """doc_num to doc_id, descending."""
         return self.documents.doc_ids
 
-    def select(self, text: str) -> Subset:
+    def select(self, text: FilterLike) -> Subset:
         """Return the documents that a filter lets through; see `DocumentStore.select`."""
         return self.documents.select(text)
 

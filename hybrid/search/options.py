@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypedDict
 
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion, parse_fusion
+from hybrid.index.documents.filters import FilterLike, filter_text
 from hybrid.machine.options import option
 
 Score: TypeAlias = Callable[[str, Sequence[str]], Any]
@@ -36,7 +37,8 @@ class SearchOptions:
         depth: how deep each branch searches before fusion; default: what the fusion says, or
             1,000; never less than the number of documents that are asked for.
         filter: search only documents whose fields match, such as ``year >= 2020 and lang ==
-            "en"``; see `hybrid.index.documents.filters`.
+            "en"``; or a dictionary, ``{"year": {"$gte": 2020}}``, which is held as the text that
+            says the same. See `hybrid.index.documents.filters`.
         recall: 1.0 is exact. Under 1 the sparse branches skip what at build kept this recall on
             sampled queries; a `SearchPlan` says what that means for a search.
         rerank: what scores the first documents again: the name of a cross-encoder, or a callable
@@ -52,13 +54,16 @@ class SearchOptions:
     )
     domain: str | None = option(None, "use the fusion that was tuned for this domain")
     depth: int | None = option(None, "how deep each branch searches")
-    filter: str | None = option(None, FILTER)
+    filter: FilterLike | None = option(None, FILTER, read=str)
     recall: float = option(1.0, RECALL)
     rerank: str | Score | None = option(None, RERANK, read=str)
     rerank_depth: int | None = option(None, RERANKED)
     rerank_fusion: Fusion | str | None = option(
         None, "how both stages are joined, for instance cc(alpha=0.4, norm=minmax)", read=str
     )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filter", filter_text(self.filter))
 
 
 class SearchKeywords(TypedDict, total=False):
@@ -67,7 +72,7 @@ class SearchKeywords(TypedDict, total=False):
     fusion: Fusion | str | None
     domain: str | None
     depth: int | None
-    filter: str | None
+    filter: FilterLike | None
     recall: float
     rerank: str | Score | None
     rerank_depth: int | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError, given, whole_number
 from hybrid.fusion import Fusion, cc, parse_fusion, single
+from hybrid.index.documents.filters import filter_text
 from hybrid.index.documents.subset import Subset
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.sparse.approximate import Accuracy, check_share
@@ -26,7 +27,7 @@ class PoolPlan:
     Attributes:
         branches: which are searched.
         depth: how deep each of them searches: as asked for, or to the last document.
-        filter: which documents, as it was given; None for all.
+        filter: which documents, as text; None for all.
         subset: those documents.
         accuracies: how exact each sparse branch is; empty unless a recall under 1 is asked for.
     """
@@ -108,8 +109,9 @@ def _pool_plan(
     index: HybridIndex, branches: Sequence[str], depth: int, options: SearchOptions
 ) -> PoolPlan:
     accuracies = _accuracies(index, branches, depth, options)
-    subset = None if options.filter is None else index.select(options.filter)
-    return PoolPlan(tuple(branches), depth, options.filter, subset, accuracies)
+    text = filter_text(options.filter)
+    subset = None if text is None else index.select(text)
+    return PoolPlan(tuple(branches), depth, text, subset, accuracies)
 
 
 def search_depth(documents: int, asked: int | None = None, k: int = 1) -> int:

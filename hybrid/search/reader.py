@@ -16,6 +16,7 @@ from hybrid.fusion.explain import Explanation
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Hit, Run
 from hybrid.index.device import SearchDevice
+from hybrid.index.documents.filters import FilterLike
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.generation import open_named
 from hybrid.index.summary import IndexSummary, summarise
@@ -234,7 +235,7 @@ class Reader:
         *,
         depth: int | None = None,
         branches: Sequence[str] | None = None,
-        filter: str | None = None,
+        filter: FilterLike | None = None,
         recall: float = 1.0,
     ) -> Pool:
         """Return the candidates of each query with every branch's exact score.

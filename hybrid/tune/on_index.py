@@ -10,6 +10,7 @@ from hybrid.corpus.judged import JudgedQueries
 from hybrid.evaluate.pools import judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
+from hybrid.index.documents.filters import filter_text
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.plan import POOLED_DOMAIN, plan_rerank, search_depth
@@ -146,7 +147,8 @@ def tune_indexes(
     )
     if store:
         hashes = query_hashes(chain.from_iterable(texts.values()))
-        _store(tasks, result, hashes, {} if options.filter is None else {"filter": options.filter})
+        where = filter_text(options.filter)
+        _store(tasks, result, hashes, {} if where is None else {"filter": where})
     return result
 
 

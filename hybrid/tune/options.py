@@ -59,6 +59,7 @@ class TuneOptions(PoolOptions):
     curve: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.trials < 0 or self.folds < 2 or self.repeats < 1 or self.jobs < 1:
             raise UsageError(
                 f"trials {self.trials}, folds {self.folds}, repeats {self.repeats} and jobs "

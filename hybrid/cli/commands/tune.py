@@ -16,6 +16,7 @@ from hybrid.cli.output import print_tables, progress_bars
 from hybrid.corpus import SourceOptions, open_source
 from hybrid.corpus.checks import check_name
 from hybrid.errors import UsageError
+from hybrid.index.documents.filters import filter_text
 from hybrid.machine.options import option
 from hybrid.tune.options import TuneOptions
 
@@ -95,7 +96,7 @@ def tune(
         source = judged_source(sources[0] if sources else None, reading)
         with _working(options, 1) as progress:
             result = tune_index(opened, source, options, prior=known, progress=progress)
-        _finish(opened, own, result, options.filter, store=kept.store, as_json=as_json)
+        _finish(opened, own, result, filter_text(options.filter), store=kept.store, as_json=as_json)
 
 
 @contextmanager

@@ -10,18 +10,26 @@ Python.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import floor, isfinite
 from typing import Any, TypeAlias
 
 from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError, given
+from hybrid.index.documents.filter_dicts import filter_of
 from hybrid.index.documents.filter_hints import FOREIGN_SIGNS, WORDS, accepted_form, is_foreign
+from hybrid.index.documents.filter_nodes import (
+    Combination,
+    Comparison,
+    Filter,
+    Membership,
+    Missing,
+    Negation,
+    Value,
+)
 
-Value: TypeAlias = "str | int | float | bool"
+FilterLike: TypeAlias = str | Mapping[str, Any] | Filter
 
 MAX_LENGTH = 20_000
 MAX_DEPTH = 50
@@ -41,71 +49,25 @@ _TOKEN = re.compile(
     r"|(?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,))",
     re.DOTALL,
 )
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A field compared with a value."""
+def filter_text(given: FilterLike | None) -> str | None:
+    """Return a filter as text, as it was given or as it prints; None for none.
 
-    field: str
-    sign: str
-    value: Value
+    Raises:
+        UsageError: it is no text, and no dictionary that can be read as a filter.
 
-    def __str__(self) -> str:
-        return f"{_name(self.field)} {self.sign} {json.dumps(self.value, ensure_ascii=False)}"
-
-
-@dataclass(frozen=True)
-class Membership:
-    """A field that equals one of some values."""
-
-    field: str
-    values: tuple[Value, ...]
-
-    def __str__(self) -> str:
-        inside = ", ".join(json.dumps(value, ensure_ascii=False) for value in self.values)
-        return f"{_name(self.field)} in [{inside}]"
+    >>> filter_text({"year": {"$gte": 2020}, "lang": "en"})
+    'year >= 2020 and lang == "en"'
+    """
+    return given if given is None or isinstance(given, str) else str(parse_filter(given))
 
 
-@dataclass(frozen=True)
-class Missing:
-    """A field without a value."""
-
-    field: str
-
-    def __str__(self) -> str:
-        return f"{_name(self.field)} is null"
-
-
-@dataclass(frozen=True)
-class Negation:
-    """What its part is not."""
-
-    part: Filter
-
-    def __str__(self) -> str:
-        return f"not ({self.part})"
-
-
-@dataclass(frozen=True)
-class Combination:
-    """All (``and``) or any (``or``) of its parts."""
-
-    word: str
-    parts: tuple[Filter, ...]
-
-    def __str__(self) -> str:
-        shown = [f"({part})" if isinstance(part, Combination) else str(part) for part in self.parts]
-        return f" {self.word} ".join(shown)
-
-
-Filter: TypeAlias = "Comparison | Membership | Missing | Negation | Combination"
-
-
-def parse_filter(text: str) -> Filter:
+def parse_filter(text: FilterLike) -> Filter:
     """Return the filter that ``text`` says; what it prints parses back to an equal one.
+
+    In place of a text there may be a dictionary: see `hybrid.index.documents.filter_dicts`.
 
     Raises:
         UsageError: it cannot be parsed; tells where and what was expected.
@@ -113,6 +75,11 @@ def parse_filter(text: str) -> Filter:
     >>> print(parse_filter("year>=2020 and (lang == 'en' or not lang in ['de', 'fr'])"))
     year >= 2020 and (lang == "en" or not (lang in ["de", "fr"]))
     """
+    if isinstance(text, Filter):
+        return text
+    if isinstance(text, Mapping):
+        parsed = filter_of(text)
+        return parse_filter(str(parsed))  # which holds it to the limits of a text
     if not isinstance(text, str):
         raise UsageError(f"the filter is {given(text)}; give a text such as 'year >= 2020'")
     check_text("the filter", text, nul=True)
@@ -122,19 +89,6 @@ def parse_filter(text: str) -> Filter:
     parsed = parser.either(0)
     parser.expect_end()
     return parsed
-
-
-def fields_of(parsed: Filter) -> set[str]:
-    """Return the names of the fields that a filter reads.
-
-    >>> sorted(fields_of(parse_filter("a == 1 and not b is null")))
-    ['a', 'b']
-    """
-    if isinstance(parsed, Negation):
-        return fields_of(parsed.part)
-    if isinstance(parsed, Combination):
-        return set().union(*(fields_of(part) for part in parsed.parts))
-    return {parsed.field}
 
 
 def matches(parsed: Filter, columns: Mapping[str, Any]) -> Any:
@@ -226,11 +180,6 @@ def _scalar(field: str, value: Value, kind: Any) -> Any:
         return pa.scalar(float(value) if types.is_floating(kind) else value)
     except (pa.ArrowException, TypeError, OverflowError, ValueError) as error:
         raise UsageError(f"field {field!r} cannot be compared with {value!r}: {error}") from error
-
-
-def _name(field: str) -> str:
-    plain = _PLAIN.fullmatch(field) and field not in WORDS
-    return field if plain else f"`{field}`"
 
 
 class _Parser:

@@ -23,7 +23,7 @@ from hybrid.corpus.checks import check_text
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents import arrow
 from hybrid.index.documents.fields import kinds_of, open_fields
-from hybrid.index.documents.filters import matches, parse_filter
+from hybrid.index.documents.filters import FilterLike, matches, parse_filter
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset
 
@@ -229,7 +229,7 @@ class DocumentStore(ByNumber[Document]):
         """The fields that filters can use, with their kinds: int, float, bool or str."""
         return kinds_of(self.field_types)
 
-    def select(self, text: str) -> Subset:
+    def select(self, text: FilterLike) -> Subset:
         """Return the documents that a filter lets through.
 
         Raises:
