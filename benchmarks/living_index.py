@@ -32,7 +32,7 @@ from hybrid.corpus import Document
 from hybrid.index.change import Change
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import BranchRecord
-from hybrid.index.segment_writer import BranchPlan, Rows, write_segment
+from hybrid.index.segment_writer import BranchPlan, Rows, SegmentPlan, write_segment
 from hybrid.index.storage.writer import new_generation
 
 VOCABULARY, TERMS, DIMENSION = sparse_vectors.VOCABULARY, 100, 384
@@ -126,7 +126,7 @@ def write(
     plans = PLANS | {"sparse": replace(PLANS["sparse"], scales=scales)}
     with new_generation(directory, create=True) as generation:
         folder = generation.directory / "segments" / "000001"
-        reports = write_segment(folder, rows, order, plans)
+        reports = write_segment(folder, rows, order, SegmentPlan(plans))
         records = {
             name: BranchRecord(plan.kind, {"model": "made"}, {}, 0.0, reports[name])
             for name, plan in plans.items()

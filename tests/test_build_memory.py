@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.corpus import Document
 
 TERMS, VOCABULARY, SHARD = 64, 5_000, 16_384
@@ -90,7 +90,7 @@ class RandomRows:
 
 def encoded(folder: Path, shards: int) -> Path:
     documents = (Document(f"{number:07}", str(number)) for number in range(shards * SHARD))
-    encode_corpus(documents, folder, {"sparse": RandomRows()}, shard_size=SHARD)
+    encode_corpus(documents, folder, {"sparse": RandomRows()}, EncodeOptions(shard_size=SHARD))
     return folder
 
 

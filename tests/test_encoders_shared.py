@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.corpus import Document
 from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.shared import find_shared_pass, shared_pass
@@ -103,15 +103,17 @@ def test_a_corpus_is_encoded_once_for_both_and_resumes_apart(
     monkeypatch.setattr(type(sparse.model[0]), "forward", counted)
     seen: list[int] = []
     encoders = {"sparse": sparse, "dense": dense}
-    encode_corpus(corpus(), tmp_path / "a", encoders, shard_size=9, progress=seen.append)
+    encode_corpus(
+        corpus(), tmp_path / "a", encoders, EncodeOptions(shard_size=9), progress=seen.append
+    )
     together = len(passes)
     assert sum(seen) == len(TEXTS) * 3
     before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
     (tmp_path / "a" / "000001.sparse" / "data.npy").unlink()
-    encode_corpus(corpus(), tmp_path / "a", encoders, shard_size=9)
+    encode_corpus(corpus(), tmp_path / "a", encoders, EncodeOptions(shard_size=9))
     assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before
 
     passes.clear()
-    encode_corpus(corpus(), tmp_path / "b", {"sparse": sparse}, shard_size=9)
-    encode_corpus(corpus(), tmp_path / "b", {"dense": dense}, shard_size=9)
+    encode_corpus(corpus(), tmp_path / "b", {"sparse": sparse}, EncodeOptions(shard_size=9))
+    encode_corpus(corpus(), tmp_path / "b", {"dense": dense}, EncodeOptions(shard_size=9))
     assert len(passes) == 2 * together

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybrid.build.create import build_index
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.build.options import BuildOptions
 from hybrid.build.shards import Shards
 from hybrid.build.survey import DOCUMENTS, Survey, survey, survey_branches
@@ -45,7 +45,7 @@ def test_survey_by_hand(tiny_sparse: Path) -> None:
 def test_a_large_corpus_is_sampled_evenly(tiny_sparse: Path, tmp_path: Path) -> None:
     documents = open_source(write_beir(tmp_path / "beir")).documents()
     encoders = {"sparse": load_sparse(str(tiny_sparse))}
-    shards = encode_corpus(documents, tmp_path / "work", encoders, shard_size=3)
+    shards = encode_corpus(documents, tmp_path / "work", encoders, EncodeOptions(shard_size=3))
     found = survey_branches(shards, encoders)["sparse"]
     assert found.sampled == len(COLLECTION) < DOCUMENTS
 
@@ -55,7 +55,7 @@ def test_a_sample_that_is_read_in_pieces_is_surveyed_whole(
 ) -> None:
     documents = open_source(write_beir(tmp_path / "beir")).documents()
     encoders = {"sparse": load_sparse(str(tiny_sparse))}
-    shards = encode_corpus(documents, tmp_path / "work", encoders, shard_size=3)
+    shards = encode_corpus(documents, tmp_path / "work", encoders, EncodeOptions(shard_size=3))
     expected = survey_branches(shards, encoders)["sparse"]
     found = survey_branches(Shards(shards.directory, Allowance(piece=1)), encoders)["sparse"]
     assert found.documents.literal_lost == expected.documents.literal_lost > 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.build.create import BuildOptions, build_index
-from hybrid.build.encode import Encoder, encode_corpus
+from hybrid.build.encode import EncodeOptions, Encoder, encode_corpus
 from hybrid.build.rebuild import rebuild_branches
 from hybrid.build.shards import Shards
 from hybrid.corpus import Document, open_source
@@ -92,7 +92,7 @@ class Encoding:
         sparse, dense = Sparse(), Dense()
         given = encoders or {"bm25": Bm25Parameters(), "sparse": sparse, "dense": dense}
         folder = self._folder / str(self._count)
-        shards = encode_corpus(documents, folder, given, shard_size=4, cache=cache)
+        shards = encode_corpus(documents, folder, given, EncodeOptions(shard_size=4, cache=cache))
         return sparse.texts, dense.texts, shards
 
 
@@ -162,7 +162,9 @@ def test_an_interrupted_encoding_goes_on_with_the_same_bytes(
     for dense in (Stopped(), Dense()):
         encoders = {"bm25": Bm25Parameters(), "sparse": Sparse(), "dense": dense}
         try:
-            encode_corpus(corpus(), work, encoders, shard_size=4, cache=encoding.cache)
+            encode_corpus(
+                corpus(), work, encoders, EncodeOptions(shard_size=4, cache=encoding.cache)
+            )
         except KeyboardInterrupt:
             assert isinstance(dense, Stopped)
     assert contents(work) == contents(plain.directory)
@@ -214,7 +216,11 @@ def test_progress_reaches_every_document_though_none_is_encoded(
         seen: list[int] = []
         encoders: dict[str, Encoder] = {"sparse": Sparse(), "dense": Dense()}
         encode_corpus(
-            corpus(), tmp_path / name, encoders, cache=encoding.cache, progress=seen.append
+            corpus(),
+            tmp_path / name,
+            encoders,
+            EncodeOptions(cache=encoding.cache),
+            progress=seen.append,
         )
         assert sum(seen) == len(TEXTS)
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from hybrid.build.create import build_index
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.build.options import BuildOptions
-from hybrid.build.rebuild import rebuild_branches
+from hybrid.build.rebuild import RebuildOptions, rebuild_branches
 from hybrid.build.shards import Shards
 from hybrid.errors import MemoryLimitError, UsageError
 from hybrid.machine import memory
@@ -78,7 +78,8 @@ def test_a_build_over_its_limit_stops_and_goes_on_with_a_higher_one(
     values = iter([0, 0] + [0] * 3 + [10**12] * 100)
     monkeypatch.setattr(memory, "held", lambda: next(values))
     documents = [document(number) for number in range(30)]
-    monkeypatch.setitem(encode_corpus.__kwdefaults__, "shard_size", 10)
+    defaults = EncodeOptions.__init__.__defaults__
+    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (10, *defaults[1:]))
     options = BuildOptions(memory=1 << 30, weights="float32")
     with pytest.raises(MemoryLimitError, match="what was finished is kept"):
         build_index(Memory(documents), tmp_path / "idx", options, encoders=ENCODERS)
@@ -105,7 +106,7 @@ CHANGES: dict[str, Callable[[Index, int | None], object]] = {
     "update": lambda index, limit: index.update(map(document, (3, 32)), memory=limit),
     "compact": lambda index, limit: index.compact(memory=limit),
     "rebuild": lambda index, limit: rebuild_branches(
-        index.directory, index.branches, encoders=ENCODERS, memory=limit
+        index.directory, index.branches, RebuildOptions(memory=limit), encoders=ENCODERS
     ),
 }
 
@@ -150,7 +151,8 @@ def test_an_addition_over_its_limit_goes_on_with_a_higher_one(
     index = build(tmp_path / "idx", map(document, range(3)))
     calls = iter([0, 0] + [0] * 3)
     monkeypatch.setattr(memory, "held", lambda: next(calls, 10**12))
-    monkeypatch.setitem(encode_corpus.__kwdefaults__, "shard_size", 10)
+    defaults = EncodeOptions.__init__.__defaults__
+    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (10, *defaults[1:]))
     new = [document(number) for number in range(3, 30)]
     with pytest.raises(MemoryLimitError, match="what was finished is kept"):
         index.add(new, memory=1 << 30)
@@ -190,7 +192,7 @@ def test_shards_are_cut_by_their_text_too(tmp_path: Path, characters: int) -> No
         documents,
         tmp_path,
         {"dense": ENCODERS["dense"]},
-        allowance=Allowance(piece=memory.COPIES * characters),
+        EncodeOptions(allowance=Allowance(piece=memory.COPIES * characters)),
     )
     expected, held_ = [0], 0
     for each in documents:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid.build.create import build_index
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document, Passages
 from hybrid.corpus.passages import PassageTable, passage_text, starts
@@ -104,7 +104,11 @@ def test_shards_hold_the_rows_of_the_passages(tmp_path: Path, shard_size: int) -
     documents = [long_document(number) for number in range(9)]
     seen = []
     shards = encode_corpus(
-        documents, tmp_path, ENCODERS, shard_size=shard_size, passages=WINDOW, progress=seen.append
+        documents,
+        tmp_path,
+        ENCODERS,
+        EncodeOptions(shard_size=shard_size, passages=WINDOW),
+        progress=seen.append,
     )
     order = shards.order()
     table = shards.passages

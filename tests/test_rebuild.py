@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions
 from hybrid.build.mend import mend_index
-from hybrid.build.rebuild import rebuild_branches
+from hybrid.build.rebuild import RebuildOptions, rebuild_branches
 from hybrid.corpus import Passages
 from hybrid.errors import CorruptIndexError, ModelMismatchError, UsageError
 from hybrid.index.change import Change
@@ -177,16 +177,20 @@ def test_another_model_leaves_the_options_of_the_first(
         return HashDense()
 
     monkeypatch.setattr("hybrid.build.rebuild.load_encoder", load)
-    rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "first"})
-    rebuild_branches(tmp_path / "idx", ["dense"], models={"dense": "second"})
+    rebuild_branches(tmp_path / "idx", ["dense"], RebuildOptions(models={"dense": "first"}))
+    rebuild_branches(tmp_path / "idx", ["dense"], RebuildOptions(models={"dense": "second"}))
     kept = {key: each for key, each in first.items() if key != "revision"}
     assert loaded == [kept, {"model": "second"}]
     assert Index(tmp_path / "idx").contents.record("dense").encoder == loaded[1]
     third = {"max_length": 32, "query_prompt": "q: "}
     rebuild_branches(
-        tmp_path / "idx", ["dense"], models={"dense": "third"}, options={"dense": third}
+        tmp_path / "idx",
+        ["dense"],
+        RebuildOptions(models={"dense": "third"}, model_options={"dense": third}),
     )
-    rebuild_branches(tmp_path / "idx", ["dense"], options={"dense": {"query_prompt": ""}})
+    rebuild_branches(
+        tmp_path / "idx", ["dense"], RebuildOptions(model_options={"dense": {"query_prompt": ""}})
+    )
     assert loaded[2:] == [
         {"model": "third", **third},
         {"model": "third", "max_length": 32, "query_prompt": ""},
@@ -195,27 +199,32 @@ def test_another_model_leaves_the_options_of_the_first(
 
 
 @pytest.mark.parametrize(
-    ("named", "given", "message"),
+    ("named", "model_options", "given", "message"),
     [
-        (["dense"], {"options": {"dense": {"depth": 1}}}, "depth of branch 'dense': no option"),
-        (["dense"], {"options": {"sparse": {"max_length": 9}}}, "model or options: sparse"),
-        (["bm25"], {"options": {"bm25": {"max_length": 9}}}, "is BM25, which has no model"),
+        (["dense"], {"dense": {"depth": 1}}, False, "depth of branch 'dense': no option"),
+        (["dense"], {"sparse": {"max_length": 9}}, False, "model or options: sparse"),
+        (["bm25"], {"bm25": {"max_length": 9}}, False, "is BM25, which has no model"),
         (
             ["dense"],
-            {"options": {"dense": {"max_length": 9}}, "encoders": ENCODERS},
+            {"dense": {"max_length": 9}},
+            True,
             "given an encoder, and a model or options too",
         ),
     ],
 )
 def test_options_that_no_model_has_are_refused(
-    tmp_path: Path, named: list[str], given: dict[str, Any], message: str
+    tmp_path: Path, named: list[str], model_options: dict[str, Any], given: bool, message: str
 ) -> None:
     living(tmp_path)
     current = (tmp_path / "idx" / "CURRENT").read_bytes()
-    if "encoders" in given:
-        given = {**given, "encoders": {"dense": HashDense()}}
+    encoders = {"dense": HashDense()} if given else None
+
+    def rebuild() -> None:
+        options = RebuildOptions(model_options=model_options)
+        rebuild_branches(tmp_path / "idx", named, options, encoders=encoders)
+
     with pytest.raises(UsageError, match=message):
-        rebuild_branches(tmp_path / "idx", named, **given)
+        rebuild()
     assert (tmp_path / "idx" / "CURRENT").read_bytes() == current
 
 
@@ -241,7 +250,8 @@ def test_an_interrupted_rebuild_goes_on_and_other_writers_keep_its_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index, fresh = living(tmp_path)
-    monkeypatch.setitem(encode_corpus.__kwdefaults__, "shard_size", 10)
+    defaults = EncodeOptions.__init__.__defaults__
+    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (10, *defaults[1:]))
     with pytest.raises(KeyboardInterrupt):
         rebuild_branches(tmp_path / "idx", ["sparse"], encoders={"sparse": Interrupting(20)})
     index.store_domain("python", index.fusion("rrf(k=9)"))
@@ -265,11 +275,11 @@ def test_what_cannot_be_rebuilt_is_said_and_changes_nothing(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="name at least one"):
         rebuild_branches(tmp_path / "idx", [])
     with pytest.raises(UsageError, match="name at least one"):
-        rebuild_branches(tmp_path / "idx", ["dense"], models={"sparse": "x"})
+        rebuild_branches(tmp_path / "idx", ["dense"], RebuildOptions(models={"sparse": "x"}))
     with pytest.raises(UsageError, match="given as an object"):
         rebuild_branches(tmp_path / "idx", ["dense"])
     with pytest.raises(UsageError, match="BM25, which has no model"):
-        rebuild_branches(tmp_path / "idx", ["bm25"], models={"bm25": "x"})
+        rebuild_branches(tmp_path / "idx", ["bm25"], RebuildOptions(models={"bm25": "x"}))
     with pytest.raises(UsageError, match="is sparse, but its encoder gives dense"):
         rebuild_branches(tmp_path / "idx", ["sparse"], encoders={"sparse": Sparse2()})
     ruin(tmp_path / "idx", ["dense"], "zeros")

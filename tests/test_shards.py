@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from hybrid.build.encode import Encoder, encode_corpus
+from hybrid.build.encode import EncodeOptions, Encoder, encode_corpus
 from hybrid.build.shards import Shards
 from hybrid.corpus import Document
 from hybrid.encoders import Bm25Parameters
@@ -106,7 +106,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def uninterrupted(tmp_path: Path) -> dict[str, bytes]:
-    encode_corpus(corpus(), tmp_path / "once", encoders(), shard_size=3)
+    encode_corpus(corpus(), tmp_path / "once", encoders(), EncodeOptions(shard_size=3))
     return contents(tmp_path / "once")
 
 
@@ -115,11 +115,11 @@ def test_an_interrupted_encoding_goes_on_and_gives_the_same_bytes(
 ) -> None:
     work = tmp_path / "work"
     with pytest.raises(KeyboardInterrupt):
-        encode_corpus(corpus(), work, encoders(HashedDense(limit=2)), shard_size=3)
+        encode_corpus(corpus(), work, encoders(HashedDense(limit=2)), EncodeOptions(shard_size=3))
     with pytest.raises(UsageError, match="no finished encoding"):
         Shards(work)
     again = HashedDense()
-    encode_corpus(corpus(), work, encoders(again), shard_size=3)
+    encode_corpus(corpus(), work, encoders(again), EncodeOptions(shard_size=3))
     assert again.calls == [3, 1]
     assert contents(work) == uninterrupted
 
@@ -129,9 +129,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_shards import HashedDense, corpus, encoders
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions, encode_corpus
 dense = HashedDense(limit=2, death="kill")
-encode_corpus(corpus(), Path(sys.argv[1]), encoders(dense), shard_size=3)
+encode_corpus(corpus(), Path(sys.argv[1]), encoders(dense), EncodeOptions(shard_size=3))
 """
 
 
@@ -149,24 +149,24 @@ def test_a_killed_encoding_goes_on_and_gives_the_same_bytes(
     (work / ".000002.dense.half" / "vectors.npy").write_bytes(b"half")
     again = HashedDense()
     (work / ".not.ours").mkdir()
-    encode_corpus(corpus(), work, encoders(again), shard_size=3)
+    encode_corpus(corpus(), work, encoders(again), EncodeOptions(shard_size=3))
     assert (work / ".not.ours").is_dir()
     assert again.calls == [3, 1]
     assert contents(work) == uninterrupted
 
 
 def test_a_finished_encoding_is_kept_whole(tmp_path: Path) -> None:
-    encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))
     before = contents(tmp_path)
     again = HashedDense()
-    encode_corpus(corpus(), tmp_path, encoders(again), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(again), EncodeOptions(shard_size=3))
     assert again.calls == []
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "record"])
 def test_a_damaged_part_is_encoded_again(tmp_path: Path, damage: str) -> None:
-    encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))
     before = contents(tmp_path)
     path = tmp_path / "000001.dense" / "vectors.npy"
     held = path.read_bytes()
@@ -179,42 +179,42 @@ def test_a_damaged_part_is_encoded_again(tmp_path: Path, damage: str) -> None:
     else:
         (path.parent / "record.json").write_text("[]")
     again = HashedDense()
-    encode_corpus(corpus(), tmp_path, encoders(again), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(again), EncodeOptions(shard_size=3))
     assert again.calls == [3]
     assert contents(tmp_path) == before
 
 
 def test_only_what_changed_is_encoded_again(tmp_path: Path) -> None:
-    encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))
     sparse = (tmp_path / "000000.sparse" / "data.npy").stat().st_mtime_ns
     other = HashedDense(seed=7)
-    encode_corpus(corpus(), tmp_path, encoders(other), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(other), EncodeOptions(shard_size=3))
     assert other.calls == [3, 3, 3, 1]
     assert (tmp_path / "000000.sparse" / "data.npy").stat().st_mtime_ns == sparse
 
     changed = [*corpus()]
     changed[4] = Document("d4", "another text")
     last = HashedDense(seed=7)
-    encode_corpus(changed, tmp_path, encoders(last), shard_size=3)
+    encode_corpus(changed, tmp_path, encoders(last), EncodeOptions(shard_size=3))
     assert last.calls == [3]
 
 
 def test_other_ids_and_fields_are_stored_without_encoding_again(tmp_path: Path) -> None:
-    encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))
     renamed = [
         Document(f"new-{document.doc_id}", document.text, document.title, {"year": 2020})
         for document in corpus()
     ]
     again = HashedDense()
-    shards = encode_corpus(renamed, tmp_path, encoders(again), shard_size=3)
+    shards = encode_corpus(renamed, tmp_path, encoders(again), EncodeOptions(shard_size=3))
     assert again.calls == []
     assert [*shards.ordered_documents(np.arange(10))] == renamed
 
 
 def test_a_shorter_corpus_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
-    encode_corpus(corpus(), tmp_path / "a", encoders(), shard_size=3)
-    encode_corpus(corpus(4), tmp_path / "a", encoders(), shard_size=3)
-    encode_corpus(corpus(4), tmp_path / "b", encoders(), shard_size=3)
+    encode_corpus(corpus(), tmp_path / "a", encoders(), EncodeOptions(shard_size=3))
+    encode_corpus(corpus(4), tmp_path / "a", encoders(), EncodeOptions(shard_size=3))
+    encode_corpus(corpus(4), tmp_path / "b", encoders(), EncodeOptions(shard_size=3))
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
@@ -227,13 +227,13 @@ def test_no_more_than_a_shard_is_read_ahead(tmp_path: Path) -> None:
             ahead.append(number - sum(dense.calls))
             yield document
 
-    encode_corpus(watched(), tmp_path, {"dense": dense}, shard_size=3)
+    encode_corpus(watched(), tmp_path, {"dense": dense}, EncodeOptions(shard_size=3))
     assert max(ahead) < 3
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
 def test_rows_come_in_descending_order_of_id(tmp_path: Path, size: int) -> None:
-    shards = encode_corpus(corpus(12), tmp_path, encoders(), shard_size=5)
+    shards = encode_corpus(corpus(12), tmp_path, encoders(), EncodeOptions(shard_size=5))
     order = shards.order()
     documents = [*shards.ordered_documents(order, size)]
     ids = sorted((document.doc_id for document in corpus(12)), reverse=True)
@@ -251,7 +251,9 @@ def test_rows_come_in_descending_order_of_id(tmp_path: Path, size: int) -> None:
 
 
 def test_bm25_is_fitted_to_the_whole_corpus(tmp_path: Path) -> None:
-    shards = encode_corpus(corpus(), tmp_path, {"bm25": Bm25Parameters()}, shard_size=3)
+    shards = encode_corpus(
+        corpus(), tmp_path, {"bm25": Bm25Parameters()}, EncodeOptions(shard_size=3)
+    )
     fitted = shards.bm25("bm25")
     assert fitted.document_count == 10
     assert fitted.frequencies[fitted.vocabulary.index("list")] == 10
@@ -259,7 +261,7 @@ def test_bm25_is_fitted_to_the_whole_corpus(tmp_path: Path) -> None:
 
 
 def test_branches_keep_their_order_and_say_what_they_are(tmp_path: Path) -> None:
-    shards = encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+    shards = encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))
     assert [*shards.branches] == ["bm25", "sparse", "dense"]
     assert [branch.kind for branch in shards.branches.values()] == ["sparse", "sparse", "dense"]
     assert shards.branches["dense"].width == WIDTH
@@ -273,7 +275,9 @@ def test_branches_keep_their_order_and_say_what_they_are(tmp_path: Path) -> None
 def test_progress_sums_to_the_documents(tmp_path: Path, count: int) -> None:
     for _ in range(2):
         seen: list[int] = []
-        encode_corpus(corpus(count), tmp_path, encoders(), shard_size=3, progress=seen.append)
+        encode_corpus(
+            corpus(count), tmp_path, encoders(), EncodeOptions(shard_size=3), progress=seen.append
+        )
         assert sum(seen) == count
         assert min(seen) > 0
 
@@ -287,7 +291,9 @@ def test_a_document_with_a_title_alone_and_one_without_terms(tmp_path: Path) -> 
 
 def test_duplicate_ids_are_found(tmp_path: Path) -> None:
     documents = [*corpus(), Document("d3", "again")]
-    shards = encode_corpus(documents, tmp_path, {"bm25": Bm25Parameters()}, shard_size=3)
+    shards = encode_corpus(
+        documents, tmp_path, {"bm25": Bm25Parameters()}, EncodeOptions(shard_size=3)
+    )
     with pytest.raises(CorpusError, match="'d3' occurs twice, at documents 4 and 11"):
         shards.order()
 
@@ -300,7 +306,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no encoders"):
         encode_corpus(corpus(), tmp_path, {})
     with pytest.raises(UsageError, match="shard_size"):
-        encode_corpus(corpus(), tmp_path, encoders(), shard_size=0)
+        encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=0))
     for name in ("documents", "../up", "a.b"):
         with pytest.raises(UsageError, match="branch name"):
             encode_corpus(corpus(), tmp_path, {name: Bm25Parameters()})
@@ -312,7 +318,7 @@ def test_a_full_disk_leaves_no_half_part(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("hybrid.build.encode.save_vectors", full)
     with pytest.raises(OSError, match="No space left"):
-        encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+        encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))
     assert not [path for path in tmp_path.rglob("*") if "dense" in path.name]
     monkeypatch.undo()
-    encode_corpus(corpus(), tmp_path, encoders(), shard_size=3)
+    encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))

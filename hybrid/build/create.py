@@ -14,7 +14,7 @@ from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
 from hybrid.errors import path_of
 from hybrid.index.records import SEGMENTS, BranchRecord
-from hybrid.index.segment_writer import BranchPlan, write_segment
+from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
 from hybrid.machine.cache import chosen_cache
 from hybrid.machine.memory import Allowance
@@ -92,7 +92,7 @@ def build_index(
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
     """
-    from hybrid.build.encode import encode_corpus
+    from hybrid.build.encode import EncodeOptions, encode_corpus
     from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
 
     options = options if options is not None else BuildOptions()
@@ -100,24 +100,23 @@ def build_index(
     refuse_existing(output)
     source = as_source(source, reading)
     kinds, documents = begun(source)  # before models are loaded: a column may be missing
-    loaded = _encoders(options) if encoders is None else _given(encoders)
+    loaded, described = _loaded(options) if encoders is None else (encoders, _given(encoders))
     allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
     with new_generation(output, create=True) as generation:
         shards = encode_corpus(
             documents,
             generation.workspace,
-            {name: encoder for name, (encoder, _) in loaded.items()},
-            allowance=allowance,
-            passages=options.passages,
-            cache=chosen_cache(options.cache),
+            loaded,
+            EncodeOptions(
+                allowance=allowance, passages=options.passages, cache=chosen_cache(options.cache)
+            ),
             progress=progress("encoding", source.document_count()),
         )
         shards.field_kinds = kinds.kinds
-        surveyed = {name: encoder for name, (encoder, _) in loaded.items()}
-        surveys = survey_branches(shards, surveyed)
-        shards.unread = unread_of_branches(shards, surveyed)
-        records = _write_branches(generation, shards, loaded, surveys, options, allowance, progress)
+        surveys = survey_branches(shards, loaded)
+        shards.unread = unread_of_branches(shards, loaded)
+        records = _write_branches(generation, shards, described, surveys, options, progress)
         generation.commit(
             {
                 "document_count": shards.document_count,
@@ -150,57 +149,56 @@ def _unstored(kinds: FieldKinds) -> tuple[str, ...]:
     )
 
 
-def _encoders(options: BuildOptions) -> dict[str, tuple[Encoder, dict[str, Any]]]:
-    """Return each branch's encoder, and the arguments that load it again for queries."""
+def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[str, Any]]]:
+    """Return the encoders by branch, and the arguments that load each again for queries."""
     from hybrid.encoders import Bm25Parameters
 
-    loaded: dict[str, tuple[Encoder, dict[str, Any]]] = {}
-    if options.bm25:
-        loaded["bm25"] = (Bm25Parameters(), {"model": BM25})
+    described: dict[str, dict[str, Any]] = {}
     if options.sparse is not None:
-        record = model_record(
+        described["sparse"] = model_record(
             options.sparse,
             max_length=options.max_length,
             revision=options.sparse_revision,
             **options.pruning,
         )
-        loaded["sparse"] = (load_encoder("sparse", record), record)
     if options.dense is not None:
-        record = model_record(
+        described["dense"] = model_record(
             options.dense,
             max_length=options.max_length,
             revision=options.dense_revision,
             **options.prompts,
         )
-        loaded["dense"] = (load_encoder("dense", record), record)
-    return loaded
+    bm25: dict[str, Encoder] = {"bm25": Bm25Parameters()} if options.bm25 else {}
+    loaded = {name: load_encoder(name, record) for name, record in described.items()}
+    return bm25 | loaded, {name: {"model": BM25} for name in bm25} | described
+
+
+def _given(encoders: Mapping[str, Encoder]) -> dict[str, dict[str, Any]]:
+    from hybrid.encoders import Bm25Parameters
+
+    return {
+        name: {"model": BM25 if isinstance(encoder, Bm25Parameters) else GIVEN}
+        for name, encoder in encoders.items()
+    }
 
 
 def _write_branches(
     generation: NewGeneration,
     shards: Shards,
-    loaded: dict[str, tuple[Encoder, dict[str, Any]]],
+    described: Mapping[str, dict[str, Any]],
     surveys: Mapping[str, Survey],
     options: BuildOptions,
-    allowance: Allowance,
     progress: StartProgress,
 ) -> dict[str, BranchRecord]:
     plans = {
-        name: BranchPlan(
-            branch.kind,
-            branch.width,
-            weights=options.weights,
-            vectors=options.vectors,
-        )
-        for name, branch in shards.branches.items()
+        name: BranchPlan(each.kind, each.width, weights=options.weights, vectors=options.vectors)
+        for name, each in shards.branches.items()
     }
     reports = write_segment(
         generation.directory / SEGMENTS / FIRST_SEGMENT,
         shards,
         shards.order(),
-        plans,
-        seed=options.seed,
-        limit=allowance.limit,
+        SegmentPlan(plans, options.seed, shards.allowance.limit),
         progress=progress,
     )
     records = {}
@@ -212,22 +210,13 @@ def _write_branches(
             shards.bm25(name).save(encoder_folder)
         records[name] = BranchRecord(
             branch.kind,
-            loaded[name][1],
+            described[name],
             branch.fingerprint,
             0.0 if sparse else COSINE_MINIMUM,
             (measured(reports[name], surveys.get(name)) if sparse else reports[name])
             | (shards.unread[name].figures() if name in shards.unread else {}),
         )
     return records
-
-
-def _given(encoders: Mapping[str, Encoder]) -> dict[str, tuple[Encoder, dict[str, Any]]]:
-    from hybrid.encoders import Bm25Parameters
-
-    return {
-        name: (encoder, {"model": BM25 if isinstance(encoder, Bm25Parameters) else GIVEN})
-        for name, encoder in encoders.items()
-    }
 
 
 def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:

@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hybrid.build.chunks import chunks_of, digest_of, part_key, write_documents_part
+from hybrid.build.chunks import Chunk, chunks_of, digest_of, part_key, write_documents_part
 from hybrid.build.kept import KeptEncodings, shard_rows
 from hybrid.build.parts import is_whole, open_csr, save_csr, save_vectors, write_part
 from hybrid.build.shards import STATE_FILE, Shards, part_path
 from hybrid.corpus import Document, Passages
 from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
-from hybrid.encoders.protocol import DenseEncoder, Fingerprint, Progress, SparseEncoder
+from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
 from hybrid.encoders.shared import find_shared_pass
 from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.cache import Cache
@@ -43,15 +45,33 @@ RESERVED = frozenset({"documents"})
 Encoder = SparseEncoder | DenseEncoder | Bm25Parameters
 
 
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How a corpus is cut into shards, and what its encoding may use.
+
+    Attributes:
+        shard_size: rows in a shard. Another size encodes everything again.
+        allowance: what a shard may hold; one with too much text is full before it has its rows.
+        passages: how documents are cut into rows; None makes each one row.
+        cache: keeps what is encoded, and has what was encoded before; None for neither.
+    """
+
+    shard_size: int = SHARD_SIZE
+    allowance: Allowance = field(default_factory=Allowance)
+    passages: Passages | None = None
+    cache: Cache | None = None
+
+    def __post_init__(self) -> None:
+        if self.shard_size < 1:
+            raise UsageError(f"shard_size is {self.shard_size}; expected 1 or more")
+
+
 def encode_corpus(
     documents: Iterable[Document],
     workdir: Path,
     encoders: Mapping[str, Encoder],
+    options: EncodeOptions | None = None,
     *,
-    shard_size: int = SHARD_SIZE,
-    allowance: Allowance | None = None,
-    passages: Passages | None = None,
-    cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Shards:
     """Return the encoded shards of a corpus, resuming what an earlier call left in ``workdir``.
@@ -60,68 +80,103 @@ def encode_corpus(
         documents: read once, in order; never held beyond one shard.
         workdir: made if absent; nothing else belongs in it.
         encoders: by branch name; ``Bm25Parameters`` for a BM25 that is fitted to this corpus.
-        shard_size: rows in a shard. Another size encodes everything again.
-        allowance: what a shard may hold; one with too much text is full before it has its rows.
-        passages: how documents are cut into rows; None makes each one row.
-        cache: keeps what is encoded, and has what was encoded before; None for neither.
+        options: how it is cut and encoded.
         progress: called with the number of newly finished documents; a document that is done in
             one of two branches counts half.
 
     Raises:
-        UsageError: no encoders, a name that is no plain word, or a shard size below 1.
+        UsageError: no encoders, or a name that is no plain word.
         CorpusError: text that is not Unicode (lone surrogates), or no documents at all.
     """
-    _check(encoders, shard_size)
-    allowance = allowance or Allowance()
-    shard_characters = allowance.characters(SHARD_CHARACTERS)
+    if not encoders:
+        raise UsageError("no encoders were given; name at least one branch")
+    for name in encoders:
+        if not name.isidentifier() or name in RESERVED:
+            raise UsageError(f"branch name {name!r} is not a plain word, or is reserved")
+    options = options or EncodeOptions()
     workdir.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(workdir, encoders)
     (workdir / STATE_FILE).unlink(missing_ok=True)
-    fingerprints = {name: encoder.fingerprint for name, encoder in encoders.items()}
-    lexical = {
-        name: (encoder, Analyser(encoder.stemmer, encoder.stop_words), Statistics())
-        for name, encoder in encoders.items()
-        if isinstance(encoder, Bm25Parameters)
-    }
-    shared = find_shared_pass(encoders)
-    kept = None if cache is None else KeptEncodings(cache, workdir)
-    counts: list[int] = []
-    rows_in: list[int] = []
-    digests: list[str] = []
-    for shard, chunk in enumerate(chunks_of(documents, shard_size, shard_characters, passages)):
-        texts = chunk.texts
+    encoding = _Encoding(workdir, encoders, options.cache)
+    characters = options.allowance.characters(SHARD_CHARACTERS)
+    for chunk in chunks_of(documents, options.shard_size, characters, options.passages):
+        encoding.add(chunk, progress)
+    return Shards(workdir, options.allowance, reused=encoding.finish())
+
+
+class _Encoding:
+    """A corpus being encoded, one shard after the other."""
+
+    def __init__(self, workdir: Path, encoders: Mapping[str, Encoder], cache: Cache | None) -> None:
+        self._workdir = workdir
+        self._encoders = encoders
+        self._fingerprints = {name: each.fingerprint for name, each in encoders.items()}
+        self._bm25 = {
+            name: (Analyser(each.stemmer, each.stop_words), Statistics())
+            for name, each in encoders.items()
+            if isinstance(each, Bm25Parameters)
+        }
+        self._shared = find_shared_pass(encoders)
+        self._kept = None if cache is None else KeptEncodings(cache, workdir)
+        self._counts: list[int] = []
+        self._rows: list[int] = []
+        self._digests: list[str] = []
+
+    def add(self, chunk: Chunk, progress: Progress | None) -> None:
+        """Write the parts of a shard that are not there yet."""
+        shard, texts = len(self._counts), chunk.texts
         digest = digest_of(texts)
-        finished = _Finished(progress, len(chunk.documents), len(texts) * len(encoders))
-        write_documents_part(workdir, shard, chunk)
-        keys = {name: part_key(digest, fingerprints[name]) for name in encoders}
-        paths = {name: part_path(workdir, shard, name) for name in encoders}
-        missing = [name for name in encoders if not is_whole(paths[name], keys[name])]
-        for name in lexical:
+        finished = _Finished(progress, len(chunk.documents), len(texts) * len(self._encoders))
+        write_documents_part(self._workdir, shard, chunk)
+        keys = {name: part_key(digest, each) for name, each in self._fingerprints.items()}
+        paths = {name: part_path(self._workdir, shard, name) for name in keys}
+        missing = [name for name in keys if not is_whole(paths[name], keys[name])]
+        for name, (analyser, statistics) in self._bm25.items():
             if name in missing:
-                counted = count_terms(texts, lexical[name][1])
-                write_part(paths[name], keys[name], len(texts), _saver_of_counts(counted))
-            lexical[name][2].add(_read_counts(paths[name]))
-        neural = {name: encoders[name] for name in missing if name not in lexical}
-        for name, rows in shard_rows(texts, digest, neural, shared, finished, kept):
-            write_part(paths[name], keys[name], len(texts), _saver(rows))
-        counts.append(len(chunk.documents))
-        rows_in.append(len(texts))
-        digests.append(digest)
+                save = partial(_save_counts, counted=count_terms(texts, analyser))
+                write_part(paths[name], keys[name], len(texts), save)
+            statistics.add(_read_counts(paths[name]))
+        neural = {name: self._encoders[name] for name in missing if name not in self._bm25}
+        for name, rows in shard_rows(texts, digest, neural, self._shared, finished, self._kept):
+            save = partial(save_vectors if isinstance(rows, np.ndarray) else save_csr, rows=rows)
+            write_part(paths[name], keys[name], len(texts), save)
+        self._counts.append(len(chunk.documents))
+        self._rows.append(len(texts))
+        self._digests.append(digest)
         finished.close()
-    if not counts:
-        raise CorpusError("the corpus has no documents; an index needs at least one")
-    branches: dict[str, dict[str, Any]] = {}
-    for name, encoder in encoders.items():
+
+    def finish(self) -> int:
+        """Write BM25 and the state; return how many rows came from the cache."""
+        if not self._counts:
+            raise CorpusError("the corpus has no documents; an index needs at least one")
+        branches = {name: self._branch(name, each) for name, each in self._encoders.items()}
+        _write_state(self._workdir, self._counts, self._rows, branches)
+        return 0 if self._kept is None else self._kept.reused
+
+    def _branch(self, name: str, encoder: Encoder) -> dict[str, Any]:
+        is_bm25 = isinstance(encoder, Bm25Parameters)
+        kind, fingerprint = "sparse", self._fingerprints[name]
         if isinstance(encoder, Bm25Parameters):
-            fitted = Bm25Encoder(encoder, lexical[name][2])
-            _write_bm25(workdir, name, fitted, digests, rows_in)
-            branches[name] = _branch("sparse", len(fitted.vocabulary), fitted.fingerprint, True)
+            fitted = Bm25Encoder(encoder, self._bm25[name][1])
+            self._write_bm25(name, fitted)
+            width, fingerprint = len(fitted.vocabulary), fitted.fingerprint
         elif isinstance(encoder, DenseEncoder):
-            branches[name] = _branch("dense", encoder.dimension, fingerprints[name], False)
+            kind, width = "dense", encoder.dimension
         else:
-            branches[name] = _branch("sparse", len(encoder.vocabulary), fingerprints[name], False)
-    _finish(workdir, counts, rows_in, branches)
-    return Shards(workdir, allowance, reused=0 if kept is None else kept.reused)
+            width = len(encoder.vocabulary)
+        return {"kind": kind, "width": width, "fingerprint": fingerprint, "is_bm25": is_bm25}
+
+    def _write_bm25(self, name: str, fitted: Bm25Encoder) -> None:
+        """Write the impacts of every shard and the state of the fitted encoder."""
+        for shard, (digest, count) in enumerate(zip(self._digests, self._rows, strict=True)):
+            path = part_path(self._workdir, shard, f"{name}.impacts")
+            key = part_key(digest, fitted.fingerprint)
+            if not is_whole(path, key):
+                rows = fitted.impacts(_read_counts(part_path(self._workdir, shard, name)))
+                write_part(path, key, count, partial(save_csr, rows=rows))
+        state = self._workdir / f"{name}.state"
+        shutil.rmtree(state, ignore_errors=True)
+        write_folder(state, fitted.save)
 
 
 def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:
@@ -156,29 +211,10 @@ class _Finished:
         self._reported = done
 
 
-def _check(encoders: Mapping[str, Encoder], shard_size: int) -> None:
-    if not encoders:
-        raise UsageError("no encoders were given; name at least one branch")
-    for name in encoders:
-        if not name.isidentifier() or name in RESERVED:
-            raise UsageError(f"branch name {name!r} is not a plain word, or is reserved")
-    if shard_size < 1:
-        raise UsageError(f"shard_size is {shard_size}; expected 1 or more")
-
-
-def _saver(rows: Any) -> Callable[[Path], None]:
-    if isinstance(rows, np.ndarray):
-        return lambda target: save_vectors(target, rows)
-    return lambda target: save_csr(target, rows)
-
-
-def _saver_of_counts(counted: TermCounts) -> Callable[[Path], None]:
-    def write(target: Path) -> None:
-        save_csr(target, counted.counts)
-        text = json.dumps(counted.terms, ensure_ascii=True)
-        (target / TERMS_FILE).write_text(text, encoding="utf-8")
-
-    return write
+def _save_counts(directory: Path, counted: TermCounts) -> None:
+    save_csr(directory, counted.counts)
+    text = json.dumps(counted.terms, ensure_ascii=True)
+    (directory / TERMS_FILE).write_text(text, encoding="utf-8")
 
 
 def _read_counts(path: Path) -> TermCounts:
@@ -186,27 +222,7 @@ def _read_counts(path: Path) -> TermCounts:
     return TermCounts(terms, open_csr(path, len(terms)))
 
 
-def _write_bm25(
-    workdir: Path, name: str, fitted: Bm25Encoder, digests: list[str], counts: list[int]
-) -> None:
-    """Write the impacts of every shard and the state of the fitted encoder."""
-    fingerprint = fitted.fingerprint
-    for shard, digest in enumerate(digests):
-        path = part_path(workdir, shard, f"{name}.impacts")
-        key = part_key(digest, fingerprint)
-        if not is_whole(path, key):
-            impacts = fitted.impacts(_read_counts(part_path(workdir, shard, name)))
-            write_part(path, key, counts[shard], _saver(impacts))
-    state = workdir / f"{name}.state"
-    shutil.rmtree(state, ignore_errors=True)
-    write_folder(state, fitted.save)
-
-
-def _branch(kind: str, width: int, fingerprint: Fingerprint, is_bm25: bool) -> dict[str, Any]:
-    return {"kind": kind, "width": width, "fingerprint": fingerprint, "is_bm25": is_bm25}
-
-
-def _finish(
+def _write_state(
     workdir: Path, counts: list[int], rows: list[int], branches: dict[str, dict[str, Any]]
 ) -> None:
     """Remove shards of an earlier, longer corpus and write the state, whole or not at all."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybrid.build.rebuild import rebuild_branches
+from hybrid.build.rebuild import RebuildOptions, rebuild_branches
 from hybrid.index.verify import repair_index, verify_index
 from hybrid.machine.progress import StartProgress, no_progress
 
@@ -65,7 +65,8 @@ def mend_index(
     if report.can_be_rebuilt and not go_back:
         damaged = sorted(report.branches)
         given = {name: each for name, each in (encoders or {}).items() if name in damaged}
-        rebuild_branches(directory, damaged, encoders=given, same_encoders=True, progress=progress)
+        options = RebuildOptions(same_encoders=True)
+        rebuild_branches(directory, damaged, options, encoders=given, progress=progress)
         return MendReport(rebuilt=tuple(damaged))
     repaired = repair_index(directory, deep=deep)
     return MendReport(before=repaired.before, after=repaired.after)

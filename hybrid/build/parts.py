@@ -39,11 +39,11 @@ def is_whole(directory: Path, key: str) -> bool:
     return is_recorded(directory, version=VERSION, key=key)
 
 
-def save_csr(directory: Path, matrix: csr_matrix) -> None:
+def save_csr(directory: Path, rows: csr_matrix) -> None:
     """Write a CSR matrix as three .npy files (int64 indptr, int32 indices, float32 data)."""
-    np.save(directory / "indptr.npy", matrix.indptr.astype(np.int64), allow_pickle=False)
-    np.save(directory / "indices.npy", matrix.indices.astype(np.int32), allow_pickle=False)
-    np.save(directory / "data.npy", matrix.data.astype(np.float32), allow_pickle=False)
+    np.save(directory / "indptr.npy", rows.indptr.astype(np.int64), allow_pickle=False)
+    np.save(directory / "indices.npy", rows.indices.astype(np.int32), allow_pickle=False)
+    np.save(directory / "data.npy", rows.data.astype(np.float32), allow_pickle=False)
 
 
 def open_csr(directory: Path, columns: int) -> csr_matrix:
@@ -54,9 +54,9 @@ def open_csr(directory: Path, columns: int) -> csr_matrix:
     return matrix
 
 
-def save_vectors(directory: Path, vectors: NDArray[np.float32]) -> None:
+def save_vectors(directory: Path, rows: NDArray[np.float32]) -> None:
     """Write float32 vectors as one .npy file."""
-    np.save(directory / "vectors.npy", vectors.astype(np.float32, copy=False), allow_pickle=False)
+    np.save(directory / "vectors.npy", rows.astype(np.float32, copy=False), allow_pickle=False)
 
 
 def open_vectors(directory: Path) -> NDArray[np.float32]:

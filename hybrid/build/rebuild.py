@@ -6,14 +6,11 @@ branches keep their rows, and all segments become one on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from hybrid.build.create import measured
 from hybrid.build.records import BM25, GIVEN, check_unchanged, load_encoder, model_record
@@ -22,7 +19,6 @@ from hybrid.fusion import parse_fusion
 from hybrid.index.change import Change, StoredRows, dense_plan, sparse_plan
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import BranchRecord
-from hybrid.index.segment_writer import BranchPlan
 from hybrid.index.storage.writer import new_generation
 from hybrid.machine.cache import CacheChoice, chosen_cache
 from hybrid.machine.memory import Allowance
@@ -31,7 +27,7 @@ from hybrid.machine.progress import StartProgress, no_progress
 if TYPE_CHECKING:
     from hybrid.build.encode import Encoder
     from hybrid.build.shards import Shards
-
+    from hybrid.build.survey import Survey
 
 MODEL_OPTIONS = (
     "revision",
@@ -43,6 +39,45 @@ MODEL_OPTIONS = (
     "min_weight",
 )
 """How a model is loaded, in words of `hybrid.encoders`; the terms are of sparse models alone."""
+
+
+@dataclass(frozen=True)
+class RebuildOptions:
+    """How branches are encoded again.
+
+    Attributes:
+        models: by branch, another model to encode with; default: the one that built the branch.
+            Another model takes its own length, prompts and terms, unless ``model_options`` say
+            more.
+        model_options: by branch, how its model is loaded: any of `MODEL_OPTIONS`. The model that
+            built the branch keeps those that it had, but for those named here.
+        same_encoders: refuse encoders as objects that are not what built the branch.
+        cache: as in `BuildOptions`.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
+
+    Raises:
+        UsageError: an option that a model does not have.
+    """
+
+    models: Mapping[str, str] = field(default_factory=dict)
+    model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    same_encoders: bool = False
+    cache: CacheChoice = True
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, given in self.model_options.items():
+            unknown = sorted(set(given) - set(MODEL_OPTIONS))
+            if unknown:
+                raise UsageError(
+                    f"{', '.join(unknown)} of branch {name!r}: no option of a model; those are "
+                    f"{', '.join(MODEL_OPTIONS)}"
+                )
+
+    @property
+    def named(self) -> set[str]:
+        """The branches that get a model, or options of one."""
+        return {*self.models, *(name for name, given in self.model_options.items() if given)}
 
 
 @dataclass(frozen=True)
@@ -77,13 +112,9 @@ class RebuildReport:
 def rebuild_branches(
     directory: str | Path,
     branches: Iterable[str],
+    options: RebuildOptions | None = None,
     *,
-    models: Mapping[str, str] | None = None,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
     encoders: Mapping[str, Encoder] | None = None,
-    same_encoders: bool = False,
-    cache: CacheChoice = True,
-    memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> RebuildReport:
     """Encode some branches again from the stored documents and return what they are now.
@@ -94,33 +125,25 @@ def rebuild_branches(
     Args:
         directory: the index.
         branches: names of branches.
-        models: by branch, another model to encode with; default: the one that built the branch.
-            Another model takes its own length, prompts and terms, unless ``options`` says more.
-        options: by branch, how its model is loaded: any of `MODEL_OPTIONS`. The model that built
-            the branch keeps those that it had, but for those named here.
+        options: the models to encode with.
         encoders: by branch, encoders as objects; each takes the place of what built the branch.
-        same_encoders: refuse encoders as objects that are not what built the branch.
-        cache: as in `BuildOptions`.
-        memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
     Raises:
-        UsageError: no branch, one that is not there, a model for one that is not named, or an
-            option that a model does not have.
-        ModelMismatchError: the model is no longer what built the branch, and none of ``models``,
-            ``options`` and ``encoders`` says more; or an object is another, with ``same_encoders``.
+        UsageError: no branch, one that is not there, or a model for one that is not named.
+        ModelMismatchError: the model is no longer what built the branch, and neither ``options``
+            nor ``encoders`` say more; or an object is another, with ``same_encoders``.
         CorruptIndexError: something else is damaged; nothing was changed.
         IndexLockedError: another writer is at work.
         MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
-    from hybrid.build.encode import encode_corpus
+    from hybrid.build.encode import EncodeOptions, encode_corpus
     from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
-    from hybrid.encoders.models.fingerprint import differences
 
-    names = list(dict.fromkeys(branches))
-    models, encoders, options = models or {}, encoders or {}, _checked(options or {})
-    changed = {*models, *encoders, *options}
+    names, given = list(dict.fromkeys(branches)), encoders or {}
+    options = options or RebuildOptions()
+    changed = options.named | set(given)
     if not names or not changed <= set(names):
         raise UsageError(
             f"the branches to rebuild are {', '.join(names) or 'none'}; name at least one, and "
@@ -131,116 +154,104 @@ def rebuild_branches(
         index = change.index
         if not index.document_count:
             raise UsageError(f"{directory} holds no documents to encode; add some first")
-        chosen = {name: _encoder(index, name, models, options, encoders) for name in names}
-        change.allowance = allowance = Allowance.of(memory)  # of what the models leave
+        chosen = {name: _encoder(index.record(name), name, options, given) for name in names}
+        loaded = {name: encoder for name, (encoder, _) in chosen.items()}
+        change.allowance = allowance = Allowance.of(options.memory)  # of what the models leave
         progress = allowance.watching(progress)
-        if same_encoders:
-            fixed = {
-                n: each for n, each in encoders.items() if index.record(n).encoder["model"] != BM25
-            }
-            check_unchanged(index, fixed)
-        for name in index.branches:
-            if name not in names and index.generation.names(f"{name}/encoder"):
-                index.generation.folder(f"{name}/encoder")  # taken over, so it must be whole
+        _check_whole(index, names, given if options.same_encoders else {})
         shards = encode_corpus(
             iter(index.documents),
             generation.workspace,
-            {name: encoder for name, (encoder, _) in chosen.items()},
-            allowance=allowance,
-            passages=index.window,
-            cache=chosen_cache(cache),
+            loaded,
+            EncodeOptions(
+                allowance=allowance, passages=index.window, cache=chosen_cache(options.cache)
+            ),
             progress=progress("encoding", index.document_count),
         )
-        for name in names:
-            _refuse_other_kind(index.record(name), shards.branches[name].kind, name)
-        surveyed = {name: encoder for name, (encoder, _) in chosen.items()}
-        surveys = survey_branches(shards, surveyed)
-        unread = unread_of_branches(shards, surveyed)
-        reports = change.merge(
-            list(change.segment_sizes),
-            rows=_RebuiltRows(index, shards, allowance),
-            plans={name: _plan(index.record(name), shards, name) for name in names},
-            progress=progress,
-        )
+        surveys = survey_branches(shards, loaded)
+        shards.unread = unread_of_branches(shards, loaded)
+        reports = _merge(change, shards, progress)
         records = {}
-        for name in names:
-            before, report = index.record(name), reports[name]
+        for name, (_, described) in chosen.items():
+            report = _figures(index.record(name), reports[name], surveys.get(name))
             records[name] = replace(
-                before,
-                encoder=chosen[name][1],
+                index.record(name),
+                encoder=described,
                 fingerprint=shards.branches[name].fingerprint,
-                report=(
-                    measured(report, surveys.get(name))
-                    if before.kind == "sparse"
-                    else report | {"vectors": before.report.get("vectors", "flat")}
-                )
-                | (unread[name].figures() if name in unread else {}),
+                report=report | (shards.unread[name].figures() if name in shards.unread else {}),
             )
-        for name, record in records.items():
-            change.update_record(name, record)
+            change.update_record(name, records[name])
             if shards.branches[name].is_bm25:
                 shards.bm25(name).save(change.state_folder(name))
-        others = {
-            name
-            for name, record in records.items()
-            if not shards.branches[name].is_bm25  # whose statistics are not a model
-            and differences(dict(index.record(name).fingerprint), dict(record.fingerprint))
-        }
-        stale = tuple(
-            domain
-            for domain, stored in index.domains.items()
-            if others & set(parse_fusion(stored["fusion"]).branch_names(index.branches))
-        )
+        stale = _stale_domains(index, records)
         change.commit()
-    return RebuildReport(records, index.document_count, stale, branch_alarms(surveys, unread))
+    return RebuildReport(
+        records, index.document_count, stale, branch_alarms(surveys, shards.unread)
+    )
 
 
-class _RebuiltRows(StoredRows):
-    """Stored rows, but for the branches of the shards, whose documents are in doc_num order."""
-
-    def __init__(self, index: HybridIndex, shards: Shards, allowance: Allowance) -> None:
-        super().__init__(index, allowance)
-        self._shards = shards
-
-    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
-        """Yield the rows of a sparse branch, some thousand at a time."""
-        if branch in self._shards.branches:
-            return self._shards.ordered_sparse(branch, order)
-        return super().ordered_sparse(branch, order)
-
-    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-        """Yield the vectors of a dense branch, some thousand at a time."""
-        if branch in self._shards.branches:
-            return self._shards.ordered_dense(branch, order)
-        return super().ordered_dense(branch, order)
+def _check_whole(index: HybridIndex, names: Sequence[str], same: Mapping[str, Encoder]) -> None:
+    """Refuse damaged encoders of other branches, and encoders that must be the same and are not."""
+    models = {name: index.record(name).encoder["model"] for name in index.branches}
+    check_unchanged(index, {name: each for name, each in same.items() if models[name] != BM25})
+    for name in index.branches:
+        if name not in names and index.generation.names(f"{name}/encoder"):
+            index.generation.folder(f"{name}/encoder")  # taken over, so it must be whole
 
 
-def _checked(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return the options of the branches that have any."""
-    for name, given in options.items():
-        unknown = sorted(set(given) - set(MODEL_OPTIONS))
-        if unknown:
+def _merge(change: Change, shards: Shards, progress: StartProgress) -> dict[str, dict[str, Any]]:
+    """Write one segment with the rows of the shards, whose documents are in doc_num order."""
+    rows = shards.document_count if shards.passages is None else len(shards.passages)
+    plans, anew = {}, {}
+    for name, branch in shards.branches.items():
+        record = change.index.record(name)
+        if branch.kind != record.kind:
             raise UsageError(
-                f"{', '.join(unknown)} of branch {name!r}: no option of a model; those are "
-                f"{', '.join(MODEL_OPTIONS)}"
+                f"branch {name!r} is {record.kind}, but its encoder gives {branch.kind} rows; give "
+                "an encoder of the kind that the branch has"
             )
-    return {name: given for name, given in options.items() if given}
+        sparse = branch.kind == "sparse"
+        plans[name] = (
+            sparse_plan(record, branch.width) if sparse else dense_plan(record, branch.width, rows)
+        )
+        anew[name] = partial(shards.ordered_sparse if sparse else shards.ordered_dense, name)
+    stored = StoredRows(change.index, change.allowance, anew)
+    return change.merge(list(change.segment_sizes), rows=stored, plans=plans, progress=progress)
+
+
+def _figures(before: BranchRecord, report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
+    """Return the figures of a rebuilt branch for its record."""
+    if before.kind == "sparse":
+        return measured(report, survey)
+    return report | {"vectors": before.report.get("vectors", "flat")}
+
+
+def _stale_domains(index: HybridIndex, records: Mapping[str, BranchRecord]) -> tuple[str, ...]:
+    """Return the domains whose fusion uses a branch that has another model now."""
+    from hybrid.encoders.models.fingerprint import differences
+
+    others = {
+        name
+        for name, record in records.items()
+        if record.encoder["model"] != BM25  # whose statistics are not a model
+        and differences(dict(index.record(name).fingerprint), dict(record.fingerprint))
+    }
+    return tuple(
+        domain
+        for domain, stored in index.domains.items()
+        if others & set(parse_fusion(stored["fusion"]).branch_names(index.branches))
+    )
 
 
 def _encoder(
-    index: HybridIndex,
-    name: str,
-    models: Mapping[str, str],
-    options: Mapping[str, Mapping[str, Any]],
-    encoders: Mapping[str, Encoder],
+    record: BranchRecord, name: str, options: RebuildOptions, encoders: Mapping[str, Encoder]
 ) -> tuple[Encoder, Mapping[str, Any]]:
     """Return the encoder of a branch to rebuild, and what its record says of it."""
     from hybrid.encoders import Bm25Parameters, check_fingerprint
     from hybrid.encoders.models.fingerprint import differences
 
-    record = index.record(name)
     if record.encoder["model"] == BM25:
-        if name in models or name in options:
+        if name in options.named:
             raise UsageError(
                 f"branch {name!r} is BM25, which has no model; leave the model and its options out"
             )
@@ -248,15 +259,16 @@ def _encoder(
         kept: dict[str, Any] = {k: v for k, v in record.fingerprint.items() if k in known}
         return Bm25Parameters(**kept), record.encoder
     if name in encoders:
-        if name in models or name in options:
+        if name in options.named:
             raise UsageError(
                 f"branch {name!r} is given an encoder, and a model or options too; give one of them"
             )
         given = encoders[name]
         is_other = differences(dict(record.fingerprint), given.fingerprint)
         return given, {"model": GIVEN} if is_other else record.encoder
-    if name in models or name in options:
-        described = _described_anew(record, models.get(name), options.get(name, {}))
+    if name in options.named:
+        given_options = options.model_options.get(name, {})
+        described = _described_anew(record, options.models.get(name), given_options)
         return load_encoder(record.kind, described), described
     encoder = load_encoder(record.kind, record.encoder)
     try:
@@ -278,19 +290,3 @@ def _described_anew(
         kept.pop("revision", None)  # a model that is named again is taken as it is now
         kept = kept if kept["model"] == named["model"] else named
     return kept | dict(options)
-
-
-def _refuse_other_kind(record: BranchRecord, kind: str, name: str) -> None:
-    if kind != record.kind:
-        raise UsageError(
-            f"branch {name!r} is {record.kind}, but its encoder gives {kind} rows; give an encoder "
-            f"of the kind that the branch has"
-        )
-
-
-def _plan(record: BranchRecord, shards: Shards, name: str) -> BranchPlan:
-    width = shards.branches[name].width
-    rows = shards.document_count if shards.passages is None else len(shards.passages)
-    return (
-        sparse_plan(record, width) if record.kind == "sparse" else dense_plan(record, width, rows)
-    )

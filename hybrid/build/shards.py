@@ -79,7 +79,7 @@ class Shards:
         self.reused = reused
         self.unread: Mapping[str, Unread] = {}
         self.field_kinds: Mapping[str, str] = {}
-        self._allowance = allowance or Allowance()
+        self.allowance = allowance or Allowance()
         path = directory / STATE_FILE
         if not path.is_file():
             raise UsageError(
@@ -229,14 +229,14 @@ class Shards:
 
     def _rows_at_once(self, part: str, counts: tuple[int, ...]) -> int:
         """Return how many rows to read at once, by the shard whose rows are the largest."""
-        if self._allowance.piece is None:
+        if self.allowance.piece is None:
             return ROWS_AT_ONCE
         largest = 1.0
         for shard, count in enumerate(counts):
             folder = part_path(self.directory, shard, part)
             size = sum(path.stat().st_size for path in folder.iterdir())
             largest = max(largest, size / max(1, count))
-        return self._allowance.rows(largest, ROWS_AT_ONCE)
+        return self.allowance.rows(largest, ROWS_AT_ONCE)
 
     def _part(self, branch: Branch) -> str:
         return f"{branch.name}.impacts" if branch.is_bm25 else branch.name

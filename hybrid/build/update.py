@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from hybrid.machine.progress import StartProgress, no_progress
 
 if TYPE_CHECKING:
     from hybrid.build.encode import Encoder
+    from hybrid.build.shards import Shards
     from hybrid.encoders import Bm25Encoder
 
 MAX_SEGMENTS = 10
@@ -71,14 +73,27 @@ class ChangeReport:
     alarms: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class AddOptions:
+    """How documents are added.
+
+    Attributes:
+        update: let a document replace the one that has its id.
+        cache: as in `BuildOptions`.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
+    """
+
+    update: bool = False
+    cache: CacheChoice = True
+    memory: int | None = None
+
+
 def add_documents(
     directory: str | Path,
     source: Source,
     encoders: Callable[[], Mapping[str, Encoder]],
+    options: AddOptions,
     *,
-    update: bool = False,
-    cache: CacheChoice = True,
-    memory: int | None = None,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
     """Encode documents, add them as a segment, and return what changed.
@@ -90,9 +105,7 @@ def add_documents(
         source: of the new documents.
         encoders: returns those that built the index, by branch; called when the first document was
             read and the columns are known to be there.
-        update: let a document replace the one that has its id.
-        cache: as in `BuildOptions`.
-        memory: bytes that the process may hold, Python and models included; None for no limit.
+        options: whether they may replace others, and what this may use.
         progress: shows how far it is.
 
     Raises:
@@ -103,10 +116,10 @@ def add_documents(
         MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
-    from hybrid.build.encode import encode_corpus
+    from hybrid.build.encode import EncodeOptions, encode_corpus
     from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
 
-    allowance = Allowance.of(memory)
+    allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
@@ -118,39 +131,45 @@ def add_documents(
             documents,
             generation.workspace,
             loaded,
-            allowance=allowance,
-            passages=change.index.window,
-            cache=chosen_cache(cache),
+            EncodeOptions(
+                allowance=allowance,
+                passages=change.index.window,
+                cache=chosen_cache(options.cache),
+            ),
             progress=progress("encoding", None),
         )
         shards.field_kinds = kinds.kinds
         surveys = survey_branches(shards, loaded)
         unread = unread_of_branches(shards, loaded)
-        order = shards.order()
-        ids = shards.doc_ids()
-        ordered = [ids[position] for position in order.tolist()]
-        doc_nums, is_present = change.index.documents.locate(ordered)
-        present = doc_nums[is_present].tolist()
-        if present and not update:
-            named = [ordered[position] for position in np.flatnonzero(is_present)[:SHOWN]]
-            raise CorpusError(
-                f"{len(present)} of {len(ids)} documents are in the index already, such as "
-                f"{', '.join(map(repr, named))}; let them replace those (`--update`, "
-                "or `Index.update`), or leave them out"
-            )
-        change.remove(present)
-        merged = _merge_small(change, progress)
-        change.append(shards, order, ordered, progress=progress)
+        report = _add(change, shards, options.update, progress)
         for name, each in unread.items():
             record = change.index.record(name)
             known = {**record.report, **each.figures(record.report)}
             change.update_record(name, replace(record, report=known))
         change.commit()
-        added = len(ids) - len(present)
-        report = _report(change, added=added, replaced=len(present), merged=merged)
         skipped = {str(reason): count for reason, count in source.skipped.counts.items()}
         notes, alarms = tuple(_field_notes(stored, kinds)), branch_alarms(surveys, unread)
         return replace(report, notes=notes, skipped=skipped, alarms=alarms)
+
+
+def _add(change: Change, shards: Shards, update: bool, progress: StartProgress) -> ChangeReport:
+    """Write the segment of encoded documents; return what this changes."""
+    order, ids = shards.order(), shards.doc_ids()
+    ordered = [ids[position] for position in order.tolist()]
+    doc_nums, is_present = change.index.documents.locate(ordered)
+    present = doc_nums[is_present].tolist()
+    if present and not update:
+        named = [ordered[position] for position in np.flatnonzero(is_present)[:SHOWN]]
+        raise CorpusError(
+            f"{len(present)} of {len(ids)} documents are in the index already, such as "
+            f"{', '.join(map(repr, named))}; let them replace those (`--update`, "
+            "or `Index.update`), or leave them out"
+        )
+    change.remove(present)
+    merged = _merge_small(change, progress)
+    change.append(shards, order, ordered, progress=progress)
+    added = len(ids) - len(present)
+    return _report(change, added=added, replaced=len(present), merged=merged)
 
 
 def _field_notes(stored: Mapping[str, str], kinds: FieldKinds) -> Iterator[str]:
@@ -217,20 +236,15 @@ def compact_index(
         change = Change(generation, allowance)
         merged = 0 if change.is_compact else len(change.segment_sizes)
         if merged:
-            fitted = _fitted(change.index)
-            for name, encoder in fitted.items():
-                record = replace(change.index.record(name), fingerprint=encoder.fingerprint)
+            index, plans, anew = change.index, {}, {}
+            for name, encoder in _fitted(index).items():
+                record = replace(index.record(name), fingerprint=encoder.fingerprint)
                 change.update_record(name, record)
                 encoder.save(change.state_folder(name))
-            change.merge(
-                list(change.segment_sizes),
-                rows=RefittedRows(change.index, fitted, allowance),
-                plans={
-                    name: sparse_plan(change.index.record(name), len(encoder.vocabulary))
-                    for name, encoder in fitted.items()
-                },
-                progress=progress,
-            )
+                plans[name] = sparse_plan(record, len(encoder.vocabulary))
+                anew[name] = partial(_refitted, index, encoder, allowance)
+            rows = StoredRows(index, allowance, anew)
+            change.merge(list(change.segment_sizes), rows=rows, plans=plans, progress=progress)
             change.commit()
         return _report(change, merged=merged)
 
@@ -253,23 +267,13 @@ def store_domain(directory: str | Path, name: str, fusion: str, report: Mapping[
         generation.commit({**parent.content, "domains": domains})
 
 
-class RefittedRows(StoredRows):
-    """Stored rows, but for the BM25 branches, which are encoded anew from the stored texts."""
-
-    def __init__(
-        self, index: HybridIndex, fitted: Mapping[str, Bm25Encoder], allowance: Allowance
-    ) -> None:
-        super().__init__(index, allowance)
-        self._fitted = fitted
-
-    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
-        """Yield the rows of a sparse branch, some thousand at a time."""
-        if branch not in self._fitted:
-            yield from super().ordered_sparse(branch, order)
-            return
-        most = self._allowance.characters(MOST_CHARACTERS)
-        for texts in _pieces(self._index.row_texts(order), ROWS_AT_ONCE, most):
-            yield self._fitted[branch].encode_documents(texts)
+def _refitted(
+    index: HybridIndex, encoder: Bm25Encoder, allowance: Allowance, order: NDArray[np.int64]
+) -> Iterator[csr_matrix]:
+    """Yield the rows of a BM25 encoder, made anew of the stored texts, some thousand at a time."""
+    most = allowance.characters(MOST_CHARACTERS)
+    for texts in _pieces(index.row_texts(order), ROWS_AT_ONCE, most):
+        yield encoder.encode_documents(texts)
 
 
 def _pieces(texts: Iterable[str], count: int, characters: int) -> Iterator[list[str]]:

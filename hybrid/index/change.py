@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from hybrid.corpus.passages import PassageTable
 from hybrid.errors import UsageError
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import NUMBERING, SEGMENTS, BranchRecord
-from hybrid.index.segment_writer import BranchPlan, Rows, write_segment
+from hybrid.index.segment_writer import BranchPlan, Rows, SegmentPlan, write_segment
 from hybrid.index.storage.writer import NewGeneration
 from hybrid.machine.arrays import open_array
 from hybrid.machine.memory import Allowance
@@ -26,14 +26,28 @@ APPROXIMATE_FROM = 10_000
 ROWS_AT_ONCE = 8192
 """Rows that are read at once."""
 POSTING_BYTES = 8
+Order: TypeAlias = NDArray[np.int64]
+Row = TypeVar("Row")
 
 
 class StoredRows:
-    """The rows of an index as they are stored: what a merged segment is written from."""
+    """The rows of an index by doc_num: as they are stored, or encoded anew.
 
-    def __init__(self, index: HybridIndex, allowance: Allowance | None = None) -> None:
+    Args:
+        index: where they are stored.
+        allowance: bounds what is read at once.
+        anew: of branches that are encoded anew, what yields their rows in an order of doc_nums.
+    """
+
+    def __init__(
+        self,
+        index: HybridIndex,
+        allowance: Allowance | None = None,
+        anew: Mapping[str, Callable[[Order], Iterator[Any]]] | None = None,
+    ) -> None:
         self._index = index
         self._allowance = allowance or Allowance()
+        self._anew = anew or {}
 
     @property
     def passages(self) -> PassageTable | None:
@@ -45,25 +59,31 @@ class StoredRows:
         """The kinds of the fields of the index."""
         return self._index.documents.field_kinds
 
-    def ordered_documents(self, order: NDArray[np.int64]) -> Iterator[Document]:
+    def ordered_documents(self, order: Order) -> Iterator[Document]:
         """Yield the documents of these doc_nums."""
         return self._index.documents.take(order.tolist())
 
-    def ordered_sparse(self, branch: str, order: NDArray[np.int64]) -> Iterator[csr_matrix]:
+    def ordered_sparse(self, branch: str, order: Order) -> Iterator[csr_matrix]:
         """Yield the rows of a sparse branch, some thousand at a time."""
+        if branch in self._anew:
+            return self._anew[branch](order)
         stored = self._index.sparse(branch)
-        size = self._allowance.rows(
-            POSTING_BYTES * stored.nnz / max(1, stored.doc_count), ROWS_AT_ONCE
-        )
-        for start in range(0, len(order), size):
-            yield stored.vectors(order[start : start + size].astype(np.int32))
+        size = POSTING_BYTES * stored.nnz / max(1, stored.doc_count)
+        return self._read(order, size, stored.vectors)
 
-    def ordered_dense(self, branch: str, order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    def ordered_dense(self, branch: str, order: Order) -> Iterator[NDArray[np.float32]]:
         """Yield the vectors of a dense branch, some thousand at a time."""
+        if branch in self._anew:
+            return self._anew[branch](order)
         stored = self._index.dense(branch)
-        size = self._allowance.rows(4 * stored.dimension, ROWS_AT_ONCE)
+        return self._read(order, 4 * stored.dimension, stored.vectors)
+
+    def _read(
+        self, order: Order, row_bytes: float, read: Callable[[NDArray[np.int32]], Row]
+    ) -> Iterator[Row]:
+        size = self._allowance.rows(row_bytes, ROWS_AT_ONCE)
         for start in range(0, len(order), size):
-            yield stored.vectors(order[start : start + size].astype(np.int32))
+            yield read(order[start : start + size].astype(np.int32))
 
 
 class Change:
@@ -145,7 +165,7 @@ class Change:
     def append(
         self,
         rows: Rows,
-        order: NDArray[np.int64],
+        order: Order,
         doc_ids: Sequence[str],
         *,
         progress: StartProgress = no_progress,
@@ -199,7 +219,7 @@ class Change:
     def _write(
         self,
         rows: Rows,
-        order: NDArray[np.int64],
+        order: Order,
         plans: Mapping[str, BranchPlan],
         progress: StartProgress,
     ) -> dict[str, dict[str, Any]]:
@@ -210,8 +230,8 @@ class Change:
         table = rows.passages
         size = len(order) if table is None else int(table.counts[order].sum())
         every = {each: plans.get(each) or self._plan(each, size) for each in self._records}
-        limit = self.allowance.limit
-        return write_segment(folder, rows, order, every, limit=limit, progress=progress)
+        plan = SegmentPlan(every, limit=self.allowance.limit)
+        return write_segment(folder, rows, order, plan, progress=progress)
 
     def _plan(self, name: str, size: int) -> BranchPlan:
         record = self._records[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -72,38 +72,49 @@ class BranchPlan:
     vectors: str = "flat"
 
 
+@dataclass(frozen=True)
+class SegmentPlan:
+    """How a segment is written.
+
+    Attributes:
+        branches: by name.
+        seed: of everything that is clustered or trained.
+        limit: of the memory that the process may hold.
+    """
+
+    branches: Mapping[str, BranchPlan]
+    seed: int = 0
+    limit: MemoryLimit | None = None
+
+
 def write_segment(
     folder: Path,
     rows: Rows,
     order: NDArray[np.int64],
-    plans: Mapping[str, BranchPlan],
+    plan: SegmentPlan,
     *,
-    seed: int = 0,
-    limit: MemoryLimit | None = None,
     progress: StartProgress = no_progress,
 ) -> dict[str, dict[str, Any]]:
-    """Write a segment below ``folder``; return what each branch measured, by name.
+    """Write a segment below ``folder``; return the report of each branch, by name.
 
     Args:
         folder: must not exist; gets ``documents``, a folder for each branch and maybe ``passages``.
         rows: where documents and rows come from.
         order: positions in ``rows`` that put the ids in descending order.
-        plans: the branches by name.
-        seed: of everything that is clustered or trained.
-        limit: of the memory that the process may hold.
+        plan: how each branch is written.
         progress: shows how far it is.
 
     Raises:
         CorpusError: the ids do not descend, or there are more rows than int32 counts.
-        MemoryLimitError: what is left of the limit does not hold what a graph is built from.
+        MemoryLimitError: what is left of the limit does not hold the vectors of a graph.
     """
     (folder / DOCUMENTS).mkdir(parents=True)
     table = rows.passages
     row_order = order if table is None else table.rows(order)
     if len(row_order) > MAX_ROWS:
         raise CorpusError(f"a segment of {len(row_order):,} rows; {MAX_ROWS:,} is the limit")
-    if limit is not None:
-        _refuse_graphs(limit, plans, len(row_order))
+    if plan.limit is not None:
+        _refuse_graphs(plan.limit, plan.branches, len(row_order))
     if table is not None:
         (folder / PASSAGES).mkdir()
         save_passages(table.take(order), folder / PASSAGES)
@@ -114,25 +125,27 @@ def write_segment(
         progress=progress("documents", len(order)),
     )
     reports: dict[str, dict[str, Any]] = {}
-    for name, plan in plans.items():
+    for name, branch in plan.branches.items():
         target = folder / name
         target.mkdir()
         advance = progress(f"indexing {name}", len(row_order))
-        if plan.kind == "sparse":
-            options = SparseOptions(plan.width, plan.weights, seed=seed, scales=plan.scales)
-            vectors = rows.ordered_sparse(name, row_order)
-            report = write_postings(vectors, target, options, progress=advance)
-            reports[name] = report.as_dict()
+        if branch.kind == "sparse":
+            options = SparseOptions(
+                branch.width, branch.weights, seed=plan.seed, scales=branch.scales
+            )
+            sparse = rows.ordered_sparse(name, row_order)
+            reports[name] = asdict(write_postings(sparse, target, options, progress=advance))
         else:
+            dense = rows.ordered_dense(name, row_order)
             write_vectors(
-                rows.ordered_dense(name, row_order),
+                dense,
                 target,
-                dimension=plan.width,
-                kind=plan.vectors,
-                seed=seed,
+                dimension=branch.width,
+                kind=branch.vectors,
+                seed=plan.seed,
                 progress=advance,
             )
-            reports[name] = {"dimension": plan.width, "vectors": plan.vectors}
+            reports[name] = {"dimension": branch.width, "vectors": branch.vectors}
     return reports
 
 

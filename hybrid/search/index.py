@@ -10,6 +10,7 @@ from typing import Any
 
 from hybrid.build.records import QueryEncoder
 from hybrid.build.update import (
+    AddOptions,
     ChangeReport,
     add_documents,
     compact_index,
@@ -69,7 +70,7 @@ class Index(Reader):
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         """
         change = self._new(documents, reading)
-        return self._change(change(cache=cache, memory=memory, progress=progress))
+        return self._change(change(AddOptions(False, cache, memory), progress=progress))
 
     def update(
         self,
@@ -85,7 +86,7 @@ class Index(Reader):
         Arguments and errors are those of `add`, but that an id may be in the index already.
         """
         change = self._new(documents, reading)
-        return self._change(change(update=True, cache=cache, memory=memory, progress=progress))
+        return self._change(change(AddOptions(True, cache, memory), progress=progress))
 
     def delete(self, doc_ids: Iterable[str], *, ignore_missing: bool = False) -> ChangeReport:
         """Delete documents by id; return what changed.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hybrid.build.create import build_index
-from hybrid.build.encode import encode_corpus
+from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.encoders import Bm25Parameters
 from hybrid.errors import StorageError
 from tests.faults.disk import Disk, Kind
@@ -42,7 +42,7 @@ class CountingDense(HashDense):
 
 def encode(work: Path, dense: CountingDense) -> None:
     encoders = {"sparse": ENCODERS["sparse"], "dense": dense, "bm25": Bm25Parameters()}
-    encode_corpus(iter(DOCUMENTS), work, encoders, shard_size=SHARD)
+    encode_corpus(iter(DOCUMENTS), work, encoders, EncodeOptions(shard_size=SHARD))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

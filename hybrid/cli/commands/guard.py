@@ -93,7 +93,7 @@ def rebuild(
     caching: CacheOptions,
 ) -> None:
     """Encode branches again from the stored documents: damaged ones, or one with another model."""
-    from hybrid.build.rebuild import rebuild_branches
+    from hybrid.build.rebuild import RebuildOptions, rebuild_branches
     from hybrid.errors import UsageError
 
     options = other.options
@@ -104,14 +104,9 @@ def rebuild(
         )
     models = {} if other.model is None else {branch[0]: other.model}
     with stoppable(ENCODED), progress_bars(err) as start:
-        report = rebuild_branches(
-            index,
-            branch,
-            models=models,
-            options={branch[0]: options},
-            cache=caching.choice,
-            memory=limit.memory,
-            progress=start,
+        rebuilding = RebuildOptions(
+            models, {branch[0]: options}, cache=caching.choice, memory=limit.memory
         )
+        report = rebuild_branches(index, branch, rebuilding, progress=start)
     for line in report.lines():
         out.print(line, markup=False)

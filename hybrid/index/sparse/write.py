@@ -113,10 +113,6 @@ class SparseReport:
     seconds: float
     approximations: tuple[Approximation, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as a plain dictionary for JSON."""
-        return asdict(self)
-
 
 def write_postings(
     vectors: Iterable[csr_matrix],
