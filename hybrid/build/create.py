@@ -31,7 +31,7 @@ FIRST_SEGMENT = "000001"
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build made, what it left out, and what is wrong with its sparse branches.
+    """The result of a build: branches, skipped records, alarms about sparse branches.
 
     ``reused`` are rows of all branches that came from the cache. ``notes`` name the fields that are
     not stored, and why, beside what there is to know of models.
@@ -69,7 +69,7 @@ def build_index(
     encoders: Mapping[str, Encoder] | None = None,
     progress: StartProgress = no_progress,
 ) -> BuildReport:
-    """Write a hybrid index of a corpus and return what it holds.
+    """Write a hybrid index of a corpus and return a report of its contents.
 
     An interrupted build leaves ``OUTPUT.building`` and goes on from its last finished shard when
     it is called again. The index appears at ``output`` in one step, or not at all.
@@ -220,7 +220,7 @@ def _write_branches(
 
 
 def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
-    """Return what a person wants to see of a sparse build: sparsity and what rounding lost."""
+    """Return the figures of a sparse build for a person: sparsity and the loss by rounding."""
     documents = max(1, report["doc_count"])
     return {
         "weights": report["weights"],

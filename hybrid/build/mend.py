@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MendReport:
-    """What mending an index did.
+    """The result of mending an index.
 
     Attributes:
         rebuilt: the branches that were encoded again; empty if none was.
@@ -48,7 +48,7 @@ def mend_index(
     encoders: Mapping[str, Encoder] | None = None,
     progress: StartProgress = no_progress,
 ) -> MendReport:
-    """Make a damaged index whole and return what was done.
+    """Make a damaged index whole and return a report of the steps taken.
 
     Where only branches are damaged, they are encoded again and no document is lost. Otherwise, or
     with ``go_back``, the newest generation that is whole becomes current, and what was committed

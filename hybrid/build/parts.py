@@ -1,4 +1,4 @@
-"""A part: what one step made of one shard, a folder that is either whole and recorded or absent.
+"""A part: the output of one step for one shard, a folder that is whole and recorded, or absent.
 
 ``record.json`` in it names the inputs (``key``) and every file with its size and checksum, and
 nothing that changes from run to run, so equal inputs give equal bytes.
@@ -22,7 +22,7 @@ CSR_FILES = ("indptr", "indices", "data")
 
 
 def write_part(directory: Path, key: str, rows: int, write: Callable[[Path], None]) -> None:
-    """Write the part ``directory``, in place of what is there.
+    """Write the part ``directory``, in place of an earlier one.
 
     Args:
         key: digest of everything that decides the contents.

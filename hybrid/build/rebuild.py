@@ -82,7 +82,7 @@ class RebuildOptions:
 
 @dataclass(frozen=True)
 class RebuildReport:
-    """What a rebuild did.
+    """The result of a rebuild.
 
     Attributes:
         branches: the branches that were encoded again, with their records.
@@ -117,7 +117,7 @@ def rebuild_branches(
     encoders: Mapping[str, Encoder] | None = None,
     progress: StartProgress = no_progress,
 ) -> RebuildReport:
-    """Encode some branches again from the stored documents and return what they are now.
+    """Encode some branches again from the stored documents and return a report of them.
 
     Their files are not read, so they may be damaged or gone; all else must be whole. Interrupted,
     it goes on from its last finished shard.
@@ -246,7 +246,7 @@ def _stale_domains(index: HybridIndex, records: Mapping[str, BranchRecord]) -> t
 def _encoder(
     record: BranchRecord, name: str, options: RebuildOptions, encoders: Mapping[str, Encoder]
 ) -> tuple[Encoder, Mapping[str, Any]]:
-    """Return the encoder of a branch to rebuild, and what its record says of it."""
+    """Return the encoder of a branch to rebuild, and its record."""
     from hybrid.encoders import Bm25Parameters, check_fingerprint
     from hybrid.encoders.models.fingerprint import differences
 

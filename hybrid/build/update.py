@@ -46,7 +46,7 @@ MOST_CHARACTERS = 1 << 26
 
 @dataclass(frozen=True)
 class ChangeReport:
-    """What a change did.
+    """The result of a change.
 
     Attributes:
         added: documents that are new.
@@ -96,7 +96,7 @@ def add_documents(
     *,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
-    """Encode documents, add them as a segment, and return what changed.
+    """Encode documents, add them as a segment, and return a report of the change.
 
     When there are ten segments, the smaller half of them is merged on the way.
 

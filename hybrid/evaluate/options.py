@@ -38,7 +38,7 @@ class PoolOptions:
 
     @property
     def search(self) -> SearchOptions:
-        """What is asked of the search."""
+        """The options of the search."""
         return SearchOptions(depth=self.depth, filter=self.filter)
 
 
@@ -64,7 +64,7 @@ class EvaluateOptions(PoolOptions):
 
     @property
     def search(self) -> SearchOptions:
-        """What is asked of the search."""
+        """The options of the search."""
         return SearchOptions(
             domain=self.domain,
             depth=self.depth,

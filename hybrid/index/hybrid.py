@@ -130,7 +130,7 @@ class HybridIndex:
         return self.documents.select(text)
 
     def record(self, name: str) -> BranchRecord:
-        """Return what the manifest says about a branch.
+        """Return the manifest's record of a branch.
 
         Raises:
             UsageError: the index has no such branch.

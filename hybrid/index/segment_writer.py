@@ -150,7 +150,7 @@ def write_segment(
 
 
 def _refuse_graphs(limit: MemoryLimit, plans: Mapping[str, BranchPlan], rows: int) -> None:
-    """Refuse what holds every vector at once while it is built, if there is no room for them."""
+    """Refuse an index kind that holds every vector while it is built, if there is no room."""
     for name, plan in plans.items():
         is_held = plan.kind == "dense" and plan.vectors != "flat"
         needed = rows * plan.width * VECTOR_BYTES if is_held else 0

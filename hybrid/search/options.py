@@ -1,4 +1,4 @@
-"""SearchOptions: what may be asked of a search beside the query and how many documents."""
+"""SearchOptions: options of a search beside the query and the number of hits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RERANKED = "how many documents are scored again; default: as tuned, or 50"
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What is asked of a search; each field is a keyword of ``Index.search``, too.
+    """Options of a search; each field is a keyword of ``Index.search``, too.
 
     Attributes:
         fusion: how the branches are combined; default: the domain's, or the untuned default.

@@ -1,4 +1,4 @@
-"""SearchPlan: what a search does, resolved once and handed down, and how exact it is."""
+"""SearchPlan: fusion, depth, filter and recall of a search, resolved once and handed down."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Reader:
         return f"{name}({str(self.directory)!r}, {len(now)} documents, {', '.join(now.branches)})"
 
     def view(self) -> View:
-        """Return the index as it is now: what changes the index later does not change that.
+        """Return a view of the index as it is now; later changes do not change it.
 
         It shares files and encoders with the index, which stays the one to close.
         """
@@ -218,7 +218,7 @@ class Reader:
         options: SearchOptions | None = None,
         **keywords: Unpack[SearchKeywords],
     ) -> SearchPlan:
-        """Return what a search with these arguments does: its fusion, depth, and how exact it is.
+        """Return the plan of a search with these arguments: fusion, depth, and exactness.
 
         Raises:
             UsageError: as `search` does, the query aside.
@@ -264,5 +264,5 @@ class Reader:
         return self._view.document(doc_id)
 
     def info(self) -> IndexSummary:
-        """Return what the index holds."""
+        """Return a summary of the index."""
         return summarise(self.directory, self._view.contents)

@@ -49,7 +49,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Negation:
-    """What its part is not."""
+    """The negation of its part."""
 
     part: Filter
 

@@ -65,7 +65,7 @@ def filter_text(given: FilterLike | None) -> str | None:
 
 
 def parse_filter(text: FilterLike) -> Filter:
-    """Return the filter that ``text`` says; what it prints parses back to an equal one.
+    """Return the filter that ``text`` states; its printed form parses back to an equal one.
 
     In place of a text there may be a dictionary: see `hybrid.index.documents.filter_dicts`.
 
