@@ -79,7 +79,7 @@ def test_a_build_over_its_limit_stops_and_goes_on_with_a_higher_one(
     monkeypatch.setattr(memory, "held", lambda: next(values))
     documents = [document(number) for number in range(30)]
     defaults = EncodeOptions.__init__.__defaults__
-    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (10, *defaults[1:]))
+    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (*defaults[:-1], 10))
     options = BuildOptions(memory=1 << 30, weights="float32")
     with pytest.raises(MemoryLimitError, match="what was finished is kept"):
         build_index(Memory(documents), tmp_path / "idx", options, encoders=ENCODERS)
@@ -152,7 +152,7 @@ def test_an_addition_over_its_limit_goes_on_with_a_higher_one(
     calls = iter([0, 0] + [0] * 3)
     monkeypatch.setattr(memory, "held", lambda: next(calls, 10**12))
     defaults = EncodeOptions.__init__.__defaults__
-    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (10, *defaults[1:]))
+    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (*defaults[:-1], 10))
     new = [document(number) for number in range(3, 30)]
     with pytest.raises(MemoryLimitError, match="what was finished is kept"):
         index.add(new, memory=1 << 30)

@@ -251,7 +251,7 @@ def test_an_interrupted_rebuild_goes_on_and_other_writers_keep_its_shards(
 ) -> None:
     index, fresh = living(tmp_path)
     defaults = EncodeOptions.__init__.__defaults__
-    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (10, *defaults[1:]))
+    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (*defaults[:-1], 10))
     with pytest.raises(KeyboardInterrupt):
         rebuild_branches(tmp_path / "idx", ["sparse"], encoders={"sparse": Interrupting(20)})
     index.store_domain("python", index.fusion("rrf(k=9)"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.build.options import BuildOptions
 from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
-from hybrid.corpus import SourceOptions
+from hybrid.corpus import Source, SourceOptions
 from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
 from hybrid.errors import path_of
@@ -92,10 +92,10 @@ def build_index(
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
     """
-    from hybrid.build.encode import EncodeOptions, encode_corpus
-    from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
+    from hybrid.build.encode import EncodeOptions, encode_surveyed
+    from hybrid.build.survey import branch_alarms
 
-    options = options if options is not None else BuildOptions()
+    options = options or BuildOptions()
     output = path_of("the output", output)
     refuse_existing(output)
     source = as_source(source, reading)
@@ -104,40 +104,46 @@ def build_index(
     allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
     with new_generation(output, create=True) as generation:
-        shards = encode_corpus(
+        shards, surveys = encode_surveyed(
             documents,
             generation.workspace,
             loaded,
-            EncodeOptions(
-                allowance=allowance, passages=options.passages, cache=chosen_cache(options.cache)
-            ),
+            EncodeOptions(allowance, options.passages, chosen_cache(options.cache)),
             progress=progress("encoding", source.document_count()),
         )
         shards.field_kinds = kinds.kinds
-        surveys = survey_branches(shards, loaded)
-        shards.unread = unread_of_branches(shards, loaded)
         records = _write_branches(generation, shards, described, surveys, options, progress)
-        generation.commit(
-            {
-                "document_count": shards.document_count,
-                "source": source.name,
-                "branches": {name: record.to_dict() for name, record in records.items()},
-                "domains": {},
-                "segments": [[FIRST_SEGMENT, shards.document_count]],
-                "passages": None if options.passages is None else options.passages.to_dict(),
-            }
-        )
-        passages = None if shards.passages is None else len(shards.passages)
+        generation.commit(_content(source, shards, records, options))
+    notes = (() if encoders is not None else options.notes()) + _unstored(kinds)
+    alarms = branch_alarms(surveys, shards.unread)
+    return replace(_report(output, source, shards, records), alarms=alarms, notes=notes)
+
+
+def _report(
+    output: Path, source: Source, shards: Shards, records: dict[str, BranchRecord]
+) -> BuildReport:
     return BuildReport(
         output,
         shards.document_count,
         records,
-        {str(k): v for k, v in source.skipped.counts.items()},
-        passages,
+        {str(reason): count for reason, count in source.skipped.counts.items()},
+        None if shards.passages is None else len(shards.passages),
         shards.reused,
-        branch_alarms(surveys, shards.unread),
-        (() if encoders is not None else options.notes()) + _unstored(kinds),
     )
+
+
+def _content(
+    source: Source, shards: Shards, records: Mapping[str, BranchRecord], options: BuildOptions
+) -> dict[str, Any]:
+    """Return what the manifest says of the index."""
+    return {
+        "document_count": shards.document_count,
+        "source": source.name,
+        "branches": {name: record.to_dict() for name, record in records.items()},
+        "domains": {},
+        "segments": [[FIRST_SEGMENT, shards.document_count]],
+        "passages": None if options.passages is None else options.passages.to_dict(),
+    }
 
 
 def _unstored(kinds: FieldKinds) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from hybrid.build.chunks import Chunk, chunks_of, digest_of, part_key, write_doc
 from hybrid.build.kept import KeptEncodings, shard_rows
 from hybrid.build.parts import is_whole, open_csr, save_csr, save_vectors, write_part
 from hybrid.build.shards import STATE_FILE, Shards, part_path
+from hybrid.build.survey import Survey, survey_branches, unread_of_branches
 from hybrid.corpus import Document, Passages
 from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
@@ -50,16 +51,16 @@ class EncodeOptions:
     """How a corpus is cut into shards, and what its encoding may use.
 
     Attributes:
-        shard_size: rows in a shard. Another size encodes everything again.
         allowance: what a shard may hold; one with too much text is full before it has its rows.
         passages: how documents are cut into rows; None makes each one row.
         cache: keeps what is encoded, and has what was encoded before; None for neither.
+        shard_size: rows in a shard. Another size encodes everything again.
     """
 
-    shard_size: int = SHARD_SIZE
     allowance: Allowance = field(default_factory=Allowance)
     passages: Passages | None = None
     cache: Cache | None = None
+    shard_size: int = SHARD_SIZE
 
     def __post_init__(self) -> None:
         if self.shard_size < 1:
@@ -102,6 +103,23 @@ def encode_corpus(
     for chunk in chunks_of(documents, options.shard_size, characters, options.passages):
         encoding.add(chunk, progress)
     return Shards(workdir, options.allowance, reused=encoding.finish())
+
+
+def encode_surveyed(
+    documents: Iterable[Document],
+    workdir: Path,
+    encoders: Mapping[str, Encoder],
+    options: EncodeOptions,
+    *,
+    progress: Progress | None = None,
+) -> tuple[Shards, dict[str, Survey]]:
+    """Return the encoded shards, told what the models left unread, and the survey of each branch.
+
+    Arguments and errors are those of `encode_corpus`.
+    """
+    shards = encode_corpus(documents, workdir, encoders, options, progress=progress)
+    shards.unread = unread_of_branches(shards, encoders)
+    return shards, survey_branches(shards, encoders)
 
 
 class _Encoding:

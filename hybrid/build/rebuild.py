@@ -138,17 +138,12 @@ def rebuild_branches(
         MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
-    from hybrid.build.encode import EncodeOptions, encode_corpus
-    from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
+    from hybrid.build.encode import EncodeOptions, encode_surveyed
+    from hybrid.build.survey import branch_alarms
 
     names, given = list(dict.fromkeys(branches)), encoders or {}
     options = options or RebuildOptions()
-    changed = options.named | set(given)
-    if not names or not changed <= set(names):
-        raise UsageError(
-            f"the branches to rebuild are {', '.join(names) or 'none'}; name at least one, and "
-            f"those that get a model or options: {', '.join(sorted(changed)) or 'none'}"
-        )
+    _check_names(names, options.named | set(given))
     with new_generation(directory, create=False, damaged=True) as generation:
         change = Change(generation)
         index = change.index
@@ -159,35 +154,27 @@ def rebuild_branches(
         change.allowance = allowance = Allowance.of(options.memory)  # of what the models leave
         progress = allowance.watching(progress)
         _check_whole(index, names, given if options.same_encoders else {})
-        shards = encode_corpus(
+        shards, surveys = encode_surveyed(
             iter(index.documents),
             generation.workspace,
             loaded,
-            EncodeOptions(
-                allowance=allowance, passages=index.window, cache=chosen_cache(options.cache)
-            ),
+            EncodeOptions(allowance, index.window, chosen_cache(options.cache)),
             progress=progress("encoding", index.document_count),
         )
-        surveys = survey_branches(shards, loaded)
-        shards.unread = unread_of_branches(shards, loaded)
         reports = _merge(change, shards, progress)
-        records = {}
-        for name, (_, described) in chosen.items():
-            report = _figures(index.record(name), reports[name], surveys.get(name))
-            records[name] = replace(
-                index.record(name),
-                encoder=described,
-                fingerprint=shards.branches[name].fingerprint,
-                report=report | (shards.unread[name].figures() if name in shards.unread else {}),
-            )
-            change.update_record(name, records[name])
-            if shards.branches[name].is_bm25:
-                shards.bm25(name).save(change.state_folder(name))
+        records = _update_records(change, shards, chosen, reports, surveys)
         stale = _stale_domains(index, records)
         change.commit()
-    return RebuildReport(
-        records, index.document_count, stale, branch_alarms(surveys, shards.unread)
-    )
+    alarms = branch_alarms(surveys, shards.unread)
+    return RebuildReport(records, index.document_count, stale, alarms)
+
+
+def _check_names(names: Sequence[str], changed: set[str]) -> None:
+    if not names or not changed <= set(names):
+        raise UsageError(
+            f"the branches to rebuild are {', '.join(names) or 'none'}; name at least one, and "
+            f"those that get a model or options: {', '.join(sorted(changed)) or 'none'}"
+        )
 
 
 def _check_whole(index: HybridIndex, names: Sequence[str], same: Mapping[str, Encoder]) -> None:
@@ -219,11 +206,30 @@ def _merge(change: Change, shards: Shards, progress: StartProgress) -> dict[str,
     return change.merge(list(change.segment_sizes), rows=stored, plans=plans, progress=progress)
 
 
-def _figures(before: BranchRecord, report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
-    """Return the figures of a rebuilt branch for its record."""
-    if before.kind == "sparse":
-        return measured(report, survey)
-    return report | {"vectors": before.report.get("vectors", "flat")}
+def _update_records(
+    change: Change,
+    shards: Shards,
+    chosen: Mapping[str, tuple[Encoder, Mapping[str, Any]]],
+    reports: Mapping[str, dict[str, Any]],
+    surveys: Mapping[str, Survey],
+) -> dict[str, BranchRecord]:
+    """Return the new record of each branch, given to the change with the state of its encoder."""
+    records = {}
+    for name, branch in shards.branches.items():
+        before, report = change.index.record(name), reports[name]
+        if branch.kind == "sparse":
+            report = measured(report, surveys.get(name))
+        else:
+            report = report | {"vectors": before.report.get("vectors", "flat")}
+        if name in shards.unread:
+            report |= shards.unread[name].figures()
+        records[name] = replace(
+            before, encoder=chosen[name][1], fingerprint=branch.fingerprint, report=report
+        )
+        change.update_record(name, records[name])
+        if branch.is_bm25:
+            shards.bm25(name).save(change.state_folder(name))
+    return records
 
 
 def _stale_domains(index: HybridIndex, records: Mapping[str, BranchRecord]) -> tuple[str, ...]:

@@ -116,8 +116,8 @@ def add_documents(
         MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
-    from hybrid.build.encode import EncodeOptions, encode_corpus
-    from hybrid.build.survey import branch_alarms, survey_branches, unread_of_branches
+    from hybrid.build.encode import EncodeOptions, encode_surveyed
+    from hybrid.build.survey import branch_alarms
 
     allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
@@ -127,28 +127,22 @@ def add_documents(
         kinds, documents = begun(source, stored)
         loaded = encoders()
         check_unchanged(change.index, loaded)
-        shards = encode_corpus(
+        shards, surveys = encode_surveyed(
             documents,
             generation.workspace,
             loaded,
-            EncodeOptions(
-                allowance=allowance,
-                passages=change.index.window,
-                cache=chosen_cache(options.cache),
-            ),
+            EncodeOptions(allowance, change.index.window, chosen_cache(options.cache)),
             progress=progress("encoding", None),
         )
         shards.field_kinds = kinds.kinds
-        surveys = survey_branches(shards, loaded)
-        unread = unread_of_branches(shards, loaded)
         report = _add(change, shards, options.update, progress)
-        for name, each in unread.items():
+        for name, each in shards.unread.items():
             record = change.index.record(name)
             known = {**record.report, **each.figures(record.report)}
             change.update_record(name, replace(record, report=known))
         change.commit()
         skipped = {str(reason): count for reason, count in source.skipped.counts.items()}
-        notes, alarms = tuple(_field_notes(stored, kinds)), branch_alarms(surveys, unread)
+        notes, alarms = tuple(_field_notes(stored, kinds)), branch_alarms(surveys, shards.unread)
         return replace(report, notes=notes, skipped=skipped, alarms=alarms)
 
 
