@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -36,3 +37,23 @@ def test_no_banned_phrase(phrase: str) -> None:
         for match in spaced.finditer(path.read_text(encoding="utf-8"))
     ]
     assert where == []
+
+
+LEANING = re.compile(r"^What\b|\b(Return|Yield|Write|Print|Append|Remove|Report) what\b")
+
+
+def first_lines() -> list[tuple[str, str]]:
+    """Return (where, first line) of every docstring of the library."""
+    found = []
+    for path in sorted((ROOT / "hybrid").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+                line = (ast.get_docstring(node) or "").split("\n")[0]
+                found.append((f"{path.relative_to(ROOT)}: {getattr(node, 'name', '')}", line))
+    return found
+
+
+def test_first_lines_say_with_nouns_what_comes_back() -> None:
+    leaning = [f"{where}: {line}" for where, line in first_lines() if LEANING.search(line)]
+    assert leaning == []

@@ -135,7 +135,7 @@ def _report(
 def _content(
     source: Source, shards: Shards, records: Mapping[str, BranchRecord], options: BuildOptions
 ) -> dict[str, Any]:
-    """Return what the manifest says of the index."""
+    """Return the content of the manifest."""
     return {
         "document_count": shards.document_count,
         "source": source.name,
@@ -147,7 +147,7 @@ def _content(
 
 
 def _unstored(kinds: FieldKinds) -> tuple[str, ...]:
-    """Return what to say of fields that were asked for and cannot be stored."""
+    """Return warnings about fields that were asked for and cannot be stored."""
     return tuple(
         f"field {name!r} holds no value and has no type, so it is not stored; name its type to "
         f"have it all the same ({name}:int)"

@@ -80,7 +80,7 @@ def survey_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[str,
 
 
 def unread_of_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[str, Unread]:
-    """Return what the model of every neural branch left unread of an encoded corpus, by name."""
+    """Return the unread tokens of an encoded corpus for every neural branch, by name."""
     limited = {name: each for name, each in encoders.items() if isinstance(each, ReadsSoMuch)}
     found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in limited}
     for shard in range(len(shards.counts) if limited else 0):
@@ -104,7 +104,7 @@ def unread_of_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[s
 
 
 def branch_alarms(surveys: Mapping[str, Survey], unread: Mapping[str, Unread]) -> tuple[str, ...]:
-    """Return what is wrong with any branch, and what to do."""
+    """Return the alarms of all branches, each with a remedy."""
     of_weights = [alarm for each in surveys.values() for alarm in each.alarms]
     return (*of_weights, *(alarm for each in unread.values() for alarm in each.alarms))
 

@@ -14,7 +14,7 @@ CUT, MEDIAN, MOST = "texts_cut", "tokens_unread_median", "tokens_unread_most"
 
 @dataclass(frozen=True)
 class Unread:
-    """What the model of one branch left unread.
+    """The tokens that the model of one branch left unread.
 
     Attributes:
         branch: its name.
@@ -30,7 +30,7 @@ class Unread:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What was cut, and what to do; nothing where the model read all."""
+        """The alarm about cut texts, with a remedy; none where the model read all."""
         if not len(self.tokens):
             return ()
         found, unit = self.figures(), "passages" if self.passages else "documents"
@@ -42,7 +42,7 @@ class Unread:
         )
 
     def figures(self, before: Mapping[str, Any] | None = None) -> dict[str, int]:
-        """Return what is recorded of a branch, nothing where the model read all.
+        """Return the figures recorded for a branch, none where the model read all.
 
         Args:
             before: the record of the texts that were there before these, which are added to it: the

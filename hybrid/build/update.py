@@ -167,7 +167,7 @@ def _add(change: Change, shards: Shards, update: bool, progress: StartProgress) 
 
 
 def _field_notes(stored: Mapping[str, str], kinds: FieldKinds) -> Iterator[str]:
-    """Yield what a reader must know of the fields of new documents, beside those of the index."""
+    """Yield notes on the fields of new documents that differ from those of the index."""
     for name, kind in kinds.kinds.items():
         if name not in stored:
             yield f"field {name!r} is new: no document of before has a value in it"

@@ -99,7 +99,7 @@ def print_json(value: object) -> None:
 
 
 def print_alarms(alarms: Iterable[str]) -> None:
-    """Write what is wrong with the rows of a branch, and what to do, to stderr."""
+    """Write alarms about the rows of a branch, each with a remedy, to stderr."""
     for alarm in alarms:
         err.print(f"[bold red]alarm:[/bold red] {_escaped(alarm)}", soft_wrap=True)
 

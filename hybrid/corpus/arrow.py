@@ -90,7 +90,7 @@ def used_columns(
 
 
 def table_batches(held: Any) -> Callable[[], tuple[Any, Iterable[Any]]] | None:
-    """Return what gives the schema and the batches of a table; None for what is no table.
+    """Return the schema and the batches of a table; None where it is no table.
 
     A table is of pandas, Polars or Arrow, or whatever else gives an Arrow stream.
     """

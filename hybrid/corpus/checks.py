@@ -105,7 +105,7 @@ class Door:
 def field_pass(
     options: SourceOptions, known: Mapping[str, str] | None, *, cells: bool = False
 ) -> FieldKinds:
-    """Return what sees the fields in one pass over a source; ``known`` are the kinds it found."""
+    """Return the check of fields for one pass over a source; ``known`` are the kinds it found."""
     return FieldKinds(
         options.index_fields if known is None else known,
         read=options.typed_fields,

@@ -193,7 +193,7 @@ def _no_documents(held: object) -> str:
 def begun(
     source: Source, index_fields: Mapping[str, str] | None = None
 ) -> tuple[FieldKinds, Iterator[Document]]:
-    """Return what sees the fields of a source, and its documents, of which the first was read.
+    """Return the check of a source's fields, and its documents, of which the first was read.
 
     So what is wrong with columns and, where fields are stored, with any value, is said at once.
 

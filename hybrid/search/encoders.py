@@ -58,7 +58,7 @@ class QueryEncoders:
             return self._checked[name][1]
 
     def scorer(self, model: str | Score) -> Score:
-        """Return what scores texts for a query: a cross-encoder, loaded once, or a callable itself.
+        """Return the scorer of texts for a query: a cross-encoder, loaded once, or a callable.
 
         Raises:
             ModelError: the model cannot be found or loaded.

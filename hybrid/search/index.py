@@ -120,7 +120,7 @@ class Index(Reader):
     def _new(
         self, documents: Documents, reading: SourceOptions | None
     ) -> Callable[..., ChangeReport]:
-        """Return what adds new documents."""
+        """Return the addition of new documents."""
         view = self._view
         known = view.contents.documents.field_kinds
         source = as_source(documents, replace(reading or SourceOptions(), index_fields=known))

@@ -67,7 +67,7 @@ class Reader:
         return View(HybridIndex.open(self.directory, self._device), self._encoders)
 
     def __getstate__(self) -> tuple[Path, str, Any]:
-        """Return what another process opens the same generation by; files and models stay here."""
+        """Return the state by which another process opens the same generation."""
         return self.directory.resolve(), self._view.contents.generation.name, self._given
 
     def __setstate__(self, state: tuple[Path, str, Any]) -> None:

@@ -121,7 +121,7 @@ class View:
         return cut, cut.spread(fuse(cut.pool, plan.fusion), len(fused))
 
     def pair_scores(self, queries: Mapping[str, str], plan: RerankPlan) -> PairScores:
-        """Return what scores the documents of the index for these queries by a plan's model."""
+        """Return the scorer of the index's documents for these queries by a plan's model."""
         return PairScores(self.contents, queries, self._encoders.scorer(plan.model))
 
     def pool(self, queries: Mapping[str, str], plan: PoolPlan) -> Pool:

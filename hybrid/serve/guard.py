@@ -1,4 +1,4 @@
-"""What stands before the API: names, keys, sizes, room, time; then a log line and a count.
+"""The guard before the API: names, keys, sizes, room, time; then a log line and a count.
 
 One ASGI layer of plain functions. It answers by itself what must not reach the index, and gives no
 stack trace: an error that the library did not mean is logged and answered 500 without its text.
@@ -72,7 +72,7 @@ class Counts:
 
 
 class Answer:
-    """What is sent of a request: once, with the safety headers, and nothing after it was cut."""
+    """The answer to a request: sent once, with the safety headers, and nothing after it was cut."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -94,7 +94,7 @@ class Replay:
 
 
 def replay(log: Path, one: Index, other: Index) -> Replay:
-    """Return what two indexes find for the queries of a log, each with its k and filter.
+    """Return the hits of two indexes for the queries of a log, each with its k and filter.
 
     Each index fuses by its own default.
 

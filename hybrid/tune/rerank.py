@@ -38,7 +38,7 @@ class Reranking:
 
 @dataclass(frozen=True)
 class RerankResult:
-    """What a reranker adds to the fusion that tuning chose.
+    """The gain of a reranker over the fusion that tuning chose.
 
     Attributes:
         name, depth: of the reranker.

@@ -117,7 +117,7 @@ def _reranked(
     choice: Choice,
     chosen: Sequence[tuple[Fold, Choice]],
 ) -> RerankResult:
-    """Return what the reranker adds, each fold's own fusion as the first stage where it is used."""
+    """Return the reranker's gain, each fold's own fusion as the first stage where it is used."""
     tuned = judgment.verdict == "fusion" and judgment.fusion == choice.fusion
     folds = [(fold, each.fusion if tuned else judgment.fusion) for fold, each in chosen]
     return tune_rerank(search.bench, rerank, folds, judgment.fusion, seed=search.options.seed)

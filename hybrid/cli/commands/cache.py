@@ -46,7 +46,7 @@ def clear(
     kind: Annotated[str | None, typer.Argument(help="only entries of this kind")] = None,
     folder: CacheFolder = None,
 ) -> None:
-    """Remove what the cache holds; it is made again when it is needed."""
+    """Remove the entries of the cache; each is made again when it is needed."""
     kept = _chosen(folder)
     out.print(f"{kept.root}: {kept.clear(kind) / (1 << 20):,.1f} MB removed", markup=False)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a tuning, and where."""
+    """The files that a tuning keeps."""
 
     domain: tuple[str, ...] = option(
         (), "the name to store the fusion under, one a source; default: default"

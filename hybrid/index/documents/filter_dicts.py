@@ -55,7 +55,7 @@ def filter_of(record: Mapping[str, Any], level: int = 0) -> Filter:
 
 
 def _pair(key: object, value: Any, level: int) -> Filter:
-    """Return what one key of a dictionary in the style of Mongo says."""
+    """Return the filter of one key of a dictionary in the style of Mongo."""
     if not isinstance(key, str) or not key:
         raise UsageError(f"a key of the filter is {given(key)}; give the name of a field")
     if key in ("$and", "$or", "$nor"):
@@ -70,7 +70,7 @@ def _pair(key: object, value: Any, level: int) -> Filter:
 
 
 def _field(name: str, value: Any, level: int) -> Filter:
-    """Return what a field must be: a value, or operators with theirs."""
+    """Return the filter of a field: a value, or operators with theirs."""
     if not isinstance(value, Mapping):
         return _compared(name, "==", value)
     if not value or level > MAX_LEVELS:
@@ -95,14 +95,14 @@ def _operated(name: str, operator: object, operand: Any, level: int) -> Filter:
 
 
 def _group(name: str, value: Any, level: int) -> Filter:
-    """Return what ``must``, ``should`` or ``must_not`` says."""
+    """Return the filter of ``must``, ``should`` or ``must_not``."""
     parts = [filter_of(each, level + 1) for each in _list(name, value)]
     joined = _joined("and" if name == "must" else "or", parts)
     return Negation(joined) if name == "must_not" else joined
 
 
 def _condition(record: Mapping[str, Any]) -> Filter:
-    """Return what one condition in the style of Qdrant says."""
+    """Return the filter of one condition in the style of Qdrant."""
     for test in ("is_null", "is_empty"):
         if record.keys() == {test} and isinstance(record[test], Mapping):
             return Missing(str(record[test].get("key")))

@@ -1,4 +1,4 @@
-"""What a filter has in the place of other languages' words and signs, for messages."""
+"""The filter's own words and signs for those of other languages, for messages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_foreign(text: str) -> bool:
 
 
 def accepted_form(tokens: Sequence[tuple[str, str]]) -> str:
-    """Return what a filter has in the place of the last token; "" where that is not known.
+    """Return the filter's own form of the last token; "" where none is known.
 
     Args:
         tokens: kind and text of each, the last where the filter goes wrong.

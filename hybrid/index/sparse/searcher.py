@@ -24,7 +24,7 @@ Ints = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class PostingsSearcher:
-    """What one compiled call searches, small segments combined and the largest first.
+    """The postings of one compiled call, small segments combined and the largest first.
 
     Attributes:
         postings: whoever holds the table must hold these, too: it has their addresses.

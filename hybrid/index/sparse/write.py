@@ -211,7 +211,7 @@ def _write(
 
 
 def _lost(loss: NDArray[np.float64], weights: int) -> dict[str, Any]:
-    """Return what rounding lost of so many weights, for the report."""
+    """Return the loss by rounding of so many weights, for the report."""
     return {
         "max_abs_error": float(loss[0]),
         "mean_abs_error": float(loss[1] / weights) if weights else 0.0,

@@ -37,7 +37,7 @@ class ExportOptions:
 
 
 class Export(Protocol):
-    """What was written: how much, and the commands by which the other system reads it."""
+    """The counts of an export, and the commands by which the other system reads it."""
 
     @property
     def documents(self) -> int: ...
