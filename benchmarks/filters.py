@@ -23,6 +23,7 @@ import numpy as np
 import sparse_vectors
 from numpy.typing import NDArray
 
+from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.numbering import Numbering
@@ -86,7 +87,9 @@ def build(docs: int, folder: Path) -> tuple[InvertedIndex, VectorIndex]:
     sizes = (min(50_000, docs - start) for start in starts)
     parts = (rng.standard_normal((size, DIMENSION), dtype=np.float32) for size in sizes)
     write_vectors(parts, folder / "dense", dimension=DIMENSION)
-    return InvertedIndex.open(folder / "sparse"), VectorIndex.open(folder / "dense")
+    return InvertedIndex.open(folder / "sparse"), VectorIndex(
+        [VectorSegment.open(folder / "dense")]
+    )
 
 
 def measure(docs: int, count: int, k: int, sweeps: int, folder: Path) -> list[dict[str, Any]]:

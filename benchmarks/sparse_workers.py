@@ -340,6 +340,7 @@ class OursDense(FaissDense):
     package = "hybrid-retrieval"
 
     def build(self, documents: csr_matrix, folder: Path) -> int:
+        from hybrid.index.dense.segment import VectorSegment
         from hybrid.index.dense.vector import VectorIndex
         from hybrid.index.dense.write import write_vectors
 
@@ -349,7 +350,7 @@ class OursDense(FaissDense):
         )
         parts = (rng.standard_normal((size, 384), dtype=np.float32) for size in sizes)
         write_vectors(parts, folder, dimension=384)
-        self.index = VectorIndex.open(folder)
+        self.index = VectorIndex([VectorSegment.open(folder)])
         return directory_bytes(folder)
 
     def search(self, kind: str, row: int, k: int) -> np.ndarray:

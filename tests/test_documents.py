@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
 from hybrid.index.documents import arrow
-from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.write import write_documents
 
 
@@ -21,7 +21,7 @@ def store(directory: Path, ids: list[str]) -> DocumentStore:
     directory.mkdir(exist_ok=True)
     documents = [Document(each, text=f"text of {each}", title=each[:1]) for each in ids]
     assert write_documents(documents, directory) == len(ids)
-    return DocumentStore.open(directory)
+    return DocumentStore([DocumentSegment(directory)])
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -111,7 +111,7 @@ def test_files_that_are_not_what_they_should_be_are_refused(tmp_path: Path) -> N
 
     def refused(match: str) -> None:
         with pytest.raises(CorruptIndexError, match=match):
-            list(DocumentStore.open(tmp_path / "one"))
+            list(DocumentStore([DocumentSegment(tmp_path / "one")]))
 
     ids.write_bytes((tmp_path / "two" / "ids.arrow").read_bytes())
     refused("3 ids for 2 texts")
@@ -123,7 +123,7 @@ def test_files_that_are_not_what_they_should_be_are_refused(tmp_path: Path) -> N
     os.remove(ids)
     refused(r"ids\.arrow")
     ids.write_bytes(whole)
-    assert len(DocumentStore.open(tmp_path / "one")) == 2
+    assert len(DocumentStore([DocumentSegment(tmp_path / "one")])) == 2
 
 
 def arrow_file(path: Path, batches: list[pa.RecordBatch]) -> None:
@@ -142,21 +142,21 @@ def test_offsets_that_lead_outside_and_missing_values_are_found_before_use(tmp_p
     whole = ids.read_bytes()
     offsets = struct.pack("<3q", 0, 1, 2)
     assert whole.count(offsets) == 1
-    assert list(DocumentStore.open(tmp_path).doc_ids) == ["b", "a"]
+    assert list(DocumentStore([DocumentSegment(tmp_path)]).doc_ids) == ["b", "a"]
     for hostile in ((0, 1, 1 << 40), (0, 5, 2), (-9, 1, 2), (0, 3, 2)):
         ids.write_bytes(whole.replace(offsets, struct.pack("<3q", *hostile)))
         with pytest.raises(CorruptIndexError, match=r"ids\.arrow, batch 0"):
-            DocumentStore.open(tmp_path)
+            DocumentStore([DocumentSegment(tmp_path)])
     ids.write_bytes(whole.replace(b"ba\0\0\0\0\0\0", b"\xff\xfe\0\0\0\0\0\0"))
     with pytest.raises(CorruptIndexError, match="UTF8"):
-        DocumentStore.open(tmp_path)
+        DocumentStore([DocumentSegment(tmp_path)])
     missing = pa.record_batch([pa.array(["b", None], pa.large_string())], schema=schema)
     arrow_file(ids, [missing])
     with pytest.raises(CorruptIndexError, match="a value is missing"):
-        DocumentStore.open(tmp_path)
+        DocumentStore([DocumentSegment(tmp_path)])
     arrow_file(ids, [good.slice(0, 1), good.slice(1, 1)])
     with pytest.raises(CorruptIndexError, match="65537 ids for 2 texts"):
-        list(DocumentStore.open(tmp_path).doc_ids)
+        list(DocumentStore([DocumentSegment(tmp_path)]).doc_ids)
 
 
 def test_names_of_columns_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
@@ -166,4 +166,4 @@ def test_names_of_columns_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     assert held.count(b"title") >= 1
     path.write_bytes(held.replace(b"title", b"ti\xf8le"))
     with pytest.raises(CorruptIndexError, match="not a readable Arrow file"):
-        DocumentStore.open(tmp_path)
+        DocumentStore([DocumentSegment(tmp_path)])

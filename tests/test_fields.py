@@ -14,7 +14,7 @@ from hybrid.corpus import Document, SourceOptions, open_source
 from hybrid.corpus.fields import field_value
 from hybrid.corpus.records import FieldValue
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
-from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.write import write_documents
 from hybrid.search.index import Index
 from tests.test_cli import Command, hybrid_command
@@ -130,7 +130,7 @@ def test_types_widen_over_batches_and_absent_values_stay_absent(tmp_path: Path) 
         if number != 7
     ]
     write_documents([*documents, Document("0000", "x")], tmp_path)
-    store = DocumentStore.open(tmp_path)
+    store = DocumentStore([DocumentSegment(tmp_path)])
     assert store.field_types["n"] == pa.float64()
     assert store.document("1000").fields == {"n": 0.5}
     assert store.document("4992").fields == {"n": 8.0}
@@ -145,10 +145,10 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         with pa.ipc.new_file(str(path), table.schema) as writer:
             writer.write_table(table)
         with pytest.raises(CorruptIndexError, match="does not fit"):
-            list(DocumentStore.open(tmp_path))
+            list(DocumentStore([DocumentSegment(tmp_path)]))
     path.write_bytes(b"ARROW1")
     with pytest.raises(CorruptIndexError, match="not a readable Arrow file"):
-        list(DocumentStore.open(tmp_path))
+        list(DocumentStore([DocumentSegment(tmp_path)]))
 
 
 def test_fields_are_read_from_files(tmp_path: Path) -> None:

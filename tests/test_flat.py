@@ -81,7 +81,7 @@ def split(
 def made(folder: Path, vectors: Floats, kind: str) -> VectorIndex:
     folder.mkdir(parents=True)
     write_vectors([vectors], folder, dimension=vectors.shape[1], kind=kind)
-    return VectorIndex.open(folder)
+    return VectorIndex([VectorSegment.open(folder)])
 
 
 def subsets(count: int) -> list[Subset | None]:

@@ -16,6 +16,7 @@ from hybrid.index.dense.brute_force import margin as rounding_margin
 from hybrid.index.dense.gpu import TorchBruteForce
 from hybrid.index.dense.neighbours import GraphCandidates, ListCandidates
 from hybrid.index.dense.row_reader import FEW, NO_NUMBERS
+from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.subset import Subset
@@ -34,7 +35,7 @@ def make(directory: Path, vectors: Floats, parts: int = 1, **options: object) ->
         dimension=vectors.shape[1],
         **options,  # type: ignore[arg-type]
     )
-    return VectorIndex.open(directory)
+    return VectorIndex([VectorSegment.open(directory)])
 
 
 def twin(
@@ -319,7 +320,7 @@ def test_a_description_that_does_not_fit_is_refused(
     path = tmp_path / "dense" / "vector.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(CorruptIndexError):
-        VectorIndex.open(tmp_path / "dense")
+        VectorIndex([VectorSegment.open(tmp_path / "dense")])
 
 
 @pytest.mark.parametrize("damage", ["longer", "shorter", "object", "text", "missing"])
@@ -339,7 +340,7 @@ def test_an_array_file_that_is_none_is_refused(tmp_path: Path, damage: str) -> N
     else:
         path.unlink()
     with pytest.raises(CorruptIndexError, match=r"vectors\.npy"):
-        VectorIndex.open(tmp_path / "dense")
+        VectorIndex([VectorSegment.open(tmp_path / "dense")])
 
 
 def clustered(seed: int, count: int, dimension: int) -> Floats:
@@ -420,7 +421,7 @@ def test_a_hostile_search_structure_is_refused(
     array[position] = value
     np.save(path, array)
     with pytest.raises(CorruptIndexError, match="does not fit"):
-        VectorIndex.open(tmp_path / kind)
+        VectorIndex([VectorSegment.open(tmp_path / kind)])
 
 
 def test_a_graph_naming_a_node_on_a_level_that_it_is_not_on_is_walked_in_bounds(
@@ -437,13 +438,13 @@ def test_a_graph_naming_a_node_on_a_level_that_it_is_not_on_is_walked_in_bounds(
     np.save(path, neighbours)
     np.save(tmp_path / "hnsw" / "graph_entry.npy", np.array([high], dtype=np.int32))
     assert levels[1999] == 1
-    nums, _ = VectorIndex.open(tmp_path / "hnsw").search(vectors[1999:], 1)
+    nums, _ = VectorIndex([VectorSegment.open(tmp_path / "hnsw")]).search(vectors[1999:], 1)
     assert nums.tolist() == [[1999]]
 
 
 def test_read_only_queries_need_no_kernel_of_their_own(tmp_path):
     write_vectors([np.eye(4, dtype=np.float32)], tmp_path, dimension=4)
-    index = VectorIndex.open(tmp_path)
+    index = VectorIndex([VectorSegment.open(tmp_path)])
     query = np.eye(1, 4, dtype=np.float32)
     expected = index.search(query, 1)[0].tolist(), index.score(query, np.array([[0]])).tolist()
     kernels = products.score_found, products.read_rows

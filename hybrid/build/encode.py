@@ -48,7 +48,7 @@ Encoder = SparseEncoder | DenseEncoder | Bm25Parameters
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How a corpus is cut into shards, and what its encoding may use.
+    """Options of encoding a corpus: its shards, its memory, its cache.
 
     Attributes:
         allowance: what a shard may hold; one with too much text is full before it has its rows.

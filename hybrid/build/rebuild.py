@@ -38,12 +38,12 @@ MODEL_OPTIONS = (
     "query_terms",
     "min_weight",
 )
-"""How a model is loaded, in words of `hybrid.encoders`; the terms are of sparse models alone."""
+"""Options of loading a model, named as in `hybrid.encoders`; terms are for sparse models alone."""
 
 
 @dataclass(frozen=True)
 class RebuildOptions:
-    """How branches are encoded again.
+    """Options of encoding branches again.
 
     Attributes:
         models: by branch, another model to encode with; default: the one that built the branch.

@@ -75,7 +75,7 @@ class ChangeReport:
 
 @dataclass(frozen=True)
 class AddOptions:
-    """How documents are added.
+    """Options of adding documents.
 
     Attributes:
         update: let a document replace the one that has its id.

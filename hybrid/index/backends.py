@@ -165,9 +165,9 @@ def ask(brute_force: BruteForce) -> None:
     _expect((int(docs[0, 0]), float(scores[0, 0])), (63, float(vectors[63, 0])))
 
 
-def _expect(found: object, expected: object) -> None:
-    if found != expected:
-        raise RuntimeError(f"a product on the GPU gave {found}, expected {expected}")
+def _expect(product: object, expected: object) -> None:
+    if product != expected:
+        raise RuntimeError(f"a product on the GPU gave {product}, expected {expected}")
 
 
 def _counted(gpus: int) -> str:

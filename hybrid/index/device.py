@@ -15,13 +15,14 @@ from typing import Any, Generic, TypeVar
 from hybrid.errors import DeviceError, MissingPackageError
 from hybrid.index import backends
 from hybrid.index.backends import Backends
-from hybrid.index.dense.brute_force import BruteForce, FaissBruteForce, Floats, Ints, Longs
+from hybrid.index.dense.brute_force import BruteForce, FaissBruteForce
 from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
 from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.documents.passages import Rows
 from hybrid.index.documents.subset import Subset, SubsetLike
 from hybrid.index.sparse.gpu import DeviceSearcher
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.machine.arrays import Floats, Ints, Longs
 
 LEAST = 16  # queries: fewer are answered before a device would have been given them
 

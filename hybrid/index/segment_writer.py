@@ -55,7 +55,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class BranchPlan:
-    """How one branch of a segment is written.
+    """Options of one branch of a segment.
 
     Attributes:
         kind: how its rows are held.
@@ -74,7 +74,7 @@ class BranchPlan:
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """How a segment is written.
+    """Options of a segment and its branches.
 
     Attributes:
         branches: by name.

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError
 
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+
 _HEADER = 128
 _LONGEST_HEADER = 512
 _NPY = re.compile(

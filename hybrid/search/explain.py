@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid.fusion import Fusion
 from hybrid.fusion.explain import (
@@ -19,10 +18,9 @@ from hybrid.fusion.explain import (
 from hybrid.fusion.pool import Pool
 from hybrid.index.documents.passages import MaxPassage
 from hybrid.index.hybrid import HybridIndex
+from hybrid.machine.arrays import Ints
 from hybrid.search.branches import BranchResult
 from hybrid.search.encoders import as_sparse
-
-Ints = NDArray[np.int32]
 
 
 def explain_documents(

@@ -18,7 +18,7 @@ from hybrid.errors import CorruptIndexError, HybridError
 from hybrid.fusion import parse_fusion
 from hybrid.fusion.run import Run
 from hybrid.index.documents.filters import matches, parse_filter
-from hybrid.index.documents.store import DocumentStore
+from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.write import write_documents
 from hybrid.index.storage.generation import read_current
 from hybrid.index.storage.manifest import parse_manifest
@@ -131,7 +131,10 @@ def parsers(folder: Path) -> list[tuple[str, int, bytes, Parse]]:
             "documents",
             1,
             (documents / "texts.arrow").read_bytes(),
-            through(documents / "texts.arrow", lambda path: list(DocumentStore.open(path.parent))),
+            through(
+                documents / "texts.arrow",
+                lambda path: list(DocumentStore([DocumentSegment(path.parent)])),
+            ),
         ),
         (
             "array",

@@ -22,11 +22,8 @@ from numpy.typing import NDArray
 from hybrid.errors import require
 from hybrid.index.dense.row_reader import FEW, NO_NUMBERS, RowReader, merged
 from hybrid.index.documents.subset import Subset
+from hybrid.machine.arrays import Floats, Longs
 from hybrid.machine.threads import KeptThreads
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
-Longs = NDArray[np.int64]
 
 CHUNK = 8192
 DEEP = 256  # from here on, selecting the best of every chunk costs more than the cache saves
@@ -103,8 +100,8 @@ class FaissBruteForce:
             scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
             docs = np.full((len(queries), count), -1, dtype=np.int64)
             for number in range(worker, len(chunks), workers):
-                found = _knn(faiss, queries, vectors, chunks[number], count, copied)
-                scores, docs = merged([(scores, docs), found], count)
+                best = _knn(faiss, queries, vectors, chunks[number], count, copied)
+                scores, docs = merged([(scores, docs), best], count)
             return scores, docs
 
         if workers > 1:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from os import cpu_count
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError
 from hybrid.index.dense.brute_force import margin
@@ -20,11 +19,8 @@ from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset
 from hybrid.kernels.dense import products as dense
+from hybrid.machine.arrays import Floats, Ints, Longs
 from hybrid.machine.threads import KeptThreads, in_slices, scoring_threads, worker_count
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
-Longs = NDArray[np.int64]
 
 MANY = 512
 """Scored rows of which the best are chosen before they are sorted."""

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.errors import require
-from hybrid.index.dense.brute_force import BruteForce, Floats, Longs
+from hybrid.index.dense.brute_force import BruteForce
 from hybrid.index.documents.subset import Subset
+from hybrid.machine.arrays import Floats, Longs
 
 PRODUCT = 2**28  # scores held on the device at once: one gigabyte
 FAISS_MOST = 2048  # FAISS selects no more than this on a GPU

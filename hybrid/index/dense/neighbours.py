@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, require
 from hybrid.kernels.dense import graph
-from hybrid.machine.arrays import open_array
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+from hybrid.machine.arrays import Floats, Ints, open_array
 
 PROBES = 64
 DEGREE = 32
@@ -58,10 +54,10 @@ def build_lists(vectors: Floats, directory: Path, *, seed: int) -> None:
         centroids = np.zeros((lists, dimension), dtype=np.float32)
     nearest = np.zeros(count, dtype=np.int64)
     for start in range(0, count, _CHUNK):
-        _, found = faiss.knn(
+        _, lists_of = faiss.knn(
             vectors[start : start + _CHUNK], centroids, 1, metric=faiss.METRIC_INNER_PRODUCT
         )
-        nearest[start : start + _CHUNK] = found[:, 0]
+        nearest[start : start + _CHUNK] = lists_of[:, 0]
     sizes = np.bincount(nearest, minlength=lists)
     np.save(directory / "centroids.npy", centroids)
     np.save(directory / "list_offsets.npy", np.concatenate([[0], np.cumsum(sizes)]))
@@ -152,7 +148,7 @@ class GraphCandidates:
         breadth = min(max(MIN_EF, 2 * count), len(self._vectors))
         nums = np.empty(breadth, dtype=np.int32)
         scores = np.empty(breadth, dtype=np.float32)
-        found = graph.walk(
+        met = graph.walk(
             query,
             self._vectors,
             self._levels,
@@ -163,7 +159,7 @@ class GraphCandidates:
             nums,
             scores,
         )
-        return nums[:found]
+        return nums[:met]
 
 
 class Approximate(NamedTuple):

@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 
 from hybrid.index.documents.subset import Subset
 from hybrid.kernels.dense import products
+from hybrid.machine.arrays import Floats, Ints, Longs
 from hybrid.machine.threads import KeptThreads, worker_count
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
-Longs = NDArray[np.int64]
 
 FEW = 8
 """Queries that are answered so; for more, blocks of rows and queries are multiplied: measured."""
@@ -120,12 +117,12 @@ class RowReader:
         return merged(self._kept.map(work, workers) if workers > 1 else [work(0)], count)
 
 
-def merged(found: Sequence[tuple[Floats, Longs]], count: int) -> tuple[Floats, Longs]:
+def merged(parts: Sequence[tuple[Floats, Longs]], count: int) -> tuple[Floats, Longs]:
     """Return the ``count`` best of several results (scores, numbers), in any order."""
-    if len(found) == 1 and found[0][0].shape[1] <= count:
-        return found[0]
-    scores = np.concatenate([each[0] for each in found], axis=1)
-    numbers = np.concatenate([each[1] for each in found], axis=1)
+    if len(parts) == 1 and parts[0][0].shape[1] <= count:
+        return parts[0]
+    scores = np.concatenate([each[0] for each in parts], axis=1)
+    numbers = np.concatenate([each[1] for each in parts], axis=1)
     if scores.shape[1] > count:
         places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
         scores = np.take_along_axis(scores, places, axis=1)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 from hybrid.index.dense.flat import FlatSearch, sharing_segments
@@ -21,10 +19,8 @@ from hybrid.index.dense.segment import MAX_NORM, VectorSegment
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.segments import search_apart
 from hybrid.index.documents.subset import Subset, SubsetLike, checked_doc_nums
+from hybrid.machine.arrays import Floats, Ints
 from hybrid.machine.threads import each
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
 
 
 class VectorIndex:
@@ -40,15 +36,6 @@ class VectorIndex:
     ) -> None:
         self.segments = segments
         self.numbering = Numbering.whole(len(segments[0])) if numbering is None else numbering
-
-    @classmethod
-    def open(cls, directory: Path) -> VectorIndex:
-        """Return the index of the one segment in ``directory``; vectors are mapped, not read.
-
-        Raises:
-            CorruptIndexError: a file is missing or does not fit the others.
-        """
-        return cls([VectorSegment.open(directory)])
 
     @property
     def doc_count(self) -> int:

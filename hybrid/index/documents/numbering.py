@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents.subset import Subset
-from hybrid.machine.arrays import open_array
-
-Ints = NDArray[np.int32]
+from hybrid.machine.arrays import Ints, open_array
 
 SEGMENTS = "segments.npy"
 PLACES = "places.npy"
@@ -181,25 +178,26 @@ class Numbering:
     def merge(self, merged: Sequence[int]) -> tuple[Numbering, Ints]:
         """Return the numbering with some segments made into one new, last segment.
 
-        The second value holds the doc_nums of its documents, ascending: what it must be built of.
+        The second value holds the doc_nums of its documents, ascending.
         """
-        rename = np.full(len(self.sizes), -1, dtype=np.int32)
-        kept = [segment for segment in range(len(self.sizes)) if segment not in set(merged)]
-        rename[kept] = np.arange(len(kept), dtype=np.int32)
-        segments = rename[self.segments]
+        segments, sizes = self._without(merged)
         doc_nums = np.flatnonzero(segments < 0).astype(np.int32)
-        segments[doc_nums] = len(kept)
+        segments[doc_nums] = len(sizes)
         places = np.array(self.places)
         places[doc_nums] = np.arange(len(doc_nums), dtype=np.int32)
-        sizes = [self.sizes[segment] for segment in kept]
         return Numbering(segments, places, [*sizes, len(doc_nums)]), doc_nums
 
     def drop(self, empty: Sequence[int]) -> Numbering:
         """Return the numbering without some segments that have no live document."""
-        kept = [segment for segment in range(len(self.sizes)) if segment not in set(empty)]
+        segments, sizes = self._without(empty)
+        return Numbering(segments, self.places, sizes)
+
+    def _without(self, gone: Sequence[int]) -> tuple[Ints, list[int]]:
+        """Return the new segment of each document, -1 in those that go, and the sizes that stay."""
+        kept = [segment for segment in range(len(self.sizes)) if segment not in set(gone)]
         rename = np.full(len(self.sizes), -1, dtype=np.int32)
         rename[kept] = np.arange(len(kept), dtype=np.int32)
-        return Numbering(rename[self.segments], self.places, [self.sizes[each] for each in kept])
+        return rename[self.segments], [self.sizes[segment] for segment in kept]
 
     @property
     def is_whole(self) -> bool:

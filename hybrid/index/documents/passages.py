@@ -18,10 +18,7 @@ from hybrid.corpus.passages import PassageTable, expand, starts
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset, SubsetLike, checked_doc_nums
-from hybrid.machine.arrays import open_array
-
-Ints = NDArray[np.int32]
-Floats = NDArray[np.float32]
+from hybrid.machine.arrays import Floats, Ints, open_array
 
 PASSAGES = "passages"
 OFFSETS = "offsets.npy"
@@ -119,9 +116,9 @@ class MaxPassage:
         left = np.arange(count)
         fetch = min(total, 2 * k + SPARE)
         while len(left) and wanted:
-            found, values = self.rows.search(queries[left], fetch, threads=threads, subset=within)
+            nearest, values = self.rows.search(queries[left], fetch, threads=threads, subset=within)
             short = []
-            for query, rows, row_scores in zip(left.tolist(), found, values, strict=True):
+            for query, rows, row_scores in zip(left.tolist(), nearest, values, strict=True):
                 rows = rows[rows >= 0]
                 documents = np.searchsorted(self.offsets, rows, side="right") - 1
                 _, first = np.unique(documents, return_index=True)
@@ -168,12 +165,12 @@ class MaxPassage:
         padded = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int32)
         for line, each in zip(padded, rows, strict=True):
             line[: len(each)] = each
-        found = self.rows.score(queries, padded)
+        row_scores = self.rows.score(queries, padded)
         for at, each in enumerate(named):
             if not len(each):
                 continue
             begin = starts(self.offsets[each + 1] - self.offsets[each])
-            values = found[at, : begin[-1]]
+            values = row_scores[at, : begin[-1]]
             top = np.maximum.reduceat(values, begin[:-1])
             scores[at, present[at]] = top
             # Of the places where a passage has its document's score, the first of each document.

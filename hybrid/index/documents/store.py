@@ -161,15 +161,6 @@ class DocumentStore(ByNumber[Document]):
         self.segments = segments
         self.doc_ids: Sequence[str] = DocIds(segments, numbering)
 
-    @classmethod
-    def open(cls, directory: Path) -> DocumentStore:
-        """Return the documents of the one segment in ``directory``.
-
-        Raises:
-            CorruptIndexError: a file is missing or not what it should be.
-        """
-        return cls([DocumentSegment(directory)])
-
     def take(self, doc_nums: Iterable[int]) -> Iterator[Document]:
         """Yield the documents of these numbers, in the order given."""
         return (self[int(doc_num)] for doc_num in doc_nums)

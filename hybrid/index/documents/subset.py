@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrid.errors import UsageError
 from hybrid.kernels import masks
+from hybrid.machine.arrays import Ints
 
-Ints = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 SubsetLike: TypeAlias = "Ints | Mask | Subset"
 
@@ -92,10 +92,10 @@ class Subset:
         masks.mark(self.doc_nums, mask)
         return mask
 
-    def _expect(self, found: int, expected: int) -> None:
-        if found != expected:
+    def _expect(self, given: int, expected: int) -> None:
+        if given != expected:
             raise UsageError(
-                f"a subset of an index of {found} documents is given to one of {expected}"
+                f"a subset of an index of {given} documents is given to one of {expected}"
             )
 
 

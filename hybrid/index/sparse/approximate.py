@@ -20,12 +20,12 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.kernels.sparse import planner, tiles
+from hybrid.machine.arrays import Ints
 
 FACTORS = (0.975, 0.95, 0.9, 0.85, 0.8, 0.7)
 DEPTHS = (10, 100, 1000)
 LONG = 30
 SHORT = 5
-Ints = NDArray[np.int32]
 Search = Callable[[csr_matrix, int, float], tuple[Ints, NDArray[np.float32]]]
 
 
@@ -41,7 +41,7 @@ class Approximation:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How exact one search of a sparse branch is; prints as its label.
+    """The exactness of one search of a sparse branch; prints as its label.
 
     Attributes:
         shrink: what upper bounds are multiplied by; 1 is exact.
@@ -136,8 +136,8 @@ def measure(
     for depth in at:
         exact = [search(sample, depth + 1, 1.0)[1] for sample in samples]
         for factor in FACTORS:
-            found = [search(sample, depth + 1, factor)[1] for sample in samples]
-            recall = min(map(share_found, exact, found), default=1.0)
+            cut = [search(sample, depth + 1, factor)[1] for sample in samples]
+            recall = min(map(share_found, exact, cut), default=1.0)
             made.append(Approximation(factor, recall, depth, count))
     return made
 
@@ -151,8 +151,8 @@ def share_found(exact: NDArray[np.float32], scores: NDArray[np.float32]) -> floa
     hit = np.isfinite(exact)
     last = np.where(hit, exact, np.inf).min(axis=1, initial=np.inf)[:, None]
     wanted = int(hit[:, 1:].sum())
-    found = int((np.isfinite(scores[:, 1:]) & (scores[:, 1:] >= last)).sum())
-    return found / wanted if wanted else 1.0
+    kept = int((np.isfinite(scores[:, 1:]) & (scores[:, 1:] >= last)).sum())
+    return kept / wanted if wanted else 1.0
 
 
 def accuracy_for(recall: float, k: int, table: Sequence[Approximation]) -> Accuracy:
@@ -183,7 +183,7 @@ def accuracy_for(recall: float, k: int, table: Sequence[Approximation]) -> Accur
     return Accuracy(best.shrink, best.recall, best.depth, best.queries)
 
 
-def over_segments(found: Sequence[Accuracy]) -> Accuracy:
+def over_segments(alone: Sequence[Accuracy]) -> Accuracy:
     """Return how exact a search of all segments is, given how exact each is alone.
 
     Recall was measured with the threshold of one segment. All segments share one, which hits of the
@@ -194,8 +194,8 @@ def over_segments(found: Sequence[Accuracy]) -> Accuracy:
     >>> over_segments([Accuracy(0.9, 0.98, 10, 128), Accuracy()]).exact
     True
     """
-    if len(found) > 1 and not all(each.exact for each in found):
+    if len(alone) > 1 and not all(each.exact for each in alone):
         return Accuracy(
             reason="recall was measured for each segment alone; `hybrid compact` makes one of them"
         )
-    return found[0]
+    return alone[0]

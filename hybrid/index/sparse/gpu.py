@@ -83,9 +83,9 @@ class DeviceSearcher:
             return nums, values
         for first in range(0, count, BATCH):
             rows = queries[first : first + BATCH]
-            found, scores = self._batch(rows, k, chosen)
-            nums[first : first + BATCH, : found.shape[1]] = found
-            values[first : first + BATCH, : found.shape[1]] = scores
+            best, scores = self._batch(rows, k, chosen)
+            nums[first : first + BATCH, : best.shape[1]] = best
+            values[first : first + BATCH, : best.shape[1]] = scores
         return nums, values
 
     def _batch(

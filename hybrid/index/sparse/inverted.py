@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from hybrid.errors import CorruptIndexError, UsageError
@@ -21,10 +20,9 @@ from hybrid.index.sparse.queries import checked, row_of
 from hybrid.index.sparse.searcher import PostingsSearcher
 from hybrid.index.sparse.segment import SparseSegment
 from hybrid.kernels.sparse import picking, planner, topk
+from hybrid.machine.arrays import Floats, Ints
 from hybrid.machine.threads import each, scoring_threads
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
 SearchPath = Literal["auto", "exhaustive", "pruned"]
 PATHS = {"auto": planner.AUTO, "exhaustive": planner.EXHAUSTIVE, "pruned": planner.PRUNED}
 SCANNED = 50_000

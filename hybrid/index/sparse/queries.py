@@ -8,9 +8,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
 from hybrid.kernels.postings import assembly
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+from hybrid.machine.arrays import Floats, Ints
 
 
 def row_of(matrix: csr_matrix, row: int) -> tuple[Ints, Floats]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.index.documents.subset import Subset
@@ -17,9 +16,7 @@ from hybrid.kernels.sparse import planner, search
 from hybrid.kernels.sparse.table import Table, table_of
 from hybrid.kernels.sparse.tiles import Postings
 from hybrid.machine import threads as shared
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+from hybrid.machine.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)

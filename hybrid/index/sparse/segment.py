@@ -18,12 +18,11 @@ from hybrid.index.sparse import approximate
 from hybrid.index.sparse.approximate import Accuracy, Approximation
 from hybrid.kernels.postings import rows
 from hybrid.kernels.sparse.tiles import BLOCK, RANGE, TILE, Postings, pack_maxima
-from hybrid.machine.arrays import open_array
+from hybrid.machine.arrays import Ints, open_array
 
 FORMAT = 2
 DESCRIPTION = "sparse.json"
 TABLES = ("place", "frequencies")
-Ints = NDArray[np.int32]
 Weights = Literal["uint8", "float32"]
 
 

@@ -34,18 +34,18 @@ from hybrid.index.sparse.segment import DESCRIPTION, FORMAT, Weights
 from hybrid.index.sparse.spool import Spool, clustered_order, spooled
 from hybrid.kernels.sparse import planner
 from hybrid.kernels.sparse.tiles import RANGE, TILE
+from hybrid.machine.arrays import Floats
 
 REORDER_FROM = 20_000
 SAMPLED = 64
 SMALL = RANGE  # documents up to which block maxima seldom pay
 SMALL_HEAD = 4  # postings a tile that a head of a small index has; with fewer it takes more room
-Floats = NDArray[np.float32]
 Order = Literal["auto", "none", "cluster"]
 
 
 @dataclass(frozen=True, eq=False)
 class SparseOptions:
-    """How the postings of a segment are written.
+    """Options of the postings of a segment.
 
     Attributes:
         vocabulary_size: columns of every matrix.

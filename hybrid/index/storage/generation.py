@@ -101,12 +101,12 @@ def verify_file(path: Path, entry: FileEntry) -> None:
     """
     verify_size(path, entry)
     try:
-        _, found = disk.checksum_file(path)
+        _, checksum = disk.checksum_file(path)
     except OSError as error:
         raise CorruptIndexError(f"{path} cannot be read: {error}. {_REMEDY}") from error
-    if found != entry.checksum:
+    if checksum != entry.checksum:
         raise CorruptIndexError(
-            f"{path} is damaged: checksum {found}, expected {entry.checksum}. {_REMEDY}"
+            f"{path} is damaged: checksum {checksum}, expected {entry.checksum}. {_REMEDY}"
         )
 
 
@@ -169,10 +169,10 @@ def open_named(index_dir: Path, name: str, *, check_sizes: bool = True) -> Gener
         if size > MAX_BYTES:
             raise CorruptIndexError(f"{path} has {size} bytes, more than any manifest. {_REMEDY}")
         data = os.pread(descriptor, MAX_BYTES, 0)
-        expected, found = name.rpartition("-")[2], disk.checksum(data)
-        if found != expected:
+        expected, checksum = name.rpartition("-")[2], disk.checksum(data)
+        if checksum != expected:
             raise CorruptIndexError(
-                f"{path} is damaged: checksum {found}, expected {expected}. {_REMEDY}"
+                f"{path} is damaged: checksum {checksum}, expected {expected}. {_REMEDY}"
             )
         manifest = parse_manifest(data, path)
         if manifest.number != generation_number(name):

@@ -135,10 +135,10 @@ class NewGeneration:
         if self.parent is None:
             raise UsageError("a new index has no earlier generation to reuse files from")
         for name in names:
-            found = [name] if name in self.parent.manifest.files else self.parent.names(name)
-            if not found:
+            files_of = [name] if name in self.parent.manifest.files else self.parent.names(name)
+            if not files_of:
                 raise UsageError(f"generation {self.parent.name} has no file or folder {name!r}")
-            for each in found:
+            for each in files_of:
                 disk.link_file(self.parent.directory / each, self.directory / each)
                 self._reused.add(each)
 
