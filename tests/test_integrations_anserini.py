@@ -172,3 +172,10 @@ def test_rounding_error_is_at_most_half_a_step() -> None:
     assert np.array_equal(impacts, np.rint(weights.astype(np.float64) * 64))
     assert rounding.largest_error <= 0.5 / 64
     assert rounding.postings + rounding.dropped == 1000
+
+
+def test_without_queries_no_search_command_is_given(tmp_path: Path) -> None:
+    made = export_anserini([], tmp_path / "out", vocabulary=["a"])
+    assert [command.split()[1].rpartition(".")[2] for command in made.commands] == [
+        "IndexCollection"
+    ]

@@ -213,3 +213,16 @@ def test_domains_outlive_changes(tmp_path: Path) -> None:
     index.add([document(30)])
     index.compact()
     assert str(index.fusion(domain="python")) == "rrf(k=9)"
+
+
+def test_the_figures_of_a_compacted_branch_are_those_of_its_documents(tmp_path: Path) -> None:
+    index = build(tmp_path / "idx", [document(number) for number in range(4)], bm25=True)
+    before = dict(index.contents.record("bm25").report)
+    index.add([Document(f"new{at}", f"zebra{at} quagga{at} okapi{at}") for at in range(5)])
+    assert index.contents.record("bm25").report["vocabulary"] == before["vocabulary"]
+    index.compact()
+    after = index.contents.record("bm25").report
+    encoder = index.sparse_encoder("bm25")
+    assert after["vocabulary"] == len(encoder.vocabulary) > before["vocabulary"]
+    stored = index.contents.sparse("bm25")
+    assert after["nonzeros_per_document"] == round(stored.nnz / 9, 1)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from hybrid.build.create import measured
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
 from hybrid.corpus import Source
 from hybrid.corpus.checks import check_name, check_text
@@ -231,14 +232,20 @@ def compact_index(
         merged = 0 if change.is_compact else len(change.segment_sizes)
         if merged:
             index, plans, anew = change.index, {}, {}
-            for name, encoder in _fitted(index).items():
-                record = replace(index.record(name), fingerprint=encoder.fingerprint)
-                change.update_record(name, record)
+            fitted = _fitted(index)
+            for name, encoder in fitted.items():
                 encoder.save(change.state_folder(name))
-                plans[name] = sparse_plan(record, len(encoder.vocabulary))
+                plans[name] = sparse_plan(index.record(name), len(encoder.vocabulary))
                 anew[name] = partial(_refitted, index, encoder, allowance)
             rows = StoredRows(index, allowance, anew)
-            change.merge(list(change.segment_sizes), rows=rows, plans=plans, progress=progress)
+            names = list(change.segment_sizes)
+            reports = change.merge(names, rows=rows, plans=plans, progress=progress)
+            for name, record in index.records.items():
+                if record.kind == "sparse":
+                    report = {**record.report, **measured(reports[name], None)}
+                    fingerprint = fitted[name].fingerprint if name in fitted else record.fingerprint
+                    changed = replace(record, report=report, fingerprint=fingerprint)
+                    change.update_record(name, changed)
             change.commit()
         return _report(change, merged=merged)
 

@@ -140,7 +140,7 @@ def export_anserini(
             empty_queries=tuple(empty_queries),
             document_rounding=document_rounding,
             query_rounding=query_rounding,
-            commands=_commands(target),
+            commands=_commands(target, with_queries=query_count > 0),
         )
         summary = json.dumps(export.to_dict(), indent=2, ensure_ascii=False) + "\n"
         (folder / "export.json").write_text(summary, encoding="utf-8")
@@ -243,12 +243,16 @@ def _write_queries(
     return count, empty
 
 
-def _commands(directory: Path) -> tuple[str, ...]:
-    return (
+def _commands(directory: Path, *, with_queries: bool) -> tuple[str, ...]:
+    """Return the command that indexes the folder and, for queries, the one that searches it."""
+    index = (
         "bin/run.sh io.anserini.index.IndexCollection -collection JsonVectorCollection "
         f"-generator DefaultLuceneDocumentGenerator -input {directory}/documents "
-        "-index lucene-index -impact -pretokenized -optimize -threads 4",
+        "-index lucene-index -impact -pretokenized -optimize -threads 4"
+    )
+    search = (
         "bin/run.sh io.anserini.search.SearchCollection -index lucene-index "
         f"-topics {directory}/queries.tsv -topicReader TsvString -output run.txt "
-        "-impact -pretokenized -hits 1000",
+        "-impact -pretokenized -hits 1000"
     )
+    return (index, search) if with_queries else (index,)
