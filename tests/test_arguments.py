@@ -113,3 +113,22 @@ def test_a_path_is_a_text_or_a_path(call: Callable[[], object]) -> None:
 def test_a_fusion_takes_numbers(call: Callable[[], object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: hybrid.Run.from_dict(3), r"for a run, 3 \(int\) was given"),
+        (lambda: hybrid.fuse_runs(3, hybrid.rrf(), 10), r"for runs, 3 \(int\) was given"),
+        (lambda: hybrid.fuse_runs({"a": {}}, hybrid.rrf(), 10), r"for runs, \{'a': \{\}\}"),
+        (lambda: hybrid.fuse_runs({}, hybrid.rrf(), "x"), r"k is 'x' \(str\)"),
+    ],
+)
+def test_runs_are_runs(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        call()
+
+
+def test_examples_to_train_on_are_a_path_or_examples(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"for examples, 3 \(int\) was given"):
+        hybrid.train(3, tmp_path / "model")

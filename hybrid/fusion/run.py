@@ -84,6 +84,10 @@ class Run:
     @classmethod
     def from_dict(cls, ranked: Mapping[str, Mapping[str, float]]) -> Run:
         """Return the run of ``{query_id: {doc_id: score}}``, put into the ordering rule."""
+        if not isinstance(ranked, Mapping):
+            raise UsageError(
+                f"for a run, {given(ranked)} was given; give {{query_id: {{doc_id: score}}}}"
+            )
         doc_ids: list[list[str]] = []
         scores: list[NDArray[np.float32]] = []
         for query_id, documents in ranked.items():

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hybrid.errors import UsageError
+from hybrid.errors import UsageError, given, whole_number
 from hybrid.fusion.apply import fuse_table, ranked_positions
 from hybrid.fusion.run import Run
 from hybrid.fusion.table import CandidateTable
@@ -100,8 +100,9 @@ def fuse_runs(
     >>> [hit.doc_id for hit in fuse_runs({"a": a, "b": b}, Fusion.parse("rrf(k=60)"))["q"]]
     ['y', 'x', 'z']
     """
-    if k < 1:
-        raise UsageError(f"k is {k}; give 1 or more")
+    k = whole_number("k", k)
+    if not isinstance(runs, Mapping) or not all(isinstance(run, Run) for run in runs.values()):
+        raise UsageError(f"for runs, {given(runs)} was given; give {{name: Run}}")
     for name, least in (minimum or {}).items():
         if name not in runs or not np.isfinite(least):
             raise UsageError(

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hybrid.errors import OutputExistsError, UsageError, path_of, require
+from hybrid.errors import OutputExistsError, UsageError, given, path_of, require
 from hybrid.machine.files import make_folders, refusals
 from hybrid.machine.outputs import write_folder
 from hybrid.machine.progress import StartProgress, no_progress
@@ -90,8 +90,12 @@ def _examples(
 ) -> list[Example]:
     """Return the examples, read where they are not handed over, with negatives and scores."""
     if isinstance(source, str | Path):
-        source = read_examples(source, split=options.split)
-    return supervised(source, options, options.cache or output / "cache")
+        examples: Sequence[Example] = read_examples(source, split=options.split)
+    else:
+        examples = source
+    if not isinstance(examples, Sequence) or not all(isinstance(e, Example) for e in examples):
+        raise UsageError(f"for examples, {given(source)} was given; give a path, or Examples")
+    return supervised(examples, options, options.cache or output / "cache")
 
 
 def _write(model: Any, folder: Path) -> None:
