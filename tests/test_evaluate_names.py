@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -71,6 +74,29 @@ def test_documents_tied_fall_by_id_for_every_provider() -> None:
     assert found.values[:, 0].tolist() == [0.5, 0.5, 0.5, 0, 0, 0, 0.5, 0.5]
     compared = compare_runs({"one": run, "two": run}, qrels, "RR,RR@10")
     assert [each.means["one"] for each in compared] == [0.5, 0.5]
+
+
+NEGATIVE = """
+import sys
+from hybrid.evaluate import evaluate
+from hybrid.fusion.run import Run
+
+qrels = {"q": {"x": -1}, "r": {"9": 3, "10": -1}}
+for names in sys.argv[1:]:
+    for _ in range(2000):
+        run = Run.from_dict({"q": {"a": 1.0, "b": 0.0, "x": 0.5}, "r": {"9": 1.0}})
+        first = evaluate(run, {"q": qrels["q"]}, names).values[0]
+        assert not first.any(), (names, first)
+        evaluate(run, qrels, names)
+"""
+
+
+def test_a_query_whose_grades_are_all_negative_ends() -> None:
+    # In a process of its own: a provider that does not return cannot be stopped from Python.
+    names = ["nDCG", "nDCG@3", "AP,nDCG,Rprec,Bpref,RR(rel=2)@4,R@5"]
+    run = [sys.executable, "-c", NEGATIVE, *names]
+    done = subprocess.run(run, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ids_that_hold_spaces_are_measured_by_those_that_read_files() -> None:

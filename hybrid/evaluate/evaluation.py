@@ -175,6 +175,10 @@ def _computed(
             place.get(doc_id, f"{-number}"): grade
             for number, (doc_id, grade) in enumerate(qrels[query].items(), start=1)
         }
+        if max(whole[f"{column}"].values(), default=0) < 0:
+            # pytrec_eval may never return for a query without a grade of 0 or more. One document
+            # of grade 0 that no run holds changes no measure.
+            whole[f"{column}"]["-0"] = 0
         if documents:
             found[f"{column}"] = {name: float(len(place) - int(name)) for name in place.values()}
     for measure in measures:
