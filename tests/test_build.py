@@ -185,3 +185,16 @@ def test_full_disk_is_said_and_the_index_absent(
     with pytest.raises(HybridError, match=r"[Nn]o space|disk is full"):
         built(beir_folder)
     assert not (beir_folder.parent / "index").exists()
+
+
+def test_device_and_batches_of_a_build_are_not_recorded(
+    beir_folder: Path, tiny_dense: Path, tiny_sparse: Path, tmp_path: Path
+) -> None:
+    options = BuildOptions(
+        sparse=str(tiny_sparse), dense=str(tiny_dense), device="cpu", batch_size=2, cache=False
+    )
+    report = build_index(open_source(beir_folder), tmp_path / "index", options)
+    for record in report.branches.values():
+        assert not {"device", "batch_size"} & record.encoder.keys()
+    with pytest.raises(UsageError, match="batch_size is 0; expected 1 or more"):
+        BuildOptions(batch_size=0)

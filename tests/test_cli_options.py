@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from hybrid.cli import app
+from hybrid.cli.options import MANY
 
 TABLE = Path(__file__).with_name("cli_options.json")
 
@@ -38,6 +40,14 @@ def shown(parameter: Any) -> str:
     return f"{flags} {parameter.metavar or ''}".strip()
 
 
+ONE_NAME = (
+    ("-k", "--top-k"),
+    ("-o", "--output", "--out"),
+    ("--measure", "--measures"),
+    ("--baseline", "--against"),
+)
+"""Flags of one option: a command that takes one of them takes all."""
+WIDTH, LINES, FIRST_SCREEN = 120, 72, 30
 COMMANDS = written(get_command(app))
 
 
@@ -48,6 +58,27 @@ def test_flags_are_as_written_down(command: str) -> None:
 
 def test_every_command_is_written_down() -> None:
     assert sorted(COMMANDS) == sorted(json.loads(TABLE.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("flags", ONE_NAME, ids=" ".join)
+def test_an_option_has_one_name_everywhere(flags: tuple[str, ...]) -> None:
+    taken = [set(each.split(", ")) for options in COMMANDS.values() for each in options]
+    found = [each & set(flags) for each in taken if each & set(flags)]
+    assert len(found) > 1
+    assert all(each == set(flags) for each in found)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_comes_in_panels_with_the_main_options_first(command: str) -> None:
+    width = {"COLUMNS": str(WIDTH), "TERMINAL_WIDTH": str(WIDTH)}
+    shown = CliRunner().invoke(app, [*command.split(), "--help"], env=width).output.splitlines()
+    panels = [line for line in shown if line.startswith("╭")]
+    assert "Arguments" in panels[0] or "Options" in panels[0]
+    assert len(shown) <= LINES
+    parameters = len(COMMANDS[command])
+    assert len(panels) > 2 or parameters <= MANY
+    if len(panels) > 2:
+        assert shown.index(panels[2]) <= FIRST_SCREEN
 
 
 if __name__ == "__main__":

@@ -383,3 +383,19 @@ def test_export_copies_a_model(tiny_dense: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(OutputExistsError):
         export_model(str(tiny_dense), target)
+
+
+def test_a_batch_size_changes_no_vector_beyond_rounding(
+    tiny_dense: Path, tiny_sparse: Path
+) -> None:
+    for load, model in ((load_dense, tiny_dense), (load_sparse, tiny_sparse)):
+        one, few = (
+            load(str(model), device="cpu", batch_size=size).encode_documents(TEXTS)
+            for size in (1, 3)
+        )
+        plain = load(str(model), device="cpu").encode_documents(TEXTS)
+        for each in (one, few):
+            difference = abs(each - plain)
+            assert difference.max() < 1e-5
+    with pytest.raises(UsageError, match="batch_size is 0"):
+        load_dense(str(tiny_dense), batch_size=0)

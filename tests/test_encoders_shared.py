@@ -77,6 +77,7 @@ def test_nothing_is_shared_by_encoders_that_differ(
         {"document_prompt": "read "},
         {"precision": "bfloat16"},
         {"token_budget": 7},
+        {"batch_size": 3},
     ):
         assert shared_pass(both(tiny_head, tiny_dense, **options)[0], dense) is None
     assert find_shared_pass({"d": dense, "s": sparse}) is not None

@@ -175,7 +175,9 @@ def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[s
             **options.prompts,
         )
     bm25: dict[str, Encoder] = {"bm25": Bm25Parameters()} if options.bm25 else {}
-    loaded = {name: load_encoder(name, record) for name, record in described.items()}
+    loaded = {
+        name: load_encoder(name, record | options.running) for name, record in described.items()
+    }
     return bm25 | loaded, {name: {"model": BM25} for name in bm25} | described
 
 

@@ -14,6 +14,7 @@ from hybrid.machine.options import option
 
 SPARSE, DENSE = known.PRESETS["offline"]
 MEMORY = "what the process may hold, Python and models included, such as 4GB"
+DEVICE = "where the models run: cpu, cuda, cuda:1; default: a GPU where there is one"
 REVISION = "commit, tag or branch of a hub model"
 
 
@@ -38,6 +39,8 @@ class BuildOptions:
         cache: where encodings are kept, and taken from: True for the user's cache, False for
             none, or a folder.
         memory: in bytes; None for no limit.
+        device, batch_size: where and in which batches the models run now; the index records
+            neither, and vectors differ by rounding alone.
     """
 
     sparse: str | None = option(
@@ -76,6 +79,10 @@ class BuildOptions:
     seed: int = 0
     cache: CacheChoice = True
     memory: int | None = option(None, MEMORY, read=parse_size)
+    device: str | None = option(None, DEVICE)
+    batch_size: int | None = option(
+        None, "texts of one batch; default: as many as 1,024 tokens hold (GPU: 16,384)"
+    )
 
     def __post_init__(self) -> None:
         if self.preset is not None:
@@ -84,7 +91,7 @@ class BuildOptions:
             for name, model in zip(("sparse", "dense"), known.preset(self.preset), strict=True):
                 object.__setattr__(self, name, model)
             object.__setattr__(self, "preset", None)
-        for name in ("document_terms", "query_terms"):
+        for name in ("document_terms", "query_terms", "batch_size"):
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise UsageError(f"{name} is {count}; expected 1 or more")
@@ -126,6 +133,12 @@ class BuildOptions:
         ]
         licences = (known.licence_warning(model) for model in (self.sparse, self.dense) if model)
         return (*said, *(each for each in licences if each))
+
+    @property
+    def running(self) -> dict[str, Any]:
+        """How the models run in this build, as their options; not recorded."""
+        names = ("device", "batch_size")
+        return {name: value for name in names if (value := getattr(self, name))}
 
     @property
     def pruning(self) -> dict[str, Any]:

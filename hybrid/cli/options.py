@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import wraps
@@ -32,6 +33,21 @@ from hybrid.machine.memory import parse_size
 from hybrid.machine.options import option
 
 Result = TypeVar("Result")
+OUT = ("-o", "--output", "--out")
+PANELS = {
+    "Models": "max_length document_terms query_terms min_weight sparse_revision dense_revision "
+    "revision query_prompt document_prompt device batch_size trust_remote_code",
+    "Search": "depth filter recall rerank rerank_depth rerank_fusion",
+    "Storage and cache": "weights vectors passages overlap memory cache no_cache",
+    "Files and judgments": "id_column title_column text_column fields skip_bad delimiter encoding "
+    "queries qrels query_id_column query_text_column drop_own judged_only gains",
+    "Work": "trials sampler folds repeats timeout jobs prune storage seed",
+    "Analyses and results": "against slices headroom latency failures run run_dir per_query expect "
+    "tolerance form as_json save_prior store",
+}
+"""Panel of the help to the parameters in it, of the commands that have more than one screen."""
+MANY = 12
+"""A command with more parameters shows them in panels."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,8 @@ def options_of(command: Callable[..., Result]) -> Callable[..., Result]:
         else:
             keyword = inspect.Parameter.KEYWORD_ONLY
             parameters.append(each.replace(kind=keyword, annotation=hints[name]))
+    if len(parameters) > MANY:
+        parameters = [_in_panel(each) for each in parameters]
 
     @wraps(command)
     def filled(**given: Any) -> Result:
@@ -97,6 +115,17 @@ def options_of(command: Callable[..., Result]) -> Callable[..., Result]:
     filled.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     filled.__annotations__ = {each.name: each.annotation for each in parameters}
     return filled
+
+
+def _in_panel(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return the parameter in its panel of the help, where it has one."""
+    panel = next((n for n, names in PANELS.items() if parameter.name in names.split()), None)
+    notes = get_args(parameter.annotation)
+    if panel is None or len(notes) < 2 or getattr(notes[1], "rich_help_panel", 1) is not None:
+        return parameter
+    told = copy(notes[1])
+    told.rich_help_panel = panel
+    return parameter.replace(annotation=Annotated[notes[0], told])
 
 
 def _split(hint: Any) -> tuple[type, Shown]:

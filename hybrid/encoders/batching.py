@@ -36,30 +36,42 @@ def token_budget(device: str) -> int:
     return TOKEN_BUDGET.get(device, TOKEN_BUDGET["cpu"])
 
 
-def pack(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
+def pack(
+    lengths: NDArray[np.int64], budget: int, size: int | None = None
+) -> list[NDArray[np.int64]]:
     """Return groups of row numbers, longest rows first, each at most ``budget`` tokens when padded.
 
-    Ties keep the order of the rows. A row longer than the budget is a batch of its own.
+    Ties keep the order of the rows. A row longer than the budget is a batch of its own. With
+    ``size`` a batch has so many rows, whatever its tokens.
 
     >>> [rows.tolist() for rows in pack(np.array([2, 9, 3, 3]), budget=9)]
     [[1], [2, 3, 0]]
+    >>> [rows.tolist() for rows in pack(np.array([2, 9, 3, 3]), budget=9, size=2)]
+    [[1, 2], [3, 0]]
     """
     order = np.argsort(-lengths, kind="stable")
     batches = []
     start = 0
     while start < len(order):
-        rows = max(1, budget // max(1, int(lengths[order[start]])))
+        rows = size or max(1, budget // max(1, int(lengths[order[start]])))
         batches.append(order[start : start + rows])
         start += rows
     return batches
 
 
 def token_batches(
-    model: Any, texts: Sequence[str], *, task: str, prompt: str | None, budget: int
+    model: Any,
+    texts: Sequence[str],
+    *,
+    task: str,
+    prompt: str | None,
+    budget: int,
+    size: int | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], dict[str, Any]]]:
     """Yield (row numbers, features on the model's device) for every batch of one chunk.
 
-    ``model`` is a SentenceTransformer or a SparseEncoder. Rows without a single token are left out.
+    ``model`` is a SentenceTransformer or a SparseEncoder; ``size`` is that of `pack`. Rows
+    without a single token are left out.
     Features that are not one row per text (static embeddings) come as one batch.
     """
     features = model.preprocess(list(texts), prompt=prompt, task=task)
@@ -71,7 +83,7 @@ def token_batches(
     padded_width = mask.shape[1]
     left = padded_width > 0 and bool((mask[:, 0] == 0).any())
     filled = np.flatnonzero(lengths > 0)
-    for group in pack(lengths[filled], budget):
+    for group in pack(lengths[filled], budget, size):
         rows = filled[group]
         width = int(lengths[rows].max())
         window = slice(padded_width - width, None) if left else slice(0, width)

@@ -80,7 +80,12 @@ class TransformerEncoder:
         for start in range(0, len(texts), CHUNK):
             chunk = texts[start : start + CHUNK]
             for rows, features in token_batches(
-                self.model, chunk, task=task, prompt=prompt, budget=self.token_budget
+                self.model,
+                chunk,
+                task=task,
+                prompt=prompt,
+                budget=self.token_budget,
+                size=self.options.batch_size,
             ):
                 with torch.inference_mode():
                     with self.options.products(self.model.device):

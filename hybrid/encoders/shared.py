@@ -52,6 +52,7 @@ class SharedPass:
                 task="document",
                 prompt=dense.document_prompt,
                 budget=dense.token_budget,
+                size=dense.options.batch_size,
             ):
                 with torch.inference_mode():
                     with dense.options.products(dense.model.device):
@@ -78,6 +79,8 @@ def shared_pass(sparse: object, dense: object) -> SharedPass | None:
     if any(ours[name] != theirs[name] for name in names):
         return None
     if sparse.token_budget != dense.token_budget:
+        return None
+    if sparse.options.batch_size != dense.options.batch_size:
         return None
     modules = route_modules(sparse.model, "document")
     if len(modules) < 2 or not _same_backbone(modules[0], dense.model[0]):

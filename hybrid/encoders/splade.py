@@ -111,7 +111,12 @@ class SpladeEncoder:
             chunk = texts[start : start + CHUNK]
             parts = []
             for rows, features in token_batches(
-                self.model, chunk, task=task, prompt=prompt, budget=self.token_budget
+                self.model,
+                chunk,
+                task=task,
+                prompt=prompt,
+                budget=self.token_budget,
+                size=self.options.batch_size,
             ):
                 parts.append((rows, self._weights(features, task)))
                 if progress is not None:

@@ -17,6 +17,9 @@ from hybrid.search.options import (
     SearchOptions,
 )
 
+MEASURES = ("--measures", "--measure")
+"""Both flags are taken wherever a measure is named."""
+
 
 @dataclass(frozen=True)
 class PoolOptions:
@@ -53,7 +56,7 @@ class EvaluateOptions(PoolOptions):
             system, the search by the domain with it.
     """
 
-    measures: str = option("nDCG@10,RR@10,R@100", "ir_measures names, with commas")
+    measures: str = option("nDCG@10,RR@10,R@100", "ir_measures names, with commas", flags=MEASURES)
     fusions: tuple[str, ...] = option(
         (), "a further fusion to evaluate; may be repeated", flags=("--fusion",)
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hybrid.errors import UsageError
-from hybrid.evaluate.options import PoolOptions
+from hybrid.evaluate.options import MEASURES, PoolOptions
 from hybrid.machine.options import option
 from hybrid.search.options import RERANK, RERANKED, Score
 
@@ -35,7 +35,7 @@ class TuneOptions(PoolOptions):
     """
 
     split: str = option("train", "which judged queries to tune on")
-    measure: str = option("nDCG@10", "what to maximise")
+    measure: str = option("nDCG@10", "what to maximise", flags=MEASURES[::-1])
     trials: int = option(
         200,
         "how many fusions Optuna tries in each search; 0 searches only the exact lines between "

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hybrid.cli.app import app, err, example, out, print_json
+from hybrid.cli.options import OUT
 from hybrid.cli.output import print_tables, progress_bars
 
 
@@ -111,7 +112,7 @@ def export(
 @app.command(epilog=example("hybrid demo --output stdlib.idx"))
 def demo(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="where the index goes; reused if it is there")
+        Path, typer.Option(*OUT, help="where the index goes; reused if it is there")
     ] = Path("stdlib.idx"),
 ) -> None:
     """Build, tune, evaluate and search the docstrings of Python's standard library."""

@@ -11,6 +11,7 @@ import typer
 from hybrid.build.options import BuildOptions
 from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, stoppable
 from hybrid.cli.options import (
+    OUT,
     CacheOptions,
     DocumentSource,
     options_of,
@@ -30,7 +31,7 @@ def build(
             help="stdlib, a BEIR folder, a JSONL/TSV/CSV/Parquet file, or an ir-datasets id"
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="index folder, must not exist")],
+    output: Annotated[Path, typer.Option(*OUT, help="index folder, must not exist")],
     options: BuildOptions,
     reading: DocumentSource,
     caching: CacheOptions,

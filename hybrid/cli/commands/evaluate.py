@@ -37,6 +37,7 @@ class Further:
         None,
         "compare every system with this one, query by query: intervals, corrected p, effect, "
         "wins, ties and losses",
+        flags=("--against", "--baseline"),
     )
     slices: bool = option(False, "the first measure by query length and lexical overlap")
     headroom: bool = option(False, "what hindsight could make of the same candidates")

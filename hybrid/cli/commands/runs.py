@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import options_of, refuse_given
+from hybrid.cli.options import OUT, options_of, refuse_given
 from hybrid.cli.output import Form, print_tables
 from hybrid.errors import UsageError
 from hybrid.evaluate.judging import Judging
+from hybrid.evaluate.options import MEASURES
 
 if TYPE_CHECKING:
     from hybrid.fusion.run import Run
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 @app.command(epilog=example('hybrid fuse bm25.trec dense.trec -o fused.trec --fusion "rrf(k=60)"'))
 def fuse(
     runs: Annotated[list[Path], typer.Argument(help="TREC run files; a file's stem names it")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="run file, must not exist")],
+    output: Annotated[Path, typer.Option(*OUT, help="run file, must not exist")],
     fusion: Annotated[str, typer.Option(help="how to combine them")] = "rrf(k=60)",
-    k: Annotated[int, typer.Option("-k", help="documents a query")] = 1000,
+    k: Annotated[int, typer.Option("-k", "--top-k", help="documents of each query")] = 1000,
     minimum: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,8 +48,13 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="TREC run files; the first is the baseline")],
     judging: Judging,
     qrels: Annotated[Path, typer.Option(help="judgments, TREC or BEIR form")],
-    measures: Annotated[str, typer.Option(help="ir_measures names, with commas")] = "nDCG@10",
-    baseline: Annotated[str | None, typer.Option(help="the stem of another baseline")] = None,
+    measures: Annotated[
+        str, typer.Option(*MEASURES, help="ir_measures names, with commas")
+    ] = "nDCG@10",
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", "--against", help="the stem of another baseline"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="seed of bootstrap and randomisation")] = 0,
     form: Annotated[Form, typer.Option("--format", help="how to print the table")] = Form.markdown,
     short: Annotated[

@@ -21,7 +21,9 @@ def search(
     index: Annotated[Path, typer.Argument(help="index folder")],
     query: Annotated[str, typer.Argument(help="the query")],
     options: SearchOptions,
-    k: Annotated[int | None, typer.Option("-k", help="how many documents; default: 10")] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", "--top-k", help="how many documents; default: 10")
+    ] = None,
     device: Device = "auto",
     model: Annotated[
         list[str] | None,
@@ -85,7 +87,9 @@ def explain(
     query: Annotated[str, typer.Argument(help="the query")],
     doc_id: Annotated[str, typer.Argument(help="the document to explain")],
     options: SearchOptions,
-    k: Annotated[int | None, typer.Option("-k", help="of the search; default: 10")] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", "--top-k", help="of the search; default: 10")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Explain a score: each branch's share, and each term's, marked literal or expanded."""

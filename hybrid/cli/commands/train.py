@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_alarms
-from hybrid.cli.options import options_of
+from hybrid.cli.options import OUT, options_of
 from hybrid.cli.output import progress_bars
 from hybrid.training.options import TrainOptions
 
@@ -29,7 +29,7 @@ def train(
         typer.Argument(help="JSONL or TSV of pairs or triples, a BEIR folder, an ir-datasets id"),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="folder of the model, its checkpoints and log")
+        Path, typer.Option(*OUT, help="folder of the model, its checkpoints and log")
     ],
     options: TrainOptions,
 ) -> None:

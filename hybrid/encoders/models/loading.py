@@ -23,6 +23,7 @@ class EncoderOptions:
         device: "cpu", "cuda", "cuda:1"; None is CUDA where there is one.
         token_budget: padded tokens of one batch; None suits the device. It changes speed and
             memory, and the results only by rounding.
+        batch_size: texts of one batch; None is as many as the token budget holds.
         precision: of the matrix products. "bfloat16" is up to twice as fast where the processor
             has it, and moves a component of a unit vector by up to 2e-3.
         document_terms, query_terms: the most terms of a text that a sparse encoder keeps.
@@ -35,6 +36,7 @@ class EncoderOptions:
     document_prompt: str | None = None
     device: str | None = None
     token_budget: int | None = None
+    batch_size: int | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     document_terms: int | None = None
     query_terms: int | None = None
@@ -42,7 +44,7 @@ class EncoderOptions:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "token_budget", "document_terms", "query_terms"):
+        for name in ("max_length", "token_budget", "batch_size", "document_terms", "query_terms"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected 1 or more")
