@@ -386,3 +386,30 @@ def test_add_keeps_the_fields_that_the_index_has(tmp_path, hybrid_command):
     status, _, err = hybrid_command("add", index, source)
     assert status == 1
     assert "lang" in err
+
+
+def test_a_build_ends_with_one_line_and_the_figures_are_logged(
+    hybrid_command: Command,
+    beir_folder: Path,
+    tiny_sparse: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = ("--sparse", tiny_sparse, "--dense", "none", "--no-cache")
+    status, out, _ = hybrid_command("build", beir_folder, "-o", tmp_path / "a", *options)
+    assert status == 0
+    line = rf"{tmp_path}/a: 10 documents, branches bm25, sparse, \d+\.\d MB, \d+ s\n"
+    assert re.fullmatch(line, out)
+    assert "quantisation" not in caplog.text
+    status, out, _ = hybrid_command("-v", "build", beir_folder, "-o", tmp_path / "b", *options)
+    assert (status, out.count("\n")) == (0, 1)
+    assert "quantisation_max_abs_error" in caplog.text
+
+
+def test_tuning_says_when_search_uses_it(
+    hybrid_command: Command, tiny_copy: Path, beir_folder: Path
+) -> None:
+    tune = ("tune", tiny_copy, beir_folder, "--trials", "0")
+    assert hybrid_command(*tune)[1].endswith("domain 'default'; search uses it\n")
+    out = hybrid_command(*tune, "--domain", "mine")[1]
+    assert out.endswith("domain 'mine'; search uses it with --domain mine\n")

@@ -234,7 +234,7 @@ def test_a_domain_records_the_filter_that_it_was_tuned_under(
     assert json.loads(out)["filter"] == "year == 2001"
     with hybrid.open(index) as opened:
         assert opened.contents.domains["default"]["report"]["filter"] == "year == 2001"
-    assert "filter" not in json.loads(hybrid_command(*fixed)[1])
+    assert json.loads(hybrid_command(*fixed)[1])["filter"] is None
     status, _, err = hybrid_command(*fixed, "--filter", "colour == 1")
     assert status == 1
     assert "colour" in err

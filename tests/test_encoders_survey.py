@@ -9,7 +9,7 @@ from hybrid.build.create import build_index
 from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.build.options import BuildOptions
 from hybrid.build.shards import Shards
-from hybrid.build.survey import DOCUMENTS, Survey, survey, survey_branches
+from hybrid.build.survey import DOCUMENTS, Survey, branch_alarms, survey, survey_branches
 from hybrid.corpus import open_source
 from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.density import Density, density, expected_flops
@@ -125,3 +125,10 @@ def test_what_cannot_be_pruned(tiny_dense: Path) -> None:
         BuildOptions(sparse=None, document_terms=3)
     with pytest.raises(UsageError, match="min_weight"):
         load_dense(str(tiny_dense), min_weight=-1.0)
+
+
+def test_words_without_a_weight_are_told_only_where_no_bm25_is_beside() -> None:
+    found = {"sparse": Survey(Density(40.0, 0.0, 0.0, 0.9), Density(9.0, 0.0, 0.0), 1.0, 20)}
+    (alarm,) = branch_alarms(found, {}, bm25=False)
+    assert alarm.startswith("terms lost: 90% of the words")
+    assert branch_alarms(found, {}, bm25=True) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from hybrid.corpus import Source, SourceOptions
 from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
 from hybrid.errors import path_of
-from hybrid.index.records import SEGMENTS, BranchRecord
+from hybrid.index.records import SEGMENTS, BranchRecord, figures
 from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
+from hybrid.index.storage.generation import open_generation
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
 from hybrid.machine.cache import chosen_cache
 from hybrid.machine.memory import Allowance
@@ -34,7 +36,7 @@ class BuildReport:
     """The result of a build: branches, skipped records, alarms about sparse branches.
 
     ``reused`` are rows of all branches that came from the cache. ``notes`` name the fields that are
-    not stored, and why, beside what there is to know of models.
+    not stored, and why, beside what there is to know of models. ``size_bytes`` are all files.
     """
 
     output: Path
@@ -45,19 +47,56 @@ class BuildReport:
     reused: int = 0
     alarms: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    size_bytes: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
+        return {
+            "index": str(self.output),
+            "documents": self.document_count,
+            "passages": self.passages,
+            "bytes": self.size_bytes,
+            "seconds": round(self.seconds, 3),
+            "reused": self.reused,
+            "branches": records_data(self.branches),
+            "skipped": dict(self.skipped),
+            "notes": list(self.notes),
+            "alarms": list(self.alarms),
+        }
 
     def lines(self) -> list[str]:
-        """Return the report as lines of text."""
+        """Return the report as lines of text: one, and what there is to know beside."""
         cut = "" if self.passages is None else f" in {self.passages:,} passages"
-        lines = [f"{self.output}: {self.document_count:,} documents{cut}"]
-        for name, record in self.branches.items():
-            measured = ", ".join(f"{key} {value}" for key, value in record.report.items())
-            lines.append(f"  {name}: {record.encoder['model']}; {measured}")
+        lines = [
+            f"{self.output}: {self.document_count:,} documents{cut}, branches "
+            f"{', '.join(self.branches)}, {self.size_bytes / 1e6:.1f} MB, {self.seconds:.0f} s"
+        ]
         lines += [f"  {note}" for note in self.notes]
         if self.reused:
             lines.append(f"  from the cache: {self.reused:,} rows, not encoded again")
         lines += [f"  skipped {count:,}: {reason}" for reason, count in self.skipped.items()]
         return lines
+
+    def details(self) -> list[str]:
+        """Return a line for each branch: its model and what was measured."""
+        return [
+            f"{name}: {record.encoder['model']}; "
+            + ", ".join(f"{key} {value}" for key, value in record.report.items())
+            for name, record in self.branches.items()
+        ]
+
+
+def records_data(records: Mapping[str, BranchRecord]) -> dict[str, Any]:
+    """Return branch to kind, model and figures, as JSON data."""
+    return {
+        name: {
+            "kind": record.kind,
+            "model": record.encoder["model"],
+            "report": figures(record.report),
+        }
+        for name, record in records.items()
+    }
 
 
 def build_index(
@@ -95,6 +134,7 @@ def build_index(
     from hybrid.build.encode import EncodeOptions, encode_surveyed
     from hybrid.build.survey import branch_alarms
 
+    began = time.monotonic()
     options = options or BuildOptions()
     output = path_of("the output", output)
     refuse_existing(output)
@@ -115,8 +155,13 @@ def build_index(
         records = _write_branches(generation, shards, described, surveys, options, progress)
         generation.commit(_content(source, shards, records, options))
     notes = (() if encoders is not None else options.notes()) + _unstored(kinds)
-    alarms = branch_alarms(surveys, shards.unread)
-    return replace(_report(output, source, shards, records), alarms=alarms, notes=notes)
+    return replace(
+        _report(output, source, shards, records),
+        seconds=time.monotonic() - began,
+        size_bytes=open_generation(output).size,
+        alarms=branch_alarms(surveys, shards.unread, bm25=BM25 in records),
+        notes=notes,
+    )
 
 
 def _report(

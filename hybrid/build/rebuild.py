@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid.build.create import measured
+from hybrid.build.create import measured, records_data
 from hybrid.build.records import BM25, GIVEN, check_unchanged, load_encoder, model_record
 from hybrid.errors import ModelMismatchError, UsageError
 from hybrid.fusion import parse_fusion
@@ -96,6 +96,15 @@ class RebuildReport:
     stale_domains: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
+        return {
+            "documents": self.document_count,
+            "branches": records_data(self.branches),
+            "stale_domains": list(self.stale_domains),
+            "alarms": list(self.alarms),
+        }
+
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
         lines = [
@@ -165,7 +174,7 @@ def rebuild_branches(
         records = _update_records(change, shards, chosen, reports, surveys)
         stale = _stale_domains(index, records)
         change.commit()
-    alarms = branch_alarms(surveys, shards.unread)
+    alarms = branch_alarms(surveys, shards.unread, bm25=BM25 in index.records)
     return RebuildReport(records, index.document_count, stale, alarms)
 
 

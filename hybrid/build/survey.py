@@ -11,7 +11,7 @@ import numpy as np
 from hybrid.build.unread import Unread
 from hybrid.corpus.passages import passage_text
 from hybrid.encoders.bm25 import Bm25Encoder
-from hybrid.encoders.density import FEW_TERMS, Density, alarms, density, expected_flops
+from hybrid.encoders.density import FEW_TERMS, Alarm, Density, alarms, density, expected_flops
 from hybrid.encoders.protocol import ReadsSoMuch, SparseEncoder
 
 if TYPE_CHECKING:
@@ -45,16 +45,21 @@ class Survey:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """Return the alarms, each with a remedy.
+        """Return the alarms as text, each with a remedy."""
+        return tuple(map(str, self.found))
+
+    @property
+    def found(self) -> tuple[Alarm, ...]:
+        """Return the alarms.
 
         One odd text is a large share of a few and says nothing of the encoder: of fewer than 20
         documents only a collapse is told, which is that every one of three or more has no term.
         """
         if self.sampled >= ENOUGH:
-            return tuple(map(str, alarms(self.documents, self.queries)))
+            return tuple(alarms(self.documents, self.queries))
         if self.sampled < PATTERN or self.documents.empty < 1:
             return ()
-        return (str(alarms(self.documents, self.queries)[0]),)
+        return (alarms(self.documents, self.queries)[0],)
 
     def figures(self) -> dict[str, Any]:
         """Return the figures for a person, as JSON data."""
@@ -103,9 +108,16 @@ def unread_of_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[s
     }
 
 
-def branch_alarms(surveys: Mapping[str, Survey], unread: Mapping[str, Unread]) -> tuple[str, ...]:
-    """Return the alarms of all branches, each with a remedy."""
-    of_weights = [alarm for each in surveys.values() for alarm in each.alarms]
+def branch_alarms(
+    surveys: Mapping[str, Survey], unread: Mapping[str, Unread], *, bm25: bool
+) -> tuple[str, ...]:
+    """Return the alarms of all branches, each with a remedy.
+
+    With a branch of BM25 beside, nothing is left to do about words without a weight, which stay
+    among the figures.
+    """
+    found = [alarm for each in surveys.values() for alarm in each.found]
+    of_weights = [str(alarm) for alarm in found if alarm.kind != "terms lost" or not bm25]
     return (*of_weights, *(alarm for each in unread.values() for alarm in each.alarms))
 
 

@@ -11,7 +11,7 @@ build or compaction, and a word that was unknown then is found after the next on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,12 @@ class ChangeReport:
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
+        found = asdict(self)
+        found["documents"] = found.pop("document_count")
+        return found
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,10 @@ def add_documents(
             change.update_record(name, replace(record, report=known))
         change.commit()
         skipped = {str(reason): count for reason, count in source.skipped.counts.items()}
-        notes, alarms = tuple(_field_notes(stored, kinds)), branch_alarms(surveys, shards.unread)
+        notes, alarms = (
+            tuple(_field_notes(stored, kinds)),
+            branch_alarms(surveys, shards.unread, bm25=BM25 in loaded),
+        )
         return replace(report, notes=notes, skipped=skipped, alarms=alarms)
 
 

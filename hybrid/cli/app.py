@@ -98,6 +98,15 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
 
 
+def print_result(value: object, lines: Iterable[str], *, as_json: bool) -> None:
+    """Write a result to stdout: one JSON value for a program, or lines for a person."""
+    if as_json:
+        print_json(value)
+        return
+    for line in lines:
+        out.print(line, markup=False)
+
+
 def print_alarms(alarms: Iterable[str]) -> None:
     """Write alarms about the rows of a branch, each with a remedy, to stderr."""
     for alarm in alarms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
@@ -45,6 +46,25 @@ class DemoResult:
     tuned: TuneResult
     report: SystemsReport
     examples: tuple[tuple[str, tuple[tuple[Hit, str], ...]], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON data."""
+        examples = [
+            {
+                "query": query,
+                "hits": [
+                    {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score} for hit, _ in hits
+                ],
+            }
+            for query, hits in self.examples
+        ]
+        return {
+            "index": str(self.output),
+            "reused": self.reused,
+            "tuned": self.tuned.to_dict(),
+            "report": self.report.to_dict(),
+            "examples": examples,
+        }
 
     def lines(self) -> list[str]:
         """Return the verdict, the example searches and the place of the index as text."""

@@ -221,6 +221,7 @@ Device: TypeAlias = Annotated[
         "the hits are the same"
     ),
 ]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON")]
 CACHE = "folder of the cache; default: HYBRID_CACHE, or the user's"
 CacheFolder: TypeAlias = Annotated[str | None, typer.Option("--cache", help=CACHE)]
 

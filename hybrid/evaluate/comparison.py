@@ -58,8 +58,11 @@ class Comparison:
             "queries": self.queries,
             "baseline": self.baseline,
             "systems": {
-                name: {"mean": mean, "interval": list(self.intervals[name])}
-                | ({"queries_without_results": count} if (count := self.absent.get(name)) else {})
+                name: {
+                    "mean": mean,
+                    "interval": list(self.intervals[name]),
+                    "queries_without_results": self.absent.get(name, 0),
+                }
                 for name, mean in self.means.items()
             },
             "difference": {name: found.to_dict() for name, found in self.difference.items()},

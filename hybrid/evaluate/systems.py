@@ -145,11 +145,9 @@ class SystemsReport:
             "depth": self.depth,
             "systems": {s.name: dict(s.evaluation.aggregates) for s in self.systems},
             "fusions": {s.name: str(s.fusion) for s in self.systems},
+            "queries_without_text": self.judged.textless,
+            "queries_tuned_on": self.reuse.count,
         }
-        if self.judged.textless:
-            found["queries_without_text"] = self.judged.textless
-        if self.reuse.count:
-            found["queries_tuned_on"] = self.reuse.count
         if self.accuracies:
             found["accuracy"] = {name: each.to_dict() for name, each in self.accuracies.items()}
         return found

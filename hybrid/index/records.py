@@ -57,6 +57,18 @@ class BranchRecord:
         return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
+def figures(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a branch with shares as numbers, which records have as text.
+
+    >>> figures({"terms_a_query": 3.5, "empty_documents": "12.5%"})
+    {'terms_a_query': 3.5, 'empty_documents': 0.125}
+    """
+    return {
+        name: float(value[:-1]) / 100 if isinstance(value, str) and value.endswith("%") else value
+        for name, value in report.items()
+    }
+
+
 def check_names(records: Mapping[str, BranchRecord], segments: Mapping[str, int]) -> None:
     """Refuse names that would not do for the folders that writers make of them."""
     for name in segments:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.index.hybrid import HybridIndex
+from hybrid.index.records import figures
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ class IndexSummary:
             "source": self.source,
             "bytes": self.size_bytes,
             "created": self.created,
-            "branches": {name: dict(branch) for name, branch in self.branches.items()},
+            "branches": {
+                name: {**branch, "report": figures(branch["report"])}
+                for name, branch in self.branches.items()
+            },
             "domains": dict(self.domains),
             "passages": None if self.passages is None else dict(self.passages),
             "segments": self.segments,

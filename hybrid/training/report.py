@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from hybrid.encoders.density import FEW_TERMS
 from hybrid.training.options import TrainOptions
@@ -88,6 +89,10 @@ class TrainReport:
     losses: tuple[dict[str, float], ...]
     measured: tuple[Measured, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
+        return asdict(self) | {"model": str(self.model)}
+
 
 def save_report(
     output: Path, options: TrainOptions, report: TrainReport, source: str | None
@@ -104,7 +109,7 @@ def save_report(
         "config": {"output": str(output)} | options.to_dict(),
         "origin": {"source": source, "split": options.split},
         "versions": {name: version(name) for name in PACKAGES},
-        "report": asdict(report) | {"model": str(report.model)},
+        "report": report.to_dict(),
     }
     (output / REPORT).write_text(json.dumps(saved, indent=1), encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,10 @@ from typing import Annotated
 import typer
 
 from hybrid.build.options import BuildOptions
-from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, stoppable
+from hybrid.cli.app import ENCODED, app, err, example, print_alarms, print_result, stoppable
 from hybrid.cli.options import (
     OUT,
+    AsJson,
     CacheOptions,
     DocumentSource,
     options_of,
@@ -20,6 +22,8 @@ from hybrid.cli.options import (
 )
 from hybrid.cli.output import progress_bars
 from hybrid.corpus import open_source
+
+LOG = logging.getLogger(__name__)
 
 
 @app.command(epilog=example("hybrid build stdlib -o stdlib.idx"))
@@ -42,6 +46,7 @@ def build(
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
 
@@ -56,6 +61,7 @@ def build(
     with stoppable(ENCODED), progress_bars(err) as start:
         report = build_index(opened, output, options, progress=start)
     print_skipped(opened.skipped, err)
-    for line in report.lines():
-        out.print(line, markup=False)
+    for line in report.details():
+        LOG.info(line)
+    print_result(report.to_dict(), report.lines(), as_json=as_json)
     print_alarms(report.alarms)

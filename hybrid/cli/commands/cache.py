@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hybrid.cli.app import app, example, out, print_json
-from hybrid.cli.options import CacheFolder
+from hybrid.cli.app import app, example, out, print_json, print_result
+from hybrid.cli.options import AsJson, CacheFolder
 from hybrid.machine.cache import Cache, chosen_cache
 from hybrid.machine.cached_rows import Holding
 
@@ -21,7 +21,7 @@ DAY = 86400
 @cache.command("list", epilog=example("hybrid cache list"))
 def list_cache(
     folder: CacheFolder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what the cache holds: encodings by text, models that were made of others.
 
@@ -45,10 +45,13 @@ def list_cache(
 def clear(
     kind: Annotated[str | None, typer.Argument(help="only entries of this kind")] = None,
     folder: CacheFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove the entries of the cache; each is made again when it is needed."""
     kept = _chosen(folder)
-    out.print(f"{kept.root}: {kept.clear(kind) / (1 << 20):,.1f} MB removed", markup=False)
+    freed = kept.clear(kind)
+    line = f"{kept.root}: {freed / (1 << 20):,.1f} MB removed"
+    print_result({"folder": str(kept.root), "bytes": freed}, [line], as_json=as_json)
 
 
 def _chosen(folder: str | None) -> Cache:

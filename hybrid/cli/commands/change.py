@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, stoppable
+from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, print_json, stoppable
 from hybrid.cli.options import (
+    AsJson,
     CacheOptions,
     DocumentColumns,
     MemoryLimit,
@@ -39,6 +40,7 @@ def add(
         str | None,
         typer.Option(help="columns to store for filters, as for build; default: the index's own"),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Encode the documents of a source and add them, all or none."""
     from hybrid.search.index import open_index
@@ -50,7 +52,7 @@ def add(
         change = opened.update if update else opened.add
         report = change(opened_source, cache=caching.choice, memory=limit.memory, progress=start)
     print_skipped(opened_source.skipped, err)
-    _print(index, report)
+    _print(index, report, as_json=as_json)
 
 
 @app.command(epilog=example("hybrid delete my.idx doc-17 doc-42"))
@@ -60,19 +62,22 @@ def delete(
     ignore_missing: Annotated[
         bool, typer.Option(help="pass over ids that the index does not have")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete documents by id; their space is freed by compact."""
     from hybrid.search.index import open_index
 
     with open_index(index) as opened:
         report = opened.delete(doc_ids, ignore_missing=ignore_missing)
-    _print(index, report)
+    _print(index, report, as_json=as_json)
 
 
 @app.command(epilog=example("hybrid compact my.idx"))
 @options_of
 def compact(
-    index: Annotated[Path, typer.Argument(help="index folder")], limit: MemoryLimit
+    index: Annotated[Path, typer.Argument(help="index folder")],
+    limit: MemoryLimit,
+    as_json: AsJson = False,
 ) -> None:
     """Make all segments one, without deleted documents, and fit BM25 anew."""
     from hybrid.search.index import open_index
@@ -81,10 +86,13 @@ def compact(
         report = opened.compact(memory=limit.memory, progress=start)
     if not report.merged:
         err.print("nothing to do: one segment without deleted documents", markup=False)
-    _print(index, report)
+    _print(index, report, as_json=as_json)
 
 
-def _print(index: Path, report: ChangeReport) -> None:
+def _print(index: Path, report: ChangeReport, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"index": str(index), **report.to_dict()})
+        return
     segments = "1 segment" if report.segments == 1 else f"{report.segments} segments"
     merged = f", {report.merged} merged into one" if report.merged > 1 else ""
     out.print(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out
-from hybrid.cli.options import options_of
+from hybrid.cli.app import app, err, example, print_result
+from hybrid.cli.options import AsJson, options_of
 from hybrid.cli.output import progress_bars
 from hybrid.integrations.formats.export import ExportOptions, export_index
 
@@ -17,24 +17,26 @@ from hybrid.integrations.formats.export import ExportOptions, export_index
 def snapshot(
     index: Annotated[Path, typer.Argument(help="index folder")],
     target: Annotated[Path, typer.Argument(help="the copy, must not exist")],
+    as_json: AsJson = False,
 ) -> None:
     """Copy the current generation, every file verified on the way; writers may go on."""
     from hybrid.index.transfer import snapshot_index
 
     snapshot_index(index, target)
-    out.print(f"{target}: a whole copy of {index}", markup=False)
+    _print(index, target, "a whole copy of", as_json=as_json)
 
 
 @app.command(epilog=example("hybrid restore backup.idx my.idx"))
 def restore(
     copy: Annotated[Path, typer.Argument(help="a snapshot")],
     target: Annotated[Path, typer.Argument(help="the index, must not exist")],
+    as_json: AsJson = False,
 ) -> None:
     """Make an index of a snapshot, its files verified and looked into on the way."""
     from hybrid.index.transfer import restore_index
 
     restore_index(copy, target)
-    out.print(f"{target}: restored from {copy}", markup=False)
+    _print(copy, target, "restored from", as_json=as_json)
 
 
 @app.command(epilog=example("hybrid push my.idx hf://me/my-index"))
@@ -43,24 +45,26 @@ def push(
     url: Annotated[
         str, typer.Argument(help="a hub repository (hf://owner/name) or any fsspec URL: s3://, ...")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Copy the current generation to a hub repository or another place, every file verified."""
     from hybrid.index.transfer import push_index
 
     push_index(index, url)
-    out.print(f"{url}: a whole copy of {index}", markup=False)
+    _print(index, url, "a whole copy of", as_json=as_json)
 
 
 @app.command(epilog=example("hybrid pull hf://me/my-index my.idx"))
 def pull(
     url: Annotated[str, typer.Argument(help="what push was given, maybe with @revision")],
     target: Annotated[Path, typer.Argument(help="the index, must not exist")],
+    as_json: AsJson = False,
 ) -> None:
     """Fetch an index; its files are verified and looked into before it appears."""
     from hybrid.index.transfer import pull_index
 
     pull_index(url, target)
-    out.print(f"{target}: fetched from {url}", markup=False)
+    _print(url, target, "fetched from", as_json=as_json)
 
 
 @app.command(epilog=example("hybrid export stdlib.idx --to anserini vectors/"))
@@ -72,6 +76,7 @@ def export(
     queries: Annotated[
         str | None, typer.Option(help="a source whose queries are exported too")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Export the sparse vectors with integer weights and, where asked, the query file."""
     from hybrid.corpus import open_source
@@ -86,6 +91,17 @@ def export(
             queries=source,
             progress=start("exporting", len(opened)),
         )
-    out.print(f"{directory}: {written.documents:,} documents, {written.queries:,} queries")
-    for command in written.commands:
-        out.print(f"  {command}", markup=False)
+    head = f"{directory}: {written.documents:,} documents, {written.queries:,} queries"
+    data = {
+        "directory": str(directory),
+        "documents": written.documents,
+        "queries": written.queries,
+        "commands": list(written.commands),
+    }
+    lines = [head, *(f"  {command}" for command in written.commands)]
+    print_result(data, lines, as_json=as_json)
+
+
+def _print(source: Path | str, target: Path | str, how: str, *, as_json: bool) -> None:
+    data = {"source": str(source), "target": str(target)}
+    print_result(data, [f"{target}: {how} {source}"], as_json=as_json)

@@ -11,6 +11,7 @@ import typer
 
 from hybrid.cli.app import app, err, example, print_json
 from hybrid.cli.options import (
+    AsJson,
     Device,
     QuerySource,
     judged_source,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from hybrid.evaluate.systems import SystemsReport
     from hybrid.report.tables import Table
     from hybrid.search.view import View
+
+FURTHER = ("comparisons", "slices", "headroom", "latency")
+"""Keys of the analyses in JSON, null where they were not asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def evaluate(
     form: Annotated[
         Form | None, typer.Option("--format", help="tables for papers and other programs")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate each branch, reciprocal rank fusion and the tuned fusion on judged queries.
 
@@ -123,7 +127,7 @@ def evaluate(
         )
         report = evaluate_systems(opened, opened_source, options)
         printed = [systems_table(report)]
-        data: dict[str, Any] = report.to_dict()
+        data: dict[str, Any] = report.to_dict() | dict.fromkeys(FURTHER)
         unmet = report.unmet(outputs.expect, tolerance=outputs.tolerance)
         for name, value, tables in _further(opened.view(), report, options, further):
             data[name] = value

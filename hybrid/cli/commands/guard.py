@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from hybrid.build.options import REVISION
-from hybrid.cli.app import ENCODED, app, err, example, out, print_json, stoppable
-from hybrid.cli.options import CacheOptions, MemoryLimit, options_of, refuse_given
+from hybrid.cli.app import ENCODED, app, err, example, out, print_json, print_result, stoppable
+from hybrid.cli.options import AsJson, CacheOptions, MemoryLimit, options_of, refuse_given
 from hybrid.cli.output import progress_bars
 from hybrid.machine.options import option
 
@@ -32,7 +32,7 @@ def verify(
     go_back: Annotated[
         bool, typer.Option(help="with --repair: go back in any case, which is quicker")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read every file of an index and say what is wrong with it."""
     from hybrid.build.mend import mend_index
@@ -91,6 +91,7 @@ def rebuild(
     other: OtherModel,
     limit: MemoryLimit,
     caching: CacheOptions,
+    as_json: AsJson = False,
 ) -> None:
     """Encode branches again from the stored documents: damaged ones, or one with another model."""
     from hybrid.build.rebuild import RebuildOptions, rebuild_branches
@@ -108,5 +109,4 @@ def rebuild(
             models, {branch[0]: options}, cache=caching.choice, memory=limit.memory
         )
         report = rebuild_branches(index, branch, rebuilding, progress=start)
-    for line in report.lines():
-        out.print(line, markup=False)
+    print_result(report.to_dict(), report.lines(), as_json=as_json)

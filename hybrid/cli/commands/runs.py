@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import OUT, options_of, refuse_given
+from hybrid.cli.app import app, err, example, print_json, print_result
+from hybrid.cli.options import OUT, AsJson, options_of, refuse_given
 from hybrid.cli.output import Form, print_tables
 from hybrid.errors import UsageError
 from hybrid.evaluate.judging import Judging
@@ -32,13 +32,15 @@ def fuse(
             "given; may be repeated",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fuse TREC runs into one."""
     from hybrid.fusion import fuse_runs, parse_fusion
 
     least = dict(map(_least, minimum or []))
     fuse_runs(_read(runs), parse_fusion(fusion), k, minimum=least).write_trec(output)
-    out.print(f"{output}: {len(runs)} runs fused by {fusion}", markup=False)
+    data = {"output": str(output), "runs": len(runs), "fusion": fusion}
+    print_result(data, [f"{output}: {len(runs)} runs fused by {fusion}"], as_json=as_json)
 
 
 @app.command(epilog=example("hybrid compare bm25.trec dense.trec --qrels qrels.txt"))
@@ -63,7 +65,7 @@ def compare(
             "--short", help="one row a system: best in bold, a dagger where p (Holm) is under .05"
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare runs query by query: intervals, corrected p values, wins, ties and losses."""
     from hybrid.corpus.qrels import read_qrels

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import options_of
+from hybrid.cli.app import app, err, example, out, print_result
+from hybrid.cli.options import AsJson, options_of
 from hybrid.errors import require
 from hybrid.serve.options import ServeOptions
 
@@ -56,7 +56,7 @@ def replay(
     log: Annotated[Path, typer.Argument(help="what hybrid serve --log --log-text wrote")],
     a: Annotated[Path, typer.Argument(help="index folder")],
     b: Annotated[Path, typer.Argument(help="the other index folder")],
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Search two indexes with the queries of a log; say how much of the lists is the same."""
     from hybrid.search.index import open_index
@@ -64,8 +64,4 @@ def replay(
 
     with open_index(a) as one, open_index(b) as other:
         found = replayed(log, one, other)
-    if as_json:
-        print_json(found.to_dict())
-        return
-    for line in found.lines():
-        out.print(line, markup=False)
+    print_result(found.to_dict(), found.lines(), as_json=as_json)

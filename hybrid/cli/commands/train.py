@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybrid.cli.app import app, err, example, out, print_alarms
-from hybrid.cli.options import OUT, options_of
+from hybrid.cli.app import app, err, example, print_alarms, print_result
+from hybrid.cli.options import OUT, AsJson, options_of
 from hybrid.cli.output import progress_bars
 from hybrid.training.options import TrainOptions
 
@@ -32,6 +32,7 @@ def train(
         Path, typer.Option(*OUT, help="folder of the model, its checkpoints and log")
     ],
     options: TrainOptions,
+    as_json: AsJson = False,
 ) -> None:
     """Train a sparse encoder; run it again to go on from the last checkpoint."""
     from hybrid.training import last_checkpoint
@@ -44,11 +45,11 @@ def train(
         kept = last_checkpoint(output)
         err.print(f"the last checkpoint is {kept or 'not written yet'}", markup=False)
         raise
-    out.print(
+    line = (
         f"{report.model}: {report.steps} steps over {report.examples:,} examples; use it with "
-        f"hybrid build SOURCE -o INDEX --sparse {report.model}",
-        markup=False,
+        f"hybrid build SOURCE -o INDEX --sparse {report.model}"
     )
+    print_result(report.to_dict(), [line], as_json=as_json)
 
 
 def _show(event: Logged | Measured) -> None:

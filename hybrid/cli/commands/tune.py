@@ -6,12 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json, stoppable
-from hybrid.cli.options import Device, QuerySource, Shown, judged_source, options_of, refuse_given
+from hybrid.cli.options import (
+    AsJson,
+    Device,
+    QuerySource,
+    Shown,
+    judged_source,
+    options_of,
+    refuse_given,
+)
 from hybrid.cli.output import print_tables, progress_bars
 from hybrid.corpus import SourceOptions, open_source
 from hybrid.corpus.checks import check_name
@@ -58,7 +66,7 @@ def tune(
         Path | None, typer.Option(help="what other domains say, from --save-prior; for few labels")
     ] = None,
     device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tune the fusion on judged queries, report what held out, store it under a domain name.
 
@@ -146,6 +154,8 @@ def _finish(
     store: bool,
     as_json: bool,
 ) -> None:
+    from hybrid.search.plan import DEFAULT_DOMAIN
+
     report = result.to_dict() if where is None else {**result.to_dict(), "filter": where}
     if not as_json:  # before the index refuses to store it, as one that is locked does
         for line in result.lines():
@@ -153,9 +163,11 @@ def _finish(
     if store:
         index.store_domain(name, result.fusion, report=report)
     if as_json:
-        print_json({"domain": name, "stored": store, **report})
+        absent: dict[str, Any] = {"filter": None, "rerank": None, "warnings": []}
+        print_json({"domain": name, "stored": store, **absent, **report})
     elif store:
-        out.print(f"stored under the domain {name!r}; search uses it", markup=False)
+        used = "" if name == DEFAULT_DOMAIN else f" with --domain {name}"
+        out.print(f"stored under the domain {name!r}; search uses it{used}", markup=False)
 
 
 @contextmanager

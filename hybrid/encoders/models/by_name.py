@@ -167,6 +167,7 @@ class BuiltinModel:
     kind: Literal["sparse", "dense"]
     description: str
     licence: str = "Apache-2.0"
+    is_here: bool = True
 
 
 MINILM = BuiltinModel(

@@ -57,6 +57,11 @@ class FetchedModel:
     base: str = ""
 
     @property
+    def is_here(self) -> bool:
+        """Whether it was fetched."""
+        return self.path.is_dir()
+
+    @property
     def name(self) -> str:
         """Return the name without its prefix."""
         return self.spec.removeprefix(PREFIX)

@@ -1,7 +1,7 @@
 """Well-known models of both kinds, with the facts that their hub folders may not carry.
 
-Prompts, licences and lengths are those of the model cards. None of these models could be loaded
-where the table was written, so each published figure names its source.
+Prompts, licences and lengths are those of the model cards, and each published figure names its
+source. Where the table was written, only those that are ``tried`` could be loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ BGE = "Represent this sentence for searching relevant passages: "
 ANSERINI = "SciFact, Anserini's result files"
 MTEB = "SciFact, MTEB's result files"
 CARD = "mean of 13 BEIR sets, model card"
+UNTRIED = "not loaded here"
 RETRIEVAL = "mean of MTEB's 15 retrieval sets, model card of bge-small-en-v1.5"
 
 
@@ -34,6 +35,8 @@ class KnownModel:
         query_prompt, document_prompt: text that it expects before each query, each document.
         ndcg: a published nDCG@10, and ``source``: on which data, by whom.
         note: a word on its use.
+        tried: whether these weights were loaded; of the others a made model of the same
+            architecture was.
     """
 
     model: str
@@ -48,10 +51,28 @@ class KnownModel:
     source: str = ""
     commercial: bool = True
     note: str = ""
+    tried: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry as JSON data."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """Return the entry as JSON data, None for a text that is empty."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: None if value == "" else value for name, value in values.items()}
+
+    def lines(self) -> list[str]:
+        """Return the entry as lines of text: facts, the published figure, the prompts."""
+        unit = "dimensions" if self.kind == "dense" else "terms"
+        facts = f"{self.width:,} {unit}, {self.max_length} tokens, {self.pooling} pooling"
+        told = (
+            "" if self.ndcg is None else f"nDCG@10 {self.ndcg:.4f} ({self.source})",
+            self.note,
+            "" if self.tried else UNTRIED,
+        )
+        prompts = {"query": self.query_prompt, "document": self.document_prompt}
+        return [
+            f"{self.model}  {self.kind}, {self.licence}",
+            f"    {'; '.join(filter(None, (facts, *told)))}",
+            *(f"    {name} prompt {text!r}" for name, text in prompts.items() if text),
+        ]
 
 
 KNOWN = (
@@ -65,6 +86,7 @@ KNOWN = (
         ndcg=0.6451,
         source=MTEB,
         note="the weights of builtin:minilm",
+        tried=True,
     ),
     KnownModel(
         "BAAI/bge-small-en-v1.5",
