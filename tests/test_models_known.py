@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 import hybrid
 from hybrid.build.options import BuildOptions
+from hybrid.build.records import TRUSTED
 from hybrid.encoders.models import known
 from hybrid.encoders.models.known import (
     KNOWN,
@@ -18,7 +21,7 @@ from hybrid.encoders.models.known import (
     licence_warning,
     preset,
 )
-from hybrid.errors import UsageError
+from hybrid.errors import ModelError, UsageError
 
 
 def test_the_table_has_ten_models_or_more_of_both_kinds() -> None:
@@ -104,3 +107,56 @@ def test_an_index_gets_the_prompts_of_the_table_and_its_fingerprint_has_them(
     with hybrid.open(tmp_path / "index") as index:
         assert index.search("merge sorted lists", k=1, fusion="dense")
         assert index.encoder("dense").fingerprint["query_prompt"] == query
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OWN_CODE = """
+from sentence_transformers.sentence_transformer.modules import Normalize
+
+
+class Twice(Normalize):
+    pass
+"""
+
+
+@pytest.fixture
+def with_code(tiny_dense: Path, tmp_path: Path) -> Path:
+    """A dense model whose last module is code in its own folder."""
+    folder = Path(shutil.copytree(tiny_dense, tmp_path / "with_code"))
+    (folder / "own.py").write_text(OWN_CODE, encoding="utf-8")
+    modules = json.loads((folder / "modules.json").read_text())
+    added = {"idx": len(modules), "name": "own", "path": "", "type": "own.Twice"}
+    (folder / "modules.json").write_text(json.dumps([*modules, added]))
+    return folder
+
+
+def test_code_of_a_model_runs_only_where_it_is_trusted(
+    with_code: Path, beir_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, source = tmp_path / "index", hybrid.open_source(str(beir_folder))
+    options = {"sparse": None, "dense": str(with_code), "cache": False}
+    with pytest.raises(ModelError, match="trust_remote_code"):
+        hybrid.build_index(source, index, BuildOptions(**options))
+    trusting = BuildOptions(**options, trust_remote_code=True)
+    report = hybrid.build_index(source, index, trusting)
+    assert report.branches["dense"].encoder["trust_remote_code"] is True
+    hybrid.push_index(index, (tmp_path / "place").as_uri())
+    hybrid.pull_index((tmp_path / "place").as_uri(), tmp_path / "pulled")
+    for folder in (index, tmp_path / "pulled"):
+        with hybrid.open(folder) as opened:
+            assert opened.search("merge lists", fusion="bm25")
+            with pytest.raises(ModelError, match=f"{TRUSTED}={with_code}"):
+                opened.search("merge lists", fusion="dense")
+    monkeypatch.setenv(TRUSTED, f"some/model@{COMMIT},{with_code}")
+    with hybrid.open(tmp_path / "pulled") as opened:
+        assert opened.search("merge lists", fusion="dense")
+
+
+def test_trust_is_for_a_commit() -> None:
+    names = {"sparse": None, "dense": "some/model"}
+    for revision in (None, "main", COMMIT[:39]):
+        with pytest.raises(UsageError, match="give the commit, 40 hexadecimal digits"):
+            BuildOptions(**names, dense_revision=revision, trust_remote_code=True)
+    options = BuildOptions(**names, dense_revision=COMMIT, trust_remote_code=True)
+    assert options.trusts("some/model") is True
+    assert BuildOptions(trust_remote_code=True).trusts("builtin:minilm") is None

@@ -210,6 +210,7 @@ def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[s
             options.sparse,
             max_length=options.max_length,
             revision=options.sparse_revision,
+            trust_remote_code=options.trusts(options.sparse),
             **options.pruning,
         )
     if options.dense is not None:
@@ -217,11 +218,14 @@ def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[s
             options.dense,
             max_length=options.max_length,
             revision=options.dense_revision,
+            trust_remote_code=options.trusts(options.dense),
             **options.prompts,
         )
     bm25: dict[str, Encoder] = {"bm25": Bm25Parameters()} if options.bm25 else {}
+    trusted = options.trust_remote_code
     loaded = {
-        name: load_encoder(name, record | options.running) for name, record in described.items()
+        name: load_encoder(name, record | options.running, trusted=trusted)
+        for name, record in described.items()
     }
     return bm25 | loaded, {name: {"model": BM25} for name in bm25} | described
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from hybrid.corpus import Passages
 from hybrid.encoders.models import known
+from hybrid.encoders.models.fetched import PREFIX
 from hybrid.errors import UsageError
 from hybrid.machine.cache import CacheChoice
 from hybrid.machine.memory import parse_size
@@ -15,6 +18,7 @@ from hybrid.machine.options import option
 SPARSE, DENSE = known.PRESETS["offline"]
 MEMORY = "what the process may hold, Python and models included, such as 4GB"
 DEVICE = "where the models run: cpu, cuda, cuda:1; default: a GPU where there is one"
+TRUST = "run code that the models bring; a hub model needs the commit as its revision"
 REVISION = "commit, tag or branch of a hub model"
 
 
@@ -41,6 +45,8 @@ class BuildOptions:
         memory: in bytes; None for no limit.
         device, batch_size: where and in which batches the models run now; the index records
             neither, and vectors differ by rounding alone.
+        trust_remote_code: recorded with the index; whoever opens it elsewhere must trust it anew,
+            see `hybrid.build.records.TRUSTED`.
     """
 
     sparse: str | None = option(
@@ -80,6 +86,7 @@ class BuildOptions:
     cache: CacheChoice = True
     memory: int | None = option(None, MEMORY, read=parse_size)
     device: str | None = option(None, DEVICE)
+    trust_remote_code: bool = option(False, TRUST)
     batch_size: int | None = option(
         None, "texts of one batch; default: as many as 1,024 tokens hold (GPU: 16,384)"
     )
@@ -101,6 +108,8 @@ class BuildOptions:
             raise UsageError("every branch is left out; keep one of sparse, dense and bm25")
         if self.dense is None and (self.query_prompt, self.document_prompt) != (None, None):
             raise UsageError("a prompt is given, but there is no dense model to use it")
+        if self.trust_remote_code:
+            self._check_pinned()
         if self.weights not in ("uint8", "float32"):
             raise UsageError(f"weights is {self.weights!r}; give one of uint8, float32")
         if self.vectors != "flat":
@@ -112,6 +121,21 @@ class BuildOptions:
         if self.vectors not in APPROXIMATE:
             accepted = ", ".join(("flat", *APPROXIMATE))
             raise UsageError(f"vectors is {self.vectors!r}; give one of {accepted}")
+
+    def _check_pinned(self) -> None:
+        given = {self.sparse: self.sparse_revision, self.dense: self.dense_revision}
+        for model, revision in given.items():
+            if model is None or self.trusts(model) is None or os.path.isdir(model):
+                continue
+            if not re.fullmatch("[0-9a-f]{40}", revision or ""):
+                raise UsageError(
+                    f"the code of {model} is to be trusted, but its revision is {revision}; give "
+                    "the commit, 40 hexadecimal digits, whose code you have read"
+                )
+
+    def trusts(self, model: str) -> bool | None:
+        """Return True where code that a model brings may run, else None."""
+        return True if self.trust_remote_code and not model.startswith(PREFIX) else None
 
     @property
     def prompts(self) -> dict[str, str | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
-from hybrid.errors import ModelMismatchError, UsageError
+from hybrid.errors import ModelError, ModelMismatchError, UsageError
 
 if TYPE_CHECKING:
     from hybrid.encoders import Bm25Encoder
@@ -21,6 +21,9 @@ BM25 = "bm25"
 
 
 GIVEN = "given"
+TRUSTED = "HYBRID_TRUST_REMOTE_CODE"
+"""Variable that names models whose code may run where an index records it: ``owner/name@commit`` or
+folders, with commas. An index alone, which may have been pulled, never decides that."""
 
 
 QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
@@ -59,11 +62,17 @@ def model_record(model: str, **options: Any) -> dict[str, Any]:
     return {"model": lasting, **{key: each for key, each in options.items() if each is not None}}
 
 
-def load_encoder(kind: str, described: Mapping[str, Any]) -> QueryEncoder:
+def load_encoder(kind: str, described: Mapping[str, Any], *, trusted: bool = False) -> QueryEncoder:
     """Return the encoder that a branch record describes: a model name and its options.
 
+    Args:
+        kind: "sparse" or "dense".
+        described: the record; that of an index may come from anybody.
+        trusted: whether the caller vouches for the code that the model brings. Else a record that
+            wants to run some needs `TRUSTED` to name the model.
+
     Raises:
-        ModelError: it cannot be found or loaded.
+        ModelError: it cannot be found or loaded, or brings code that is not trusted here.
         UsageError: it was given as an object when the index was built, and has no name.
     """
     from hybrid.encoders import load_dense, load_sparse
@@ -75,5 +84,15 @@ def load_encoder(kind: str, described: Mapping[str, Any]) -> QueryEncoder:
             "the encoder of this branch was given as an object when the index was built; give it "
             "again: hybrid.open(directory, encoders={...})"
         )
+    if options.get("trust_remote_code") and not trusted:
+        _check_trusted(f"{model}@{options['revision']}" if "revision" in options else model)
     LOG.info("loading the %s model %s", kind, model)
     return load_sparse(model, **options) if kind == "sparse" else load_dense(model, **options)
+
+
+def _check_trusted(model: str) -> None:
+    if model not in os.environ.get(TRUSTED, "").split(","):
+        raise ModelError(
+            f"the index was built with code that the model {model} brings, which is not trusted "
+            f"here. Read that code; if you trust it, set {TRUSTED}={model}"
+        )
