@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.encoders.density import FEW_TERMS
+from hybrid.encoders.models.fetched import PREFIX
 from hybrid.training.options import TrainOptions
+from hybrid.version import __version__
 
-REPORT = "train.json"
+REPORT, CARD = "train.json", "README.md"
 PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets")
 
 
@@ -112,6 +115,60 @@ def save_report(
         "report": report.to_dict(),
     }
     (output / REPORT).write_text(json.dumps(saved, indent=1), encoding="utf-8")
+
+
+def model_card(options: TrainOptions, report: TrainReport, source: str | None, model: Any) -> str:
+    """Return the card of a trained model, Markdown: origin, figures, and how it is loaded.
+
+    Folders are named by their last part, so that a card tells nothing of the machine.
+    """
+    from hybrid.encoders.models.plain import needs_package
+
+    start, data = (
+        Path(each).name if os.path.exists(each) else each
+        for each in (options.model, source or "examples that were handed over")
+    )
+    hub = start == options.model and not start.startswith(PREFIX)
+    name, recipe = report.model.parent.name, options.settings
+    used = [
+        "---",
+        "library_name: sentence-transformers",
+        "pipeline_tag: feature-extraction",
+        "tags: [sparse-encoder, splade]",
+        *([f"base_model: {start}"] if hub else []),
+        "---",
+        f"# {name}",
+        "",
+        f"A learned sparse encoder, trained from {start} with hybrid-retrieval {__version__}.",
+        "",
+        f"- **Recipe**: {recipe.name}, {recipe.description}",
+        f"- **Data**: {data}, {report.examples:,} examples, {report.steps:,} steps of "
+        f"{options.batch_size * options.accumulation} queries, seed {options.seed}",
+        *([f"- **Teachers**: {', '.join(options.teachers)}"] if options.teachers else []),
+        *(f"- **Held out**, {each}" for each in report.measured[-1:]),
+        "",
+        "## Use",
+        "",
+        f"    hybrid build SOURCE -o INDEX --sparse {name}/model",
+        "",
+        *(_OWN if needs_package(model) else _PLAIN),
+    ]
+    return "\n".join(used) + "\n"
+
+
+_PLAIN = (
+    "sentence-transformers loads it by itself:",
+    "",
+    "    from sentence_transformers import SparseEncoder",
+    '    SparseEncoder("FOLDER").encode_document(["a heap queue"])',
+)
+_OWN = (
+    "Its head is a module of hybrid-retrieval, so sentence-transformers loads it only where that",
+    "is installed, by `SparseEncoder(FOLDER, trust_remote_code=True)`. This writes a form that",
+    "needs neither; what words gain by standing in the text is left out of it, so measure it anew:",
+    "",
+    "    hybrid models export FOLDER PLAIN --plain",
+)
 
 
 def _densities(found: Logged | Measured) -> str:

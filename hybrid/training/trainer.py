@@ -16,7 +16,7 @@ from hybrid.machine.outputs import write_folder
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.training.examples import Example, read_examples, split_examples
 from hybrid.training.options import TrainOptions
-from hybrid.training.report import Logged, Measured, TrainReport, save_report
+from hybrid.training.report import CARD, Logged, Measured, TrainReport, model_card, save_report
 from hybrid.training.supervision import supervised
 
 MODEL, WORK, CONFIG = "model", "work", "config.json"
@@ -80,7 +80,7 @@ def train(
     losses = tuple(log.losses(trainer.state.log_history))
     report = TrainReport(final, done, len(kept), losses, tuple(log.measured))
     if stop_after is None or not done <= stop_after < steps:
-        _write(student.finished(), final)
+        _write(student.finished(), final, lambda model: model_card(options, report, spec, model))
         save_report(output, options, report, spec)
     return report
 
@@ -98,10 +98,15 @@ def _examples(
     return supervised(examples, options, options.cache or output / "cache")
 
 
-def _write(model: Any, folder: Path) -> None:
-    """Write the trained model, with its own length where it has one."""
+def _write(model: Any, folder: Path, card: Callable[[Any], str]) -> None:
+    """Write the trained model, with its own length where it has one, and its card."""
     model.max_seq_length = getattr(model, "length_in_use", model.max_seq_length)
-    write_folder(folder, lambda target: model.save(str(target), create_model_card=False))
+
+    def write(target: Path) -> None:
+        model.save(str(target), create_model_card=False)
+        (target / CARD).write_text(card(model), encoding="utf-8")
+
+    write_folder(folder, write)
 
 
 def last_checkpoint(output: Path) -> Path | None:

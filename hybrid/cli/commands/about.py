@@ -116,12 +116,20 @@ def fetch(
 def export(
     model: Annotated[str, typer.Argument(help="builtin:..., a folder or a hub id")],
     directory: Annotated[Path, typer.Argument(help="output folder, must not exist")],
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="in a form that needs no package but sentence-transformers; of a head of ours "
+            "the weight that words gain by standing in the text is left out",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a model as a sentence-transformers folder."""
     from hybrid.encoders import export_model
 
-    export_model(model, directory)
+    export_model(model, directory, plain=plain)
     data = {"model": model, "directory": str(directory)}
     print_result(data, [f"{directory}: {model}"], as_json=as_json)
 

@@ -32,12 +32,19 @@ def train(
         Path, typer.Option(*OUT, help="folder of the model, its checkpoints and log")
     ],
     options: TrainOptions,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="put the model into this hub repository, too"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a sparse encoder; run it again to go on from the last checkpoint."""
+    from hybrid.encoders.models.hub import make_repository, push_model
     from hybrid.training import last_checkpoint
     from hybrid.training import train as fit
 
+    if push_to_hub is not None:
+        make_repository(push_to_hub)
     try:
         with progress_bars(err) as start:
             report = fit(source, output, options, progress=start, watch=_show)
@@ -45,6 +52,8 @@ def train(
         kept = last_checkpoint(output)
         err.print(f"the last checkpoint is {kept or 'not written yet'}", markup=False)
         raise
+    if push_to_hub is not None:
+        push_model(report.model, push_to_hub)
     line = (
         f"{report.model}: {report.steps} steps over {report.examples:,} examples; use it with "
         f"hybrid build SOURCE -o INDEX --sparse {report.model}"

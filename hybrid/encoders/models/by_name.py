@@ -97,10 +97,16 @@ def load_cross(spec: str, **options: Any) -> CrossEncoder:
     return TransformerCrossEncoder(locate(spec), resolved)
 
 
-def export_model(spec: str, directory: Path) -> None:
+def export_model(spec: str, directory: Path, *, plain: bool = False) -> None:
     """Copy the model that ``spec`` names into a new sentence-transformers folder.
 
     Where there is a model card, it becomes ``README.md``. A model in ONNX is copied as it is.
+
+    Args:
+        spec: of either kind, as :func:`load_dense` and :func:`load_sparse` take it.
+        directory: the new folder.
+        plain: convert a sparse model whose head is a module of this package into one that
+            sentence-transformers loads by itself; see `hybrid.encoders.models.plain`.
 
     Raises:
         OutputExistsError: ``directory`` exists.
@@ -113,6 +119,11 @@ def export_model(spec: str, directory: Path) -> None:
     card = model_card(spec)
 
     def write(target: Path) -> None:
+        if plain:
+            from hybrid.encoders.models.plain import write_plain
+
+            write_plain(path, target, spec)
+            return
         _copy_model(path, target)
         if card is not None:
             (target / "README.md").write_text(card, encoding="utf-8")
