@@ -145,8 +145,9 @@ def test_commands_that_judge(printed: Callable[..., Any], tiny_copy: Path, tmp_p
     printed("tune", *several, name="tune of several sources")
     bare = printed("evaluate", tiny_copy, source)
     assert bare["latency"] is bare["comparisons"] is None
-    full = ("--against", "dense", "--slices", "--headroom", "--latency", "2")
-    printed("evaluate", tiny_copy, source, *full, "--run", tmp_path / "a.trec")
+    full = ("--against", "dense", "--slices", "--headroom", "--latency", "2", "--failures", "3")
+    found = printed("evaluate", tiny_copy, source, *full, "--run", tmp_path / "a.trec")
+    assert all(each["value"] < each["other"] for each in found["failures"])
     printed("evaluate", tiny_copy, source, "--run", tmp_path / "b.trec", "--split", "train")
     runs = (tmp_path / "a.trec", tmp_path / "b.trec")
     printed("fuse", *runs, "-o", tmp_path / "c.trec")

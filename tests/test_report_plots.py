@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
 from hybrid.errors import UsageError
-from hybrid.evaluate import compare_runs, evaluate, judge
+from hybrid.evaluate import Comparison, Difference, compare_runs, evaluate, judge
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.report.fusions import every_fusion, fusion_table
@@ -64,7 +65,7 @@ def test_learning_curve_and_differences_draw_the_result(domain) -> None:
         plots.learning_curve(bare.label_budget, bare.baselines)
 
 
-def test_forest_of_a_comparison_marks_what_leaves_out_zero(domain) -> None:
+def test_forest_of_a_comparison_marks_what_is_significant_after_correction(domain) -> None:
     runs = {t: rank(domain.pool, fuse(domain.pool, Fusion.parse(t)), 50) for t in ("dense", "rrf")}
     runs["sparse"] = rank(domain.pool, fuse(domain.pool, Fusion.parse("sparse")), 50)
     (comparison,) = compare_runs(runs, domain.qrels)
@@ -73,7 +74,17 @@ def test_forest_of_a_comparison_marks_what_leaves_out_zero(domain) -> None:
     for row, each in enumerate(ordered):
         assert axes.lines[2 * row].get_xdata().tolist() == [each.low, each.high]
         coloured = axes.lines[2 * row].get_color() != plots.GREY
-        assert coloured == (each.low > 0 or each.high < 0)
+        assert coloured == (each.p_holm < 0.05)
+
+
+def test_an_interval_without_zero_is_grey_where_the_corrected_p_is_not_small() -> None:
+    found = Difference(0.1, 0.01, 0.2, 0.03, 0.06, 0.5, 6, 1, 3)
+    alike = Comparison("RR", 10, "a", {"a": 0.5, "b": 0.6}, {}, {"b": found})
+    (line, *_) = plots.comparison_forest(alike).axes[0].lines
+    assert line.get_color() == plots.GREY
+    told = replace(alike, difference={"b": replace(found, p_holm=0.04)})
+    (line, *_) = plots.comparison_forest(told).axes[0].lines
+    assert line.get_color() == plots.COLOURS[3]
 
 
 def test_transfer_matrix_shows_every_value(domain) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hybrid.corpus.judged import JudgedQueries
-from hybrid.errors import UsageError
+from hybrid.errors import OutputExistsError, UsageError
 from hybrid.evaluate.bench import Bench, headroom
 from hybrid.evaluate.comparison import (
     Comparison,
@@ -26,7 +27,8 @@ from hybrid.evaluate.reuse import Reuse, reused_queries, warning
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
 from hybrid.fusion.run import Run
 from hybrid.index.sparse.approximate import Accuracy
-from hybrid.machine.files import write_new
+from hybrid.machine.files import refusals, write_new
+from hybrid.machine.outputs import write_folder
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.plan import plan_rerank, stored_domain
@@ -153,16 +155,39 @@ class SystemsReport:
         return found
 
     def write_per_query(self, path: str | Path) -> None:
-        """Write one line a query, system and measure, tab-separated; refuses an existing file."""
-        lines = ["query_id\tsystem\tmeasure\tvalue\n"]
+        """Write one line a query, system and measure, tab-separated; refuses an existing file.
+
+        The text of the query stands last, with a space for every tab and line break.
+        """
+        lines = ["query_id\tsystem\tmeasure\tvalue\tquery\n"]
+        texts = {name: " ".join(text.split()) for name, text in self.judged.texts.items()}
         for system in self.systems:
             for measure in self.measures:
                 values = system.evaluation.per_query(measure).tolist()
                 lines += [
-                    f"{query_id}\t{system.name}\t{measure}\t{value!r}\n"
+                    f"{query_id}\t{system.name}\t{measure}\t{value!r}\t{texts.get(query_id, '')}\n"
                     for query_id, value in zip(system.evaluation.query_ids, values, strict=True)
                 ]
         write_new(path, "".join(lines))
+
+    def write_runs(self, directory: Path) -> None:
+        """Write the run of every system as a TREC file into a new folder, whole or not at all.
+
+        A file is called as its system is, with an underscore for what no file name should have.
+
+        Raises:
+            OutputExistsError: the folder exists.
+        """
+        if directory.exists():
+            raise OutputExistsError(f"{directory} exists; give a folder that does not exist yet")
+        names = [re.sub(r"[^\w.=,()-]+", "_", each.name) for each in self.systems]
+        with refusals(directory):
+            write_folder(directory, lambda target: self._write_runs(target, names))
+
+    def _write_runs(self, target: Path, names: Sequence[str]) -> None:
+        for at, (name, system) in enumerate(zip(names, self.systems, strict=True)):
+            own = name if names.count(name) == 1 else f"{name}-{at + 1}"
+            system.run.write_trec(target / f"{own}.trec", tag=self.run_tag)
 
 
 def evaluate_systems(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hybrid.evaluate.failures import Failure, Listed
 from hybrid.evaluate.slicing import QuerySlice
 from hybrid.evaluate.systems import SystemsReport
 from hybrid.report.tables import Cell, Table
 from hybrid.search.latency import Stage
 from hybrid.search.plan import lines
 from hybrid.tune import DomainsResult
+
+SHOWN = 5
+"""Documents of each list of a failure."""
 
 
 def systems_table(report: SystemsReport) -> Table:
@@ -38,6 +42,36 @@ def slices_table(slices: Sequence[QuerySlice], measure: str) -> Table:
 def headroom_table(found: Mapping[str, float], measure: str) -> Table:
     """Return a table of the best branch, and the best that hindsight could reach."""
     return Table(f"{measure} with hindsight", ("choice", measure), tuple(found.items()))
+
+
+def failures_table(found: Sequence[Failure], measure: str, systems: tuple[str, str]) -> Table:
+    """Return one row a query: its text, both values, the first documents of both lists.
+
+    Args:
+        found: the queries, worst first.
+        measure: of the values.
+        systems: the one that loses, and the other.
+    """
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            each.query_id,
+            each.query,
+            each.value,
+            each.other,
+            *(_shown_list(hits) for hits in (each.hits, each.other_hits)),
+        )
+        for each in found
+    )
+    lists = tuple(f"first {SHOWN} of {name} (grade)" for name in systems)
+    title = f"queries on which {systems[0]} loses most against {systems[1]}, {measure}"
+    return Table(title, ("query", "text", *systems, *lists), rows)
+
+
+def _shown_list(hits: Sequence[Listed]) -> str:
+    return ", ".join(
+        each.doc_id if each.grade is None else f"{each.doc_id} ({each.grade})"
+        for each in hits[:SHOWN]
+    )
 
 
 def latency_table(stages: Sequence[Stage], queries: int) -> Table:

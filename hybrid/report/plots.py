@@ -10,6 +10,7 @@ import numpy as np
 from hybrid.errors import UsageError, require
 from hybrid.evaluate import Comparison, Difference, Evaluation
 from hybrid.fusion import Fusion
+from hybrid.report.tables import SIGNIFICANT
 from hybrid.tune.budget import LabelBudget
 from hybrid.tune.domains import DomainsResult
 from hybrid.tune.search import Search
@@ -158,11 +159,11 @@ def comparison_forest(comparison: Comparison) -> Any:
 
 
 def _forest(title: str, labels: list[str], found: list[Difference], axis: str) -> Any:
-    """Return intervals, one a row; those that leave out 0 in colour."""
+    """Return intervals, one a row; in colour where p, corrected by Holm, is under .05."""
     figure, axes = _figure(title, height=1.3 + 0.45 * len(labels), grid="x")
     for row, each in enumerate(found):
-        better, worse = each.low > 0, each.high < 0
-        colour = COLOURS[3] if better else COLOURS[1] if worse else GREY
+        told = each.p_holm < SIGNIFICANT
+        colour = GREY if not told else COLOURS[3] if each.mean > 0 else COLOURS[1]
         axes.plot([each.low, each.high], [row, row], color=colour, linewidth=3, alpha=0.6)
         axes.plot([each.mean], [row], "o", color=colour, markersize=9, markeredgecolor="white")
         axes.annotate(

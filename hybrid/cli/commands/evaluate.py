@@ -20,7 +20,7 @@ from hybrid.cli.options import (
     refuse_given,
 )
 from hybrid.cli.output import Form, print_tables
-from hybrid.errors import UsageError
+from hybrid.errors import OutputExistsError, UsageError
 from hybrid.evaluate.options import EvaluateOptions
 from hybrid.machine.options import option
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hybrid.report.tables import Table
     from hybrid.search.view import View
 
-FURTHER = ("comparisons", "slices", "headroom", "latency")
+FURTHER = ("comparisons", "slices", "headroom", "latency", "failures")
 """Keys of the analyses in JSON, null where they were not asked for."""
 
 
@@ -46,11 +46,18 @@ class Further:
     slices: bool = option(False, "the first measure by query length and lexical overlap")
     headroom: bool = option(False, "what hindsight could make of the same candidates")
     latency: int = option(0, "time each stage of the last system over so many queries")
+    failures: int = option(
+        0,
+        "so many queries on which the last system loses most against --against, or else the best "
+        "branch, with both lists",
+    )
     seed: int = option(0, "seed of bootstrap and randomisation")
 
     def __post_init__(self) -> None:
         if self.latency < 0:
             raise UsageError(f"latency is {self.latency} queries; give 1 or more, or 0 for none")
+        if self.failures < 0:
+            raise UsageError(f"failures is {self.failures}; give 1 or more, or 0 for none")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Outputs:
     """Which files are written, and which figures must come out."""
 
     run: Path | None = option(None, "write the run of the last system as a TREC file")
+    run_dir: Path | None = option(None, "write the runs of all systems into this new folder")
     per_query: Path | None = option(None, "write a per-query table as tab-separated values")
     expect: tuple[str, ...] = option(
         (),
@@ -67,12 +75,14 @@ class Outputs:
     tolerance: float = option(0.0005, "how far an expectation may be off")
 
     def check_files(self) -> None:
-        """Refuse a file that exists or cannot be made, and one file for both."""
+        """Refuse what exists or cannot be made, and one file for both."""
         from hybrid.machine.files import check_new
 
         for path in (self.run, self.per_query):
             if path is not None:
                 check_new(path)
+        if self.run_dir is not None and self.run_dir.exists():
+            raise OutputExistsError(f"{self.run_dir} exists; give a folder that does not exist yet")
         run, table = self.run, self.per_query
         if run is not None and table is not None and run.resolve() == table.resolve():
             raise UsageError(f"--run and --per-query are both {run}; give each a file of its own")
@@ -81,6 +91,8 @@ class Outputs:
         """Write the files that were asked for."""
         if self.run is not None:
             report.systems[-1].run.write_trec(self.run, tag=report.run_tag)
+        if self.run_dir is not None:
+            report.write_runs(self.run_dir)
         if self.per_query is not None:
             report.write_per_query(self.per_query)
 
@@ -150,6 +162,7 @@ def _further(
     view: View, report: SystemsReport, options: EvaluateOptions, asked: Further
 ) -> Iterator[tuple[str, Any, list[Table]]]:
     """Yield the key of each thing asked for, its JSON data and its tables."""
+    from hybrid.evaluate.failures import best_branch, failures
     from hybrid.evaluate.slicing import query_slices
     from hybrid.report import evaluation as tables
     from hybrid.report.tables import comparison_table
@@ -167,6 +180,11 @@ def _further(
     if asked.headroom:
         left = report.headroom()
         yield "headroom", left, [tables.headroom_table(left, first)]
+    if asked.failures:
+        worst = failures(report, asked.against, most=asked.failures)
+        named = (report.systems[-1].name, asked.against or best_branch(report))
+        shown = [tables.failures_table(worst, first, named)]
+        yield "failures", [each.to_dict() for each in worst], shown
     if asked.latency:
         fusion, texts = report.systems[-1].fusion, report.judged.texts
         depth = min(options.depth, fusion.depth or options.depth)
