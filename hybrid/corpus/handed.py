@@ -29,6 +29,8 @@ from hybrid.errors import CorpusError, UsageError, given
 
 Documents: TypeAlias = "Source | str | Path | Iterable[Any]"
 """Anything that holds documents; see `as_source`."""
+FIRST, FIRST_CHARACTERS = 1000, 1 << 24
+"""Documents that are read, and checked, before a model is loaded; no more than so many texts."""
 Read: TypeAlias = "Callable[[Door, FieldKinds, Columns], Iterator[Document]]"
 
 
@@ -193,9 +195,10 @@ def _no_documents(held: object) -> str:
 def begun(
     source: Source, index_fields: Mapping[str, str] | None = None
 ) -> tuple[FieldKinds, Iterator[Document]]:
-    """Return the check of a source's fields, and its documents, of which the first was read.
+    """Return the check of a source's fields, and its documents, of which the first were read.
 
-    So what is wrong with columns and, where fields are stored, with any value, is said at once.
+    So what is wrong with columns, with the first thousand documents, and, where fields are stored,
+    with any value, is said at once.
 
     Args:
         source: of the documents.
@@ -208,7 +211,12 @@ def begun(
     # A source that a program made for itself need not know its fields.
     kinds = FieldKinds({**stored, **getattr(source, "field_kinds", {})}, index=stored)
     documents = handed_documents(source.documents(), kinds)
-    first = list(islice(documents, 1))
+    first, characters = [], 0
+    for document in islice(documents, FIRST):
+        first.append(document)
+        characters += len(document.text)
+        if characters > FIRST_CHARACTERS:
+            break
     if not first:
         raise CorpusError(f"{source.name} has no documents; an index needs at least one")
     return kinds, chain(first, documents)

@@ -160,8 +160,9 @@ def _header(path: Path, columns: Columns, cells: Sequence[str], delimiter: str) 
     raise CorpusError(
         f"{path}, line 1: expected a header of distinct names with "
         f"{' and '.join(' or '.join(map(repr, options)) for options in missing or wanted)}, found "
-        f"{', '.join(map(shown, names[:8]))}. Name the columns of id and text, or for a file "
-        "without a header give their numbers, from 1"
+        f"{', '.join(map(shown, names[:8]))}. Name the columns of id and text "
+        "(--id-column and --text-column, of queries --query-id-column and --query-text-column), or "
+        "for a file without a header give their numbers, from 1"
     )
 
 

@@ -188,7 +188,9 @@ def unmet_expectations(
             raise UsageError(f"cannot read {text!r}; give measure=value such as nDCG@10=0.6451")
         measure = str(parse_measure(name))
         if measure not in found:
-            raise UsageError(f"{measure} was not computed; computed: {', '.join(found)}")
+            raise UsageError(
+                f"{measure} was not computed; computed: {', '.join(found)}. Name it in --measures"
+            )
         # Half a unit of the last printed place must not decide.
         if abs(found[measure] - value) > tolerance + 1e-12:
             lines.append(f"{measure} is {found[measure]:.4f}, expected {value} within {tolerance}")

@@ -206,8 +206,9 @@ def evaluate_systems(
     view = index.view()
     fusions = system_fusions(view, options)
     plan = view.pool_plan(options.search)
-    judged = judged_pool(view, source, options, plan)
     again = plan_rerank(view.contents, options.search)
+    view.find_reranker(again)
+    judged = judged_pool(view, source, options, plan)
 
     def measured(name: str, fusion: Fusion) -> System:
         if name == RERANKED and again is not None:

@@ -79,6 +79,17 @@ class QueryEncoders:
                 self._scorers[model] = CrossScores(load_cross(model, **placed), Cache())
             return self._scorers[model]
 
+    def find_scorer(self, model: str | Score) -> None:
+        """Do nothing if the cross-encoder is there; it is not loaded.
+
+        Raises:
+            ModelError: it cannot be found.
+        """
+        from hybrid.encoders.models.by_name import check_model
+
+        if isinstance(model, str) and model not in self._scorers:
+            check_model(model, None, "cross")
+
     def forget_changed(self, index: HybridIndex) -> None:
         """Let go of the encoders of branches that something else has built since."""
         with self._lock:

@@ -200,10 +200,11 @@ class Reader:
         """
         view = self._view
         plan = view.plan(k, options_given(options, keywords))
+        wanted = None if doc_ids is None else several_texts("doc_ids", doc_ids)
+        for doc_id in wanted or ():
+            view.contents.documents.doc_num(doc_id)  # before a model is loaded
         result = view.search({EXPLAINED: several_texts("query", [query])[0]}, plan)
-        if doc_ids is None:
-            return result.explain(result.run.doc_ids(EXPLAINED))
-        return result.explain(several_texts("doc_ids", doc_ids))
+        return result.explain(result.run.doc_ids(EXPLAINED) if wanted is None else wanted)
 
     def best_passages(
         self, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None

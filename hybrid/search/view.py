@@ -90,6 +90,7 @@ class View:
             UsageError: an empty query.
             ModelMismatchError: a query encoder that is not the one which built the branch.
         """
+        self.find_reranker(plan.rerank)
         results = search_branches(self.contents, self.encoder, queries, plan)
         pool = pool_of(self.contents, queries, results, plan)
         fused, cut = fuse(pool, plan.fusion), None
@@ -119,6 +120,15 @@ class View:
         """
         cut = cut_pool(pool, fused, plan.depth, self.pair_scores(queries, plan))
         return cut, cut.spread(fuse(cut.pool, plan.fusion), len(fused))
+
+    def find_reranker(self, plan: RerankPlan | None) -> None:
+        """Do nothing if the model of a plan is there, so that it is not missed after the search.
+
+        Raises:
+            ModelError: it cannot be found.
+        """
+        if plan is not None:
+            self._encoders.find_scorer(plan.model)
 
     def pair_scores(self, queries: Mapping[str, str], plan: RerankPlan) -> PairScores:
         """Return the scorer of the index's documents for these queries by a plan's model."""

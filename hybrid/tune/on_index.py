@@ -55,9 +55,10 @@ def tune_index(
     options = options or TuneOptions()
     view = index.view()
     check_searchable(options)
-    judged = judged_pool(view, source, options, least=LEAST_QUERIES)
     asked = SearchOptions(fusion="rrf", rerank=options.rerank, rerank_depth=options.rerank_depth)
     again, reranking = plan_rerank(view.contents, asked), None
+    view.find_reranker(again)
+    judged = judged_pool(view, source, options, least=LEAST_QUERIES)
     if again is not None:
         reranking = Reranking(again.name, again.depth, view.pair_scores(judged.texts, again))
     result = tune(

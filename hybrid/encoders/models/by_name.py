@@ -136,19 +136,41 @@ def model_folder(spec: str, revision: str | None = None) -> ModelFolder:
     """Return the folder of a model of either kind, verified where it is built in."""
     if not spec.startswith(PREFIX):
         return locate(spec, revision)
-    if revision is not None:
-        raise UsageError(f"{spec} has no revisions; leave revision {revision!r} out")
+    _refuse_revision(spec, revision)
     return builtin_folder(spec)
 
 
+def check_model(spec: str, revision: str | None, kind: str) -> None:
+    """Do nothing if a dense, sparse or cross model is there; nothing is loaded or converted.
+
+    Raises:
+        ModelError: it cannot be found, or is a built-in model of another kind.
+        MissingPackageError, UsageError: as :func:`load_dense`.
+    """
+    _check_kind(spec, kind)
+    if spec in {model.spec for model in list_models()} - fetched_models().keys():
+        _refuse_revision(spec, revision)
+    else:
+        model_folder(spec, revision)
+
+
 def _folder(spec: str, revision: str | None, kind: str) -> ModelFolder:
+    _check_kind(spec, kind)
+    return model_folder(spec, revision)
+
+
+def _check_kind(spec: str, kind: str) -> None:
     builtin = next((model for model in list_models() if model.spec == spec), None)
     if builtin is not None and builtin.kind != kind:
         names = ", ".join(model.spec for model in list_models() if model.kind == kind)
         raise ModelError(
             f"{spec} is a {builtin.kind} model; expected a {kind} one, such as {names}"
         )
-    return model_folder(spec, revision)
+
+
+def _refuse_revision(spec: str, revision: str | None) -> None:
+    if revision is not None:
+        raise UsageError(f"{spec} has no revisions; leave revision {revision!r} out")
 
 
 def _options(options: dict[str, Any]) -> EncoderOptions:

@@ -111,7 +111,8 @@ def _snapshot(spec: str, revision: str | None) -> Path:
         raise ModelError(
             f"model {spec!r}{at} is not in the local hub cache and cannot be downloaded: "
             f"{_first_line(error)}. Check the name, the network and access rights (HF_TOKEN); or "
-            "give a local folder, or builtin:minilm and builtin:splade, which need no hub"
+            "give a local folder, or a built-in model, which needs no hub: `hybrid models list` "
+            "names them"
         ) from error
 
 

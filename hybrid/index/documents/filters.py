@@ -113,7 +113,10 @@ def matches(parsed: Filter, columns: Mapping[str, Any]) -> Any:
         return result
     if parsed.field not in columns:
         known = ", ".join(sorted(columns)) or "none"
-        raise UsageError(f"the documents have no field {parsed.field!r}; their fields: {known}")
+        raise UsageError(
+            f"the documents have no field {parsed.field!r}; their fields: {known}. Build with the "
+            "columns to filter by: --fields (SourceOptions(fields=...))"
+        )
     column = columns[parsed.field]
     if isinstance(parsed, Missing):
         return pc.is_null(column, nan_is_null=True)
