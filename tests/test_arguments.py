@@ -44,7 +44,6 @@ def test_whole_numbers_and_texts() -> None:
         (lambda index: index.search("json", fusion=5), r"fusion is 5 \(int\); give one such as"),
         (lambda index: index.search("json", filter={"a": 1}), "the documents have no field 'a'"),
         (lambda index: index.search("json", filter=5), r"filter is 5 \(int\)"),
-        (lambda index: index.search("json", recall="high"), "recall is 'high'"),
         (lambda index: index.delete("json.load"), r"for doc_ids, 'json.load' \(str\) was given"),
         (lambda index: index.delete(5), r"for doc_ids, 5 \(int\)"),
         (lambda index: index.delete(["json.load", 5]), r"5 \(int\) was given at place 1"),

@@ -12,7 +12,6 @@ from hybrid.index.documents.subset import Subset
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels import reference
-from hybrid.kernels.sparse import planner
 
 
 def matrix(rows: int, terms: int, density: float, levels: int, seed: int) -> csr_matrix:
@@ -93,24 +92,3 @@ def test_a_subset_is_the_reference_over_its_rows(
         nums, scores = index.search(queries, k, subset=given_, path=path, threads=threads)
         np.testing.assert_array_equal(nums, np.append(subset, -1)[expected])
         np.testing.assert_array_equal(scores, expected_scores)
-
-
-@settings(max_examples=40, deadline=None)
-@given(collections(), st.floats(0.01, 1.0))
-def test_approximate_search_only_misses(tmp_path_factory, drawn, shrink):
-    documents, queries, k, options = drawn
-    options = {**options, "weights": "uint8", "order": "cluster"}
-    index, stored = built(tmp_path_factory, documents, options)
-    exact_nums, exact_scores = reference.search(stored, queries, k)
-    nums, scores = index.searcher.search(queries, k, shrink, threads=1, path=planner.PRUNED)
-    for row in range(queries.shape[0]):
-        hits = int((nums[row] >= 0).sum())
-        assert len(set(nums[row, :hits].tolist())) == hits
-        truth = reference.scores(stored, queries[row])
-        np.testing.assert_array_equal(scores[row, :hits], truth[nums[row, :hits]])
-        assert (nums[row, hits:] == -1).all()
-        order = np.lexsort((nums[row, :hits], -scores[row, :hits]))
-        np.testing.assert_array_equal(order, np.arange(hits))
-        assert (scores[row] <= exact_scores[row]).all()
-    if shrink == 1.0:
-        np.testing.assert_array_equal(nums, exact_nums)

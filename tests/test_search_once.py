@@ -28,7 +28,7 @@ from tests.test_living import Memory, document
 
 __all__ = ["hybrid_command"]
 
-ASKED = {"fusion": "rrf(k=60)", "depth": 8, "filter": "year > 2", "recall": 0.9}
+ASKED = {"fusion": "rrf(k=60)", "depth": 8, "filter": "year > 2"}
 FLAGS = [text for name, value in ASKED.items() for text in (f"--{name}", str(value))]
 
 
@@ -80,7 +80,7 @@ def opened(built: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Index, Counter
 
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often a fusion, depth, filter and recall are resolved."""
+    """How often a fusion, depth and filter are resolved."""
     calls: Counter[str] = Counter()
 
     def count(owner: Any, name: str, called: str) -> None:
@@ -95,8 +95,6 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(plan, "chosen_fusion", "fusion")
     count(view, "chosen_fusion", "fusion")
     count(plan, "search_depth", "depth")
-    count(plan, "_accuracies", "recall")
-    count(HybridIndex, "accuracy", "accuracy")
     count(HybridIndex, "select", "filter")
     return calls
 
@@ -114,17 +112,7 @@ def test_a_search_resolves_each_of_its_options_once(
     opened: tuple[Index, Counter[str]], resolved: Counter[str], name: str
 ) -> None:
     CALLS[name](opened[0])
-    assert resolved == {"fusion": 1, "depth": 1, "filter": 1, "recall": 1}
-
-
-def test_a_recall_is_looked_up_once_a_sparse_branch(
-    opened: tuple[Index, Counter[str]], resolved: Counter[str]
-) -> None:
-    index, _ = opened
-    index.search("merge sort", depth=8, recall=0.9)
-    assert resolved["accuracy"] == 1
-    index.pool({"a": "merge sort"}, depth=8, recall=0.9)
-    assert (resolved["accuracy"], resolved["depth"]) == (2, 2)
+    assert resolved == {"fusion": 1, "depth": 1, "filter": 1}
 
 
 @pytest.mark.parametrize("command", ["search", "explain"])
@@ -139,7 +127,7 @@ def test_a_command_resolves_each_option_once(
     status, out, err = hybrid_command(command, index.directory, "merge", *named, *FLAGS, "--json")
     assert status == 0, err
     assert json.loads(out)["fusion"] == "rrf(k=60)"
-    assert resolved == {"fusion": 1, "depth": 1, "filter": 1, "recall": 1}
+    assert resolved == {"fusion": 1, "depth": 1, "filter": 1}
     assert encodes == {"sparse": 1, "dense": 1}
 
 

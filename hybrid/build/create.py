@@ -289,21 +289,5 @@ def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
         "quantisation_mean_relative_error": round(report["mean_relative_error"], 6),
         "quantisation_max_abs_error": round(report["max_abs_error"], 6),
         "dropped_weights": report["dropped"],
-        **approximate_recall(report),
         **({} if survey is None else survey.figures()),
     }
-
-
-def approximate_recall(report: dict[str, Any]) -> dict[str, str]:
-    """Return the recall that each cut of the bounds kept on the sampled queries, by depth.
-
-    >>> entry = {"shrink": 0.9, "recall": 0.9984, "depth": 10, "queries": 128}
-    >>> approximate_recall({"approximations": [entry]})
-    {'approximate_recall': 'top 10: 0.998 (bounds x 0.9)'}
-    """
-    by_depth: dict[int, list[str]] = {}
-    for entry in report["approximations"]:
-        cut = f"{entry['recall']:.3f} (bounds x {entry['shrink']:g})"
-        by_depth.setdefault(entry["depth"], []).append(cut)
-    shown = [f"top {depth}: {', '.join(cuts)}" for depth, cuts in by_depth.items()]
-    return {"approximate_recall": "; ".join(shown)} if shown else {}

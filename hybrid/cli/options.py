@@ -37,7 +37,7 @@ OUT = ("-o", "--output", "--out")
 PANELS = {
     "Models": "max_length document_terms query_terms min_weight sparse_revision dense_revision "
     "revision query_prompt document_prompt device batch_size trust_remote_code",
-    "Search": "depth filter recall rerank rerank_depth rerank_fusion",
+    "Search": "depth filter rerank rerank_depth rerank_fusion",
     "Storage and cache": "weights vectors passages overlap memory cache no_cache",
     "Files and judgments": "id_column title_column text_column fields skip_bad delimiter encoding "
     "queries qrels query_id_column query_text_column drop_own judged_only gains",

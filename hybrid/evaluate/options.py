@@ -10,7 +10,6 @@ from hybrid.machine.options import option
 from hybrid.search.options import (
     DEPTH,
     FILTER,
-    RECALL,
     RERANK,
     RERANKED,
     Score,
@@ -52,7 +51,7 @@ class EvaluateOptions(PoolOptions):
     Attributes:
         domain: the tuned fusion is what ``Index.search`` takes for it: the domain's, or the stored
             default or pooled one; without any there is no such system.
-        recall, rerank, rerank_depth: those of ``Index.search``; with a reranker there is one more
+        rerank, rerank_depth: those of ``Index.search``; with a reranker there is one more
             system, the search by the domain with it.
     """
 
@@ -61,7 +60,6 @@ class EvaluateOptions(PoolOptions):
         (), "a further fusion to evaluate; may be repeated", flags=("--fusion",)
     )
     domain: str | None = option(None, "whose tuned fusion to evaluate")
-    recall: float = option(1.0, RECALL)
     rerank: str | Score | None = option(None, RERANK, read=str)
     rerank_depth: int | None = option(None, RERANKED)
 
@@ -72,7 +70,6 @@ class EvaluateOptions(PoolOptions):
             domain=self.domain,
             depth=self.depth,
             filter=self.filter,
-            recall=self.recall,
             rerank=self.rerank,
             rerank_depth=self.rerank_depth,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.evaluate.reuse import Reuse, reused_queries, warning
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
 from hybrid.fusion.run import Run
-from hybrid.index.sparse.approximate import Accuracy
 from hybrid.machine.files import refusals, write_new
 from hybrid.machine.outputs import write_folder
 from hybrid.search.index import Index
@@ -58,7 +57,6 @@ class SystemsReport:
         depth: how deep each branch searched.
         systems: in the order in which they are printed.
         judged: their pool, texts and judgments.
-        accuracies: how exact each sparse branch was; empty if exact search was asked for.
         judging: what counted.
         reuse: how many of the queries the tuned fusion was tuned on.
     """
@@ -68,15 +66,8 @@ class SystemsReport:
     depth: int
     systems: tuple[System, ...]
     judged: JudgedPool
-    accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
     judging: Judging = field(default_factory=Judging)
     reuse: Reuse = field(default_factory=Reuse)
-
-    @property
-    def run_tag(self) -> str:
-        """The tag of a run file of this report, which says if hits may be missing."""
-        exact = all(each.exact for each in self.accuracies.values())
-        return "hybrid" if exact else "hybrid-approximate"
 
     @property
     def query_count(self) -> int:
@@ -150,8 +141,6 @@ class SystemsReport:
             "queries_without_text": self.judged.textless,
             "queries_tuned_on": self.reuse.count,
         }
-        if self.accuracies:
-            found["accuracy"] = {name: each.to_dict() for name, each in self.accuracies.items()}
         return found
 
     def write_per_query(self, path: str | Path) -> None:
@@ -187,7 +176,7 @@ class SystemsReport:
     def _write_runs(self, target: Path, names: Sequence[str]) -> None:
         for at, (name, system) in enumerate(zip(names, self.systems, strict=True)):
             own = name if names.count(name) == 1 else f"{name}-{at + 1}"
-            system.run.write_trec(target / f"{own}.trec", tag=self.run_tag)
+            system.run.write_trec(target / f"{own}.trec")
 
 
 def evaluate_systems(
@@ -199,7 +188,7 @@ def evaluate_systems(
 
     Raises:
         CorpusError: the split has no judged query.
-        UsageError: an unknown measure, domain or fusion, or a recall that cannot be had.
+        UsageError: an unknown measure, domain or fusion.
     """
     options = options or EvaluateOptions()
     check_measures(options.measures)
@@ -227,7 +216,6 @@ def evaluate_systems(
         judged.pool.depth,
         tuple(measured(name, fusion) for name, fusion in fusions.items()),
         judged,
-        plan.accuracies,
         options.judging,
         Reuse() if stored is None else _reused(view, stored, judged),
     )

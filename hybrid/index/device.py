@@ -95,12 +95,11 @@ class DeviceInvertedIndex:
         *,
         threads: int = 0,
         subset: SubsetLike | None = None,
-        shrink: float = 1.0,
     ) -> tuple[Ints, Floats]:
-        """Return the hits of the index; on the device a search is always exact."""
+        """Return the hits of the index."""
 
         def on_cpu() -> tuple[Ints, Floats]:
-            return self.index.search(queries, k, threads=threads, subset=subset, shrink=shrink)
+            return self.index.search(queries, k, threads=threads, subset=subset)
 
         if queries.shape[0] < LEAST or not self._device.backends.sparse.sends:
             return on_cpu()

@@ -30,7 +30,6 @@ from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
 from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchKind, BranchRecord, check_names
 from hybrid.index.segment_writer import DOCUMENTS
-from hybrid.index.sparse.approximate import Accuracy, check_share
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segment import SparseSegment
 from hybrid.index.storage.writer import Generation, open_generation
@@ -167,19 +166,6 @@ class HybridIndex:
             segments = self._opened(name, SparseSegment.open, numbering)
             self._sparse[name] = InvertedIndex(segments, numbering)
         return self._sparse[name]
-
-    def accuracy(self, name: str, recall: float, depth: int) -> Accuracy:
-        """Return how exact a search of a sparse branch is that asks for this recall.
-
-        Raises:
-            UsageError: the recall is not in (0, 1], the branch is not sparse, or no recall was
-                measured when it was built.
-        """
-        check_share("recall", recall)
-        branch = self.sparse(name)
-        if self.window is not None and recall < 1:
-            return Accuracy(reason="the best passage of a document is always looked for exactly")
-        return branch.accuracy(recall, depth)
 
     def dense(self, name: str) -> VectorIndex:
         """Return the rows of a dense branch: one a document, or one a passage.

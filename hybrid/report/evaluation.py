@@ -9,7 +9,6 @@ from hybrid.evaluate.slicing import QuerySlice
 from hybrid.evaluate.systems import SystemsReport
 from hybrid.report.tables import Cell, Table
 from hybrid.search.latency import Stage
-from hybrid.search.plan import lines
 from hybrid.tune import DomainsResult
 
 SHOWN = 5
@@ -24,7 +23,6 @@ def systems_table(report: SystemsReport) -> Table:
         fusion = str(system.fusion)
         rows.append((system.name, *values, None if fusion == system.name else fusion))
     title = f"{report.source}, {report.split}: {report.query_count} queries, depth {report.depth}"
-    title = "; ".join([title, *lines(report.accuracies)])
     return Table(title, ("system", *report.measures, "fusion"), tuple(rows))
 
 

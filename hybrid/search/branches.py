@@ -52,9 +52,6 @@ def least_score(record: BranchRecord) -> float:
 def search_branch(index: HybridIndex, name: str, encoded: Any, plan: PoolPlan) -> BranchHits:
     """Return the hits of one branch for encoded queries."""
     options: dict[str, Any] = {} if plan.subset is None else {"subset": plan.subset}
-    accuracy = plan.accuracies.get(name)
-    if accuracy is not None and not accuracy.exact:
-        options["shrink"] = accuracy.shrink
     return BranchHits(*index.branch(name).search(encoded, plan.depth, **options))
 
 

@@ -17,10 +17,6 @@ DEPTH = 1000
 RERANK_DEPTH = 50
 """How deep each branch searches, where neither a search nor its fusion says so."""
 FILTER = "only documents whose fields match: 'year >= 2020'"
-RECALL = (
-    "under 1, such as 0.99: let sparse branches miss hits, by the cut that kept this recall when "
-    "the index was built; the answer says which and how much"
-)
 RERANK = (
     "score the first documents again by a cross-encoder: builtin:cross-encoder, a hub id or a path"
 )
@@ -39,8 +35,6 @@ class SearchOptions:
         filter: search only documents whose fields match, such as ``year >= 2020 and lang ==
             "en"``; or a dictionary, ``{"year": {"$gte": 2020}}``, which is held as the text that
             says the same. See `hybrid.index.documents.filters`.
-        recall: 1.0 is exact. Under 1 the sparse branches skip what at build kept this recall on
-            sampled queries; a `SearchPlan` says what that means for a search.
         rerank: what scores the first documents again: the name of a cross-encoder, or a callable
             (query, texts) -> scores.
         rerank_depth: how many of each query; the others follow in their order. Default: as tuned
@@ -55,7 +49,6 @@ class SearchOptions:
     domain: str | None = option(None, "use the fusion that was tuned for this domain")
     depth: int | None = option(None, "how deep each branch searches")
     filter: FilterLike | None = option(None, FILTER, read=str)
-    recall: float = option(1.0, RECALL)
     rerank: str | Score | None = option(None, RERANK, read=str)
     rerank_depth: int | None = option(None, RERANKED)
     rerank_fusion: Fusion | str | None = option(
@@ -73,7 +66,6 @@ class SearchKeywords(TypedDict, total=False):
     domain: str | None
     depth: int | None
     filter: FilterLike | None
-    recall: float
     rerank: str | Score | None
     rerank_depth: int | None
     rerank_fusion: Fusion | str | None

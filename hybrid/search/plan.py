@@ -1,4 +1,4 @@
-"""SearchPlan: fusion, depth, filter and recall of a search, resolved once and handed down."""
+"""SearchPlan: fusion, depth and filter of a search, resolved once and handed down."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hybrid.fusion import Fusion, cc, parse_fusion, single
 from hybrid.index.documents.filters import filter_text
 from hybrid.index.documents.subset import Subset
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.sparse.approximate import Accuracy, check_share
 from hybrid.search.options import DEPTH, RERANK_DEPTH, SearchOptions
 from hybrid.search.rerank import BRANCHES, RerankPlan
 
@@ -29,14 +28,12 @@ class PoolPlan:
         depth: how deep each of them searches: as asked for, or to the last document.
         filter: which documents, as text; None for all.
         subset: those documents.
-        accuracies: how exact each sparse branch is; empty unless a recall under 1 is asked for.
     """
 
     branches: tuple[str, ...]
     depth: int
     filter: str | None
     subset: Subset | None = field(compare=False, repr=False)
-    accuracies: Mapping[str, Accuracy]
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ def plan_search(
     """Return the plan of a search for ``k`` documents, 10 by default.
 
     Raises:
-        UsageError: k or depth below 1, an unknown domain, branch or field, a fusion or filter that
-            does not parse, or a recall that cannot be had.
+        UsageError: k or depth below 1, an unknown domain, branch or field, or a fusion or filter
+            that does not parse.
     """
     fusion = chosen_fusion(options, domains, index.branches)
     k = FIRST_HITS if k is None else whole_number("k", k)
@@ -95,11 +92,10 @@ def plan_rerank(index: HybridIndex, options: SearchOptions) -> RerankPlan | None
 
 
 def plan_pool(index: HybridIndex, branches: Sequence[str], options: SearchOptions) -> PoolPlan:
-    """Return the plan of the pool of some branches, by the depth, filter and recall of ``options``.
+    """Return the plan of the pool of some branches, by the depth and filter of ``options``.
 
     Raises:
-        UsageError: a depth below 1, an unknown branch or field, a filter that does not parse, or a
-            recall that cannot be had.
+        UsageError: a depth below 1, an unknown branch or field, or a filter that does not parse.
     """
     asked = None if options.depth is None else whole_number("depth", options.depth)
     return _pool_plan(index, branches, search_depth(index.document_count, asked), options)
@@ -108,10 +104,9 @@ def plan_pool(index: HybridIndex, branches: Sequence[str], options: SearchOption
 def _pool_plan(
     index: HybridIndex, branches: Sequence[str], depth: int, options: SearchOptions
 ) -> PoolPlan:
-    accuracies = _accuracies(index, branches, depth, options)
     text = filter_text(options.filter)
     subset = None if text is None else index.select(text)
-    return PoolPlan(tuple(branches), depth, text, subset, accuracies)
+    return PoolPlan(tuple(branches), depth, text, subset)
 
 
 def search_depth(documents: int, asked: int | None = None, k: int = 1) -> int:
@@ -123,36 +118,6 @@ def search_depth(documents: int, asked: int | None = None, k: int = 1) -> int:
     7
     """
     return min(max(k, asked or DEPTH), max(1, documents))
-
-
-def _accuracies(
-    index: HybridIndex, branches: Sequence[str], depth: int, options: SearchOptions
-) -> dict[str, Accuracy]:
-    """Return how exact each sparse branch is; nothing if the recall is 1."""
-    recall = options.recall
-    check_share("recall", recall)
-    if recall == 1:
-        return {}
-    sparse = [name for name in branches if index.record(name).kind == "sparse"]
-    if not sparse:
-        raise UsageError(
-            f"recall is {recall}, and no branch that is searched ({', '.join(branches)}) is "
-            "sparse; leave it out, or search a sparse branch with --fusion, such as --fusion "
-            "sparse or rrf"
-        )
-    if options.filter is not None:
-        return dict.fromkeys(sparse, Accuracy(reason="what a filter leaves is searched exactly"))
-    return {name: index.accuracy(name, recall, depth) for name in sparse}
-
-
-def lines(accuracies: Mapping[str, Accuracy]) -> list[str]:
-    """Return one line of text a branch.
-
-    >>> lines({"sparse": Accuracy(0.95, 0.9913, 10, 128)})
-    ['sparse is approximate: recall about 0.991 of the top 10, measured at build on 128 sampled \
-queries (bounds x 0.95)']
-    """
-    return [f"{name} is {accuracy}" for name, accuracy in accuracies.items()]
 
 
 def default_fusion(branches: Sequence[str]) -> Fusion:

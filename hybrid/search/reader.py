@@ -162,12 +162,11 @@ class Reader:
             query: a text; or texts, which get the query ids "1", "2", ...; or query id to text.
             k: how many documents, 1 or more; of fewer, all are returned; default: 10.
             options: how to search.
-            **keywords: the same one by one: ``fusion``, ``domain``, ``depth``, ``filter``,
-                ``recall``; see `SearchOptions`.
+            **keywords: the same one by one: ``fusion``, ``domain``, ``depth``, ``filter``;
+                see `SearchOptions`.
 
         Raises:
-            UsageError: an empty query, k below 1, an unknown branch, domain or field, a
-                recall that cannot be had.
+            UsageError: an empty query, k below 1, an unknown branch, domain or field.
             ModelMismatchError: a query encoder that is not the one which built the index.
         """
         view = self._view
@@ -237,7 +236,6 @@ class Reader:
         depth: int | None = None,
         branches: Sequence[str] | None = None,
         filter: FilterLike | None = None,
-        recall: float = 1.0,
     ) -> Pool:
         """Return the candidates of each query with every branch's exact score.
 
@@ -246,10 +244,9 @@ class Reader:
             depth: how deep each branch searches; default: 1,000.
             branches: default: all of the index.
             filter: search only documents whose fields match.
-            recall: under 1, how much of what sparse branches find is kept; see `SearchOptions`.
         """
         view = self._view
-        options = SearchOptions(depth=depth, filter=filter, recall=recall)
+        options = SearchOptions(depth=depth, filter=filter)
         return view.pool(named_queries(queries), view.pool_plan(options, branches))
 
     def encoder(self, name: str) -> QueryEncoder:

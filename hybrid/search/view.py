@@ -63,8 +63,8 @@ class View:
         """Return the plan of a search for ``k`` documents, 10 by default.
 
         Raises:
-            UsageError: k or depth below 1, an unknown domain, branch or field, a fusion or filter
-                that does not parse, or a recall that cannot be had.
+            UsageError: k or depth below 1, an unknown domain, branch or field, or a fusion or
+                filter that does not parse.
         """
         return plan_search(self.contents, k, options or SearchOptions(), self.domains)
 
@@ -74,12 +74,12 @@ class View:
         """Return the plan of a pool of some branches, all by default, for any fusion to be read.
 
         Args:
-            options: whose depth, filter and recall count.
+            options: whose depth and filter count.
             branches: which are searched.
 
         Raises:
-            UsageError: a depth below 1, an unknown branch or field, a filter that does not parse,
-                or a recall that cannot be had.
+            UsageError: a depth below 1, an unknown branch or field, or a filter that does not
+                parse.
         """
         return plan_pool(self.contents, branches or self.branches, options or SearchOptions())
 

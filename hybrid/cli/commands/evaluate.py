@@ -90,7 +90,7 @@ class Outputs:
     def write(self, report: SystemsReport) -> None:
         """Write the files that were asked for."""
         if self.run is not None:
-            report.systems[-1].run.write_trec(self.run, tag=report.run_tag)
+            report.systems[-1].run.write_trec(self.run)
         if self.run_dir is not None:
             report.write_runs(self.run_dir)
         if self.per_query is not None:

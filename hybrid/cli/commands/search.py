@@ -35,7 +35,6 @@ def search(
 ) -> None:
     """Search an index with one query; of documents cut into passages, show the best of each."""
     from hybrid.search.index import open_index
-    from hybrid.search.plan import lines
 
     models = dict(map(_moved, model or []))
     with open_index(index, models=models, device=device) as opened:
@@ -53,13 +52,8 @@ def search(
         for row, passages in zip(rows, best, strict=True):
             if passages:
                 row["passages"] = [each.to_dict() for each in passages]
-        printed: dict[str, Any] = {"query": query, "fusion": str(plan.fusion), "hits": rows}
-        if plan.accuracies:
-            printed["accuracy"] = {name: each.to_dict() for name, each in plan.accuracies.items()}
-        print_json(printed)
+        print_json({"query": query, "fusion": str(plan.fusion), "hits": rows})
         return
-    for line in lines(plan.accuracies):
-        out.print(line, markup=False, style="dim")
     if not hits:
         within = (
             "" if plan.filter is None else f" among the documents that {plan.filter} lets through"

@@ -14,8 +14,6 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.segments import search_apart
 from hybrid.index.documents.subset import Subset, SubsetLike, checked_doc_nums
-from hybrid.index.sparse import approximate
-from hybrid.index.sparse.approximate import Accuracy
 from hybrid.index.sparse.queries import checked, row_of
 from hybrid.index.sparse.searcher import PostingsSearcher
 from hybrid.index.sparse.segment import SparseSegment
@@ -42,7 +40,6 @@ class InvertedIndex:
     ) -> None:
         self.segments = segments
         self.numbering = Numbering.whole(len(segments[0])) if numbering is None else numbering
-        self._accuracies: dict[tuple[float, int], Accuracy] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # The searcher holds addresses, which a copy does not share.
@@ -80,7 +77,6 @@ class InvertedIndex:
         *,
         threads: int = 0,
         subset: SubsetLike | None = None,
-        shrink: float = 1.0,
         path: SearchPath = "auto",
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
@@ -93,49 +89,26 @@ class InvertedIndex:
             threads: queries answered at once; 0 means one a core. Changes no bit of the result.
             subset: search only these doc_nums, ascending int32, or those where a bool
                 (doc_count,) is true.
-            shrink: what upper bounds are multiplied by; 1.0 is exact. Under 1 the search may miss
-                hits, but what it returns still has exact scores; ``accuracy`` gives the factor that
-                kept a recall at this depth. A subset is searched exactly.
             path: ``auto`` lets the planner choose; all paths return the same bits.
 
         Raises:
             UsageError: k under 1, a doc_num that does not exist, weights that are negative or of
-                another width, a factor outside (0, 1], an unknown path.
+                another width, an unknown path.
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
         if path not in PATHS:
             raise UsageError(f"path is {path!r}; expected {', '.join(PATHS)}.")
         queries = checked(queries, self.vocabulary_size, "query")
-        approximate.check_share("shrink", shrink)
         within = None
         if subset is not None:
-            within, shrink = Subset.of(subset, self.doc_count), 1.0
+            within = Subset.of(subset, self.doc_count)
             if not within.dense and len(self.segments) == 1:
                 return self._search_places(queries, k, within, threads)
             if not within.dense and self.doc_count > SCANNED * len(self.segments):
                 return self._search_apart(queries, k, within, threads)
-        depth = k if shrink == 1 else max(k, approximate.DEPTHS[0])
         searcher = self.searcher  # held until the kernel is done, which reads by address
-        nums, scores = searcher.search(
-            queries, depth, shrink, threads=threads, path=PATHS[path], within=within
-        )
-        return nums[:, :k], scores[:, :k]
-
-    def accuracy(self, recall: float, k: int) -> Accuracy:
-        """Return how exact a search to depth ``k`` is that asks for this recall.
-
-        Raises:
-            UsageError: the recall is not in (0, 1], or nothing was measured when the index was
-                built, though it is large enough.
-        """
-        approximate.check_share("recall", recall)
-        if recall == 1:
-            return Accuracy()
-        if (recall, k) not in self._accuracies:
-            alone = [stored.accuracy(recall, k) for stored in self.segments]
-            self._accuracies[recall, k] = approximate.over_segments(alone)
-        return self._accuracies[recall, k]
+        return searcher.search(queries, k, threads=threads, path=PATHS[path], within=within)
 
     @cached_property
     def searcher(self) -> PostingsSearcher:

@@ -74,7 +74,6 @@ class PostingsSearcher:
         self,
         queries: csr_matrix,
         k: int,
-        shrink: float = 1.0,
         *,
         threads: int = 0,
         path: int = planner.AUTO,
@@ -85,7 +84,6 @@ class PostingsSearcher:
         Args:
             queries: checked.
             k: at least 1.
-            shrink: of the bounds; under 1, hits may be missed.
             threads: queries answered at once; 0 means one a core.
             path: `planner.AUTO` or one way for all queries.
             within: the documents that may be hits, by its mask.
@@ -98,7 +96,7 @@ class PostingsSearcher:
             depth = min(depth, len(within))
             allowed = within.mask, depth * self.doc_count // max(len(within), 1)
         given = self.table, self.frequencies, self.together, *compiled(queries)
-        way = path, depth, shrink, nums, scores, *allowed
+        way = path, depth, nums, scores, *allowed
 
         def answer(first: int, last: int) -> None:
             search.answer(*given, first, last, *way)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.errors import CorruptIndexError, IndexFormatError, UsageError
-from hybrid.index.sparse import approximate
-from hybrid.index.sparse.approximate import Accuracy, Approximation
+from hybrid.errors import CorruptIndexError, IndexFormatError
 from hybrid.kernels.postings import rows
 from hybrid.kernels.sparse.tiles import BLOCK, RANGE, TILE, Postings, pack_maxima
 from hybrid.machine.arrays import Ints, open_array
@@ -87,31 +84,6 @@ class SparseSegment:
     def weights(self) -> Weights:
         """The type in which weights are stored."""
         return "uint8" if self.postings.tail_codes.dtype == np.uint8 else "float32"
-
-    @cached_property
-    def approximations(self) -> list[Approximation]:
-        """The recall of approximate search, measured at build; empty where there is none."""
-        stored = self.description.get("approximations", [])
-        # Entries of early versions, without a depth, were measured on long queries alone.
-        return [Approximation(**entry) for entry in stored if "depth" in entry]
-
-    def accuracy(self, recall: float, k: int) -> Accuracy:
-        """Return how exact a search to depth ``k`` is that asks for a recall under 1.
-
-        Raises:
-            UsageError: nothing was measured at build, though the segment is large enough.
-        """
-        if self.approximations:
-            return approximate.accuracy_for(recall, k, self.approximations)
-        if self.weights != "uint8":
-            return Accuracy(reason="weights of 32 bits have no bounds to shrink")
-        if not approximate.depths(len(self)):
-            return Accuracy(reason=f"{len(self):,} rows are too few for a cut to save time")
-        raise UsageError(
-            f"recall is {recall}, and this sparse index of {len(self):,} rows has no table of "
-            "measured recall: it was built without reordering, or by an earlier version. Build it "
-            "again, or leave the recall at 1, which is exact"
-        )
 
     def vectors(self, numbers: Ints) -> csr_matrix:
         """Return stored vectors, CSR float32 (len(numbers), vocabulary_size).

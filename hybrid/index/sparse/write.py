@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,20 +24,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.index.sparse import approximate
-from hybrid.index.sparse.approximate import Approximation
-from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.merge import HEAD_FILL, HEAD_POSTINGS, SortedRanges, in_order, merge
 from hybrid.index.sparse.queries import checked
 from hybrid.index.sparse.ranges import deal, sort_range
 from hybrid.index.sparse.segment import DESCRIPTION, FORMAT, Weights
 from hybrid.index.sparse.spool import Spool, clustered_order, spooled
-from hybrid.kernels.sparse import planner
 from hybrid.kernels.sparse.tiles import RANGE, TILE
 from hybrid.machine.arrays import Floats
 
 REORDER_FROM = 20_000
-SAMPLED = 64
 SMALL = RANGE  # documents up to which block maxima seldom pay
 SMALL_HEAD = 4  # postings a tile that a head of a small index has; with fewer it takes more room
 Order = Literal["auto", "none", "cluster"]
@@ -111,7 +106,6 @@ class SparseReport:
     size_bytes: int
     order_seconds: float
     seconds: float
-    approximations: tuple[Approximation, ...]
 
 
 def write_postings(
@@ -119,7 +113,6 @@ def write_postings(
     directory: Path,
     options: SparseOptions,
     *,
-    sample: csr_matrix | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SparseReport:
     """Return the report on postings written into an existing empty directory.
@@ -130,8 +123,6 @@ def write_postings(
         vectors: parts of the collection, CSR float32 (n, vocabulary_size), in doc_num order.
         directory: where the files go.
         options: how they are written.
-        sample: queries to measure approximate search on; if None, long and short ones made of
-            documents.
         progress: called with the number of newly read documents.
 
     Raises:
@@ -139,24 +130,7 @@ def write_postings(
     """
     width = options.vocabulary_size
     parts = (checked(part, width, "document") for part in vectors)
-    report = _write(parts, directory, options, progress)
-    depths = approximate.depths(report["doc_count"])
-    measured: list[Approximation] = []
-    if report["order"] == "cluster" and depths:
-        index = InvertedIndex.open(directory)
-        if sample is None:
-            chosen = np.random.default_rng(options.seed).integers(0, index.doc_count, SAMPLED)
-            rows = index.vectors(chosen.astype(np.int32))
-            samples = approximate.queries_of(rows, options.seed)
-        else:
-            samples = [checked(sample, width, "query")]
-        search = partial(index.searcher.search, threads=options.threads, path=planner.PRUNED)
-        measured = approximate.measure(search, samples, depths)
-        path = directory / DESCRIPTION
-        described = json.loads(path.read_text())
-        described["approximations"] = [asdict(each) for each in measured]
-        path.write_text(json.dumps(described, indent=1) + "\n")
-    return SparseReport(**report, approximations=tuple(measured))
+    return SparseReport(**_write(parts, directory, options, progress))
 
 
 def _write(

@@ -198,7 +198,6 @@ def search_pruned(
     steps: NDArray[np.uint16],
     added: NDArray[np.uint16],
     unit: float,
-    shrink: float,
     k: int,
     keys: NDArray[np.uint64],
     state: NDArray[np.int64],
@@ -207,9 +206,8 @@ def search_pruned(
     """Offer all hits that may be among the k best to ``keys``; see `topk.offer`.
 
     ``lookup`` is that of `lookups`, ``steps``, ``added`` and ``unit`` those of `counts_of`, all of
-    them the same for every segment. ``shrink`` multiplies every bound: under 1, tiles are skipped
-    that could, but probably do not, hold a hit. The state's places are those of the only segment.
-    ``allowed`` is that of `topk.offer`; tiles that hold no allowed document are not scored.
+    them the same for every segment. The state's places are those of the only segment. ``allowed``
+    is that of `topk.offer`; tiles that hold no allowed document are not scored.
     """
     tiles = table.tiles
     tile_count = tiles[-1]
@@ -221,7 +219,7 @@ def search_pruned(
     if highest == 0:
         return
     # A float32 sum of m products is within m + 1 roundings of the true one.
-    unit *= (1 + (len(terms) + 4) * 2.0**-23) * shrink
+    unit *= 1 + (len(terms) + 4) * 2.0**-23
     counts = np.zeros((COUNTERS, BUCKETS + 1), dtype=np.int32)
     for tile in range(np.uint64(tile_count)):
         bucket = np.uint64(tile_bounds[tile]) // np.uint64(IN_BUCKET)

@@ -26,7 +26,6 @@ def search(
     terms: NDArray[np.int32],
     weights: NDArray[np.float32],
     pruned: bool,
-    shrink: float,
     out_nums: NDArray[np.int32],
     out_bits: NDArray[np.int32],
     allowed: NDArray[np.bool_] | None = None,
@@ -34,9 +33,8 @@ def search(
     """Fill (k,) with the best hits of all segments; return how many there are.
 
     ``terms`` ascend, ``weights`` are above zero; ``out_bits`` receives the bits of the scores.
-    Pruning changes no bit of the result where ``shrink`` is 1; under 1, by which every bound is
-    multiplied, it may miss hits. ``allowed`` says of each number of the whole index if it may be a
-    hit.
+    Pruning changes no bit of the result. ``allowed`` says of each number of the whole index if it
+    may be a hit.
     """
     count = len(table.tiles) - 1
     k = len(out_nums)
@@ -64,7 +62,6 @@ def search(
                 steps,
                 added,
                 unit,
-                shrink,
                 k,
                 keys,
                 state,
@@ -100,7 +97,6 @@ def answer(
     last: int,
     path: int,
     depth: int,
-    shrink: float,
     nums: NDArray[np.int32],
     scores: NDArray[np.float32],
     allowed: NDArray[np.bool_] | None = None,
@@ -115,7 +111,6 @@ def answer(
         frequencies: how many documents of all segments each term has.
         together: see `planner.pays`.
         path: `planner.AUTO` or one way for all queries.
-        shrink: that of `search`.
         allowed: that of `search`.
         wanted: with ``allowed``, how many of all hits hold the ``depth`` allowed ones: their last
             has about the score of that one, which is what pruning has to reach.
@@ -134,7 +129,7 @@ def answer(
                 k = max(depth, wanted)
                 pruned = planner.pays(documents, together, heads, frequencies, terms, k)
             out = nums[row, :depth], bits[row, :depth]
-            found = search(table, terms, values, pruned, shrink, out[0], out[1], allowed)
+            found = search(table, terms, values, pruned, out[0], out[1], allowed)
         nums[row, found:] = -1
         scores[row, found:] = -np.inf
 
