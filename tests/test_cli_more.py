@@ -54,6 +54,11 @@ def test_add_update_delete_compact(
     _, out, err = hybrid_command("compact", tiny_copy)
     assert "documents in 1 segment\n" in out
     assert "nothing to do" in err
+    status, _, err = hybrid_command("compact", tiny_copy, "--cache", tmp_path)
+    assert (status, "--cache has no effect without --purge" in err) == (1, True)
+    _, out, _ = hybrid_command("compact", tiny_copy, "--purge")
+    assert "forgotten in the cache: " in out
+    assert len(list((tiny_copy / "generations").iterdir())) == 1
     _, out, _ = hybrid_command("info", tiny_copy)
     assert f"{len(DOCUMENTS) - 1} documents of" in out
     assert "`hybrid compact`" not in out

@@ -23,12 +23,14 @@ from scipy.sparse import csr_matrix
 from hybrid.build.create import measured
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
 from hybrid.corpus import Source
-from hybrid.corpus.checks import check_name, check_text
+from hybrid.corpus.checks import check_text
 from hybrid.corpus.fields import FieldKinds
 from hybrid.corpus.handed import begun
-from hybrid.errors import CorpusError, UsageError, several_texts
+from hybrid.errors import CorpusError, UsageError, path_of, several_texts
 from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
 from hybrid.index.hybrid import HybridIndex
+from hybrid.index.purge import purge as purge_index
+from hybrid.index.purge import stored_texts
 from hybrid.index.storage.writer import new_generation
 from hybrid.machine.cache import CacheChoice, chosen_cache
 from hybrid.machine.memory import Allowance
@@ -60,6 +62,7 @@ class ChangeReport:
         notes: what the fields of the new documents have, lack or change of those of the index.
         skipped: bad records that were left out, by reason.
         alarms: what is wrong with the sparse rows of the new documents, and what to do.
+        forgotten: rows of the cache that a purge removed.
     """
 
     added: int
@@ -72,6 +75,7 @@ class ChangeReport:
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
+    forgotten: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON data."""
@@ -219,26 +223,43 @@ def delete_documents(
 def compact_index(
     directory: str | Path,
     *,
+    purge: bool = False,
+    cache: CacheChoice = True,
     memory: int | None = None,
+    let_go: Callable[[], object] = dict,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
     """Make all segments one, without deleted documents, BM25 fitted anew; return the change.
 
     Args:
         directory: the index.
+        purge: remove the earlier generations, too, and what the cache knows of texts that are gone.
+        cache: which cache that is, as in `BuildOptions`.
+        let_go: called before they are removed; lets go of the generation that the caller reads.
         memory: bytes that the process may hold, Python and models included; None for no limit.
         progress: shows how far it is.
 
     Raises:
-        IndexLockedError: another writer is at work.
+        IndexLockedError: another writer is at work; or a reader holds a generation to be purged.
         MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
-    allowance = Allowance.of(memory)
+    before = stored_texts(path_of("the index", directory)) if purge else set()
+    report = _compact(directory, Allowance.of(memory), progress, always=purge)
+    if not purge:
+        return report
+    let_go()
+    forgotten = purge_index(path_of("the index", directory), before, chosen_cache(cache))
+    return replace(report, forgotten=forgotten)
+
+
+def _compact(
+    directory: str | Path, allowance: Allowance, progress: StartProgress, *, always: bool
+) -> ChangeReport:
     progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
-        merged = 0 if change.is_compact else len(change.segment_sizes)
+        merged = 0 if change.is_compact and not always else len(change.segment_sizes)
         if merged:
             index, plans, anew = change.index, {}, {}
             fitted = _fitted(index)
@@ -257,24 +278,6 @@ def compact_index(
                     change.update_record(name, changed)
             change.commit()
         return _report(change, merged=merged)
-
-
-def store_domain(directory: str | Path, name: str, fusion: str, report: Mapping[str, Any]) -> None:
-    """Store a printed fusion under a domain name, as a new generation that reuses every other file.
-
-    Raises:
-        UsageError: the name is empty, or there is no generation to add a domain to.
-        IndexLockedError: another writer is at work.
-    """
-    check_name("the name of a domain", name)
-    with new_generation(directory, create=False) as generation:
-        parent = generation.parent
-        if parent is None:
-            raise UsageError(f"{directory} holds no generation to add a domain to")
-        generation.reuse(*parent.manifest.files)
-        domains = dict(parent.content.get("domains", {}))
-        domains[name] = {"fusion": fusion, "report": dict(report)}
-        generation.commit({**parent.content, "domains": domains})
 
 
 def _refitted(

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
+from hybrid.corpus.checks import check_name
 from hybrid.corpus.passages import PassageTable
 from hybrid.errors import UsageError
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import NUMBERING, SEGMENTS, BranchRecord
 from hybrid.index.segment_writer import BranchPlan, Rows, SegmentPlan, write_segment
-from hybrid.index.storage.writer import NewGeneration
+from hybrid.index.storage.writer import NewGeneration, new_generation
 from hybrid.machine.arrays import open_array
 from hybrid.machine.memory import Allowance
 from hybrid.machine.progress import StartProgress, no_progress
@@ -259,3 +260,21 @@ def sparse_plan(record: BranchRecord, width: int) -> BranchPlan:
     """Return how a sparse branch that is encoded anew is written, with scales of its own."""
     weights: Any = record.report.get("weights", "uint8")
     return BranchPlan("sparse", width, weights=weights)
+
+
+def store_domain(directory: str | Path, name: str, fusion: str, report: Mapping[str, Any]) -> None:
+    """Store a printed fusion under a domain name, as a new generation that reuses every other file.
+
+    Raises:
+        UsageError: the name is empty, or there is no generation to add a domain to.
+        IndexLockedError: another writer is at work.
+    """
+    check_name("the name of a domain", name)
+    with new_generation(directory, create=False) as generation:
+        parent = generation.parent
+        if parent is None:
+            raise UsageError(f"{directory} holds no generation to add a domain to")
+        generation.reuse(*parent.manifest.files)
+        domains = dict(parent.content.get("domains", {}))
+        domains[name] = {"fusion": fusion, "report": dict(report)}
+        generation.commit({**parent.content, "domains": domains})

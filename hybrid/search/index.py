@@ -15,11 +15,11 @@ from hybrid.build.update import (
     add_documents,
     compact_index,
     delete_documents,
-    store_domain,
 )
 from hybrid.corpus import SourceOptions
 from hybrid.corpus.handed import Documents, as_source
 from hybrid.fusion import Fusion
+from hybrid.index.change import store_domain
 from hybrid.machine.cache import CacheChoice
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.reader import Reader
@@ -100,18 +100,36 @@ class Index(Reader):
         )
 
     def compact(
-        self, *, memory: int | None = None, progress: StartProgress = no_progress
+        self,
+        *,
+        purge: bool = False,
+        cache: CacheChoice = True,
+        memory: int | None = None,
+        progress: StartProgress = no_progress,
     ) -> ChangeReport:
         """Make all segments one, without deleted documents, BM25 fitted anew; return the change.
 
         Args:
+            purge: remove the earlier generations, too, and what the cache knows of texts that are
+                gone, so that no byte of a deleted document is left.
+            cache: which cache that is, as in `add`.
             memory: bytes that the process may hold, Python and models included.
             progress: shows how far it is.
 
         Raises:
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
+            IndexLockedError: somebody else reads a generation that is to be purged.
         """
-        return self._change(compact_index(self.directory, memory=memory, progress=progress))
+        return self._change(
+            compact_index(
+                self.directory,
+                purge=purge,
+                cache=cache,
+                memory=memory,
+                let_go=self.reopen,
+                progress=progress,
+            )
+        )
 
     def _change(self, report: ChangeReport) -> ChangeReport:
         self.reopen()

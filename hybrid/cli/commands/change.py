@@ -11,11 +11,13 @@ import typer
 from hybrid.cli.app import ENCODED, app, err, example, out, print_alarms, print_json, stoppable
 from hybrid.cli.options import (
     AsJson,
+    CacheFolder,
     CacheOptions,
     DocumentColumns,
     MemoryLimit,
     options_of,
     print_skipped,
+    refuse_given,
 )
 from hybrid.cli.output import progress_bars
 from hybrid.corpus import open_source
@@ -77,13 +79,26 @@ def delete(
 def compact(
     index: Annotated[Path, typer.Argument(help="index folder")],
     limit: MemoryLimit,
+    context: typer.Context,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge",
+            help="remove earlier generations, too, and forget the texts that are gone in the cache",
+        ),
+    ] = False,
+    cache: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Make all segments one, without deleted documents, and fit BM25 anew."""
     from hybrid.search.index import open_index
 
+    if not purge:
+        refuse_given(context, ["cache"], "without --purge; give both, or leave it out")
     with open_index(index) as opened, progress_bars(err) as start:
-        report = opened.compact(memory=limit.memory, progress=start)
+        report = opened.compact(
+            purge=purge, cache=cache or True, memory=limit.memory, progress=start
+        )
     if not report.merged:
         err.print("nothing to do: one segment without deleted documents", markup=False)
     _print(index, report, as_json=as_json)
@@ -100,6 +115,8 @@ def _print(index: Path, report: ChangeReport, *, as_json: bool) -> None:
         f"deleted; {report.document_count:,} documents in {segments}{merged}",
         markup=False,
     )
+    if report.forgotten:
+        out.print(f"  forgotten in the cache: {report.forgotten:,} rows", markup=False)
     if report.unfitted:
         err.print(
             f"{' and '.join(report.unfitted)}: words and statistics are those of the documents it "

@@ -54,6 +54,7 @@ from hybrid.version import __version__
 __all__ = ["Generation", "NewGeneration", "new_generation", "open_generation"]
 
 LOCK = "LOCK"
+WORKSPACE = "workspace"
 _ATTEMPTS = 100
 
 
@@ -221,7 +222,7 @@ def _create(index_dir: Path) -> Iterator[NewGeneration]:
     refuse_existing(index_dir)
     with _locked_building(index_dir) as building:
         home = building / f"{TEMPORARY}{token_hex(4)}"
-        workspace = building / "workspace"
+        workspace = building / WORKSPACE
         try:
             refuse_existing(index_dir)  # another writer may have made it just now
             for leftover in building.glob(f"{TEMPORARY}*"):
@@ -291,7 +292,7 @@ def refuse_existing(index_dir: Path) -> None:
 @contextlib.contextmanager
 def _extend(index_dir: Path, keep: int, damaged: bool) -> Iterator[NewGeneration]:
     read_current(index_dir)
-    workspace = index_dir / "workspace"
+    workspace = index_dir / WORKSPACE
     with (
         lock.writer_lock(index_dir / LOCK, str(index_dir)),
         open_generation(index_dir, check_sizes=not damaged) as parent,
