@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hybrid
 from hybrid.encoders.analysis import STOP_WORDS, Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, count_terms
 from hybrid.errors import ModelError, UsageError
@@ -167,3 +168,46 @@ def test_progress_counts_documents() -> None:
     seen: list[int] = []
     Bm25Encoder.fit(TEXTS).encode_documents(TEXTS, seen.append)
     assert sum(seen) == len(TEXTS)
+
+
+def test_names_of_code_are_split_where_that_is_asked_for() -> None:
+    split = Analyser("none", "none", split_names=True)
+    assert split.terms("os.path.join") == ["os.path.join", "os", "path", "join"]
+    assert split.terms("parse_HTMLPage") == ["parse_htmlpage", "parse", "html", "page"]
+    assert split.terms("3.14 o'neill Merge e.g.") == ["3.14", "o'neill", "merge", "e.g", "e", "g"]
+    assert split.terms("__init__") == ["__init__"]
+    assert Analyser("none", "none").terms("os.path.join") == ["os.path.join"]
+
+
+def test_split_names_are_recorded_so_that_queries_are_split_alike(tmp_path: Path) -> None:
+    encoder = Bm25Encoder.fit(["os.path.join a path"], Bm25Parameters(split_names=True))
+    assert encoder.encode_queries(["join"]).nnz == 1
+    encoder.save(tmp_path)
+    loaded = Bm25Encoder.load(tmp_path)
+    assert loaded.parameters.split_names
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.encode_queries(["join"]).nnz == 1
+
+
+def test_the_default_records_no_new_parameter(tmp_path: Path) -> None:
+    encoder = Bm25Encoder.fit(TEXTS)
+    encoder.save(tmp_path)
+    assert "split_names" not in encoder.fingerprint
+    state = json.loads((tmp_path / "bm25.json").read_text())
+    assert set(state["parameters"]) == {"k1", "b", "stemmer", "stop_words"}
+
+
+def test_an_index_of_another_language_stems_queries_alike(tmp_path: Path) -> None:
+    options = hybrid.BuildOptions(None, None, language="de", k1=1.2, b=0.75, split_names=True)
+    documents = [{"id": "a", "text": "Die Katzen laufen"}, {"id": "b", "text": "ein Haus"}]
+    hybrid.build_index(documents, tmp_path / "index", options)
+    with hybrid.open(tmp_path / "index") as index:
+        assert [hit.doc_id for hit in index.search("Katze lauft", k=1)] == ["a"]
+        known = index.view().contents.record("bm25").fingerprint
+        assert (known["stemmer"], known["k1"], known["b"]) == ("german", 1.2, 0.75)
+        index.delete(["b"])
+        index.compact()
+        assert index.view().contents.record("bm25").fingerprint["split_names"] is True
+    hybrid.rebuild_branches(tmp_path / "index", ["bm25"])
+    with hybrid.open(tmp_path / "index") as index:
+        assert index.view().contents.record("bm25").fingerprint["stemmer"] == "german"

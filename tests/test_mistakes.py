@@ -94,6 +94,11 @@ MISTAKES = (
         2,
     ),
     Mistake(
+        "a language by its name",
+        "build {beir} -o {tmp}/new --language german",
+        ("'german'", "de", "fr"),
+    ),
+    Mistake(
         "a folder that is no index",
         "search {beir} json",
         ("is not an index", "hybrid build"),

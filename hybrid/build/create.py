@@ -202,7 +202,6 @@ def _unstored(kinds: FieldKinds) -> tuple[str, ...]:
 
 def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[str, Any]]]:
     """Return the encoders by branch, and the arguments that load each again for queries."""
-    from hybrid.encoders import Bm25Parameters
     from hybrid.encoders.models.by_name import check_model
 
     described: dict[str, dict[str, Any]] = {}
@@ -222,7 +221,7 @@ def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[s
             trust_remote_code=options.trusts(options.dense),
             **options.prompts,
         )
-    bm25: dict[str, Encoder] = {"bm25": Bm25Parameters()} if options.bm25 else {}
+    bm25: dict[str, Encoder] = {"bm25": options.bm25_parameters} if options.bm25 else {}
     trusted = options.trust_remote_code
     for name, record in described.items():  # all are there before the first is loaded
         check_model(record["model"], record.get("revision"), name)

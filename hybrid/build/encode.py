@@ -27,7 +27,6 @@ from hybrid.build.parts import is_whole, open_csr, save_csr, save_vectors, write
 from hybrid.build.shards import STATE_FILE, Shards, part_path
 from hybrid.build.survey import Survey, survey_branches, unread_of_branches
 from hybrid.corpus import Document, Passages
-from hybrid.encoders.analysis import Analyser
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
 from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
 from hybrid.encoders.shared import find_shared_pass
@@ -130,7 +129,7 @@ class _Encoding:
         self._encoders = encoders
         self._fingerprints = {name: each.fingerprint for name, each in encoders.items()}
         self._bm25 = {
-            name: (Analyser(each.stemmer, each.stop_words), Statistics())
+            name: (each.analyser(), Statistics())
             for name, each in encoders.items()
             if isinstance(each, Bm25Parameters)
         }

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hybrid.corpus import Passages
+from hybrid.encoders.analysis import of_language
+from hybrid.encoders.bm25 import Bm25Parameters
 from hybrid.encoders.models import known
 from hybrid.encoders.models.fetched import PREFIX
 from hybrid.errors import UsageError
@@ -63,6 +65,15 @@ class BuildOptions:
         None, f"a pair of models, in place of --sparse and --dense: {', '.join(known.PRESETS)}"
     )
     bm25: bool = option(True, "index BM25 too, the baseline")
+    k1: float = option(0.9, "term saturation of BM25, 0 or more")
+    b: float = option(0.4, "length normalisation of BM25, from 0 to 1")
+    language: str = option(
+        "en",
+        "of BM25, for its stemmer: en, de, fr, ...; none stems and leaves out no word",
+    )
+    split_names: bool = option(
+        False, "let BM25 index the parts of names of code, too: os.path, readLine"
+    )
     max_length: int | None = option(
         None, "tokens a text, for both models; default: each model's own"
     )
@@ -106,6 +117,8 @@ class BuildOptions:
             raise UsageError("terms are to be pruned, but there is no learned sparse branch")
         if self.sparse is None and self.dense is None and not self.bm25:
             raise UsageError("every branch is left out; keep one of sparse, dense and bm25")
+        if self.bm25:
+            self.bm25_parameters.analyser()  # a stemmer may be unknown
         if self.dense is None and (self.query_prompt, self.document_prompt) != (None, None):
             raise UsageError("a prompt is given, but there is no dense model to use it")
         if self.trust_remote_code:
@@ -136,6 +149,12 @@ class BuildOptions:
     def trusts(self, model: str) -> bool | None:
         """Return True where code that a model brings may run, else None."""
         return True if self.trust_remote_code and not model.startswith(PREFIX) else None
+
+    @property
+    def bm25_parameters(self) -> Bm25Parameters:
+        """The parameters of BM25."""
+        stemmer, stop_words = of_language(self.language)
+        return Bm25Parameters(self.k1, self.b, stemmer, stop_words, self.split_names)
 
     @property
     def prompts(self) -> dict[str, str | None]:

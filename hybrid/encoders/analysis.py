@@ -13,10 +13,13 @@ import importlib
 import re
 import sys
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 
 from hybrid.errors import UsageError
 
+_BETWEEN = re.compile(r"[._]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Between the parts of a name: dots, underscores, a capital after a small letter."""
 _ENGLISH = """
 a an and are as at be but by for if in into is it no not of on or such that the
 their then there these they this to was will with
@@ -28,6 +31,44 @@ MEMORY = 1 << 18
 """Words whose term is remembered; the memory starts anew when it is full."""
 
 
+LANGUAGES = {
+    "ar": "arabic",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "es": "spanish",
+    "fi": "finnish",
+    "fr": "french",
+    "hu": "hungarian",
+    "it": "italian",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sv": "swedish",
+    "tr": "turkish",
+}
+"""Languages by their code, with the stemmer of Snowball; English has Porter's."""
+
+
+def of_language(code: str) -> tuple[str, str]:
+    """Return the stemmer and the stop words of a language; only English has stop words.
+
+    >>> of_language("de")
+    ('german', 'none')
+
+    Raises:
+        UsageError: an unknown language.
+    """
+    if code == "en":
+        return "porter", "english"
+    if code != "none" and code not in LANGUAGES:
+        known = ", ".join(sorted({"en", "none", *LANGUAGES}))
+        raise UsageError(f"the language of BM25 is {code!r}; give one of {known}")
+    return LANGUAGES.get(code, "none"), "none"
+
+
 class Analyser:
     """The terms of a text, in order, repeated as often as they occur.
 
@@ -35,15 +76,21 @@ class Analyser:
         stemmer: "porter", any other algorithm of Snowball by name ("german", "french", ...), or
             "none".
         stop_words: "english" or "none".
+        split_names: give the parts of a name of code, too: ``os.path`` and ``readLine`` are also
+            ``os``, ``path``, ``read`` and ``line``.
 
     >>> Analyser("none", "english").terms("The cat's 3.14 pi-charts")
     ['cat', '3.14', 'pi', 'charts']
+    >>> Analyser("none", "english", split_names=True).terms("os.path readLine 3.14")
+    ['os.path', 'os', 'path', 'readline', 'read', 'line', '3.14']
 
     Raises:
         UsageError: an unknown stemmer or stop-word list; the message lists the known ones.
     """
 
-    def __init__(self, stemmer: str = "porter", stop_words: str = "english") -> None:
+    def __init__(
+        self, stemmer: str = "porter", stop_words: str = "english", *, split_names: bool = False
+    ) -> None:
         if stop_words not in ("english", "none"):
             raise UsageError(f"stop_words is {stop_words!r}; expected 'english' or 'none'")
         self._stemmer = None
@@ -56,6 +103,7 @@ class Analyser:
                 )
             self._stemmer = snowball.Stemmer(stemmer)
         self._stop_words = STOP_WORDS if stop_words == "english" else frozenset()
+        self._split_names = split_names
         self._word = _word_pattern()
         self._known: dict[str, str | None] = {}
 
@@ -65,7 +113,8 @@ class Analyser:
             text = unicodedata.normalize("NFKC", text)
         known = self._known
         found = []
-        for word in self._word.findall(text.lower()):
+        words = self._parts(text) if self._split_names else self._word.findall(text.lower())
+        for word in words:
             try:
                 term = known[word]
             except KeyError:
@@ -73,6 +122,14 @@ class Analyser:
             if term is not None:
                 found.append(term)
         return found
+
+    def _parts(self, text: str) -> Iterator[str]:
+        """Yield each word of a text in lower case and, where it is a name of code, its parts."""
+        for word in self._word.findall(text):
+            yield word.lower()
+            parts = [part for part in _BETWEEN.split(word) if part]
+            if len(parts) > 1 and not word[0].isdecimal() and "'" not in word:
+                yield from map(str.lower, parts)
 
     def _learn(self, word: str) -> str | None:
         """Return the term of a word that is not remembered, None for a stop word."""

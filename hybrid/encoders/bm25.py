@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,7 @@ FIT_CHUNK = 1024
 STATE_FILE = "bm25.json"
 FREQUENCIES_FILE = "bm25.df.npy"
 STATE_VERSION = 1
+SPLIT = "split_names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,14 @@ class Bm25Parameters:
     Attributes:
         k1: term-frequency saturation, at least 0.
         b: length normalisation, from 0 to 1.
-        stemmer, stop_words: see :class:`~hybrid.encoders.analysis.Analyser`.
+        stemmer, stop_words, split_names: see :class:`~hybrid.encoders.analysis.Analyser`.
     """
 
     k1: float = 0.9
     b: float = 0.4
     stemmer: str = "porter"
     stop_words: str = "english"
+    split_names: bool = False
 
     def __post_init__(self) -> None:
         if not self.k1 >= 0:
@@ -61,7 +63,16 @@ class Bm25Parameters:
     @property
     def fingerprint(self) -> Fingerprint:
         """Return the parameters, without the statistics of a collection."""
-        return {"kind": "bm25", "model": "bm25", "variant": "lucene", **asdict(self)}
+        return {"kind": "bm25", "model": "bm25", "variant": "lucene", **self.to_dict()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as JSON data; ``split_names`` only where it is asked for."""
+        found = asdict(self)
+        return found if self.split_names else {k: v for k, v in found.items() if k != SPLIT}
+
+    def analyser(self) -> Analyser:
+        """Return the analyser of documents and queries."""
+        return Analyser(self.stemmer, self.stop_words, split_names=self.split_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +139,13 @@ class Bm25Encoder:
         )
         self.idf = inverse_document_frequency(self.frequencies, self.document_count)
         self._number = {term: column for column, term in enumerate(self.vocabulary)}
-        self._analyser = Analyser(parameters.stemmer, parameters.stop_words)
+        self._analyser = parameters.analyser()
 
     @classmethod
     def fit(cls, texts: Iterable[str], parameters: Bm25Parameters | None = None) -> Bm25Encoder:
         """Return the encoder of a collection, in one pass; memory is that of its vocabulary."""
         parameters = parameters if parameters is not None else Bm25Parameters()
-        analyser = Analyser(parameters.stemmer, parameters.stop_words)
+        analyser = parameters.analyser()
         statistics = Statistics()
         chunk: list[str] = []
         for text in texts:
@@ -208,7 +219,7 @@ class Bm25Encoder:
         """Write the state, ``bm25.json`` and ``bm25.df.npy``, into an existing directory."""
         state = {
             "version": STATE_VERSION,
-            "parameters": asdict(self.parameters),
+            "parameters": self.parameters.to_dict(),
             "documents": self.document_count,
             "length": self._length,
             "vocabulary": self.vocabulary,
