@@ -160,3 +160,19 @@ def tiny_sparse(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     transformer = Transformer(str(tiny_bert), transformer_task="fill-mask", max_seq_length=32)
     SparseEncoder(modules=[transformer, SpladePooling("max")], device="cpu").save(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_cross(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cross-encoder folder: the tiny BERT's shape with one random score."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("tiny_cross")
+    torch.manual_seed(1)
+    config = BertConfig.from_pretrained(tiny_bert, num_labels=1)
+    model = BertForSequenceClassification(config)
+    torch.nn.init.normal_(model.classifier.weight, std=5.0)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(folder)
+    return folder

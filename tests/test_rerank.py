@@ -245,22 +245,6 @@ def test_the_first_stage_held_out_is_that_of_the_verdict() -> None:
         assert result.rerank.first == pytest.approx(expected)
 
 
-@pytest.fixture(scope="session")
-def tiny_cross(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cross-encoder folder: the tiny BERT's shape with one random score."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
-
-    folder = tmp_path_factory.mktemp("tiny_cross")
-    torch.manual_seed(1)
-    config = BertConfig.from_pretrained(tiny_bert, num_labels=1)
-    model = BertForSequenceClassification(config)
-    torch.nn.init.normal_(model.classifier.weight, std=5.0)
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(folder)
-    return folder
-
-
 def test_a_cross_encoder_by_path_scores_and_its_scores_are_kept(
     tiny_index: Path, tiny_cross: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
