@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hybrid.corpus import Document
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
+from hybrid.fusion.pool import ids_of
 from hybrid.index.documents import arrow
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.write import write_documents
@@ -53,6 +54,9 @@ def test_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(documents) == count
         assert list(documents.doc_ids) == ids
         assert documents.doc_ids[1:7:2] == ids[1:7:2]
+        for numbers in (range(count), range(1, count, 3), range(0)):
+            taken = ids_of(documents.doc_ids, np.array([*numbers, *numbers], dtype=np.int32)[::-1])
+            assert taken == [ids[at] for at in [*numbers, *numbers][::-1]]
         assert [documents.doc_num(each) for each in ids] == list(range(count))
         assert [each.doc_id for each in documents[2:6]] == ids[2:6]
         if ids:

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.fusion.pool import ids_of
 from hybrid.index.dense.row_reader import FEW
 from hybrid.index.dense.segment import VectorSegment
 from hybrid.index.dense.vector import VectorIndex
@@ -122,6 +123,8 @@ def test_many_segments_are_one_fresh_build(
 
     assert list(many.documents) == list(documents)
     assert list(many.documents.doc_ids) == list(documents.doc_ids)
+    numbers = np.arange(len(documents), dtype=np.int32)
+    assert ids_of(many.documents.doc_ids, numbers) == list(documents.doc_ids)
     for doc_id in live:
         assert many.documents.doc_num(doc_id) == documents.doc_num(doc_id)
     assert many.documents.find("zz") is None
@@ -366,7 +369,7 @@ def test_every_path_over_segments_gives_the_same_bits(
         allowed = () if mask is None else (mask,)
         for pruned in (False, True):
             nums, bits = np.full(k, -1, np.int32), np.zeros(k, np.int32)
-            size = search.search(joined, terms, weights, pruned, 1.0, nums, bits, *allowed)
+            size = search.search(joined, terms, weights, pruned, nums, bits, *allowed)
             found.append((size, nums[:size], bits[:size].view(np.float32)))
         assert found[0][0] == found[1][0]
         np.testing.assert_array_equal(found[0][1], found[1][1])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError
 from hybrid.fusion.methods import combine
 from hybrid.fusion.norms import normalise
-from hybrid.fusion.pool import Pool
+from hybrid.fusion.pool import Pool, ids_of
 from hybrid.fusion.run import Run
 from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
@@ -70,13 +70,12 @@ def rank(pool: Pool, fused: FloatArray, k: int) -> Run:
         )
     scores = fused.astype(np.float32)
     order, starts = ranked_positions(scores, pool.offsets)
-    doc_ids: list[list[str]] = []
-    values: list[NDArray[np.float32]] = []
-    for start, stop in pairwise(starts.tolist()):
-        best = order[start : min(stop, start + k)]
-        doc_ids.append([pool.doc_ids[int(number)] for number in pool.doc_nums[best]])
-        values.append(scores[best])
-    return Run(pool.query_ids, doc_ids, values)
+    place = np.arange(len(order)) - np.repeat(starts[:-1], np.diff(starts))
+    best = order[place < k]
+    ends = np.cumsum(np.minimum(np.diff(starts), k)).tolist()
+    doc_ids, values = ids_of(pool.doc_ids, pool.doc_nums[best]), scores[best]
+    lists = list(pairwise([0, *ends]))
+    return Run(pool.query_ids, [doc_ids[a:b] for a, b in lists], [values[a:b] for a, b in lists])
 
 
 def ranked_positions(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,15 @@ class CrossScorer(Protocol):
     """Returns the exact scores of (queries, c) documents as (queries, c) float32."""
 
     def __call__(self, doc_nums: NDArray[np.int32]) -> NDArray[np.float32]: ...
+
+
+@runtime_checkable
+class TakesIds(Protocol):
+    """Ids that are read many at once, as those of an index on disk."""
+
+    def take(self, doc_nums: NDArray[np.int32]) -> list[str]:
+        """Return the ids of documents, by ascending number."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -182,6 +191,16 @@ def build_pool(
         doc_ids=doc_ids,
         features=dict(features or {}),
     )
+
+
+def ids_of(doc_ids: Sequence[str], doc_nums: NDArray[np.int32]) -> list[str]:
+    """Return the id of each number, in any order and as often as it occurs; each is read once."""
+    numbers, inverse = np.unique(doc_nums, return_inverse=True)
+    if isinstance(doc_ids, TakesIds):
+        read = doc_ids.take(numbers)
+    else:
+        read = [doc_ids[at] for at in numbers.tolist()]
+    return [read[at] for at in inverse.tolist()]
 
 
 def _returned(doc_nums: NDArray[np.int32]) -> NDArray[np.int32]:

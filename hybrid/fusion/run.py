@@ -239,10 +239,9 @@ def _checked_list(
         raise UsageError(f"query {query_id!r} holds a document twice; keep the better score")
     if not np.isfinite(values).all():
         raise UsageError(f"query {query_id!r} holds a score that is not finite in float32")
-    ties_fall = all(
-        a > b for a, b, d in zip(doc_ids, doc_ids[1:], np.diff(values), strict=False) if d == 0
-    )
-    if (np.diff(values) > 0).any() or not ties_fall:
+    steps = np.diff(values)
+    ties_fall = all(doc_ids[at] > doc_ids[at + 1] for at in np.flatnonzero(steps == 0).tolist())
+    if (steps > 0).any() or not ties_fall:
         raise UsageError(
             f"the list of query {query_id!r} is not in order (score descending, then doc_id "
             "descending); use Run.from_dict, which orders"

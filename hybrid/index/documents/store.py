@@ -62,6 +62,16 @@ class DocumentSegment:
         batch, at = self._ids.batch_of(place)
         return str(batch.column(0)[at].as_py())
 
+    def take_ids(self, places: NDArray[np.int32]) -> list[str]:
+        """Return the ids of the documents at ascending places."""
+        rows = self._ids.batch_rows
+        found: list[str] = []
+        for first in np.unique(places // rows).tolist():
+            low, high = np.searchsorted(places, [first * rows, (first + 1) * rows])
+            column = self._ids.batch_of(first * rows)[0].column(0)
+            found += column.take(pa.array(places[low:high] - first * rows)).to_pylist()
+        return found
+
     def doc_ids(self) -> Iterator[str]:
         """Yield the ids of all places."""
         for start in range(0, len(self), self._ids.batch_rows):
@@ -143,6 +153,15 @@ class DocIds(ByNumber[str]):
             for segment, stored in enumerate(self._segments)
         ]
         return (next(live[segment]) for segment in self.numbering.segments)
+
+    def take(self, doc_nums: NDArray[np.int32]) -> list[str]:
+        """Return the ids of documents, by ascending number."""
+        segments, places = self.numbering.located(doc_nums)
+        found = np.empty(len(doc_nums), dtype=object)
+        for segment in np.unique(segments).tolist():
+            here = segments == segment
+            found[here] = self._segments[segment].take_ids(places[here])
+        return list(found)
 
 
 class DocumentStore(ByNumber[Document]):
