@@ -27,7 +27,7 @@ from hybrid.fusion.pool import Pool
 from hybrid.machine.cache import Cache
 from hybrid.search.rerank import PairScores, RerankPlan, cut_pool
 from hybrid.tune import TuneOptions, tune
-from hybrid.tune.on_index import tune_index
+from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
 from hybrid.tune.rerank import Reranking, _weight_curve
 from tests.conftest import DOCUMENTS, QUERIES, write_beir
 from tests.made_pools import planted, random_pool, random_qrels
@@ -370,3 +370,22 @@ def test_the_page_runs(
         exec(compile(block, "docs/rerank.md", "exec"), {})
     assert len(run) == 1
     assert capsys.readouterr().out.splitlines()[0] == "1 heapq.merge"
+
+
+def test_several_domains_tune_the_weight_of_a_reranker_each(
+    tiny_copy: Path, beir_folder: Path, tiny_cross: Path
+) -> None:
+    source = hybrid.open_source(beir_folder)
+    name = str(tiny_cross)
+    options = replace(QUICK, folds=2, rerank=name, rerank_depth=4)
+    with hybrid.open(tiny_copy) as index:
+        tasks = [DomainTask(each, source, index) for each in ("here", "there")]
+        found = tune_indexes(tasks, options)
+        alone = tune_index(index, source, options).rerank
+        for each in ("here", "there"):
+            own = found.results[each].rerank
+            assert own is not None
+            plan = index.plan(domain=each, rerank=name).rerank
+            assert plan is not None
+            assert (plan.fusion, plan.depth) == (own.fusion, 4)
+        assert alone is not None

@@ -17,6 +17,7 @@ from hybrid.fusion import Fusion
 from hybrid.fusion.pool import Pool
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.prior import Prior, learn_prior
+from hybrid.tune.rerank import Reranking
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, Space
 from hybrid.tune.tuner import tune
@@ -29,11 +30,12 @@ FEW = 50
 
 @dataclass(frozen=True)
 class Domain:
-    """A name, candidates and judgments."""
+    """A name, candidates and judgments; and a reranker whose weight is tuned after the fusion."""
 
     name: str
     pool: Pool
     qrels: Mapping[str, Mapping[str, int]]
+    rerank: Reranking | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def tune_domains(
             options,
             space=space,
             prior=_prior(searches[d.name], others[d.name]),
+            rerank=d.rerank,
             progress=progress,
         )
         for d in domains

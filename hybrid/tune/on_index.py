@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from hybrid.corpus.judged import JudgedQueries
-from hybrid.evaluate.pools import judged_pool
+from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.index.documents.filters import filter_text
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.plan import POOLED_DOMAIN, plan_rerank, search_depth
+from hybrid.search.rerank import RerankPlan
+from hybrid.search.view import View
 from hybrid.tune.domains import (
     Domain,
     DomainsResult,
@@ -55,18 +57,33 @@ def tune_index(
     options = options or TuneOptions()
     view = index.view()
     check_searchable(options)
-    asked = SearchOptions(fusion="rrf", rerank=options.rerank, rerank_depth=options.rerank_depth)
-    again, reranking = plan_rerank(view.contents, asked), None
-    view.find_reranker(again)
+    again = _planned(view, options)
     judged = judged_pool(view, source, options, least=LEAST_QUERIES)
-    if again is not None:
-        reranking = Reranking(again.name, again.depth, view.pair_scores(judged.texts, again))
     result = tune(
-        judged.pool, judged.qrels, options, prior=prior, rerank=reranking, progress=progress
+        judged.pool,
+        judged.qrels,
+        options,
+        prior=prior,
+        rerank=_reranking(view, judged, again),
+        progress=progress,
     )
     hashes = query_hashes(judged.texts.values())
     result = replace(result, query_hashes=hashes, warnings=judged.warnings)
     return at_depth(result, judged.pool.depth, len(view))
+
+
+def _planned(view: View, options: TuneOptions) -> RerankPlan | None:
+    """Return how documents are scored again, the model there; None where none is asked for."""
+    asked = SearchOptions(fusion="rrf", rerank=options.rerank, rerank_depth=options.rerank_depth)
+    again = plan_rerank(view.contents, asked)
+    view.find_reranker(again)
+    return again
+
+
+def _reranking(view: View, judged: JudgedPool, again: RerankPlan | None) -> Reranking | None:
+    if again is None:
+        return None
+    return Reranking(again.name, again.depth, view.pair_scores(judged.texts, again))
 
 
 def at_depth(result: TuneResult, depth: int, documents: int) -> TuneResult:
@@ -121,11 +138,16 @@ def tune_indexes(
     check_names([task.name for task in tasks])
     check_branches([task.index.branches for task in tasks])
     check_searchable(options)
+    views = {task.name: task.index.view() for task in tasks}
+    plans = {name: _planned(view, options) for name, view in views.items()}
     judged = {
-        task.name: judged_pool(task.index.view(), task.source, options, least=LEAST_QUERIES)
+        task.name: judged_pool(views[task.name], task.source, options, least=LEAST_QUERIES)
         for task in tasks
     }
-    domains = [Domain(name, each.pool, each.qrels) for name, each in judged.items()]
+    domains = [
+        Domain(name, each.pool, each.qrels, _reranking(views[name], each, plans[name]))
+        for name, each in judged.items()
+    ]
     result = tune_domains(domains, options, progress=progress)
     texts = {name: list(each.texts.values()) for name, each in judged.items()}
     depths = {name: each.pool.depth for name, each in judged.items()}
