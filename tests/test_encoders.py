@@ -261,7 +261,9 @@ def test_a_hub_model_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for load in (load_dense, load_sparse):
-        with pytest.raises(ModelError, match=r"nobody/nothing.*hub cache.*builtin:minilm"):
+        with pytest.raises(
+            ModelError, match=r"nobody/nothing.*hub cache.*built-in model.*hybrid models list"
+        ):
             load("nobody/nothing")
     with pytest.raises(ModelError, match="revision 'abc'"):
         load_dense("nobody/nothing", revision="abc")
