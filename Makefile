@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,models,train,report,notebooks,serve,dev
 
-.PHONY: help demo models test test-wheel test-serve lint bench faults clean
+.PHONY: help demo models test test-wheel test-serve test-doors lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test   install and run the tests"
 	@echo "make test-wheel  build the wheel, install it elsewhere, use it"
 	@echo "make test-serve  start servers and a browser (chromium) and use them"
+	@echo "make test-doors  run the test suites of LangChain, PyTerrier and others in an environment of their own"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  time the kernels, the tuner and the encoders"
 	@echo "make faults inject faults, damage and crashes into an index"
@@ -30,7 +31,7 @@ models: $(VENV)/.installed
 	$(BIN)/hybrid models fetch splade-tiny bge-small cross-encoder
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not serve"
+	$(BIN)/python -m pytest -m "not serve and not doors"
 
 # The wheel in an environment of its own, used outside of the checkout.
 test-wheel: $(VENV)/.installed
@@ -46,6 +47,14 @@ test-wheel: $(VENV)/.installed
 # Debian's chromium and chromium-driver; where they are absent, the browser's tests are skipped.
 test-serve: $(VENV)/.installed
 	$(BIN)/python -m pytest -rs tests/test_serve*.py tests/browser
+
+# The frameworks in an environment of their own: their pins are not those of the project.
+test-doors:
+	test -x runs/doors/env/bin/python || $(PYTHON) -m venv runs/doors/env
+	runs/doors/env/bin/python -m pip install -q -c constraints.txt torch
+	runs/doors/env/bin/python -m pip install -q -c constraints.txt -e ".[cpu,langchain,llamaindex,haystack,pyterrier,mteb,tables]" \
+	  "langchain-tests>=1.1" qdrant-client pytest pytest-timeout pytest-asyncio
+	runs/doors/env/bin/python -m pytest -o asyncio_mode=auto -m doors tests/doors
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

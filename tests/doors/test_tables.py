@@ -1,0 +1,58 @@
+"""Frames, ranx and ir_measures: runs and qrels come back as they went."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("ranx")
+
+import ir_measures
+import ranx
+
+from hybrid.errors import UsageError
+from hybrid.fusion.run import Run
+from hybrid.integrations.frameworks import tables
+from hybrid.search.index import Index
+from tests.conftest import QUERIES
+
+pytestmark = pytest.mark.doors
+TEXTS = {query_id: text for query_id, (text, _) in QUERIES.items()}
+JUDGED = {query_id: judged for query_id, (_, judged) in QUERIES.items()}
+POSITIVE = {q: {d: g for d, g in judged.items() if g > 0} for q, judged in JUDGED.items()}
+
+
+@pytest.fixture
+def run(made_index: Index) -> Run:
+    return made_index.search(TEXTS, 5)
+
+
+def test_runs_come_back_equal(run: Run) -> None:
+    assert tables.run_from_frame(tables.run_to_frame(run)) == run
+    assert tables.run_from_ir_measures(tables.run_to_ir_measures(run)) == run
+    assert tables.run_from_ranx(tables.run_to_ranx(run)).to_dict() == run.to_dict()
+
+
+def test_qrels_come_back_equal() -> None:
+    assert tables.qrels_from_frame(tables.qrels_to_frame(JUDGED)) == JUDGED
+    assert tables.qrels_from_ranx(tables.qrels_to_ranx(JUDGED)) == POSITIVE
+
+
+def test_ranx_and_ir_measures_give_one_figure(run: Run) -> None:
+    theirs = ranx.evaluate(tables.qrels_to_ranx(JUDGED), tables.run_to_ranx(run), "mrr@10")
+    measure = ir_measures.RR @ 10
+    scored = tables.run_to_ir_measures(run)
+    assert ir_measures.calc_aggregate([measure], JUDGED, scored)[measure] == pytest.approx(theirs)
+
+
+def test_a_frame_without_scores_or_with_a_document_twice_is_refused(run: Run) -> None:
+    frame = tables.run_to_frame(run)
+    with pytest.raises(UsageError, match="no column 'score'"):
+        tables.run_from_frame(frame.drop(columns="score"))
+    with pytest.raises(UsageError, match="occurs twice"):
+        tables.run_from_frame(frame.iloc[[0, 0]])
+
+
+def test_an_empty_run_is_an_empty_frame() -> None:
+    frame = tables.run_to_frame(Run.from_dict({}))
+    assert list(frame.columns) == ["query_id", "doc_id", "score", "rank"]
+    assert tables.run_from_frame(frame) == Run.from_dict({})
