@@ -154,7 +154,14 @@ def test_commands_that_judge(printed: Callable[..., Any], tiny_copy: Path, tmp_p
     printed("compare", *runs, "--qrels", source / "qrels" / "test.tsv")
 
 
-def test_commands_that_look(printed: Callable[..., Any], tiny_index: Path, tmp_path: Path) -> None:
+def test_commands_that_look(
+    printed: Callable[..., Any],
+    tiny_index: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A cache of its own: the one of the test run holds what later tests purge.
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
     log = tmp_path / "searches.jsonl"
     log.write_text('{"query": "parse json", "k": 2, "filter": null, "hashed": false}\n')
     assert printed("replay", log, tiny_index, tiny_index)["mean_overlap"] == 1
@@ -162,7 +169,7 @@ def test_commands_that_look(printed: Callable[..., Any], tiny_index: Path, tmp_p
     printed("explain", tiny_index, "parse json", "json.load")
     printed("doctor")
     printed("cache", "list", name="cache list")
-    printed("cache", "clear", "encodings", name="cache clear")
+    printed("cache", "clear", "converted", name="cache clear")
 
 
 def test_the_demo(
