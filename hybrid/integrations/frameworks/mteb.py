@@ -14,9 +14,9 @@ from hybrid.build.create import build_index
 from hybrid.build.encode import Encoder
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document
-from hybrid.encoders import Bm25Parameters
 from hybrid.errors import UsageError, require
-from hybrid.search.index import Index, open_index
+from hybrid.integrations.frameworks.store import opened
+from hybrid.search.index import Index
 
 require("mteb", extra="mteb", purpose="the MTEB search")
 
@@ -55,12 +55,7 @@ class HybridSearch:
             for row in corpus
         ]
         build_index(documents, folder, self._options, encoders=self._encoders)
-        given = {
-            name: encoder
-            for name, encoder in (self._encoders or {}).items()
-            if not isinstance(encoder, Bm25Parameters)
-        }
-        self._index = open_index(folder, encoders=given or None)
+        self._index = opened(folder, self._encoders)
 
     def search(
         self, queries: Any, *, top_k: int, top_ranked: Any = None, **kwargs: Any

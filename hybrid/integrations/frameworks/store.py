@@ -42,7 +42,8 @@ class Store:
         self._options = options or BuildOptions(weights="float32")
         self._encoders = encoders
         self._lock = RLock()
-        self._index = self._opened() if self.directory.exists() else None
+        present = self.directory.exists()
+        self._index = opened(self.directory, encoders) if present else None
 
     def __len__(self) -> int:
         return 0 if self._index is None else len(self._index)
@@ -59,7 +60,7 @@ class Store:
         with self._lock:
             if self._index is None:
                 build_index(batch, self.directory, self._options, encoders=self._encoders)
-                self._index = self._opened()
+                self._index = opened(self.directory, self._encoders)
                 return
             self._index.update(batch)
             segments = self._index.contents.numbering.segments
@@ -88,10 +89,12 @@ class Store:
         """
         return [] if self._index is None else found(self._index, query, k, **options)
 
-    def _opened(self) -> Index:
-        given = {
-            name: encoder
-            for name, encoder in (self._encoders or {}).items()
-            if not isinstance(encoder, Bm25Parameters)
-        }
-        return open_index(self.directory, encoders=given or None)
+
+def opened(directory: Path, encoders: Mapping[str, Encoder] | None) -> Index:
+    """Open an index with the encoders that its build was given; BM25 has its own on disk."""
+    given = {
+        name: encoder
+        for name, encoder in (encoders or {}).items()
+        if not isinstance(encoder, Bm25Parameters)
+    }
+    return open_index(directory, encoders=given or None)

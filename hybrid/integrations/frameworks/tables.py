@@ -46,11 +46,7 @@ def qrels_from_frame(frame: pd.DataFrame) -> Qrels:
     Raises:
         UsageError: a column is missing, or a document is judged twice for a query.
     """
-    nested = _nested(frame, "query_id", "doc_id", "relevance")
-    return {
-        query: {doc: int(grade) for doc, grade in judged.items()}
-        for query, judged in nested.items()
-    }
+    return _whole(_nested(frame, "query_id", "doc_id", "relevance"))
 
 
 def run_to_ranx(run: Run) -> Any:
@@ -75,8 +71,7 @@ def qrels_to_ranx(qrels: Qrels) -> Any:
 
 def qrels_from_ranx(qrels: Any) -> Qrels:
     """Return the judgments that ``ranx.Qrels`` hold."""
-    found = qrels.to_dict()
-    return {q: {doc: int(grade) for doc, grade in judged.items()} for q, judged in found.items()}
+    return _whole(qrels.to_dict())
 
 
 def run_to_ir_measures(run: Run) -> list[Any]:
@@ -94,6 +89,11 @@ def run_from_ir_measures(scored: Iterable[Any]) -> Run:
     for each in scored:
         ranked.setdefault(each.query_id, {})[each.doc_id] = each.score
     return Run.from_dict(ranked)
+
+
+def _whole(judged: Mapping[str, Mapping[str, Any]]) -> Qrels:
+    """Return judgments with grades of Python's int, in place of NumPy's."""
+    return {q: {doc: int(grade) for doc, grade in grades.items()} for q, grades in judged.items()}
 
 
 def _nested(frame: pd.DataFrame, query: str, doc: str, value: str) -> Mapping[str, dict[str, Any]]:
