@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hybrid.errors import MissingPackageError, UsageError
 from hybrid.evaluate import Judging, compare_runs, evaluate, parse_measures
 from hybrid.evaluate.evaluation import check_measures
-from hybrid.evaluate.names import MOST, RANGES, array_measure, parse_measure
+from hybrid.evaluate.names import GRADE, MOST, RANGES, array_measure, parse_measure
 from hybrid.fusion.run import Run
 
 EVERY = (
@@ -81,9 +81,9 @@ import sys
 from hybrid.evaluate import evaluate
 from hybrid.fusion.run import Run
 
-qrels = {"q": {"x": -1}, "r": {"9": 3, "10": -1}}
+qrels = {"q": {"x": -1}, "r": {"9": 10_000, "10": -1}}
 for names in sys.argv[1:]:
-    for _ in range(2000):
+    for _ in range(500):
         run = Run.from_dict({"q": {"a": 1.0, "b": 0.0, "x": 0.5}, "r": {"9": 1.0}})
         first = evaluate(run, {"q": qrels["q"]}, names).values[0]
         assert not first.any(), (names, first)
@@ -190,6 +190,18 @@ def test_any_name_and_grade_ends_in_a_number_or_a_documented_error(name: str, gr
         return
     assert np.isfinite(found.values).all()
     assert str(parse_measure(found.measures[0])) == found.measures[0]
+
+
+@pytest.mark.parametrize("grade", [GRADE + 1, 1_000_000, MOST])
+def test_a_grade_that_providers_never_finish_is_refused(grade: int) -> None:
+    run = Run.from_dict({"q": {"a": 2.0, "b": 1.0}})
+    for name in ("nDCG", "AP", "Judged@2"):
+        with pytest.raises(
+            UsageError, match=rf"grade of document 'b' .* is {grade}.*up to {GRADE}"
+        ):
+            evaluate(run, {"q": {"a": 1, "b": grade}}, name)
+    with pytest.raises(UsageError, match=rf"gains of measure nDCG is {grade}.* to {GRADE}"):
+        evaluate(run, {"q": {"a": 1}}, f"nDCG(gains={{1:{grade}}})")
 
 
 def test_gains_and_grades_out_of_range_are_refused() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hybrid.corpus.judged import checked_qrels
 from hybrid.errors import MissingPackageError, UsageError
-from hybrid.evaluate.names import parse_measure, parse_measures
+from hybrid.evaluate.names import GRADE, parse_measure, parse_measures
 from hybrid.fusion.run import Run
 from hybrid.machine.files import write_new
 
@@ -169,6 +169,7 @@ def _computed(
     # ids up to a space. So they get scores that fall by 1 to 1, and numbers for all ids.
     whole, found = {}, {}
     for query, column in columns.items():
+        _check_grades(query, qrels[query])
         documents = run.doc_ids(query) if query in run else ()
         place = {doc_id: f"{rank}" for rank, doc_id in enumerate(documents)}
         whole[f"{column}"] = {
@@ -189,6 +190,15 @@ def _computed(
         for result in results:
             if result.query_id in whole:
                 yield result.measure, int(result.query_id), float(result.value)
+
+
+def _check_grades(query: str, judged: Mapping[str, int]) -> None:
+    doc_id = max(judged, key=judged.__getitem__, default=None)
+    if doc_id is not None and judged[doc_id] > GRADE:
+        raise UsageError(
+            f"the grade of document {doc_id!r} for query {query!r} is {judged[doc_id]}, and "
+            f"measures take time and memory for each grade up to it; give grades up to {GRADE}"
+        )
 
 
 def _refusal(measure: Any, error: Exception) -> UsageError | MissingPackageError:

@@ -16,12 +16,15 @@ from hybrid.errors import UsageError, given, several_texts
 _APART = re.compile(r"[,\s]+(?![^()]*\))")
 _FORM = re.compile(r"\s*(\w+)\s*((?:\([^()]*\))?\s*(?:@\s*[\w.]+)?)\s*")
 MOST = 2**31 - 1
+GRADE = 10_000
+"""The greatest grade and gain: pytrec_eval holds a place for each grade up to the greatest, and its
+nDCG takes the square of that in time; at a million it runs for minutes, at 2^31 - 1 it crashes."""
 RANGES: dict[str, tuple[float, float]] = {
     "cutoff": (1, MOST),
     "rel": (1, MOST),
     "min_rel": (0, MOST - 1),
     "max_rel": (1, MOST),
-    "gains": (0, MOST),
+    "gains": (0, GRADE),
     "recall": (0, 1),
     "p": (0.001, 0.999),
     "alpha": (0, 1),
