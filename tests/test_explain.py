@@ -12,8 +12,9 @@ from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import UsageError
 from hybrid.fusion import fuse, parse_fusion, rank
-from hybrid.fusion.explain import TermContribution, explain, explain_sparse, with_documents
+from hybrid.fusion.explain import TermContribution, explain, with_documents
 from hybrid.fusion.pool import Pool
+from hybrid.search.explain import explain_sparse
 
 VOCABULARY = ["merge", "join", "heap", "sort", "list"]
 DOC_IDS = ["d4", "d3", "d2", "d1", "d0"]

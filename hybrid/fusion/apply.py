@@ -25,7 +25,7 @@ def fuse(pool: Pool, fusion: Fusion) -> FloatArray:
     Raises:
         UsageError: the fusion does not fit the branches of the pool.
     """
-    taken, table, rows = _candidates(pool, fusion)
+    taken, table, rows = candidate_table(pool, fusion)
     scores = np.full(len(pool.doc_nums), -np.inf)
     if len(taken):
         scores[taken] = fuse_table(table, fusion, [pool.branches[row] for row in rows])
@@ -37,7 +37,7 @@ def contributions(pool: Pool, fusion: Fusion) -> FloatArray:
 
     The parts add up to ``fuse`` for every candidate; a document that is no candidate has 0.
     """
-    taken, table, rows = _candidates(pool, fusion)
+    taken, table, rows = candidate_table(pool, fusion)
     parts = np.zeros((len(pool.branches), len(pool.doc_nums)))
     if len(taken):
         names = [pool.branches[row] for row in rows]
@@ -92,9 +92,10 @@ def ranked_positions(
     return order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _candidates(
+def candidate_table(
     pool: Pool, fusion: Fusion
 ) -> tuple[NDArray[np.int64], CandidateTable, NDArray[np.int64]]:
+    """Return the positions of a fusion's candidates, their table, and the rows of its branches."""
     names = fusion.branch_names(pool.branches)
     rows = np.array([pool.branch(name) for name in names], dtype=np.int64)
     taken, table = pool_table(pool, rows, fusion.depth)

@@ -9,20 +9,27 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.fusion.apply import contributions, fuse
+from hybrid.fusion.apply import candidate_table, contributions, fuse
+from hybrid.fusion.methods import weights_and_parts
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.values import Fusion
 
 TermOrigin = Literal["literal", "query-expanded", "document-expanded", "both-expanded"]
+Cause = Literal["filter", "depth", "fusion", "reranking"]
+Stretches = tuple[tuple[float, float], ...]
+CAUSES: dict[Cause, str] = {
+    "filter": "the filter leaves it out",
+    "depth": "no branch has it within its depth",
+    "fusion": "the fusion ranks it lower",
+    "reranking": "scored again, it ranks lower",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,12 @@ class BranchShare:
         share: what it adds to the fused score.
         terms: for a sparse branch, its terms, greatest contribution first.
         passage: which passage of the document the score is of, from 1; 0 where rows are documents.
+        weight, part: the weight of the branch, and the normalised score or rank part that it
+            multiplies; their product is the share where the fusion is a weighted sum. None where
+            the fusion has no such number.
+        lacks: by how much its score is below the last of the branch's list, where it is not in it.
+        alphas: the stretches of the branch's share of the weight, the others in their ratio, within
+            which the document is in the top k; None where the fusion is no plain weighted sum.
     """
 
     branch: str
@@ -60,6 +73,47 @@ class BranchShare:
     share: float
     terms: tuple[TermContribution, ...] = ()
     passage: int = 0
+    weight: float | None = None
+    part: float | None = None
+    lacks: float | None = None
+    alphas: Stretches | None = None
+
+    def lines(self, terms: int) -> list[str]:
+        """Return the same as lines of text, with at most ``terms`` terms."""
+        place = f"rank {self.rank}" if self.rank else "not retrieved"
+        place += f", by passage {self.passage}" if self.passage else ""
+        place += f", {self.lacks:.6g} below the last that is" if self.lacks is not None else ""
+        made = ""
+        if self.weight is not None and self.part is not None:
+            made = f" (weight {self.weight:.4g}, part {self.part:.6g})"
+        lines = [
+            f"  {self.branch:<8} share {self.share:.6g}{made}, own score {self.score:.6g}, {place}"
+        ]
+        lines += [
+            f"    {term.contribution:>9.4f}  {term.term:<20} {term.query_weight:.4g} x "
+            f"{term.document_weight:.4g}, {term.kind}"
+            for term in self.terms[:terms]
+        ]
+        if len(self.terms) > terms:
+            rest = sum(term.contribution for term in self.terms[terms:])
+            lines.append(f"    {rest:>9.4f}  in {len(self.terms) - terms} more terms")
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Why a document is not among the first ``k``.
+
+    ``lacks`` is the score of the last of them minus its own; None for no candidate.
+    """
+
+    k: int
+    cause: Cause
+    lacks: float | None
+
+    def __str__(self) -> str:
+        lacks = "" if self.lacks is None else f"; it lacks {self.lacks:.6g}"
+        return f"not in the top {self.k}: {CAUSES[self.cause]}{lacks}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +130,9 @@ class Explanation:
         branches: one share a branch.
         tie_break: what a fusion that breaks its ties by another (``rrf`` with ``norm``) added.
         first: of a document that was scored again, how the search before gave it its first score.
+        missed: why the search did not return it; None for a document that it did.
+        others: its rank under other fusions of the same branches, by printed fusion; 0 where it is
+            no candidate.
     """
 
     query_id: str
@@ -87,10 +144,21 @@ class Explanation:
     branches: tuple[BranchShare, ...]
     tie_break: float = 0.0
     first: Explanation | None = None
+    missed: Missed | None = None
+    others: tuple[tuple[str, int], ...] = ()
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the same as plain values, for ``--json``."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as plain values, for ``--json``; None for a rank that it does not have.
+
+        ``others`` is a dictionary.
+        """
+        plain = asdict(self)
+        plain["rank"] = self.rank or None
+        plain["others"] = {fusion: rank or None for fusion, rank in self.others}
+        plain["first"] = None if self.first is None else self.first.to_dict()
+        for one in plain["branches"]:
+            one["rank"], one["passage"] = one["rank"] or None, one["passage"] or None
+        return plain
 
     def lines(self, *, terms: int = 15) -> list[str]:
         """Return the same as lines of text, with at most ``terms`` terms a branch."""
@@ -100,86 +168,23 @@ class Explanation:
             else f"{self.score:.6g}, rank {self.rank} of {self.candidates} candidates"
         )
         lines = [f"{self.doc_id} by {self.fusion}: {result}"]
+        lines += [] if self.missed is None else [f"  {self.missed}"]
         for one in self.branches:
-            place = f"rank {one.rank}" if one.rank else "not retrieved"
-            place += f", by passage {one.passage}" if one.passage else ""
-            lines.append(
-                f"  {one.branch:<8} share {one.share:.6g}, own score {one.score:.6g}, {place}"
-            )
-            lines += [
-                f"    {term.contribution:>9.4f}  {term.term:<20} {term.query_weight:.4g} x "
-                f"{term.document_weight:.4g}, {term.kind}"
-                for term in one.terms[:terms]
-            ]
-            if len(one.terms) > terms:
-                rest = sum(term.contribution for term in one.terms[terms:])
-                lines.append(f"    {rest:>9.4f}  in {len(one.terms) - terms} more terms")
+            lines += one.lines(terms)
+        lines += [
+            f"  in the top k for a weight of {one.branch} {_spans(one.alphas)}"
+            for one in self.branches
+            if one.alphas is not None
+        ]
+        if self.others:
+            ranks = (f"{fusion} {rank or '-'}" for fusion, rank in self.others)
+            lines.append(f"  rank under other fusions: {', '.join(ranks)}")
         before = [] if self.first is None else self.first.lines(terms=terms)
         return lines + [f"  {line}" for line in before]
 
 
-def explain_sparse(
-    query_row: csr_matrix,
-    document_row: csr_matrix,
-    vocabulary: Sequence[str],
-    *,
-    query_terms: AbstractSet[str] = frozenset(),
-    document_terms: AbstractSet[str] = frozenset(),
-) -> list[TermContribution]:
-    """Return the terms that the two vectors share, greatest contribution first, then by term.
-
-    The contributions are float64 products; their sum is the score of the branch up to the float32
-    rounding of its own sum.
-
-    Args:
-        query_row: CSR (1, vocabulary), the query as the branch searches it.
-        document_row: CSR (1, vocabulary), the document as the index stores it.
-        vocabulary: the term of each column.
-        query_terms, document_terms: the terms of the two texts by the encoder's own tokenizer.
-
-    Raises:
-        UsageError: more than one row, or rows of other widths than the vocabulary.
-
-    >>> query = csr_matrix([[2.0, 0.0, 1.0]])
-    >>> document = csr_matrix([[0.5, 3.0, 0.25]])
-    >>> for one in explain_sparse(
-    ...     query, document, ["merge", "heap", "join"],
-    ...     query_terms={"merge"}, document_terms={"merge", "heap"},
-    ... ):
-    ...     (one.term, one.contribution, one.kind)
-    ('merge', 1.0, 'literal')
-    ('join', 0.25, 'both-expanded')
-    """
-    for name, row in (("query", query_row), ("document", document_row)):
-        if row.shape != (1, len(vocabulary)):
-            raise UsageError(
-                f"the {name} row has shape {row.shape}, expected (1, {len(vocabulary)}): one row "
-                "over the vocabulary"
-            )
-    query = csr_matrix(query_row, dtype=np.float64)
-    document = csr_matrix(document_row, dtype=np.float64)
-    columns, in_query, in_document = np.intersect1d(
-        query.indices, document.indices, return_indices=True
-    )
-    query_weights, document_weights = query.data[in_query], document.data[in_document]
-    found = [
-        TermContribution(
-            term=vocabulary[column],
-            query_weight=float(query_weights[at]),
-            document_weight=float(document_weights[at]),
-            contribution=float(query_weights[at] * document_weights[at]),
-            kind=_kind(vocabulary[column] in query_terms, vocabulary[column] in document_terms),
-        )
-        for at, column in enumerate(columns.tolist())
-        if query_weights[at] * document_weights[at] != 0
-    ]
-    return sorted(found, key=lambda one: (-one.contribution, one.term))
-
-
-def _kind(in_query: bool, in_document: bool) -> TermOrigin:
-    if in_query:
-        return "literal" if in_document else "document-expanded"
-    return "query-expanded" if in_document else "both-expanded"
+def _spans(alphas: Stretches) -> str:
+    return ", ".join(f"from {low:.4g} to {high:.4g}" for low, high in alphas) or "never"
 
 
 def explain(
@@ -216,6 +221,13 @@ def explain(
     one = pool.select([query])
     fused = fuse(one, fusion)
     shares = contributions(one, fusion)
+    weights, parts = np.full((2, *shares.shape), np.nan)
+    taken, table, rows = candidate_table(one, fusion)
+    if len(taken):
+        names = [one.branches[row] for row in rows]
+        weights[np.ix_(rows, taken)], parts[np.ix_(rows, taken)] = weights_and_parts(
+            table, fusion, names
+        )
 
     def explained(number: int, at: int) -> Explanation:
         retrieved = bool(np.isfinite(fused[at]))
@@ -225,7 +237,7 @@ def explain(
             doc_id=doc_ids[number],
             fusion=str(fusion),
             score=float(fused[at]) if retrieved else None,
-            rank=_rank(fused, one.doc_nums, at) if retrieved else 0,
+            rank=rank_of(fused, one.doc_nums, at) if retrieved else 0,
             candidates=int(np.count_nonzero(np.isfinite(fused))),
             branches=tuple(
                 BranchShare(
@@ -235,13 +247,19 @@ def explain(
                     share=float(shares[row, at]),
                     terms=tuple(terms[branch][number]) if branch in terms else (),
                     passage=passages[branch][number] if branch in passages else 0,
+                    weight=_known(weights[row, at]),
+                    part=_known(parts[row, at]),
                 )
                 for row, branch in enumerate(one.branches)
             ),
             tie_break=float(fused[at] - shares[:, at].sum()) if broken else 0.0,
         )
 
-    return [explained(number, _position(one, doc_id)) for number, doc_id in enumerate(doc_ids)]
+    return [explained(number, position(one, doc_id)) for number, doc_id in enumerate(doc_ids)]
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def with_documents(
@@ -275,7 +293,7 @@ def with_documents(
     )
 
 
-def _position(pool: Pool, doc_id: str) -> int:
+def position(pool: Pool, doc_id: str) -> int:
     """Return where a document stands in the pool of one query, whose doc_ids descend."""
     last = len(pool.doc_nums) - 1
 
@@ -292,7 +310,7 @@ def _position(pool: Pool, doc_id: str) -> int:
     return last - back
 
 
-def _rank(fused: NDArray[np.float64], doc_nums: NDArray[np.int32], at: int) -> int:
+def rank_of(fused: NDArray[np.float64], doc_nums: NDArray[np.int32], at: int) -> int:
     """Return the rank by the ordering rule: float32 score descending, then doc_num ascending."""
     scores = fused.astype(np.float32)
     above = (scores > scores[at]) | ((scores == scores[at]) & (doc_nums < doc_nums[at]))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hybrid.fusion.learned import query_alphas
 from hybrid.fusion.norms import borda as borda_norm
 from hybrid.fusion.norms import normalise
+from hybrid.fusion.signatures import LEARNED
 from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
 
@@ -157,6 +158,34 @@ def features(table: CandidateTable, fusion: Fusion) -> FloatArray | None:
     if fusion.method not in FEATURES:
         return None
     return FEATURES[fusion.method](_inputs(table, fusion), table, fusion)
+
+
+def weights_and_parts(
+    table: CandidateTable, fusion: Fusion, names: Sequence[str]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the weight of each branch, and the normalised score or rank part that it multiplies.
+
+    Both float64 (branches, n). Their products are the parts of ``combine`` where the fusion is a
+    weighted sum. For any other, the part is the normalised score; NaN stands for what there is not.
+    """
+    shape = (len(names), table.scores.shape[1])
+    if fusion.is_single:
+        return np.ones(shape), table.scores
+    if fusion.method == LEARNED:
+        alpha = table.spread(query_alphas(table, fusion))
+        return np.stack([1 - alpha, alpha]), _inputs(table, fusion)
+    found = features(table, fusion)
+    if found is not None:
+        return np.broadcast_to(fusion.branch_shares(names)[:, None], shape), found
+    taken = fusion.signature
+    nothing = np.full(shape, np.nan)
+    weights = np.broadcast_to(fusion.branch_weights(names)[:, None], shape)
+    if taken.linear:
+        return weights, COMBINERS[fusion.method](
+            _inputs(table, fusion), table, np.ones(len(names)), fusion
+        )
+    parts = _inputs(table, fusion) if fusion.reads_scores else nothing
+    return weights if taken.weights else nothing, parts
 
 
 def combine(table: CandidateTable, fusion: Fusion, names: Sequence[str]) -> FloatArray:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
-from hybrid.fusion import Fusion
+from hybrid.errors import UsageError
 from hybrid.fusion.explain import (
     Explanation,
     TermContribution,
+    TermOrigin,
     explain,
-    explain_sparse,
     with_documents,
 )
+from hybrid.fusion.outcome import with_outcomes
 from hybrid.fusion.pool import Pool
 from hybrid.index.documents.passages import MaxPassage
 from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.arrays import Ints
 from hybrid.search.branches import BranchResult
 from hybrid.search.encoders import as_sparse
+from hybrid.search.plan import SearchPlan
 
 
 def explain_documents(
@@ -28,7 +32,7 @@ def explain_documents(
     query: str,
     results: Mapping[str, BranchResult],
     pool: Pool,
-    fusion: Fusion,
+    plan: SearchPlan,
     doc_ids: Sequence[str],
 ) -> list[Explanation]:
     """Return why each document has its fused score for one query.
@@ -38,7 +42,7 @@ def explain_documents(
         query: the text.
         results: of that query, by branch of the pool.
         pool: of that query.
-        fusion: how the branches are combined.
+        plan: of the search.
         doc_ids: documents of the index, candidates or not.
 
     Raises:
@@ -67,7 +71,12 @@ def explain_documents(
     if index.passages is not None:
         first = index.passages.offsets[doc_nums]
         passages = {name: (row - first + 1).tolist() for name, row in rows.items()}
-    return explain(pool, fusion, doc_ids, terms=terms, passages=passages)
+    found = explain(pool, plan.fusion, doc_ids, terms=terms, passages=passages)
+    hidden = set()
+    if plan.subset is not None:
+        inside = plan.subset.mask[doc_nums].tolist()
+        hidden = {doc_id for doc_id, there in zip(doc_ids, inside, strict=True) if not there}
+    return with_outcomes(found, pool, plan.fusion, plan.k, hidden=hidden)
 
 
 def _scored_rows(index: HybridIndex, name: str, encoded: Any, doc_nums: Ints) -> Ints:
@@ -96,3 +105,67 @@ def _terms(
         )
         for at, text in enumerate(index.row_texts(rows))
     ]
+
+
+def explain_sparse(
+    query_row: csr_matrix,
+    document_row: csr_matrix,
+    vocabulary: Sequence[str],
+    *,
+    query_terms: AbstractSet[str] = frozenset(),
+    document_terms: AbstractSet[str] = frozenset(),
+) -> list[TermContribution]:
+    """Return the terms that the two vectors share, greatest contribution first, then by term.
+
+    The contributions are float64 products; their sum is the score of the branch up to the float32
+    rounding of its own sum.
+
+    Args:
+        query_row: CSR (1, vocabulary), the query as the branch searches it.
+        document_row: CSR (1, vocabulary), the document as the index stores it.
+        vocabulary: the term of each column.
+        query_terms, document_terms: the terms of the two texts by the encoder's own tokenizer.
+
+    Raises:
+        UsageError: more than one row, or rows of other widths than the vocabulary.
+
+    >>> query = csr_matrix([[2.0, 0.0, 1.0]])
+    >>> document = csr_matrix([[0.5, 3.0, 0.25]])
+    >>> for one in explain_sparse(
+    ...     query, document, ["merge", "heap", "join"],
+    ...     query_terms={"merge"}, document_terms={"merge", "heap"},
+    ... ):
+    ...     (one.term, one.contribution, one.kind)
+    ('merge', 1.0, 'literal')
+    ('join', 0.25, 'both-expanded')
+    """
+    for name, row in (("query", query_row), ("document", document_row)):
+        if row.shape != (1, len(vocabulary)):
+            raise UsageError(
+                f"the {name} row has shape {row.shape}, expected (1, {len(vocabulary)}): one row "
+                "over the vocabulary"
+            )
+    query = csr_matrix(query_row, dtype=np.float64)
+    document = csr_matrix(document_row, dtype=np.float64)
+    columns, in_query, in_document = np.intersect1d(
+        query.indices, document.indices, return_indices=True
+    )
+    query_weights, document_weights = query.data[in_query], document.data[in_document]
+    found = [
+        TermContribution(
+            term=vocabulary[column],
+            query_weight=float(query_weights[at]),
+            document_weight=float(document_weights[at]),
+            contribution=float(query_weights[at] * document_weights[at]),
+            kind=_kind(vocabulary[column] in query_terms, vocabulary[column] in document_terms),
+        )
+        for at, column in enumerate(columns.tolist())
+        if query_weights[at] * document_weights[at] != 0
+    ]
+    return sorted(found, key=lambda one: (-one.contribution, one.term))
+
+
+def _kind(in_query: bool, in_document: bool) -> TermOrigin:
+    if in_query:
+        return "literal" if in_document else "document-expanded"
+    return "query-expanded" if in_document else "both-expanded"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hybrid.fusion.explain import Explanation, explain
+from hybrid.fusion.outcome import with_outcomes
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Run
 from hybrid.index.hybrid import HybridIndex
@@ -51,17 +52,23 @@ class SearchResult:
             list(self.queries.values())[query],
             {name: result.of_query(query) for name, result in self.branches.items()},
             self.pool.select([query]),
-            self.plan.fusion,
+            self.plan,
             doc_ids,
         )
         if self.cut is None or self.plan.rerank is None:
             return found
         cut = self.cut.pool.select([query])
         scored = {cut.doc_ids[int(doc_num)] for doc_num in cut.doc_nums}
+        again = [each.doc_id for each in found if each.doc_id in scored]
+        fusion = self.plan.rerank.fusion
+        second = {
+            each.doc_id: each
+            for each in with_outcomes(
+                explain(cut, fusion, again), cut, fusion, self.plan.k, cause="reranking"
+            )
+        }
         return [
-            replace(explain(cut, self.plan.rerank.fusion, [each.doc_id])[0], first=each)
-            if each.doc_id in scored
-            else each
+            replace(second[each.doc_id], first=each) if each.doc_id in second else each
             for each in found
         ]
 
