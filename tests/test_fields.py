@@ -11,8 +11,8 @@ import pytest
 
 from hybrid.build.create import build_index
 from hybrid.corpus import Document, SourceOptions, open_source
-from hybrid.corpus.fields import field_value
-from hybrid.corpus.records import FieldValue
+from hybrid.corpus.fields.types import FieldValue
+from hybrid.corpus.fields.values import field_value
 from hybrid.errors import CorpusError, CorruptIndexError, UsageError
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.write import write_documents
@@ -154,14 +154,14 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_fields_are_read_from_files(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     rows = [
-        {"_id": "a", "text": "x", "year": 2020, "lang": "en", "extra": [1]},
+        {"_id": "a", "text": "x", "year": 2020, "lang": "en", "extra": {"a": 1}},
         {"_id": "b", "text": "y", "year": None},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = open_source(path, options=SourceOptions(fields=("year", "lang")))
     assert [each.fields for each in source.documents()] == [{"year": 2020, "lang": "en"}, {}]
     bad = open_source(path, options=SourceOptions(fields=("extra",)))
-    with pytest.raises(CorpusError, match=r"line 1: unusable field: 'extra' of 'a' is \[1\]"):
+    with pytest.raises(CorpusError, match=r"line 1: unusable field: 'extra' of 'a' is \{'a': 1\}"):
         list(bad.documents())
     (tmp_path / "c.tsv").write_text("_id\ttext\tlang\na\tx\ten\n")
     source = open_source(tmp_path / "c.tsv", options=SourceOptions(fields=("lang",)))
@@ -174,6 +174,7 @@ def test_fields_are_read_from_files(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "c.parquet")
     source = open_source(tmp_path / "c.parquet", options=SourceOptions(fields=("day",)))
     assert [each.fields for each in source.documents()] == [{"day": "2020-01-02"}]
+    assert source.field_kinds == {"day": "date"}  # type: ignore[attr-defined]
 
 
 def test_texts_of_a_table_are_read_as_the_type_that_is_named(tmp_path: Path) -> None:
@@ -249,13 +250,13 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_what_is_no_type_is_refused_unless_a_field_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
-    path.write_text('{"id": "a", "text": "x", "year": "2020", "a:date": 7}\n')
-    for name in ("year:date", "year:"):
+    path.write_text('{"id": "a", "text": "x", "year": "2020", "a:day": 7}\n')
+    for name in ("year:day", "year:"):
         bad = open_source(path, options=SourceOptions(fields=(name,)))
-        said = f"no column '{name}' .* a type after a colon is one of int, float, bool, str"
+        said = f"no column '{name}' .* a type after a colon is one of int, float, bool, date"
         with pytest.raises(CorpusError, match=said):
             list(bad.documents())
-    for name, expected in (("a:date", {"a:date": 7}), ("a:date:str", {"a:date": "7"})):
+    for name, expected in (("a:day", {"a:day": 7}), ("a:day:str", {"a:day": "7"})):
         source = open_source(path, options=SourceOptions(fields=(name,)))
         assert [each.fields for each in source.documents()] == [expected]
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid.errors import UsageError
+from hybrid.index.documents.filter_columns import matches
 from hybrid.index.documents.filters import (
     Combination,
     Comparison,
@@ -15,7 +16,6 @@ from hybrid.index.documents.filters import (
     Membership,
     Missing,
     Negation,
-    matches,
     parse_filter,
 )
 

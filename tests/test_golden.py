@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from hybrid.corpus import open_source
+from hybrid.errors import IndexFormatError
 from hybrid.index.storage.manifest import FORMAT_VERSION
 from hybrid.index.verify import verify_index
 from hybrid.search.index import Index
-from tests.golden.make import ENCODERS, HERE, answers
+from tests.golden.make import ENCODERS, HERE, answers, tagged
 from tests.test_living import document
 
 VERSIONS = sorted(path.stem for path in HERE.glob("format-*.json"))
@@ -38,6 +39,53 @@ def test_an_index_of_each_format_answers_as_it_did(version: str, tmp_path: Path)
     index.add([document(20)])
     index.compact()
     assert len(index) == 14
+
+
+def test_format_2_holds_lists_and_dates_and_an_older_reader_refuses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(HERE / "format-2", tmp_path / "idx")
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    live = [number for number in range(14) if number != 5]
+    for _ in range(2):
+        for text, expected in {
+            '"red" in tags': [n for n in live if n % 3 == 0],
+            'day >= "2020-01-08"': [n for n in live if n >= 7],
+            'at < "2020-01-01T05:00+01:00"': [n for n in live if n < 4],
+            "tags is null": [n for n in live if n % 3 == 2],
+        }.items():
+            found = index.contents.select(text).doc_nums
+            assert sorted(index.contents.doc_ids[n] for n in found) == [
+                f"d{n:04}" for n in expected
+            ]
+        assert index.document("d0003").fields == {
+            "tags": ["red", "blue"],
+            "day": "2020-01-04",
+            "at": "2020-01-01T03:30:00+00:00",
+        }
+        index.compact()
+        assert index.contents.generation.manifest.format_version == 2
+    monkeypatch.setattr("hybrid.index.storage.manifest.READABLE", (1,))
+    with pytest.raises(IndexFormatError, match=r"has index format 2 .*Use the version that wrote"):
+        Index(tmp_path / "idx", encoders=ENCODERS)
+
+
+def test_a_first_date_makes_an_index_of_format_1_one_of_format_2(tmp_path: Path) -> None:
+    shutil.copytree(HERE / "format-1", tmp_path / "idx")
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    current = tmp_path / "idx" / "CURRENT"
+    index.delete(["d0001"])
+    index.compact()
+    assert current.read_text().startswith("hybrid-index 1\n")
+    index.add([tagged(30)])
+    assert current.read_text().startswith("hybrid-index 2\n")
+    index.compact()
+    index.delete(["d0002"])
+    assert current.read_text().startswith("hybrid-index 2\n")
+    assert [
+        index.contents.doc_ids[n] for n in index.contents.select("day is not null").doc_nums
+    ] == ["d0030"]
+    assert verify_index(tmp_path / "idx", deep=True).is_whole
 
 
 def test_the_documented_migration_reads_the_documents_without_this_package(tmp_path: Path) -> None:

@@ -398,7 +398,9 @@ def test_another_format_version_is_refused_with_both_versions(tmp_path: Path) ->
     text = f"hybrid-index 9\ncreated-by hybrid-retrieval 3.0\ngeneration {read_current(index)}\n"
     last = f"checksum {disk.checksum(text.encode())}\n"
     (index / "CURRENT").write_text(text + last)
-    with pytest.raises(IndexFormatError, match=r"format 9 \(written by .* 3\.0\).* reads format 1"):
+    with pytest.raises(
+        IndexFormatError, match=r"format 9 \(written by .* 3\.0\).* reads formats 1 to 2"
+    ):
         open_generation(index)
 
 
@@ -448,7 +450,8 @@ GOOD = {
         {"number": True},
         {"content": None},
         {"format": "zip"},
-        {"format_version": 2},
+        {"format_version": 3},
+        {"format_version": 2.0},
         {"format_version": True},
     ],
 )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from hybrid.build.options import BuildOptions
 from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
 from hybrid.corpus import Source, SourceOptions
-from hybrid.corpus.fields import FieldKinds
+from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
 from hybrid.errors import path_of
+from hybrid.index.documents.fields import format_of
 from hybrid.index.records import SEGMENTS, BranchRecord, figures
 from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
 from hybrid.index.storage.generation import open_generation
@@ -152,6 +153,7 @@ def build_index(
             progress=progress("encoding", source.document_count()),
         )
         shards.field_kinds = kinds.kinds
+        generation.need_format(format_of(kinds.kinds))
         records = _write_branches(generation, shards, described, surveys, options, progress)
         generation.commit(_content(source, shards, records, options))
     notes = (() if encoders is not None else options.notes()) + _unstored(kinds)

@@ -24,10 +24,11 @@ from hybrid.build.create import measured
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
 from hybrid.corpus import Source
 from hybrid.corpus.checks import check_text
-from hybrid.corpus.fields import FieldKinds
+from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import begun
 from hybrid.errors import CorpusError, UsageError, path_of, several_texts
 from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
+from hybrid.index.documents.fields import format_of
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.purge import purge as purge_index
 from hybrid.index.purge import stored_texts
@@ -146,6 +147,7 @@ def add_documents(
             progress=progress("encoding", None),
         )
         shards.field_kinds = kinds.kinds
+        generation.need_format(format_of({**stored, **kinds.kinds}))
         report = _add(change, shards, options.update, progress)
         for name, each in shards.unread.items():
             record = change.index.record(name)

@@ -57,6 +57,12 @@ def _values(column: Any) -> list[Any]:
     import pyarrow as pa
 
     kind = column.type
+    if pa.types.is_timestamp(kind):  # nanoseconds are cut, and what Python has no date for is text
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
+        try:
+            return list(column.to_pylist())
+        except (ValueError, OverflowError):
+            column, kind = column.cast(pa.large_string()), pa.large_string()
     if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         try:
             return list(column.to_pylist())

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from hybrid.corpus.columns import ABSENT, Columns, Row, lookup, shown
-from hybrid.corpus.fields import FieldKinds
-from hybrid.corpus.records import Document, FieldValue, Query, Skipped, SourceOptions
+from hybrid.corpus.fields.kinds import FieldKinds
+from hybrid.corpus.fields.types import FieldValue
+from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError, UsageError, given
 
 R = TypeVar("R", Document, Query)
@@ -164,8 +165,9 @@ def checked_fields(
     """
     found = {}
     for name, value in fields.items():
-        if isinstance(value, str):
-            _check_characters(name, value)
+        for each in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(each, str):
+                _check_characters(name, each)
         try:
             found[name] = kinds.value(name, value)
         except (ValueError, OverflowError) as error:

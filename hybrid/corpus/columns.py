@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from hybrid.corpus.records import FIELD_TYPES, SourceOptions
+from hybrid.corpus.fields.types import TYPES_SAID
+from hybrid.corpus.records import SourceOptions
 from hybrid.errors import CorpusError
 
 ID_NAMES = ("_id", "id", "doc_id", "docid", "docno", "pid")
@@ -67,13 +68,13 @@ def refuse_absent_fields(place: str, names: Iterable[str], present: Collection[s
     """Refuse fields to store that are not among those ``present``.
 
     Raises:
-        CorpusError: names them and what there is; of ``year:date`` says which types there are.
+        CorpusError: names them and what there is; of ``year:number`` says which types there are.
     """
     missing = [name for name in names if name not in present]
     if not missing:
         return
     typed = any(":" in name for name in missing)
-    types = f"; a type after a colon is one of {', '.join(FIELD_TYPES)}" if typed else ""
+    types = f"; a type after a colon is one of {TYPES_SAID}" if typed else ""
     raise CorpusError(
         f"{place}: no column {', '.join(map(repr, missing))} to store as a field, found "
         f"{', '.join(map(shown, list(present)[:20]))}; name columns that are there{types}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hybrid.corpus.checks import Door, field_pass, surveyed
 from hybrid.corpus.columns import Columns
-from hybrid.corpus.fields import FieldKinds
+from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.qrels import Qrels, read_qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
 from hybrid.corpus.tables import line_count, rows, table_suffix

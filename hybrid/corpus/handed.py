@@ -22,7 +22,7 @@ from hybrid.corpus.checks import (
     surveyed,
 )
 from hybrid.corpus.columns import ABSENT, Columns, Row, lookup, refuse_absent_fields
-from hybrid.corpus.fields import FieldKinds
+from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.files import FileSource
 from hybrid.corpus.records import Document, Source, SourceOptions
 from hybrid.errors import CorpusError, UsageError, given

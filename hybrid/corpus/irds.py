@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hybrid.corpus.checks import Door, field_pass, surveyed
 from hybrid.corpus.columns import Columns, Row, refuse_absent_fields
-from hybrid.corpus.fields import FieldKinds
+from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.files import judged_queries, unknown_split
 from hybrid.corpus.qrels import Qrels
 from hybrid.corpus.records import Document, Query, Skipped, SourceOptions

@@ -7,22 +7,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
+from hybrid.corpus.fields.types import FIELD_TYPES, FieldValue, widened
 from hybrid.corpus.qrels import Qrels
 from hybrid.errors import UsageError
 from hybrid.machine.options import option
 
 EXAMPLES_KEPT = 3
-FIELD_TYPES = ("int", "float", "bool", "str")
-FieldValue: TypeAlias = "str | int | float | bool | None"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document; title and text are never both empty when it comes from a source.
 
-    ``fields`` are what filters see: texts, numbers, true, false or None, by name.
+    ``fields`` are what filters see, by name: texts, numbers, true, false, dates and times, lists
+    of them, or None.
     """
 
     doc_id: str
@@ -111,8 +111,9 @@ class SourceOptions:
 
     Attributes:
         split: the name that ``qrels`` goes by.
-        fields: ``year:int`` reads a text as a number (also ``float``, ``bool`` and ``str``). Texts
-            of a TSV or CSV file without a type are read as all of them allow.
+        fields: ``year:int`` reads a text as a number (also ``float``, ``bool``, ``str``, ``date``,
+            ``datetime`` and a list of one, ``list[int]``; ``list`` is one of texts). Texts of a TSV
+            or CSV file without a type are read as all of them allow.
         index_fields: the kinds of the fields of an index that the documents are added to. Without
             ``fields`` these are stored, and a JSONL file may lack them; no value may be of another
             kind.
@@ -136,8 +137,8 @@ class SourceOptions:
     split: str = "test"
     fields: tuple[str, ...] = option(
         (),
-        "columns to store for filters, with commas, maybe with a type (int, float, bool, str) "
-        "for texts that hold one: year:int,lang",
+        "columns to store for filters, with commas, maybe with a type (int, float, bool, str, "
+        "date, datetime, list) for texts that hold one: year:int,lang",
         read=field_names,
     )
     index_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -150,7 +151,7 @@ class SourceOptions:
             object.__setattr__(self, "delimiter", "\t")
         for name, kind in self.typed_fields.items():
             known = self.index_fields.get(name, "")
-            if kind and known and kind != known and {kind, known} != {"int", "float"}:
+            if kind and known and not (widened(known, kind) or widened(kind, known)):
                 raise UsageError(
                     f"field {name!r} is to be read as {kind} and is {known} in the index; leave "
                     "the type out, or give the field another name"
@@ -176,6 +177,7 @@ class SourceOptions:
         found = {}
         for each in self.fields:
             name, colon, kind = each.rpartition(":")
+            kind = "list[str]" if kind == "list" else kind
             if not colon or kind not in FIELD_TYPES:
                 name, kind = each, ""
             found[name] = kind

@@ -235,7 +235,8 @@ def repair_index(directory: str | Path, *, deep: bool = False) -> RepairReport:
                 continue  # it was never committed
             if _is_whole(directory, name, deep):
                 if name != before:
-                    write_current(directory, name)
+                    with open_named(directory, name) as found:
+                        write_current(directory, name, found.manifest.format_version)
                 for each in damaged:
                     remove_generation(directory / GENERATIONS / each)
                 return RepairReport(before, name, tuple(damaged))

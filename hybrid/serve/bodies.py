@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=2_000)]
+Value = str | int | float | bool
 Depth = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -47,7 +48,7 @@ class DocumentBody(Body):
     doc_id: Name
     text: str
     title: str = ""
-    fields: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    fields: dict[str, Value | list[Value] | None] = Field(default_factory=dict)
 
 
 class AddBody(Body):

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hybrid.corpus import Document
-from hybrid.corpus.fields import MAX_FIELDS
+from hybrid.corpus.fields.kinds import MAX_FIELDS
+from hybrid.corpus.fields.types import DATES, element_of, is_list
+from hybrid.corpus.fields.values import Plain, as_time, read_date, shown_value
 from hybrid.errors import CorpusError, CorruptIndexError
+from hybrid.index.documents.filter_columns import DAY, microseconds
 
 FIELDS = "fields.arrow"
-_TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.large_string()}
+FIRST_TIME, LAST_TIME = -719_162 * DAY, 2_932_897 * DAY
+_SCALARS: dict[str, pa.DataType] = {
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "str": pa.large_string(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us", "UTC"),
+}
+_LISTS = {f"list[{kind}]": pa.large_list(each) for kind, each in _SCALARS.items()}
+_TYPES = _SCALARS | _LISTS
+FIRST_FORMAT = {"bool", "int", "float", "str"}
+"""The kinds that the first format of an index had."""
+
+
+def format_of(kinds: Mapping[str, str]) -> int:
+    """Return the format of an index that the fields need: 2 for lists, dates and times.
+
+    >>> format_of({"year": "int"}), format_of({"tags": "list[str]"})
+    (1, 2)
+    """
+    return 1 if FIRST_FORMAT.issuperset(kinds.values()) else 2
 
 
 class FieldWriter:
     """Gathers the fields of documents, each part as compact Arrow arrays; `save` joins them.
 
-    Fields of these ``kinds`` are written in any case; others as their values are.
+    Fields of these ``kinds`` are written in any case; others as their values are. Dates and lists
+    are written only where the kind says so, since a date comes as its ISO text.
     """
 
     def __init__(self, kinds: Mapping[str, str] | None = None) -> None:
@@ -44,8 +70,10 @@ class FieldWriter:
             raise CorpusError(f"the documents have over {MAX_FIELDS} different fields")
 
     def _array(self, name: str, values: list[Any]) -> pa.Array:
-        kinds = {type(value).__name__ for value in values if value is not None}
         known = self._types.get(name)
+        if known not in (None, *(_TYPES[kind] for kind in FIRST_FORMAT)):
+            return _typed_array(name, values, known)
+        kinds = {type(value).__name__ for value in values if value is not None}
         if known is not None:
             kinds.add(next(kind for kind, each in _TYPES.items() if each == known))
         kind = "float" if kinds == {"int", "float"} else next(iter(kinds), "")
@@ -54,7 +82,7 @@ class FieldWriter:
                 f"field {name!r} is {' and '.join(sorted(kinds))} in different documents; give it "
                 "one type"
             )
-        if kind not in _TYPES:
+        if kind not in FIRST_FORMAT:
             raise CorpusError(
                 f"field {name!r} holds a value of type {kind or 'null'}; a text, a number, true, "
                 "false or null was expected"
@@ -86,6 +114,36 @@ class FieldWriter:
             writer.write_table(table)
 
 
+def _typed_array(name: str, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return values as an array of lists, dates or times, of which the texts are read."""
+    (said,) = kinds_of({name: kind}).values()
+    read = _READERS.get(element_of(said), lambda each: each)
+    try:
+        found = [
+            value
+            if value is None
+            else [read(each) for each in (value if isinstance(value, list) else [value])]
+            if is_list(said)
+            else read(value)
+            for value in values
+        ]
+        return pa.array(found, kind)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError, ValueError) as error:
+        raise CorpusError(f"field {name!r} cannot be stored as {said}: {error}") from error
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "date": read_date,
+    "datetime": lambda text: as_time(read_date(text)),
+    "float": float,
+}
+
+
+def value_at(column: pa.ChunkedArray, place: int) -> Plain:
+    """Return a value as it is shown: dates and times are ISO texts."""
+    return shown_value(column[place].as_py())
+
+
 def kinds_of(types: Mapping[str, pa.DataType]) -> dict[str, str]:
     """Return the kinds of stored fields, in the words in which a source is asked for them."""
     kinds = {each: kind for kind, each in _TYPES.items()}
@@ -109,4 +167,16 @@ def open_fields(directory: Path, count: int) -> dict[str, pa.ChunkedArray]:
     fits = len(table) == count and table.num_columns <= MAX_FIELDS
     if not fits or not all(field.type in _TYPES.values() for field in table.schema):
         raise CorruptIndexError(f"{path} does not fit the {count} documents; build the index again")
-    return {name: table.column(name) for name in table.column_names}
+    columns = {name: table.column(name) for name in table.column_names}
+    for name, kind in kinds_of({field.name: field.type for field in table.schema}).items():
+        if element_of(kind) in DATES:
+            _check_years(path, name, columns[name], is_list(kind))
+    return columns
+
+
+def _check_years(path: Path, name: str, column: pa.ChunkedArray, lists: bool) -> None:
+    """Refuse dates outside the years 1 to 9999, which are no dates of Python."""
+    values = microseconds(pc.list_flatten(column) if lists else column)
+    least, most = pc.min_max(values).as_py().values()
+    if least is not None and not FIRST_TIME <= least <= most < LAST_TIME:
+        raise CorruptIndexError(f"{path}: field {name!r} holds dates outside the years 1 to 9999")

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hybrid.corpus.fields import plain_value
+from hybrid.corpus.fields.values import scalar_value
 from hybrid.errors import UsageError, given
 from hybrid.index.documents.filter_nodes import (
     Combination,
     Comparison,
+    Contains,
     Filter,
     Membership,
     Missing,
@@ -29,7 +30,10 @@ from hybrid.index.documents.filter_nodes import (
 MAX_LEVELS = 50
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _GROUPS = ("must", "should", "must_not")
-_OPERATORS = ", ".join(f"${name}" for name in (*_SIGNS, "in", "nin", "exists", "not"))
+_OPERATORS = ", ".join(
+    f"${name}"
+    for name in (*_SIGNS, "in", "nin", "contains", "not_contains", "all", "exists", "not")
+)
 
 
 def filter_of(record: Mapping[str, Any], level: int = 0) -> Filter:
@@ -85,6 +89,11 @@ def _operated(name: str, operator: object, operand: Any, level: int) -> Filter:
     if operator in ("$in", "$nin"):
         found = _member(name, _list(f"{name}: {operator}", operand))
         return Negation(found) if operator == "$nin" else found
+    if operator in ("$contains", "$not_contains"):
+        contained: Filter = _contains(name, operand)
+        return contained if operator == "$contains" else Negation(contained)
+    if operator == "$all":
+        return _all(_contains(name, each) for each in _list(f"{name}: $all", operand))
     if operator == "$exists":
         if not isinstance(operand, bool):
             raise UsageError(f"$exists of {name!r} is {given(operand)}; give True or False")
@@ -144,6 +153,13 @@ def _compared(name: str, sign: str, value: Any) -> Filter:
     return Missing(name) if sign == "==" else Negation(Missing(name))
 
 
+def _contains(name: str, value: Any) -> Filter:
+    plain = _value(name, value)
+    if plain is None:
+        raise UsageError(f"{name!r} is to contain {given(value)}; no list holds null")
+    return Contains(name, plain)
+
+
 def _member(name: str, values: Sequence[Any]) -> Filter:
     plain = [_value(name, value) for value in values]
     parts: list[Filter] = [Missing(name)] if None in plain else []
@@ -153,7 +169,7 @@ def _member(name: str, values: Sequence[Any]) -> Filter:
 
 def _value(name: str, value: Any) -> Value | None:
     try:
-        return plain_value(value)
+        return scalar_value(value)
     except ValueError as error:
         raise UsageError(f"{name!r} is compared with {given(value)}; give {error}") from error
 

@@ -36,7 +36,7 @@ _SPELLINGS = {
     "gte": ">=",
 }
 """Words of other languages in lower case, and what a filter has in their place."""
-_NO_SUCH = {"like", "ilike", "contains", "matches", "startswith", "endswith", "regexp", "match"}
+_NO_SUCH = {"like", "ilike", "matches", "startswith", "endswith", "regexp", "match"}
 
 
 def is_foreign(text: str) -> bool:
@@ -67,6 +67,8 @@ def accepted_form(tokens: Sequence[tuple[str, str]]) -> str:
         form = "!=" if before + text == "<>" else "`FIELD in [...]`" if is_list else ""
     elif kind == "number":
         form = "`FIELD > 1`, its field first"
+    elif word == "contains":
+        form = "`VALUE in FIELD`, of a field that holds lists"
     elif word in _NO_SUCH:
         return f"; there is no {word}: a filter compares whole values, by == or `in [...]`"
     elif spelling == "null":

@@ -38,6 +38,17 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class Contains:
+    """A list that holds a value."""
+
+    field: str
+    value: Value
+
+    def __str__(self) -> str:
+        return f"{json.dumps(self.value, ensure_ascii=False)} in {_name(self.field)}"
+
+
+@dataclass(frozen=True)
 class Missing:
     """A field without a value."""
 
@@ -69,7 +80,7 @@ class Combination:
         return f" {self.word} ".join(shown)
 
 
-Filter: TypeAlias = Comparison | Membership | Missing | Negation | Combination
+Filter: TypeAlias = Comparison | Membership | Contains | Missing | Negation | Combination
 
 
 def fields_of(parsed: Filter) -> set[str]:

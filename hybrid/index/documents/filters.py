@@ -1,8 +1,11 @@
-"""Filters over document fields: a small language, parsed by hand and computed by pyarrow.
+"""Filters over document fields: a small language, parsed by hand; `filter_columns` computes them.
 
     year >= 2020 and lang == "en"
     not (source in ["blog", "forum"]) or meta.score is null
+    "red" in tags and published >= "2020-01-31"
 
+Of a field that holds lists, a comparison is of each value, and one that holds is enough; ``!=`` is
+what ``not ... ==`` is. Dates and times are compared with ISO texts; a date is its midnight in UTC.
 A value that is missing makes every comparison with it unknown, as in SQL: neither it nor its
 ``not`` selects the document; ``is null`` does. NaN is a missing value. Nothing is ever evaluated as
 Python.
@@ -12,16 +15,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from math import floor, isfinite
+from math import isfinite
 from typing import Any, TypeAlias
 
 from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError, given
+from hybrid.index.documents.filter_columns import COMPARISONS
 from hybrid.index.documents.filter_dicts import filter_of
 from hybrid.index.documents.filter_hints import FOREIGN_SIGNS, WORDS, accepted_form, is_foreign
 from hybrid.index.documents.filter_nodes import (
     Combination,
     Comparison,
+    Contains,
     Filter,
     Membership,
     Missing,
@@ -34,14 +39,6 @@ FilterLike: TypeAlias = str | Mapping[str, Any] | Filter
 MAX_LENGTH = 20_000
 MAX_DEPTH = 50
 MAX_DIGITS = 100
-_COMPARISONS = {
-    "==": "equal",
-    "!=": "not_equal",
-    "<": "less",
-    "<=": "less_equal",
-    ">": "greater",
-    ">=": "greater_equal",
-}
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>-?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![A-Za-z_0-9.]))"
     r'|(?P<string>"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')'
@@ -91,100 +88,6 @@ def parse_filter(text: FilterLike) -> Filter:
     return parsed
 
 
-def matches(parsed: Filter, columns: Mapping[str, Any]) -> Any:
-    """Return a pyarrow boolean array: true, false, or null where a value is missing.
-
-    Args:
-        parsed: the filter.
-        columns: pyarrow arrays by field name, all of one length.
-
-    Raises:
-        UsageError: a field that is not there, or a value of another type than its field.
-    """
-    import pyarrow.compute as pc
-
-    if isinstance(parsed, Negation):
-        return pc.invert(matches(parsed.part, columns))
-    if isinstance(parsed, Combination):
-        join = pc.and_kleene if parsed.word == "and" else pc.or_kleene
-        result = matches(parsed.parts[0], columns)
-        for part in parsed.parts[1:]:
-            result = join(result, matches(part, columns))
-        return result
-    if parsed.field not in columns:
-        known = ", ".join(sorted(columns)) or "none"
-        raise UsageError(
-            f"the documents have no field {parsed.field!r}; their fields: {known}. Build with the "
-            "columns to filter by: --fields (SourceOptions(fields=...))"
-        )
-    column = columns[parsed.field]
-    if isinstance(parsed, Missing):
-        return pc.is_null(column, nan_is_null=True)
-    if isinstance(parsed, Comparison):
-        return _compared(parsed.field, parsed.sign, parsed.value, column)
-    result = None
-    for value in parsed.values:
-        one = _compared(parsed.field, "==", value, column)
-        result = one if result is None else pc.or_kleene(result, one)
-    return result
-
-
-def _compared(field: str, sign: str, value: Value, column: Any) -> Any:
-    """Return a column compared with a value; null where the column holds nothing, or NaN."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    scalar = _scalar(field, value, column.type)
-    if pa.types.is_integer(column.type) and isinstance(value, float):
-        sign, scalar = _whole_comparison(sign, value)
-    found = getattr(pc, _COMPARISONS[sign])(column, scalar)
-    if pa.types.is_floating(column.type):
-        return pc.if_else(pc.is_nan(column), None, found)
-    return found
-
-
-def _whole_comparison(sign: str, value: float) -> tuple[str, int]:
-    """Return a comparison of whole numbers of 64 bits that says what one with a float does.
-
-    >>> _whole_comparison("<", 2.5), _whole_comparison("==", 2.5), _whole_comparison(">", 2.0)
-    (('<=', 2), ('<', -9223372036854775808), ('>', 2))
-    """
-    least, most = -(2**63), 2**63 - 1
-    whole = floor(value)
-    if whole != value and sign in ("==", "!="):  # never, or always
-        return ("<", least) if sign == "==" else (">=", least)
-    if whole != value:
-        sign = "<=" if sign in ("<", "<=") else ">"
-    if least <= whole <= most:
-        return sign, whole
-    holds = sign == "!=" or (sign[0] == "<") == (whole > most)
-    return (">=", least) if holds and sign != "==" else ("<", least)
-
-
-def _scalar(field: str, value: Value, kind: Any) -> Any:
-    """Return the value as a pyarrow scalar that a column of type ``kind`` can be compared with."""
-    import pyarrow as pa
-
-    types = pa.types
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = (
-        (types.is_boolean(kind) and isinstance(value, bool))
-        or ((types.is_integer(kind) or types.is_floating(kind)) and number)
-        or (
-            (types.is_large_string(kind) or types.is_date(kind) or types.is_timestamp(kind))
-            and isinstance(value, str)
-        )
-    )
-    try:
-        if not fits:
-            raise TypeError(f"it holds {kind}")
-        if isinstance(value, str):
-            return pa.scalar(value, pa.large_string()).cast(kind)
-        return pa.scalar(float(value) if types.is_floating(kind) else value)
-    except (pa.ArrowException, TypeError, OverflowError, ValueError) as error:
-        raise UsageError(f"field {field!r} cannot be compared with {value!r}: {error}") from error
-
-
 class _Parser:
     """Recursive descent: or, and, not, then a comparison or parentheses."""
 
@@ -215,6 +118,10 @@ class _Parser:
 
     def _comparison(self) -> Filter:
         kind, text = self._next()
+        value = kind in ("number", "string") or text in ("true", "false")
+        if value and self._tokens[self._at : self._at + 1] and self._tokens[self._at][1] == "in":
+            self._at -= 1
+            return self._contained()
         if kind != "name" or text in WORDS:
             raise self._error("a field name")
         field, (kind, word, _) = text.strip("`"), (*self._tokens, ("", "", 0))[self._at]
@@ -232,9 +139,17 @@ class _Parser:
             self._need("sign", "]")
             return Membership(field, tuple(values))
         kind, sign = self._next()
-        if sign not in _COMPARISONS or kind != "sign":
-            raise self._error(f"one of {' '.join(_COMPARISONS)}, in, is")
+        if sign not in COMPARISONS or kind != "sign":
+            raise self._error(f"one of {' '.join(COMPARISONS)}, in, is")
         return Comparison(field, sign, self._literal())
+
+    def _contained(self) -> Filter:
+        value = self._literal()
+        self._need("name", "in")
+        kind, text = self._next()
+        if kind != "name" or text in WORDS:
+            raise self._error("the name of a field that holds lists")
+        return Contains(text.strip("`"), value)
 
     def _literal(self) -> Value:
         kind, text = self._next()

@@ -22,8 +22,9 @@ from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents import arrow
-from hybrid.index.documents.fields import kinds_of, open_fields
-from hybrid.index.documents.filters import FilterLike, matches, parse_filter
+from hybrid.index.documents.fields import kinds_of, open_fields, value_at
+from hybrid.index.documents.filter_columns import matches
+from hybrid.index.documents.filters import FilterLike, parse_filter
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset
 
@@ -80,7 +81,7 @@ class DocumentSegment:
     def document(self, place: int) -> Document:
         """Return the document at a place."""
         title, text = self._texts.row(place)
-        fields = {name: column[place].as_py() for name, column in self.fields.items()}
+        fields = {name: value_at(column, place) for name, column in self.fields.items()}
         present = {name: value for name, value in fields.items() if value is not None}
         return Document(self.doc_id(place), text=text, title=title, fields=present)
 
@@ -236,7 +237,7 @@ class DocumentStore(ByNumber[Document]):
 
     @property
     def field_kinds(self) -> dict[str, str]:
-        """The fields that filters can use, with their kinds: int, float, bool or str."""
+        """The fields that filters can use, with their kinds; see `hybrid.corpus.fields.types`."""
         return kinds_of(self.field_types)
 
     def select(self, text: FilterLike) -> Subset:

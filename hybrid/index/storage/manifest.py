@@ -15,7 +15,9 @@ from typing import Any
 
 from hybrid.errors import CorruptIndexError, IndexFormatError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest; a generation is of the lowest that its fields need."""
+READABLE = (1, 2)
 FORMAT_NAME = "hybrid-index"
 MANIFEST = "manifest.json"
 MAX_BYTES = 64 << 20
@@ -42,7 +44,7 @@ class Manifest:
     created_at: str
     files: Mapping[str, FileEntry]
     content: Mapping[str, Any]
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
 
     def to_bytes(self) -> bytes:
         """Return the JSON text of this manifest: the same bytes for the same values."""
@@ -84,6 +86,7 @@ def parse_manifest(data: bytes, where: object) -> Manifest:
         created_at=record["created_at"],
         files=files,
         content=record["content"],
+        format_version=record["format_version"],
     )
 
 
@@ -97,17 +100,17 @@ def _finite(text: str) -> float:
 
 
 def check_version(version: object, created_by: str, where: object) -> None:
-    """Refuse any format version but ours.
+    """Refuse any format version but those that this package reads.
 
     Raises:
         IndexFormatError: tells both versions and what to do.
     """
-    if version == FORMAT_VERSION and not isinstance(version, bool):
+    if version in READABLE and isinstance(version, int) and not isinstance(version, bool):
         return
     raise IndexFormatError(
         f"{where} has index format {version!r} (written by {created_by}); this version of "
-        f"hybrid-retrieval reads format {FORMAT_VERSION}. Use the version that wrote it, or build "
-        "the index again with this one"
+        f"hybrid-retrieval reads formats {READABLE[0]} to {FORMAT_VERSION}. Use the version "
+        "that wrote it, or build the index again with this one"
     )
 
 

@@ -40,7 +40,6 @@ from hybrid.index.storage.generation import (
 )
 from hybrid.index.storage.manifest import (
     FORMAT_NAME,
-    FORMAT_VERSION,
     MANIFEST,
     FileEntry,
     Manifest,
@@ -58,13 +57,13 @@ WORKSPACE = "workspace"
 _ATTEMPTS = 100
 
 
-def write_current(index_dir: Path, name: str) -> None:
-    """Make ``name`` the current generation: the one atomic step of a commit.
+def write_current(index_dir: Path, name: str, version: int) -> None:
+    """Make ``name``, of a format, the current generation: the one atomic step of a commit.
 
     Raises:
         StorageError: it is current now, but the disk failed to make that last.
     """
-    data = _current(name)
+    data = _current(name, version)
     try:
         disk.replace_file(index_dir / CURRENT, data)
     except OSError as error:
@@ -74,10 +73,9 @@ def write_current(index_dir: Path, name: str) -> None:
         raise
 
 
-def _current(name: str) -> bytes:
+def _current(name: str, version: int) -> bytes:
     text = (
-        f"{FORMAT_NAME} {FORMAT_VERSION}\ncreated-by hybrid-retrieval {__version__}\n"
-        f"generation {name}\n"
+        f"{FORMAT_NAME} {version}\ncreated-by hybrid-retrieval {__version__}\ngeneration {name}\n"
     ).encode()
     return text + f"checksum {disk.checksum(text)}\n".encode()
 
@@ -102,6 +100,7 @@ class NewGeneration:
         self._reused: set[str] = set()
         self._expected: dict[str, FileEntry] = {}
         self.parent = parent
+        self._format = 1 if parent is None else parent.manifest.format_version
         self.name: str | None = None
         # A new name each time: what a dead writer left may be beyond removing.
         self.directory = home / GENERATIONS / f"{TEMPORARY}{number:06d}-{token_hex(4)}"
@@ -122,6 +121,10 @@ class NewGeneration:
         self.used_workspace = True
         self._workspace.mkdir(parents=True, exist_ok=True)
         return self._workspace
+
+    def need_format(self, version: int) -> None:
+        """Commit in this format, or in a later one that is needed anyway."""
+        self._format = max(self._format, version)
 
     def expect(self, entries: Mapping[str, FileEntry]) -> None:
         """Refuse to commit files of these names that are not of this size and checksum."""
@@ -160,6 +163,7 @@ class NewGeneration:
             created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             files={name: self._entry(name) for name in disk.regular_files(self.directory)},
             content=content,
+            format_version=self._format,
         )
         data = manifest.to_bytes()
         parse_manifest(data, "the new manifest")
@@ -171,9 +175,9 @@ class NewGeneration:
         os.rename(self.directory, self._home / GENERATIONS / name)
         files.sync(self._home / GENERATIONS)
         if self.parent is None:  # nobody sees it before it is published
-            disk.replace_file(self._home / CURRENT, _current(name))
+            disk.replace_file(self._home / CURRENT, _current(name, self._format))
         else:
-            write_current(self._home, name)
+            write_current(self._home, name, self._format)
         self.name = name
 
     def _entry(self, name: str) -> FileEntry:
