@@ -170,7 +170,9 @@ BAD_VALUES: dict[str, tuple[Any, str]] = {
     "text in a field of numbers": ("x", "'x', expected a whole number as in the documents before"),
     "boolean in a field of numbers": (True, "True, expected a whole number as in the documents"),
     "infinite": (float("inf"), "inf, expected a finite number"),
-    "object": ({"a": 1}, "expected a text, a number, true, false or null"),
+    "object": ({"a": 1}, "expected a text, a number, true, false, a date, a list of them, or null"),
+    "list in a field of numbers": ([1, 2], "expected a whole number as in the documents before"),
+    "list of lists": ([[1]], "expected a list without lists in it"),
 }
 
 
