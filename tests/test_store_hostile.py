@@ -132,7 +132,7 @@ def forged(index: Path, edit: Callable[[dict[str, Any]], None], number: int = 1)
     (folder / MANIFEST).write_bytes(data)
     made = f"{number:06d}-{checksum(data)}"
     folder.rename(index / GENERATIONS / made)
-    write_current(index, made)
+    write_current(index, made, 1)
 
 
 def test_a_generation_has_the_number_of_its_name(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def of_text(parse: Callable[[str], object]) -> Parse:
 
 def parsers(folder: Path) -> list[tuple[str, int, bytes, Parse]]:
     """Return (name, share of the inputs, a good input, parser)."""
-    write_current(folder, f"000003-{'a' * 32}")
+    write_current(folder, f"000003-{'a' * 32}", 1)
     current = (folder / "CURRENT").read_bytes()
     documents = folder / "documents"
     documents.mkdir()
