@@ -1,9 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= cpu,offline,models,train,report,notebooks,serve,dev
+EXTRAS ?= cpu,offline,models,train,report,notebooks,serve,docs,dev
 
-.PHONY: help demo models test test-wheel test-serve test-doors lint bench faults clean
+.PHONY: help demo models test test-wheel test-serve test-doors docs lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test-wheel  build the wheel, install it elsewhere, use it"
 	@echo "make test-serve  start servers and a browser (chromium) and use them"
 	@echo "make test-doors  run the test suites of LangChain, PyTerrier and others in an environment of their own"
+	@echo "make docs   build the site into build/site, offline; a warning or a dead link fails it"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  time the kernels, the tuner and the encoders"
 	@echo "make faults inject faults, damage and crashes into an index"
@@ -55,6 +56,11 @@ test-doors:
 	runs/doors/env/bin/python -m pip install -q -c constraints.txt -e ".[cpu,langchain,llamaindex,haystack,pyterrier,mteb,tables]" \
 	  "langchain-tests>=1.1" qdrant-client pytest pytest-timeout pytest-asyncio
 	runs/doors/env/bin/python -m pytest -o asyncio_mode=auto -m doors tests/doors
+
+# Material's notice about MkDocs 2 is no warning of ours: mkdocs is pinned.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f docs/site/mkdocs.yml
+	@echo "the site is in build/site"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,0 +1,56 @@
+"""The site: every public name and every command has an entry, every page has a place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import hybrid
+from tests.conftest import load_script
+from tests.test_cli_options import COMMANDS
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_every_public_name_has_one_entry() -> None:
+    page = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^::: hybrid\.(\w+)$", page, re.MULTILINE)
+    assert sorted([*entries, "__version__"]) == sorted(hybrid.__all__)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (DOCS / "site" / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r"(\S+\.md)$", text, re.MULTILINE)
+    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")]
+    assert sorted(named) == sorted(pages)
+
+
+def test_every_command_has_a_page_with_its_flags() -> None:
+    pytest.importorskip("mkdocs")
+    hooks = load_script("docs/site/hooks")
+    pages = {
+        name.removeprefix("hybrid "): hooks.page(name, command)
+        for name, command in hooks.commands(hooks.get_command(hooks.app))
+    }
+    assert sorted(pages) == sorted(COMMANDS)
+    for name, page in pages.items():
+        for text in COMMANDS[name].values():
+            assert f" | {hooks.cell(text)} |" in page
+
+
+def test_what_would_load_from_elsewhere_is_found() -> None:
+    pytest.importorskip("mkdocs")
+    remote = load_script("docs/site/hooks").REMOTE
+    assert remote.search('<script src="https://cdn.example/a.js"></script>')
+    assert remote.search('<link rel="stylesheet" href="//cdn.example/a.css">')
+    assert not remote.search('<script src="assets/a.js"></script>')
+    assert not remote.search('<a href="https://example.org/">')
+
+
+def test_examples_of_docstrings_become_blocks_of_code() -> None:
+    pytest.importorskip("griffe")
+    fenced = load_script("docs/site/doctests").fenced
+    assert fenced("One.\n\n>>> 1 + 1\n2") == "One.\n\n```python\n>>> 1 + 1\n2\n```"
+    assert fenced("One.\n\nTwo.") == "One.\n\nTwo."
