@@ -11,12 +11,14 @@ from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, cc, fuse, rank, rrf, single
+from hybrid.fusion.pool import Pool
 from hybrid.tune import Space, TuneOptions, tune
 from hybrid.tune.optuna_search import run_study
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, complexity
 from tests.made_pools import planted, pool_of, random_pool, random_qrels
 
+Qrels = dict[str, dict[str, int]]
 QUICK = TuneOptions(trials=0, repeats=1, curve=False)
 
 
@@ -291,3 +293,58 @@ def test_what_mattered_among_the_trials_is_reported() -> None:
     assert set(result.importance) <= {"method", "norm", "alpha", "k", "depth"}
     assert sum(result.importance.values()) == pytest.approx(1.0)
     assert any(line.startswith("what mattered among the trials:") for line in result.lines())
+
+
+def harmed(seed: int, *, noise: float = 0.0, queries: int = 120) -> tuple[Pool, Qrels]:
+    """Return a planted pool with a third branch, "noise", which sees relevance so far ahead."""
+    rng = np.random.default_rng(seed)
+    relevant = rng.random((queries, 120)) < 2 / 120
+    relevant[np.arange(queries), rng.integers(0, 120, queries)] = True
+    matrices = {
+        name: np.maximum(relevant * ahead + rng.normal(size=relevant.shape) + 3, 0)
+        for name, ahead in (("bm25", 2.5), ("noise", noise), ("dense", 2.5))
+    }
+    pool = pool_of(matrices, 60)
+    qrels = {
+        f"q{i}": {pool.doc_ids[int(j)]: 1 for j in np.flatnonzero(relevant[i])}
+        for i in range(queries)
+    }
+    return pool, qrels
+
+
+def test_a_branch_that_costs_is_left_out_and_the_verdict_says_what_it_costs() -> None:
+    pool, qrels = harmed(7)
+    result = tune(pool, qrels, QUICK)
+    assert (result.verdict, str(result.fusion)) == (
+        "subset",
+        "cc(norm=minmax, branches=(bm25, dense))",
+    )
+    bench = Bench(judge(pool, qrels), "nDCG@10")
+    cost = bench.values(result.fusion).mean() - bench.values(DEFAULT).mean()
+    assert cost > 0.1
+    said = result.lines()[0]
+    assert said.startswith("Leave noise out, use cc(norm=minmax, branches=(bm25, dense)) (in the")
+    assert f"noise costs {cost:.4f} [" in said
+    assert "for the best of 3 sets" in said
+    assert result.baselines["subset"] == (result.fusion, bench.values(result.fusion).mean())
+    assert result.to_dict()["difference"]["subset"]["mean"] == pytest.approx(
+        result.held_out - result.baselines["subset"][1]
+    )
+
+
+def test_a_branch_that_helps_stays_and_two_branches_have_no_subset() -> None:
+    pool, qrels = harmed(8, noise=2.5)
+    result = tune(pool, qrels, QUICK)
+    assert result.verdict in ("default", "fusion")
+    assert len(result.fusion.branch_names(pool.branches)) == 3
+    two, judgments = planted(8)
+    assert "subset" not in tune(two, judgments, QUICK).baselines
+
+
+def test_the_default_over_each_subset_is_searched_by_its_names() -> None:
+    space = Space(("bm25", "splade", "dense"))
+    found = space.baselines()
+    assert {"bm25 splade", "bm25 dense", "splade dense"} <= set(found)
+    assert "bm25 splade dense" not in found
+    assert set(Space(("bm25", "dense")).baselines()) == {"bm25", "dense", "minmax", "rrf", "tmm"}
+    assert not any(" " in name for name in replace(space, subsets=False).baselines())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +16,15 @@ from hybrid.fusion.pool import Pool
 DEFAULT = cc(norm="minmax")
 DEPTHS = (50, 200)
 WHOLE = "all"
+
+
+def default_over(names: Sequence[str]) -> Fusion:
+    """Return the default fusion of some of the branches, two or more.
+
+    >>> str(default_over(("bm25", "dense")))
+    'cc(norm=minmax, branches=(bm25, dense))'
+    """
+    return replace(DEFAULT, branches=tuple(names))
 
 
 @dataclass(frozen=True)
@@ -91,12 +100,16 @@ class Space:
         ]
 
     def baselines(self) -> dict[str, Fusion]:
-        """Return name to fusion: each branch alone, then the untuned fusions."""
+        """Return name to fusion: each branch alone, then the untuned fusions.
+
+        The default over each smaller set of branches is called by their names.
+        """
         alone = {name: single(name) for name in self.branches}
         if len(self.branches) < 2:
             return alone
         theoretical = {"tmm": cc(norm="tmm")} if "tmm" in self.norms else {}
-        return {**alone, "minmax": DEFAULT, "rrf": rrf(60), **theoretical}
+        fewer = {" ".join(names): default_over(names) for names in self.sets()[1:]}
+        return {**alone, "minmax": DEFAULT, "rrf": rrf(60), **theoretical, **fewer}
 
     def holds(self, fusion: Fusion) -> bool:
         """Return whether a trial could suggest ``fusion``."""

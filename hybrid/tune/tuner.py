@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ from hybrid.tune.per_query import PerQueryResult, learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
 from hybrid.tune.rerank import Reranking, RerankResult, tune_rerank
 from hybrid.tune.search import Choice, Search
-from hybrid.tune.space import DEFAULT, Space
+from hybrid.tune.space import DEFAULT, Space, default_over
 from hybrid.tune.verdict import Baseline, Judgment, TuneResult, decide, with_per_query
 
 LEAST_QUERIES = 4
@@ -159,14 +160,21 @@ def _settings(search: Search, prior: Prior | None) -> dict[str, Any]:
 
 
 def standard_baselines(bench: Bench) -> dict[str, Baseline]:
-    """Return "branch" (the best one alone) and, with two branches or more, "rrf" and "minmax"."""
+    """Return the baselines by name.
+
+    "branch" is the best one alone; with two branches or more there are "rrf" and "minmax", with
+    three or more "subset", the best of the default over each smaller set of two or more.
+    """
 
     def baseline(name: str, fusion: Fusion) -> Baseline:
-        return Baseline(name, fusion, bench.values(fusion))
+        return Baseline(name, fusion, bench.values(fusion), bench.branches)
 
     alone = [baseline("branch", single(name)) for name in bench.branches]
     found = {"branch": max(alone, key=lambda b: b.mean)}
     if len(bench.branches) > 1:
         found["rrf"] = baseline("rrf", rrf(60))
         found["minmax"] = baseline("minmax", DEFAULT)
+    fewer = [baseline("subset", default_over(names)) for names in Space(bench.branches).sets()[1:]]
+    if fewer:
+        found["subset"] = replace(max(fewer, key=lambda b: b.mean), best_of=len(fewer))
     return found

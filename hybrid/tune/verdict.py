@@ -18,16 +18,22 @@ from hybrid.tune.search import Choice
 from hybrid.tune.space import DEFAULT
 
 FloatArray = NDArray[np.float64]
-Verdict = Literal["fusion", "default", "branch"]
+Verdict = Literal["fusion", "default", "branch", "subset"]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Something that needs no tuning, and its values: float64 (queries,)."""
+    """Something that needs no tuning, and its values: float64 (queries,).
+
+    ``branches`` are all that it could have used, ``best_of`` is the number of fusions that it is
+    the best of.
+    """
 
     name: str
     fusion: Fusion
     values: FloatArray
+    branches: tuple[str, ...] = ()
+    best_of: int = 1
 
     @property
     def mean(self) -> float:
@@ -40,13 +46,15 @@ class Judgment:
     """The verdict and its grounds.
 
     Attributes:
-        verdict: "fusion" use the tuned one, "default" keep the default, "branch" use one alone.
+        verdict: "fusion" use the tuned one, "default" keep the default, "branch" use one alone,
+            "subset" leave a branch out of the default.
         fusion: the fusion to use.
         because: the verdict as a plain sentence.
         held_out: mean of the values that the procedure reached on queries that it had not seen.
         interval: 95 % bootstrap interval of that mean.
-        difference: held-out procedure minus each baseline: "branch", "rrf", "minmax".
-        reference: the better of "branch" and "minmax", the default; the tuned fusion must beat it.
+        difference: held-out procedure minus each baseline: "branch", "rrf", "minmax", "subset".
+        reference: the better of "branch" and "minmax", the default, or "subset" where it is ahead
+            of both by more than one standard error; the tuned fusion must beat it.
     """
 
     verdict: Verdict
@@ -66,8 +74,9 @@ def decide(
     Args:
         choice: of the search over all queries.
         held_out: float64 (queries,), of the procedure.
-        baselines: "branch" (the best one, chosen in hindsight, which favours it), and where there
-            are two branches "rrf" and "minmax", the default.
+        baselines: "branch" (the best one, chosen in hindsight, which favours it), where there are
+            two branches "rrf" and "minmax", the default, and where there are three "subset", the
+            default over the best of the smaller sets.
         seed: of the bootstrap and the randomisation test.
     """
     names = list(baselines)
@@ -75,22 +84,32 @@ def decide(
     difference = dict(zip(names, found, strict=True))
     simple = [name for name in ("branch", "minmax") if name in baselines]
     reference = max(simple, key=lambda name: baselines[name].mean)
+    if "subset" in baselines and _clearly_ahead(baselines["subset"], baselines[reference]):
+        reference = "subset"
     ahead = difference[reference]
     proven = ahead.mean > 0 and ahead.p_holm < SIGNIFICANT
-    tuned = not choice.fusion.is_single and choice.fusion != DEFAULT
-    verdict: Verdict = "branch" if reference == "branch" else "default"
-    fusion = baselines[reference].fusion
+    untuned = baselines[reference].fusion
+    tuned = not choice.fusion.is_single and choice.fusion not in (DEFAULT, untuned)
+    verdict, fusion = UNTUNED[reference], untuned
     if proven and tuned:
         verdict, fusion = "fusion", choice.fusion
     return Judgment(
         verdict=verdict,
         fusion=fusion,
-        because=_sentence(verdict, choice, ahead, baselines, reference, tuned),
+        because=_sentence(
+            _advice(reference, baselines, seed), choice, ahead, untuned, tuned, proven
+        ),
         held_out=float(held_out.mean()),
         interval=bootstrap_interval(held_out, seed=seed),
         difference=difference,
         reference=reference,
     )
+
+
+def _clearly_ahead(one: Baseline, other: Baseline) -> bool:
+    """Return whether ``one`` is ahead by more than one standard error of the mean difference."""
+    gain = one.values - other.values
+    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def with_per_query(judgment: Judgment, found: PerQueryResult) -> Judgment:
@@ -105,33 +124,51 @@ def with_per_query(judgment: Judgment, found: PerQueryResult) -> Judgment:
 
 
 def _sentence(
-    verdict: Verdict,
+    advice: str,
     choice: Choice,
     ahead: Difference,
-    baselines: Mapping[str, Baseline],
-    reference: str,
+    other: Fusion,
     tuned: bool,
+    proven: bool,
 ) -> str:
-    other = str(baselines[reference].fusion)
+    """Return the verdict as a sentence: ``advice``, or to use what was tuned, and why."""
     shown = f"{ahead.mean:+.4f} [{ahead.low:+.4f}, {ahead.high:+.4f}], p {ahead.p_holm:.3g}"
-    if verdict == "fusion":
+    if not tuned:
+        return f"{advice}: no fusion is better by more than one standard error on these queries."
+    if proven:
         return (
             f"Use {choice.fusion}: on queries that it was not tuned on it is ahead of {other}, "
             f"the better of what needs no tuning, by {shown}."
         )
-    if verdict == "default":
-        advice = f"Keep the default {other}"
-    else:
-        advice = f"Use the {other} branch alone"
-    if not tuned:
-        return f"{advice}: no fusion is better by more than one standard error on these queries."
     return (
         f"{advice}: on queries that it was not tuned on, tuning is not shown to be better "
         f"({shown})."
     )
 
 
-NAMES = {"branch": "best branch", "rrf": "RRF 60", "minmax": "min-max .5"}
+def _advice(reference: str, baselines: Mapping[str, Baseline], seed: int) -> str:
+    """Return what to do where nothing tuned is better than the baseline ``reference``."""
+    found = baselines[reference]
+    if reference == "branch":
+        return f"Use the {found.fusion} branch alone"
+    if reference == "minmax":
+        return f"Keep the default {found.fusion}"
+    cost = compare_paired(found.values, [baselines["minmax"].values], seed=seed)[0]
+    left_out = " and ".join(n for n in found.branches if n not in (found.fusion.branches or ()))
+    return (
+        f"Leave {left_out} out, use {found.fusion} (in the default fusion of all branches "
+        f"{left_out} costs {cost.mean:.4f} [{cost.low:.4f}, {cost.high:.4f}], "
+        f"p {min(1.0, cost.p * found.best_of):.3g} for the best of {found.best_of} sets)"
+    )
+
+
+UNTUNED: Mapping[str, Verdict] = {"branch": "branch", "minmax": "default", "subset": "subset"}
+NAMES = {
+    "branch": "best branch",
+    "rrf": "RRF 60",
+    "minmax": "min-max .5",
+    "subset": "min-max of fewer",
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +177,7 @@ class TuneResult:
 
     Attributes:
         fusion: the fusion to use, according to the verdict.
-        verdict: "fusion", "default" or "branch".
+        verdict: "fusion", "default", "branch" or "subset".
         because: the verdict as a sentence.
         tuned: the fusion that tuning chose, whether or not the verdict is to use it.
         best: the fusion of greatest mean on the queries that it was chosen on.
