@@ -22,6 +22,7 @@ from hybrid.search import plan, view
 from hybrid.search.index import Index
 from hybrid.search.latency import stage_latencies
 from hybrid.search.options import SearchKeywords, SearchOptions, options_given
+from hybrid.tune.space import default_over
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_cli import Command, hybrid_command
 from tests.test_living import Memory, document
@@ -219,3 +220,21 @@ def test_a_pool_does_not_change_with_how_it_is_asked_for(
     assert (result.pool.scores == pool.scores).all()
     assert (result.pool.ranks == pool.ranks).all()
     assert result.pool.depth == pool.depth == result.plan.depth == 9
+
+
+def test_a_stored_fusion_that_leaves_a_branch_out_does_not_encode_for_it(tmp_path: Path) -> None:
+    encoders: dict[str, Any] = {
+        "bm25": HashSparse(32),
+        "sparse": CountedSparse("sparse"),
+        "dense": CountedDense("dense"),
+    }
+    counted = encoders["sparse"].calls, encoders["dense"].calls
+    build_index(Memory([document(n) for n in range(30)]), tmp_path / "index", encoders=encoders)
+    with Index(tmp_path / "index", encoders=encoders) as index:
+        index.store_domain("default", default_over(("bm25", "dense")))
+        for calls in counted:  # the build reads a query, too
+            calls.clear()
+        assert index.search("merge sort", 5)
+        assert [dict(calls) for calls in counted] == [{}, {"dense": 1}]
+        assert index.search("merge sort", 5, fusion="cc(norm=minmax)")
+        assert [dict(calls) for calls in counted] == [{"sparse": 1}, {"dense": 2}]

@@ -147,7 +147,7 @@ def _sentence(
 
 
 def _advice(reference: str, baselines: Mapping[str, Baseline], seed: int) -> str:
-    """Return what to do where nothing tuned is better than the baseline ``reference``."""
+    """Return the advice to use the baseline ``reference``."""
     found = baselines[reference]
     if reference == "branch":
         return f"Use the {found.fusion} branch alone"
