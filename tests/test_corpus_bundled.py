@@ -8,6 +8,7 @@ import pytest
 
 import hybrid.corpus.stdlib.source
 from hybrid.corpus import Document, Query, SourceOptions, open_source
+from hybrid.corpus.stdlib.small import MODULES
 from hybrid.errors import CorpusError
 
 
@@ -60,7 +61,7 @@ def test_columns_are_not_taken_for_the_bundled_collection(stdlib: ModuleType) ->
     assert len(list(open_source("stdlib", options=options).documents())) == 2
 
 
-@pytest.mark.parametrize("name", ["stdlib", "stdlib-hard"])
+@pytest.mark.parametrize("name", ["stdlib", "stdlib-hard", "stdlib-small"])
 def test_each_collection_has_its_name_and_its_splits(name: str) -> None:
     source = open_source(name)
     assert (source.name, source.splits()) == (name, ("train", "test"))
@@ -69,3 +70,20 @@ def test_each_collection_has_its_name_and_its_splits(name: str) -> None:
         source.qrels("dev")
     with pytest.raises(CorpusError, match=f"{name} has no split 'dev'"):
         list(source.queries("dev"))
+
+
+def test_the_small_collection_keeps_queries_whose_best_document_is_inside() -> None:
+    source, whole = open_source("stdlib-small"), open_source("stdlib")
+    documents = {document.doc_id for document in source.documents()}
+    assert source.document_count() == len(documents) < 300
+    assert documents < {document.doc_id for document in whole.documents()}
+    assert {doc_id.split(".")[0] for doc_id in documents} == MODULES
+    for split in source.splits():
+        both = whole.qrels(split) | open_source("stdlib-hard").qrels(split)
+        qrels = source.qrels(split)
+        assert len(qrels) > 30
+        assert all(set(judged) <= documents for judged in qrels.values())
+        assert all(max(qrels[each].values()) == max(both[each].values()) for each in qrels)
+    assert {query.query_id for query in source.queries()} == {
+        query_id for split in source.splits() for query_id in source.qrels(split)
+    }

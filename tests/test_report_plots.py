@@ -10,7 +10,7 @@ from hybrid.evaluate import Comparison, Difference, compare_runs, evaluate, judg
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.report.fusions import every_fusion, fusion_table
-from hybrid.report.samples import made_domain, small_collection
+from hybrid.report.samples import made_domain
 from hybrid.tune import Space, TuneOptions, tune, tune_domains
 from hybrid.tune.search import Search
 from tests.made_pools import random_pool, random_qrels
@@ -120,17 +120,6 @@ def test_the_table_of_every_fusion_is_ordered_and_holds_the_tuned_row(domain) ->
     assert shown["rrf(k=60)"][1] == bench.values(Fusion.parse("rrf")).mean()
     (top,) = [row for row in table.rows if row[4] is None]
     assert top[0] in bench.branches
-
-
-def test_the_small_collection_keeps_queries_whose_best_document_is_inside(tmp_path) -> None:
-    source = small_collection(tmp_path / "small", {"heapq", "bisect"})
-    documents = {document.doc_id for document in source.documents()}
-    assert {"heapq.merge", "bisect.bisect_left"} <= documents
-    assert {doc_id.split(".")[0] for doc_id in documents} == {"heapq", "bisect"}
-    qrels = source.qrels("test")
-    assert qrels
-    assert all(set(judged) <= documents for judged in qrels.values())
-    assert {query.query_id for query in source.queries("test")} == set(qrels)
 
 
 def test_tradeoffs_draw_a_panel_a_cost() -> None:

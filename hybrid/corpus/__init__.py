@@ -1,7 +1,7 @@
 """Corpora: Document, Query, and streaming readers of everything that can be indexed.
 
 A source is an ir-datasets id, a BEIR folder, a JSONL, TSV, CSV or Parquet file with chosen columns,
-or a bundled collection, ``stdlib`` or ``stdlib-hard``.
+or a bundled collection: ``stdlib``, ``stdlib-hard``, ``stdlib-small``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from hybrid.corpus.files import FileSource, folder_source
 from hybrid.corpus.irds import IrDatasetsSource
 from hybrid.corpus.passages import Passages
 from hybrid.corpus.records import Document, Query, Skipped, Source, SourceOptions
+from hybrid.corpus.stdlib.small import NAME, SmallSource
 from hybrid.corpus.stdlib.source import COLLECTIONS, StdlibSource
 from hybrid.corpus.tables import UNKNOWN_KIND, table_suffix
 from hybrid.errors import CorpusError, path_of
@@ -23,8 +24,9 @@ __all__ = ["Document", "Passages", "Query", "Skipped", "Source", "SourceOptions"
 def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> Source:
     """Return the source that ``spec`` names; no document is read yet.
 
-    ``stdlib`` and ``stdlib-hard`` are bundled (a folder of that name is ``./stdlib``); then come
-    an existing folder (BEIR), an existing file (by suffix), and an ir-datasets id.
+    ``stdlib``, ``stdlib-hard`` and ``stdlib-small`` are bundled (a folder of that name is
+    ``./stdlib``); then come an existing folder (BEIR), an existing file (by suffix), and an
+    ir-datasets id.
 
     Raises:
         CorpusError: nothing of that name, a file of another kind, or a folder that is not BEIR.
@@ -32,6 +34,8 @@ def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> So
     options = options if options is not None else SourceOptions()
     if isinstance(spec, str) and spec in COLLECTIONS:
         return StdlibSource(spec, options)
+    if spec == NAME:
+        return SmallSource(options)
     path = path_of("the source", spec)
     if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that is too long
         return folder_source(path, options)

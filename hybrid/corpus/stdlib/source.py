@@ -117,7 +117,7 @@ class StdlibSource:
         self.skipped.clear()
         found = (
             Row(f"{self.name}, {doc_id}", {"id": doc_id, "title": title, "text": text})
-            for doc_id, title, text in self._gathered
+            for doc_id, title, text in self.gathered
         )
         columns = Columns(("id",), ("title",), ("text",))
         yield from Door(self.skipped, self._options.skip_bad).documents(found, columns, self.name)
@@ -140,9 +140,9 @@ class StdlibSource:
 
     def document_count(self) -> int | None:
         """Return how many docstrings the running interpreter has."""
-        return len(self._gathered)
+        return len(self.gathered)
 
     @cached_property
-    def _gathered(self) -> list[tuple[str, str, str]]:
+    def gathered(self) -> list[tuple[str, str, str]]:
         """Id, title and text of each document: some megabytes, and about two seconds of work."""
         return list(documents())
