@@ -1,4 +1,4 @@
-"""Qrels: graded judgments, ``{query_id: {doc_id: grade}}``, and their files."""
+"""Qrels: graded judgments, ``{query_id: {doc_id: grade}}``; TREC's files of them and of runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
+
+import numpy as np
 
 from hybrid.errors import CorpusError
 from hybrid.machine.files import open_text, write_new
@@ -61,3 +63,43 @@ def write_qrels(path: str | Path, qrels: Mapping[str, Mapping[str, int]]) -> Non
         for doc_id, grade in judged.items()
     ]
     write_new(path, "".join(lines))
+
+
+def read_ranked(path: str | Path) -> dict[str, dict[str, float]]:
+    """Return ``{query_id: {doc_id: score}}`` of a TREC run file, ``.gz`` allowed, in no order.
+
+    Raises:
+        CorpusError: the file is missing, or a line is not six columns with a finite score, or
+            a document occurs twice for one query; names file, line and reason.
+    """
+    ranked: dict[str, dict[str, float]] = {}
+    for number, line in open_text(path):
+        columns = line.split()
+        if not columns:
+            continue
+        if len(columns) != 6:
+            raise CorpusError(
+                f"{path}, line {number}: {len(columns)} columns, expected the 6 of a TREC run "
+                "(query_id Q0 doc_id rank score tag)"
+            )
+        query_id, _, doc_id, _, score, _ = columns
+        documents = ranked.setdefault(query_id, {})
+        if doc_id in documents:
+            raise CorpusError(
+                f"{path}, line {number}: document {doc_id!r} occurs twice for query "
+                f"{query_id!r}; keep one line for each document"
+            )
+        documents[doc_id] = _finite(score, path, number)
+    return ranked
+
+
+def _finite(text: str, path: str | Path, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    with np.errstate(over="ignore"):  # it is refused below
+        narrow = np.float32(value)
+    if not np.isfinite(narrow):
+        raise CorpusError(f"{path}, line {number}: score {text!r} is not a finite float32 number")
+    return value

@@ -61,6 +61,16 @@ def rank(pool: Pool, fused: FloatArray, k: int) -> Run:
     Raises:
         UsageError: ``k`` is less than 1, or ``fused`` has another length than the pool.
     """
+    return ranked_run(pool, fused, *best_positions(pool, fused, k))
+
+
+def best_positions(
+    pool: Pool, fused: FloatArray, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return positions of the ``k`` best candidates of each query, and its offsets among them.
+
+    Raises: as `rank`.
+    """
     if k < 1:
         raise UsageError(f"k is {k}; give 1 or more")
     if fused.shape != pool.doc_nums.shape:
@@ -68,13 +78,18 @@ def rank(pool: Pool, fused: FloatArray, k: int) -> Run:
             f"fused scores have shape {fused.shape}, the pool has {len(pool.doc_nums)} candidates; "
             "give one score for each"
         )
-    scores = fused.astype(np.float32)
-    order, starts = ranked_positions(scores, pool.offsets)
+    order, starts = ranked_positions(fused.astype(np.float32), pool.offsets)
     place = np.arange(len(order)) - np.repeat(starts[:-1], np.diff(starts))
-    best = order[place < k]
-    ends = np.cumsum(np.minimum(np.diff(starts), k)).tolist()
-    doc_ids, values = ids_of(pool.doc_ids, pool.doc_nums[best]), scores[best]
-    lists = list(pairwise([0, *ends]))
+    ends = np.cumsum(np.minimum(np.diff(starts), k))
+    return order[place < k], np.concatenate([[0], ends]).astype(np.int64)
+
+
+def ranked_run(
+    pool: Pool, fused: FloatArray, best: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> Run:
+    """Return the run of the candidates at positions, as `best_positions` gives them."""
+    doc_ids, values = ids_of(pool.doc_ids, pool.doc_nums[best]), fused[best].astype(np.float32)
+    lists = list(pairwise(offsets.tolist()))
     return Run(pool.query_ids, [doc_ids[a:b] for a, b in lists], [values[a:b] for a, b in lists])
 
 

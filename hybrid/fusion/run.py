@@ -7,17 +7,24 @@ measure of the written file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
-from hybrid.corpus.qrels import Qrels, read_qrels, write_qrels
-from hybrid.errors import CorpusError, UsageError, given
-from hybrid.machine.files import open_text, write_new
+from hybrid.corpus.fields.types import FieldValue
+from hybrid.corpus.qrels import Qrels, read_qrels, read_ranked, write_qrels
+from hybrid.errors import UsageError, given, require
+from hybrid.machine.files import write_new
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Hit", "Qrels", "Run", "ranking_order", "read_qrels", "write_qrels"]
 
@@ -34,12 +41,77 @@ def ranking_order(doc_ids: Sequence[str], scores: NDArray[np.float32]) -> NDArra
 
 
 @dataclass(frozen=True, slots=True)
+class BranchScore:
+    """The raw score of a document in one branch, and its rank there from 1; 0 for none."""
+
+    score: float
+    rank: int
+
+
+class HitSource(Protocol):
+    """The documents and branch scores of the hits of one query, by their ranks from 1."""
+
+    def document(self, rank: int) -> Document:
+        """Return the document."""
+        ...
+
+    def scores(self, rank: int) -> dict[str, BranchScore]:
+        """Return the score in each branch, and of the reranker where it scored the document."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """One document of a ranked list; ``rank`` counts from 1."""
+    """One document of a ranked list; ``rank`` counts from 1.
+
+    A hit of an opened index reads its title, text, fields and branch scores when one is first asked
+    for, those of all hits of a query at once; it raises IndexFormatError if its generation is gone
+    by then. A hit of a run file, or one that was copied or pickled, raises UsageError.
+    """
 
     doc_id: str
     score: float
     rank: int
+    source: HitSource | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hit, (self.doc_id, self.score, self.rank)
+
+    @property
+    def title(self) -> str:
+        """The title of the document, "" for none."""
+        return self._source().document(self.rank).title
+
+    @property
+    def text(self) -> str:
+        """The text of the document."""
+        return self._source().document(self.rank).text
+
+    @property
+    def fields(self) -> Mapping[str, FieldValue]:
+        """The fields of the document, those without a value left out."""
+        return self._source().document(self.rank).fields
+
+    @property
+    def scores(self) -> Mapping[str, BranchScore]:
+        """The raw score and rank in each branch that was searched, and of a reranker."""
+        return self._source().scores(self.rank)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the hit as JSON data: rank, doc_id and score; of an opened index, all of it."""
+        found: dict[str, Any] = {"rank": self.rank, "doc_id": self.doc_id, "score": self.score}
+        if self.source is not None:
+            found |= {"title": self.title, "text": self.text, "fields": dict(self.fields)}
+            found["scores"] = {name: asdict(each) for name, each in self.scores.items()}
+        return found
+
+    def _source(self) -> HitSource:
+        if self.source is None:
+            raise UsageError(
+                f"the hit {self.doc_id!r} is of no opened index, so it has an id, a score and a "
+                "rank alone; take hits from Index.search, or ask Index.document(doc_id)"
+            )
+        return self.source
 
 
 class Run:
@@ -59,7 +131,7 @@ class Run:
     Hit(doc_id='b', score=0.8999999761581421, rank=1)
     """
 
-    __slots__ = ("_doc_ids", "_scores", "query_ids")
+    __slots__ = ("_doc_ids", "_scores", "_source_of", "query_ids")
 
     def __init__(
         self,
@@ -72,6 +144,7 @@ class Run:
                 f"a run got {len(query_ids)} query ids, {len(doc_ids)} document lists and "
                 f"{len(scores)} score lists; give one of each for every query"
             )
+        self._source_of: Callable[[str], HitSource] | None = None
         self.query_ids = tuple(query_ids)
         self._doc_ids: dict[str, tuple[str, ...]] = {}
         self._scores: dict[str, NDArray[np.float32]] = {}
@@ -112,6 +185,35 @@ class Run:
             for query_id in self.query_ids
         }
 
+    def to_pandas(self, *, full: bool = False) -> pd.DataFrame:
+        """Return a frame with a row for each hit: query_id, rank, doc_id and score.
+
+        Args:
+            full: with the other keys of `Hit.to_dict`, inner ones by dots, such as
+                ``fields.year`` and ``scores.dense.score``.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        pandas = require("pandas", extra="tables", purpose="a frame")
+        names = ["query_id", "rank", "doc_id", "score"]
+        if full:
+            rows = [{names[0]: each, **hit.to_dict()} for each in self for hit in self[each]]
+            found: pd.DataFrame = pandas.json_normalize(rows)
+            return found if rows else pandas.DataFrame(columns=names)
+        plain = [(each, hit.rank, hit.doc_id, hit.score) for each in self for hit in self[each]]
+        return pandas.DataFrame(plain, columns=names)
+
+    def bound(self, source_of: Callable[[str], HitSource] | None) -> Run:
+        """Return the run with a source for the hits of each query; copies are without."""
+        found = copy(self)
+        found._source_of = source_of
+        return found
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return None, {**state, "_source_of": None}
+
     def __len__(self) -> int:
         return len(self.query_ids)
 
@@ -127,11 +229,11 @@ class Run:
         Raises:
             UsageError: the run has no such query.
         """
+        ids, scores = self.doc_ids(query_id), self.scores(query_id)
+        source = None if self._source_of is None else self._source_of(query_id)
         return [
-            Hit(doc_id, float(score), rank)
-            for rank, (doc_id, score) in enumerate(
-                zip(self.doc_ids(query_id), self.scores(query_id), strict=True), start=1
-            )
+            Hit(doc_id, float(score), rank, source)
+            for rank, (doc_id, score) in enumerate(zip(ids, scores, strict=True), start=1)
         ]
 
     def __eq__(self, other: object) -> bool:
@@ -162,11 +264,9 @@ class Run:
         """Return the run cut to the first ``k`` documents of each query."""
         if k < 1:
             raise UsageError(f"k is {k}; give 1 or more")
-        return Run(
-            self.query_ids,
-            [self._doc_ids[q][:k] for q in self.query_ids],
-            [self._scores[q][:k] for q in self.query_ids],
-        )
+        doc_ids = [self._doc_ids[q][:k] for q in self.query_ids]
+        scores = [self._scores[q][:k] for q in self.query_ids]
+        return Run(self.query_ids, doc_ids, scores).bound(self._source_of)
 
     def _check_query(self, query_id: str) -> None:
         if query_id not in self._doc_ids:
@@ -199,25 +299,7 @@ class Run:
             CorpusError: the file is missing, or a line is not six columns with a finite score, or
                 a document occurs twice for one query; names file, line and reason.
         """
-        ranked: dict[str, dict[str, float]] = {}
-        for number, line in open_text(path):
-            columns = line.split()
-            if not columns:
-                continue
-            if len(columns) != 6:
-                raise CorpusError(
-                    f"{path}, line {number}: {len(columns)} columns, expected the 6 of a TREC run "
-                    "(query_id Q0 doc_id rank score tag)"
-                )
-            query_id, _, doc_id, _, score, _ = columns
-            documents = ranked.setdefault(query_id, {})
-            if doc_id in documents:
-                raise CorpusError(
-                    f"{path}, line {number}: document {doc_id!r} occurs twice for query "
-                    f"{query_id!r}; keep one line for each document"
-                )
-            documents[doc_id] = _finite(score, path, number)
-        return cls.from_dict(ranked)
+        return cls.from_dict(read_ranked(path))
 
 
 def _checked_list(
@@ -265,15 +347,3 @@ def _check_token(value: str, what: str) -> None:
             f"{what} {value!r} is empty or holds white space, which a TREC file cannot carry; "
             "rename it, or use JSON"
         )
-
-
-def _finite(text: str, path: str | Path, number: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    with np.errstate(over="ignore"):  # it is refused below
-        narrow = np.float32(value)
-    if not np.isfinite(narrow):
-        raise CorpusError(f"{path}, line {number}: score {text!r} is not a finite float32 number")
-    return value

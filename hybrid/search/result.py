@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.corpus import Document
+from hybrid.errors import IndexFormatError
 from hybrid.fusion.explain import Explanation, explain
 from hybrid.fusion.outcome import with_outcomes
 from hybrid.fusion.pool import Pool
-from hybrid.fusion.run import Run
+from hybrid.fusion.run import BranchScore, Run
 from hybrid.index.hybrid import HybridIndex
+from hybrid.index.storage.manifest import MANIFEST
 from hybrid.search.branches import BranchResult
 from hybrid.search.explain import explain_documents
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import SearchPlan
-from hybrid.search.rerank import Cut
+from hybrid.search.rerank import RERANK, Cut
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class SearchResult:
         branches: the result of each branch.
         pool: the candidates, with every branch's exact score.
         run: the ranked lists.
+        positions: int64 (hits,), where each hit of the run lies in the pool.
         cut: the documents that were scored again, where any were.
     """
 
@@ -37,6 +47,7 @@ class SearchResult:
     branches: Mapping[str, BranchResult]
     pool: Pool
     run: Run
+    positions: NDArray[np.int64]
     cut: Cut | None = None
 
     def explain(self, doc_ids: Sequence[str], *, query: int = 0) -> list[Explanation]:
@@ -82,3 +93,83 @@ class SearchResult:
         """
         encoded = {name: result.of_query(query).encoded for name, result in self.branches.items()}
         return best_passages(self.index, encoded, doc_ids)
+
+    def bound_run(self) -> Run:
+        """Return the run with hits that read their documents and branch scores from the index."""
+        return self.run.bound(HitSources(self))
+
+
+class HitSources:
+    """The sources of the hits of a search, by query id. Of the pool they keep the hits alone.
+
+    They do not hold the generation, so that it can be removed; then a hit says so when it is read.
+    """
+
+    def __init__(self, result: SearchResult) -> None:
+        self.index = copy(result.index)
+        self.index.generation = copy(result.index.generation)  # whose lock the first one holds
+        pool, at = result.pool, result.positions
+        self.doc_nums = pool.doc_nums[at]
+        self.branches = {
+            name: (pool.scores[row, at], pool.ranks[row, at])
+            for row, name in enumerate(pool.branches)
+        }
+        if result.cut is not None:
+            self.branches[RERANK] = _spread(result.cut, at)
+        lengths = [len(result.run.doc_ids(each)) for each in result.run]
+        places = pairwise([0, *accumulate(lengths)])
+        self._places = dict(zip(result.run, places, strict=True))
+        self._made: dict[str, QueryHits] = {}
+
+    def __call__(self, query_id: str) -> QueryHits:
+        """Return the source of the hits of one query."""
+        if query_id not in self._made:
+            self._made[query_id] = QueryHits(self, *self._places[query_id])
+        return self._made[query_id]
+
+
+class QueryHits:
+    """The source of the hits of one query; see `hybrid.fusion.run.HitSource`."""
+
+    def __init__(self, sources: HitSources, start: int, stop: int) -> None:
+        self._sources, self._start, self._stop = sources, start, stop
+
+    def document(self, rank: int) -> Document:
+        """Return a document; those of all hits are read at once.
+
+        Raises:
+            IndexFormatError: the generation of the index is gone.
+        """
+        return self._documents[rank - 1]
+
+    def scores(self, rank: int) -> dict[str, BranchScore]:
+        """Return the score of a document in each branch, and of the reranker where it has one."""
+        at = self._start + rank - 1
+        return {
+            name: BranchScore(float(scores[at]), int(ranks[at]))
+            for name, (scores, ranks) in self._sources.branches.items()
+            if np.isfinite(scores[at])
+        }
+
+    @cached_property
+    def _documents(self) -> tuple[Document, ...]:
+        index = self._sources.index
+        directory = index.generation.directory
+        try:
+            return tuple(index.documents.take(self._sources.doc_nums[self._start : self._stop]))
+        finally:
+            if not (directory / MANIFEST).exists():  # then it may have gone while it was read
+                raise IndexFormatError(
+                    f"the generation {directory.name} that this hit is of is gone since the index "
+                    "was changed; search again"
+                )
+
+
+def _spread(cut: Cut, at: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the reranker's score and rank of each hit; NaN and 0 where it scored none."""
+    row = cut.pool.branch(RERANK)
+    scores = np.full(len(at), np.nan, dtype=np.float32)
+    ranks = np.zeros(len(at), dtype=np.int32)
+    _, of_hits, of_cut = np.intersect1d(at, cut.positions, return_indices=True)
+    scores[of_hits], ranks[of_hits] = cut.pool.scores[row, of_cut], cut.pool.ranks[row, of_cut]
+    return scores, ranks

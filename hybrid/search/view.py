@@ -12,7 +12,8 @@ from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
 from hybrid.encoders import SparseEncoder
-from hybrid.fusion import Fusion, fuse, parse_fusion, rank
+from hybrid.fusion import Fusion, fuse, parse_fusion
+from hybrid.fusion.apply import best_positions, ranked_run
 from hybrid.fusion.pool import Pool
 from hybrid.index.hybrid import HybridIndex
 from hybrid.search.branches import pool_of, search_branches
@@ -96,8 +97,9 @@ class View:
         fused, cut = fuse(pool, plan.fusion), None
         if plan.rerank is not None:
             cut, fused = self.rerank(queries, pool, fused, plan.rerank)
-        run = rank(pool, fused, plan.k)
-        return SearchResult(self.contents, queries, plan, results, pool, run, cut)
+        best, offsets = best_positions(pool, fused, plan.k)
+        run = ranked_run(pool, fused, best, offsets)
+        return SearchResult(self.contents, queries, plan, results, pool, run, best, cut)
 
     def rerank(
         self,

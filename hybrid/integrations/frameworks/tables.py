@@ -20,8 +20,8 @@ EXTRA = "tables"
 
 def run_to_frame(run: Run, *, query: str = "query_id", doc: str = "doc_id") -> pd.DataFrame:
     """Return a frame with a row for each hit: query, document, score, and rank from 1."""
-    rows = [(each, hit.doc_id, hit.score, hit.rank) for each in run for hit in run[each]]
-    return _pandas().DataFrame(rows, columns=[query, doc, "score", "rank"])
+    frame = run.to_pandas().rename(columns={"query_id": query, "doc_id": doc})
+    return frame[[query, doc, "score", "rank"]]
 
 
 def run_from_frame(frame: pd.DataFrame, *, query: str = "query_id", doc: str = "doc_id") -> Run:
