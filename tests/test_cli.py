@@ -130,7 +130,7 @@ def test_explain_shares_sum_to_the_score(hybrid_command: Command, tiny_index: Pa
         "explain", tiny_index, "merge sorted lists", "heapq.merge", "--json"
     )
     assert status == 0, err
-    found = json.loads(out)
+    (found,) = json.loads(out)["explanations"]
     total = sum(branch["share"] for branch in found["branches"])
     assert total + found.get("tie_break", 0.0) == pytest.approx(found["score"], abs=1e-9)
     kinds = {
@@ -148,7 +148,7 @@ def test_explain_a_document_that_no_branch_returned(
         "explain", tiny_index, "merge", "socket.socket", "--fusion", "bm25", "--json"
     )
     assert status == 0, err
-    found = json.loads(out)
+    (found,) = json.loads(out)["explanations"]
     assert (found["rank"], found["score"], found["missed"]["cause"]) == (None, None, "depth")
 
 

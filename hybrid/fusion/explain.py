@@ -78,6 +78,12 @@ class BranchShare:
     lacks: float | None = None
     alphas: Stretches | None = None
 
+    @property
+    def stretches(self) -> str:
+        """The alphas as a phrase."""
+        spans = (f"from {low:.4g} to {high:.4g}" for low, high in self.alphas or ())
+        return ", ".join(spans) or "never"
+
     def lines(self, terms: int) -> list[str]:
         """Return the same as lines of text, with at most ``terms`` terms."""
         place = f"rank {self.rank}" if self.rank else "not retrieved"
@@ -160,19 +166,21 @@ class Explanation:
             one["rank"], one["passage"] = one["rank"] or None, one["passage"] or None
         return plain
 
+    @property
+    def result(self) -> str:
+        """The score and rank as a phrase."""
+        if self.score is None:
+            return f"no candidate among {self.candidates}: no branch of the fusion retrieved it"
+        return f"{self.score:.6g}, rank {self.rank} of {self.candidates} candidates"
+
     def lines(self, *, terms: int = 15) -> list[str]:
         """Return the same as lines of text, with at most ``terms`` terms a branch."""
-        result = (
-            f"no candidate among {self.candidates}: no branch of the fusion retrieved it"
-            if self.score is None
-            else f"{self.score:.6g}, rank {self.rank} of {self.candidates} candidates"
-        )
-        lines = [f"{self.doc_id} by {self.fusion}: {result}"]
+        lines = [f"{self.doc_id} by {self.fusion}: {self.result}"]
         lines += [] if self.missed is None else [f"  {self.missed}"]
         for one in self.branches:
             lines += one.lines(terms)
         lines += [
-            f"  in the top k for a weight of {one.branch} {_spans(one.alphas)}"
+            f"  in the top k for a weight of {one.branch} {one.stretches}"
             for one in self.branches
             if one.alphas is not None
         ]
@@ -181,10 +189,6 @@ class Explanation:
             lines.append(f"  rank under other fusions: {', '.join(ranks)}")
         before = [] if self.first is None else self.first.lines(terms=terms)
         return lines + [f"  {line}" for line in before]
-
-
-def _spans(alphas: Stretches) -> str:
-    return ", ".join(f"from {low:.4g} to {high:.4g}" for low, high in alphas) or "never"
 
 
 def explain(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import Device, options_of
+from hybrid.cli.options import AsJson, Device, options_of
 from hybrid.errors import UsageError
 from hybrid.search.options import SearchOptions
 
@@ -79,20 +79,39 @@ def _moved(text: str) -> tuple[str, str]:
 def explain(
     index: Annotated[Path, typer.Argument(help="index folder")],
     query: Annotated[str, typer.Argument(help="the query")],
-    doc_id: Annotated[str, typer.Argument(help="the document to explain")],
     options: SearchOptions,
+    doc_ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="documents to explain; default: those that the search returns"),
+    ] = None,
     k: Annotated[
         int | None, typer.Option("-k", "--top-k", help="of the search; default: 10")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", help="write the explanations into this new HTML file, too"),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Explain a score: each branch's share, and each term's, marked literal or expanded."""
+    """Explain scores: each branch's share, and each term's, marked literal or expanded."""
+    from hybrid.machine.files import check_new
+    from hybrid.machine.outputs import new_output
+    from hybrid.report.explanation import explanations_page
     from hybrid.search.index import open_index
 
+    if page is not None:
+        check_new(page)
     with open_index(index) as opened:
-        (explanation,) = opened.explain(query, [doc_id], k, options=options)
+        found = opened.explain(query, doc_ids or None, k, options=options)
+        if page is not None:
+            documents = [opened.document(each.doc_id) for each in found]
+            with new_output(page) as file:
+                file.write_text(explanations_page(query, found, documents), encoding="utf-8")
     if as_json:
-        print_json(explanation.to_dict())
+        print_json({"query": query, "explanations": [each.to_dict() for each in found]})
         return
-    for line in explanation.lines():
-        out.print(line, markup=False)
+    for number, each in enumerate(found):
+        for line in [*[""][:number], *each.lines()]:
+            out.print(line, markup=False)
+    if not found:
+        err.print("nothing found, so nothing to explain", markup=False)
