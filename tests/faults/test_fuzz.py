@@ -17,7 +17,8 @@ from hybrid.corpus.qrels import read_qrels
 from hybrid.errors import CorruptIndexError, HybridError
 from hybrid.fusion import parse_fusion
 from hybrid.fusion.run import Run
-from hybrid.index.documents.filters import matches, parse_filter
+from hybrid.index.documents.filter_columns import matches
+from hybrid.index.documents.filters import parse_filter
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.write import write_documents
 from hybrid.index.storage.generation import read_current
