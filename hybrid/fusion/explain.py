@@ -32,6 +32,9 @@ CAUSES: dict[Cause, str] = {
 }
 
 
+APPROXIMATION = "sentences nearest the query, each encoded by itself (an approximation)"
+
+
 @dataclass(frozen=True, slots=True)
 class TermContribution:
     """One term that query and document share; ``contribution`` is the product of its weights.
@@ -46,6 +49,16 @@ class TermContribution:
     document_weight: float
     contribution: float
     kind: TermOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of the document: where it is in the text, in characters, and its own score."""
+
+    start: int
+    stop: int
+    text: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,8 @@ class BranchShare:
         lacks: by how much its score is below the last of the branch's list, where it is not in it.
         alphas: the stretches of the branch's share of the weight, the others in their ratio, within
             which the document is in the top k; None where the fusion is no plain weighted sum.
+        sentences: for a dense branch, those nearest the query, nearest first. Each was encoded by
+            itself, so this is an approximation: their scores do not add up to that of the document.
     """
 
     branch: str
@@ -77,6 +92,7 @@ class BranchShare:
     part: float | None = None
     lacks: float | None = None
     alphas: Stretches | None = None
+    sentences: tuple[Sentence, ...] = ()
 
     @property
     def stretches(self) -> str:
@@ -103,7 +119,10 @@ class BranchShare:
         if len(self.terms) > terms:
             rest = sum(term.contribution for term in self.terms[terms:])
             lines.append(f"    {rest:>9.4f}  in {len(self.terms) - terms} more terms")
-        return lines
+        lines += [f"    {APPROXIMATION}:"] if self.sentences else []
+        return lines + [
+            f"    {each.score:>9.4f}  {' '.join(each.text.split())}" for each in self.sentences
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator, Sequence
 
 from hybrid.corpus import Document
-from hybrid.fusion.explain import BranchShare, Explanation
+from hybrid.fusion.explain import APPROXIMATION, BranchShare, Explanation
 from hybrid.report.page import page
 from hybrid.report.tables import Cell, Table, html_text
 
@@ -40,6 +40,8 @@ def _explained(one: Explanation) -> Iterator[str]:
     for share in one.branches:
         if share.terms:
             yield html_text(_terms(share))
+        if share.sentences:
+            yield html_text(_sentences(share))
     if any(share.alphas is not None for share in one.branches) or one.others:
         yield html_text(_outcomes(one))
     if one.first is not None:
@@ -76,6 +78,11 @@ def _terms(share: BranchShare) -> Table:
     ]
     names = ("term", "weight in query", "weight in document", "product", "kind")
     return Table(f"Terms of {share.branch}", names, tuple(rows))
+
+
+def _sentences(share: BranchShare) -> Table:
+    rows: list[tuple[Cell, ...]] = [(each.score, each.text) for each in share.sentences]
+    return Table(f"{share.branch}: {APPROXIMATION}", ("score", "sentence"), tuple(rows))
 
 
 def _outcomes(one: Explanation) -> Table:

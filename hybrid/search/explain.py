@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from hybrid.encoders import DenseEncoder
 from hybrid.errors import UsageError
 from hybrid.fusion.explain import (
     Explanation,
+    Sentence,
     TermContribution,
     TermOrigin,
     explain,
@@ -24,7 +27,13 @@ from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.arrays import Ints
 from hybrid.search.branches import BranchResult
 from hybrid.search.encoders import as_sparse
+from hybrid.search.passages import sentence_spans
 from hybrid.search.plan import SearchPlan
+
+SENTENCES = 64
+"""Of a text that are compared with the query."""
+NEAREST = 3
+"""Sentences of an explanation."""
 
 
 def explain_documents(
@@ -77,6 +86,67 @@ def explain_documents(
         inside = plan.subset.mask[doc_nums].tolist()
         hidden = {doc_id for doc_id, there in zip(doc_ids, inside, strict=True) if not there}
     return with_outcomes(found, pool, plan.fusion, plan.k, hidden=hidden)
+
+
+def with_sentences(
+    index: HybridIndex, results: Mapping[str, BranchResult], found: Sequence[Explanation]
+) -> list[Explanation]:
+    """Return the explanations with the sentences that are nearest the query in the dense branches.
+
+    Of the passage that gave the document its score, the first 64 sentences are compared. Each
+    branch encodes every different sentence once.
+
+    Args:
+        index: whose documents they are.
+        results: of the query, by branch.
+        found: explanations of it.
+    """
+    numbers = [index.documents.doc_num(one.doc_id) for one in found]
+    texts = [document.text for document in index.documents.take(numbers)]
+    near: dict[str, list[tuple[Sentence, ...]]] = {}
+    for name, result in results.items():
+        if not isinstance(result.encoder, DenseEncoder):
+            continue
+        spans = []
+        for one, number, text in zip(found, numbers, texts, strict=True):
+            (passage,) = (each.passage for each in one.branches if each.branch == name)
+            start, stop = 0, len(text)
+            if index.passages is not None:
+                row = int(index.passages.offsets[number]) + passage - 1
+                start, stop = index.passages.spans[row].tolist()
+            cut = [(a + start, b + start) for a, b in sentence_spans(text[start:stop])]
+            spans.append(cut[:SENTENCES])
+        near[name] = _nearest(result, texts, spans)
+
+    def told(at: int, one: Explanation) -> Explanation:
+        shares = (
+            replace(each, sentences=near[each.branch][at]) if each.branch in near else each
+            for each in one.branches
+        )
+        return replace(one, branches=tuple(shares))
+
+    return [told(at, one) for at, one in enumerate(found)]
+
+
+def _nearest(
+    result: BranchResult, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
+) -> list[tuple[Sentence, ...]]:
+    """Return the sentences of each text that are nearest the query, each encoded once."""
+    cut = [[text[a:b] for a, b in each] for text, each in zip(texts, spans, strict=True)]
+    different = list(dict.fromkeys(sentence for each in cut for sentence in each))
+    scores: dict[str, float] = {}
+    if different:
+        vectors = result.encoder.encode_documents(different)
+        scores = dict(zip(different, (vectors @ result.encoded[0]).tolist(), strict=True))
+    return [
+        tuple(
+            sorted(
+                (Sentence(*span, text, scores[text]) for span, text in zip(*pair, strict=True)),
+                key=lambda each: -each.score,
+            )[:NEAREST]
+        )
+        for pair in zip(spans, cut, strict=True)
+    ]
 
 
 def _scored_rows(index: HybridIndex, name: str, encoded: Any, doc_nums: Ints) -> Ints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,20 @@ from numpy.typing import NDArray
 
 from hybrid.index.documents.passages import MaxPassage
 from hybrid.index.hybrid import HybridIndex
+
+SENTENCE = re.compile(
+    r"\S.*?(?:[.!?]+[\"')\]]*(?=\s)|[\u3002\uff01\uff1f]+|(?=\s*\n\s*\n)|(?=\s*\Z))", re.DOTALL
+)
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return where each sentence of a text is, in characters, by its marks and blank lines alone.
+
+    >>> text = "Merge lists. Are they sorted?\\n\\nA heap"
+    >>> [text[start:stop] for start, stop in sentence_spans(text)]
+    ['Merge lists.', 'Are they sorted?', 'A heap']
+    """
+    return [found.span() for found in SENTENCE.finditer(text)]
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,7 @@ class Reader:
         doc_ids: Sequence[str] | None = None,
         k: int | None = None,
         *,
+        sentences: bool = False,
         options: SearchOptions | None = None,
         **keywords: Unpack[SearchKeywords],
     ) -> list[Explanation]:
@@ -190,6 +191,8 @@ class Reader:
             query: a text.
             doc_ids: documents of the index; default: those that the search returns.
             k: of the search, as its options are; see `search`.
+            sentences: with the sentences nearest the query in the dense branches, which are
+                encoded for it; that takes most of the time.
             options: how to search.
             **keywords: the same one by one.
 
@@ -203,7 +206,8 @@ class Reader:
         for doc_id in wanted or ():
             view.contents.documents.doc_num(doc_id)  # before a model is loaded
         result = view.search({EXPLAINED: several_texts("query", [query])[0]}, plan)
-        return result.explain(result.run.doc_ids(EXPLAINED) if wanted is None else wanted)
+        doc_ids = result.run.doc_ids(EXPLAINED) if wanted is None else wanted
+        return result.explain(doc_ids, sentences=sentences)
 
     def best_passages(
         self, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None

@@ -20,7 +20,7 @@ from hybrid.fusion.run import BranchScore, Run
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.manifest import MANIFEST
 from hybrid.search.branches import BranchResult
-from hybrid.search.explain import explain_documents
+from hybrid.search.explain import explain_documents, with_sentences
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import SearchPlan
 from hybrid.search.rerank import RERANK, Cut
@@ -50,22 +50,33 @@ class SearchResult:
     positions: NDArray[np.int64]
     cut: Cut | None = None
 
-    def explain(self, doc_ids: Sequence[str], *, query: int = 0) -> list[Explanation]:
+    def explain(
+        self, doc_ids: Sequence[str], *, query: int = 0, sentences: bool = False
+    ) -> list[Explanation]:
         """Return why each document has its fused score for one query, given by position.
 
         A document that was scored again has a share of each stage, and the first stage explained.
 
+        Args:
+            doc_ids: documents of the index.
+            query: which of the queries.
+            sentences: with the sentences nearest the query in the dense branches, which are
+                encoded for it.
+
         Raises:
             UsageError: a document that the index does not have.
         """
+        results = {name: result.of_query(query) for name, result in self.branches.items()}
         found = explain_documents(
             self.index,
             list(self.queries.values())[query],
-            {name: result.of_query(query) for name, result in self.branches.items()},
+            results,
             self.pool.select([query]),
             self.plan,
             doc_ids,
         )
+        if sentences:
+            found = with_sentences(self.index, results, found)
         if self.cut is None or self.plan.rerank is None:
             return found
         cut = self.cut.pool.select([query])

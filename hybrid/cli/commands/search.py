@@ -87,6 +87,9 @@ def explain(
     k: Annotated[
         int | None, typer.Option("-k", "--top-k", help="of the search; default: 10")
     ] = None,
+    sentences: Annotated[
+        bool, typer.Option(help="encode the sentences, to show those nearest the query")
+    ] = True,
     page: Annotated[
         Path | None,
         typer.Option("--html", help="write the explanations into this new HTML file, too"),
@@ -102,7 +105,7 @@ def explain(
     if page is not None:
         check_new(page)
     with open_index(index) as opened:
-        found = opened.explain(query, doc_ids or None, k, options=options)
+        found = opened.explain(query, doc_ids or None, k, sentences=sentences, options=options)
         if page is not None:
             documents = [opened.document(each.doc_id) for each in found]
             with new_output(page) as file:
