@@ -230,9 +230,10 @@ def test_bad_input_is_an_error_on_stderr_and_changes_nothing(
 
 
 def test_every_command_has_an_example_in_its_help(hybrid_command: Command) -> None:
-    from hybrid.cli import app
+    from hybrid.cli import application
 
-    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    commands = application().registered_commands
+    names = [command.name or command.callback.__name__ for command in commands]
     assert {"build", "search", "tune", "evaluate", "info", "doctor", "demo"} <= set(names)
     for name in names:
         _, out, _ = hybrid_command(name, "--help")

@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from hybrid.cli import app
+from hybrid.cli import application
 from hybrid.cli.options import MANY
 
 TABLE = Path(__file__).with_name("cli_options.json")
@@ -48,7 +48,7 @@ ONE_NAME = (
 )
 """Flags of one option: a command that takes one of them takes all."""
 WIDTH, LINES, FIRST_SCREEN = 120, 72, 30
-COMMANDS = written(get_command(app))
+COMMANDS = written(get_command(application()))
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
@@ -71,7 +71,11 @@ def test_an_option_has_one_name_everywhere(flags: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_comes_in_panels_with_the_main_options_first(command: str) -> None:
     width = {"COLUMNS": str(WIDTH), "TERMINAL_WIDTH": str(WIDTH)}
-    shown = CliRunner().invoke(app, [*command.split(), "--help"], env=width).output.splitlines()
+    shown = (
+        CliRunner()
+        .invoke(application(), [*command.split(), "--help"], env=width)
+        .output.splitlines()
+    )
     panels = [line for line in shown if line.startswith("╭")]
     assert "Arguments" in panels[0] or "Options" in panels[0]
     assert len(shown) <= LINES

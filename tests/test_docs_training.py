@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from hybrid.cli import app
+from hybrid.cli import application
 from hybrid.training.recipes import RECIPES, parse_teacher
 
 PAGE = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
@@ -18,7 +18,7 @@ COMMANDS = [line.strip() for line in PAGE.splitlines() if line.startswith("    h
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_parses(line: str) -> None:
     _, name, *arguments = shlex.split(line)
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    command = typer.main.get_command(application()).commands[name]  # type: ignore[attr-defined]
     given = command.make_context(name, arguments).params
     for teacher in given.get("teachers") or ():
         assert parse_teacher(teacher).weight > 0

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from ast import literal_eval
 from pathlib import Path
 
+import pytest
+from typer.main import get_command
+
 import hybrid
+import hybrid.cli
+from hybrid.cli import COMMANDS, application
 
 BLOCKED = """
 import builtins, importlib.abc, sys
@@ -70,6 +76,7 @@ def run(code: str, *arguments: object) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
         env={**environment, "PYTHONPATH": str(root)},
     )
     assert done.returncode == 0, done.stderr
@@ -87,3 +94,85 @@ def test_nothing_is_fetched_unless_a_hub_id_is_named(
 ) -> None:
     found = run(NO_NETWORK + OFFLINE, "", beir_folder, tmp_path / "index", tiny_dense)
     assert found == ["3"]
+
+
+SHELL = """
+import sys
+
+sys.argv = ["hybrid", "search", sys.argv[1], "merge sorted lists", "-k", "2", "--fusion", "bm25"]
+from hybrid.cli import main
+try:
+    main()
+finally:
+    print(sorted(sys.modules))
+"""
+NOT_FOR_BM25 = {
+    "torch",
+    "transformers",
+    "tokenizers",
+    "sentence_transformers",
+    "onnxruntime",
+    "sklearn",
+    "pandas",
+    "pyarrow.compute",
+    "optuna",
+    "ir_datasets",
+    "ir_measures",
+    "faiss",
+    "hybrid.build.create",
+    "hybrid.build.update",
+    "hybrid.cli.commands.build",
+    "hybrid.evaluate.options",
+    "hybrid.tune",
+}
+
+
+def test_a_shell_query_of_bm25_loads_nothing_that_it_does_not_need(tiny_index: Path) -> None:
+    *hits, loaded = run(SHELL, tiny_index)
+    assert "heapq.merge" in hits[0]
+    assert NOT_FOR_BM25 & set(literal_eval(loaded)) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "commands"),
+    [
+        (["search", "stdlib.idx", "build"], {"search"}),
+        (["-q", "mcp", "stdlib.idx"], {"serve"}),
+        (["models", "list"], {"about"}),
+        (["--help"], set(COMMANDS)),
+        ([], set(COMMANDS)),
+        (["serch", "stdlib.idx"], set(COMMANDS)),
+        (["--config", "search", "build"], set(COMMANDS)),
+        (["--config=own.toml", "build"], set(COMMANDS)),
+    ],
+)
+def test_only_the_module_of_the_typed_command_is_loaded(
+    arguments: list[str], commands: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded: list[str] = []
+    monkeypatch.setattr(hybrid.cli, "import_module", loaded.append)
+    application(arguments)
+    assert {name.rsplit(".", 1)[1] for name in loaded} == commands
+
+
+def test_a_configuration_file_loads_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hybrid.toml").write_text("[build]\nmax-length = 64\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    loaded: list[str] = []
+    monkeypatch.setattr(hybrid.cli, "import_module", loaded.append)
+    application(["search", "stdlib.idx", "query"])
+    assert len(loaded) == len(COMMANDS)
+
+
+def test_each_module_has_the_commands_that_it_is_said_to_have() -> None:
+    found = get_command(application()).commands  # type: ignore[attr-defined]
+    assert sorted(found) == sorted(" ".join(COMMANDS.values()).split())
+    homes = [name for name, said in COMMANDS.items() for _ in said.split()]
+    for name, home in zip(" ".join(COMMANDS.values()).split(), homes, strict=True):
+        inner = getattr(found[name], "commands", {"": found[name]})
+        assert {each.callback.__module__ for each in inner.values()} == {
+            f"hybrid.cli.commands.{home}"
+        }

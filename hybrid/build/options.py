@@ -188,3 +188,18 @@ class BuildOptions:
         """The pruning options of the sparse encoder that differ from no pruning."""
         names = ("document_terms", "query_terms", "min_weight")
         return {name: value for name in names if (value := getattr(self, name))}
+
+
+@dataclass(frozen=True)
+class AddOptions:
+    """Options of adding documents.
+
+    Attributes:
+        update: let a document replace the one that has its id.
+        cache: as in `BuildOptions`.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
+    """
+
+    update: bool = False
+    cache: CacheChoice = True
+    memory: int | None = None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.build.create import measured
+from hybrid.build.options import AddOptions
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
 from hybrid.corpus import Source
 from hybrid.corpus.checks import check_text
@@ -83,21 +84,6 @@ class ChangeReport:
         found = asdict(self)
         found["documents"] = found.pop("document_count")
         return found
-
-
-@dataclass(frozen=True)
-class AddOptions:
-    """Options of adding documents.
-
-    Attributes:
-        update: let a document replace the one that has its id.
-        cache: as in `BuildOptions`.
-        memory: bytes that the process may hold, Python and models included; None for no limit.
-    """
-
-    update: bool = False
-    cache: CacheChoice = True
-    memory: int | None = None
 
 
 def add_documents(

@@ -1,38 +1,51 @@
-"""The command line: each module parses the arguments of its commands, calls the library, prints."""
+"""The command line: each module parses the arguments of its commands, calls the library, prints.
 
-from hybrid.cli.app import app, main
-from hybrid.cli.commands import (
-    about,
-    build,
-    cache,
-    change,
-    copies,
-    evaluate,
-    guard,
-    runs,
-    search,
-    serve,
-    train,
-    tune,
-)
+Only the module of the command that was typed is loaded.
+"""
 
-__all__ = [
-    "about",
-    "app",
-    "build",
-    "cache",
-    "change",
-    "copies",
-    "demo",
-    "evaluate",
-    "explain",
-    "export",
-    "guard",
-    "main",
-    "models",
-    "runs",
-    "search",
-    "serve",
-    "train",
-    "tune",
-]
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import typer
+
+from hybrid.cli import app as line
+from hybrid.cli.config import FILE
+
+COMMANDS = {
+    "about": "info doctor models demo",
+    "build": "build",
+    "cache": "cache",
+    "change": "add delete compact",
+    "copies": "snapshot restore push pull export",
+    "evaluate": "evaluate",
+    "guard": "verify rebuild",
+    "runs": "fuse compare",
+    "search": "search explain",
+    "serve": "serve mcp replay",
+    "train": "train",
+    "tune": "tune",
+}
+"""Modules of `hybrid.cli.commands`, in the order of the help, and the commands of each."""
+
+
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Return the application: with all commands, or with those that the arguments can mean.
+
+    A configuration file may have options of any command, so all are loaded where there is one.
+    """
+    first = next((each for each in arguments if not each.startswith("-")), "")
+    module = next((name for name, said in COMMANDS.items() if first in said.split()), None)
+    configured = any(each.startswith("--config") for each in arguments) or Path(FILE).is_file()
+    for name in COMMANDS if module is None or configured else [module]:
+        import_module(f"hybrid.cli.commands.{name}")
+    return line.app
+
+
+def main() -> None:
+    """Run the command line: results on stdout, messages on stderr, non-zero status on failure."""
+    application(sys.argv[1:])
+    line.main()

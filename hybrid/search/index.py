@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hybrid.build.options import AddOptions
 from hybrid.build.records import QueryEncoder
-from hybrid.build.update import (
-    AddOptions,
-    ChangeReport,
-    add_documents,
-    compact_index,
-    delete_documents,
-)
 from hybrid.corpus import SourceOptions
 from hybrid.corpus.handed import Documents, as_source
 from hybrid.fusion import Fusion
-from hybrid.index.change import store_domain
 from hybrid.machine.cache import CacheChoice
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.reader import Reader
+
+if TYPE_CHECKING:
+    from hybrid.build.update import ChangeReport
 
 
 class Index(Reader):
@@ -32,6 +27,8 @@ class Index(Reader):
     the one that was open when it began, to its end. Several calls read one through `view`.
     """
 
+    # The modules that write are loaded by the methods that need them: most processes only read.
+
     def store_domain(
         self, name: str, fusion: Fusion | str, *, report: Mapping[str, Any] | None = None
     ) -> None:
@@ -40,6 +37,8 @@ class Index(Reader):
         Raises:
             UsageError: an empty name, or a fusion of branches that the index does not have.
         """
+        from hybrid.index.change import store_domain
+
         fusion = self.fusion(fusion)
         fusion.branch_names(self.branches)
         store_domain(self.directory, name, str(fusion), report or {})
@@ -69,8 +68,7 @@ class Index(Reader):
             CorpusError: no documents, an id twice, or one that is in the index already.
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         """
-        change = self._new(documents, reading)
-        return self._change(change(AddOptions(False, cache, memory), progress=progress))
+        return self._add(documents, reading, AddOptions(False, cache, memory), progress)
 
     def update(
         self,
@@ -85,8 +83,7 @@ class Index(Reader):
 
         Arguments and errors are those of `add`, but that an id may be in the index already.
         """
-        change = self._new(documents, reading)
-        return self._change(change(AddOptions(True, cache, memory), progress=progress))
+        return self._add(documents, reading, AddOptions(True, cache, memory), progress)
 
     def delete(self, doc_ids: Iterable[str], *, ignore_missing: bool = False) -> ChangeReport:
         """Delete documents by id; return what changed.
@@ -95,6 +92,8 @@ class Index(Reader):
             UsageError: an id that is not in the index, unless ``ignore_missing``; or one text in
                 place of a list of ids.
         """
+        from hybrid.build.update import delete_documents
+
         return self._change(
             delete_documents(self.directory, doc_ids, ignore_missing=ignore_missing)
         )
@@ -120,6 +119,8 @@ class Index(Reader):
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
             IndexLockedError: somebody else reads a generation that is to be purged.
         """
+        from hybrid.build.update import compact_index
+
         return self._change(
             compact_index(
                 self.directory,
@@ -135,10 +136,16 @@ class Index(Reader):
         self.reopen()
         return report
 
-    def _new(
-        self, documents: Documents, reading: SourceOptions | None
-    ) -> Callable[..., ChangeReport]:
-        """Return the addition of new documents."""
+    def _add(
+        self,
+        documents: Documents,
+        reading: SourceOptions | None,
+        options: AddOptions,
+        progress: StartProgress,
+    ) -> ChangeReport:
+        """Return the report of an addition of documents."""
+        from hybrid.build.update import add_documents
+
         view = self._view
         known = view.contents.documents.field_kinds
         source = as_source(documents, replace(reading or SourceOptions(), index_fields=known))
@@ -146,7 +153,9 @@ class Index(Reader):
         def encoders() -> dict[str, QueryEncoder]:
             return {name: view.encoder(name) for name in view.branches}
 
-        return partial(add_documents, self.directory, source, encoders)
+        return self._change(
+            add_documents(self.directory, source, encoders, options, progress=progress)
+        )
 
 
 def open_index(

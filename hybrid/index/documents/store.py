@@ -15,7 +15,6 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid.corpus import Document
@@ -29,6 +28,8 @@ from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset
 
 Item = TypeVar("Item")
+FEW = 100
+"""Ids that are read one by one: Arrow's functions, and the pandas that they load, take longer."""
 
 
 class DocumentSegment:
@@ -70,7 +71,11 @@ class DocumentSegment:
         for first in np.unique(places // rows).tolist():
             low, high = np.searchsorted(places, [first * rows, (first + 1) * rows])
             column = self._ids.batch_of(first * rows)[0].column(0)
-            found += column.take(pa.array(places[low:high] - first * rows)).to_pylist()
+            taken = places[low:high] - first * rows
+            if len(taken) <= FEW:
+                found += [column[at].as_py() for at in taken.tolist()]
+            else:
+                found += column.take(pa.array(taken)).to_pylist()
         return found
 
     def doc_ids(self) -> Iterator[str]:
@@ -252,7 +257,7 @@ class DocumentStore(ByNumber[Document]):
             columns = dict(stored.fields)
             for name, kind in self.field_types.items():
                 columns.setdefault(name, pa.nulls(len(stored), kind))
-            mask = pc.fill_null(matches(parsed, columns), False).to_numpy(zero_copy_only=False)
+            mask = matches(parsed, columns).fill_null(False).to_numpy(zero_copy_only=False)
             doc_nums = self.numbering.doc_nums(segment)[mask]
             selected[doc_nums[doc_nums >= 0]] = True
         return Subset.of(selected, len(self))
