@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -401,3 +402,19 @@ def test_a_batch_size_changes_no_vector_beyond_rounding(
             assert difference.max() < 1e-5
     with pytest.raises(UsageError, match="batch_size is 0"):
         load_dense(str(tiny_dense), batch_size=0)
+
+
+def test_literal_terms_stand_beside_encodings_of_other_threads(tiny_sparse: Path) -> None:
+    encoder = load_sparse(str(tiny_sparse), max_length=8)
+    alone = [encoder.literal_terms(text) for text in TEXTS]
+    assert encoder.literal_terms(" ".join(["merge"] * 6 + ["heap"])) == {"merge"}
+
+    def work(number: int) -> list[frozenset[str]]:
+        if number % 2:
+            for _ in range(20):
+                encoder.encode_queries(TEXTS)
+            return alone
+        return [[encoder.literal_terms(text) for text in TEXTS] for _ in range(200)][-1]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [alone] * 8

@@ -127,12 +127,21 @@ class TokenLimit:
                 len(tokenizer.encode(text, add_special_tokens=special, truncation=False))
                 for text in texts
             ]
-        counting = copy.deepcopy(tokenizer)
-        counting.no_truncation()
-        counting.no_padding()
+        counting = uncut(tokenizer)
         return lambda texts: [
             len(each) for each in counting.encode_batch(texts, add_special_tokens=special)
         ]
+
+
+def uncut(tokenizer: Any) -> Any:
+    """Return a copy of a tokenizer of tokenizers that neither truncates nor pads.
+
+    A length set on the one that is shared ends an encoding of another thread: "Already borrowed".
+    """
+    own = copy.deepcopy(tokenizer)
+    own.no_truncation()
+    own.no_padding()
+    return own
 
 
 def token_limits(model: Any, **given: str | None) -> Mapping[str, TokenLimit]:

@@ -6,12 +6,13 @@ log(1 + ReLU(w_ij)), with w_ij the masked-language-model logit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hybrid.encoders.batching import CHUNK, token_batches, token_budget, token_limits
+from hybrid.encoders.batching import CHUNK, token_batches, token_budget, token_limits, uncut
 from hybrid.encoders.mlm import mlm_routes
 from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, prompts
 from hybrid.encoders.models.locate import ModelFolder
@@ -91,11 +92,18 @@ class SpladeEncoder:
 
     def literal_terms(self, text: str) -> frozenset[str]:
         """Return the terms of the vocabulary within the length that the model reads of the text."""
-        tokenizer, length = self.model.tokenizer, _max_length(self.model)
-        if length is None:
-            return frozenset(tokenizer.tokenize(text)) & self._terms
-        length -= tokenizer.num_special_tokens_to_add()
-        return frozenset(tokenizer.tokenize(text, truncation=True, max_length=length)) & self._terms
+        length = _max_length(self.model)
+        if length is not None:
+            length -= self.model.tokenizer.num_special_tokens_to_add()
+        return frozenset(self._tokens(text)[:length]) & self._terms
+
+    @cached_property
+    def _tokens(self) -> Callable[[str], list[str]]:
+        tokenizer: Any = self.model.tokenizer
+        if not tokenizer.is_fast:
+            return tokenizer.tokenize  # type: ignore[no-any-return]
+        own = uncut(tokenizer.backend_tokenizer)
+        return lambda text: own.encode(text, add_special_tokens=False).tokens
 
     def unread_tokens(
         self, texts: Sequence[str], task: Literal["document", "query"]
