@@ -141,6 +141,19 @@ def test_bm25_is_a_fresh_build_after_compaction(tmp_path: Path) -> None:
     assert index.search("zebra", k=1, fusion="bm25")[0].doc_id == "zebra"
 
 
+def test_bm25_is_fitted_anew_where_its_documents_left_as_a_whole_segment(tmp_path: Path) -> None:
+    index = build(tmp_path / "living", map(document, range(3)), bm25=True)
+    index.add([Document(f"zebra{number}", "zebra stripes merge") for number in range(3)])
+    report = index.delete(f"d{number:04}" for number in range(3))
+    assert (report.segments, report.unfitted) == (1, ("bm25",))
+    assert index.contents.numbering.is_whole
+    assert not len(index.search("zebra", k=1, fusion="bm25"))
+    report = index.compact()
+    assert (report.merged, report.unfitted) == (1, ())
+    assert len(index.search("zebra", k=3, fusion="bm25")) == 3
+    assert index.compact().merged == 0
+
+
 def test_eight_bit_weights_keep_their_scales_and_their_codes(tmp_path: Path) -> None:
     build_index(Memory([document(n) for n in range(50)]), tmp_path / "idx", encoders=ENCODERS)
     index = Index(tmp_path / "idx", encoders=ENCODERS)

@@ -247,10 +247,14 @@ def _compact(
     progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
-        merged = 0 if change.is_compact and not always else len(change.segment_sizes)
+        index, plans, anew = change.index, {}, {}
+        fitted = _fitted(index)
+        current = change.is_compact and all(
+            dict(index.record(name).fingerprint) == encoder.fingerprint
+            for name, encoder in fitted.items()
+        )
+        merged = 0 if current and not always else len(change.segment_sizes)
         if merged:
-            index, plans, anew = change.index, {}, {}
-            fitted = _fitted(index)
             for name, encoder in fitted.items():
                 encoder.save(change.state_folder(name))
                 plans[name] = sparse_plan(index.record(name), len(encoder.vocabulary))
@@ -325,5 +329,5 @@ def _report(
         change.document_count,
         len(change.segment_sizes),
         merged,
-        () if change.is_compact else tuple(unfitted),
+        tuple(unfitted) if added or replaced or deleted or not change.is_compact else (),
     )

@@ -100,7 +100,7 @@ def compact(
             purge=purge, cache=cache or True, memory=limit.memory, progress=start
         )
     if not report.merged:
-        err.print("nothing to do: one segment without deleted documents", markup=False)
+        err.print("nothing to do: one segment, nothing deleted, BM25 fitted to it", markup=False)
     _print(index, report, as_json=as_json)
 
 
