@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hybrid.encoders import export_model, load_sparse
-from hybrid.encoders.models.hub import make_repository
 from hybrid.errors import ModelError, TransferError, UsageError
+from hybrid.machine.hub import make_repository
 from hybrid.training import train
 from tests.test_cli import Command, hybrid_command
 from tests.test_encoders_shared import tiny_head

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid.errors import OutputExistsError, UsageError, require
+from hybrid.errors import OutputExistsError, UsageError
 from hybrid.index.storage.generation import CURRENT
+from hybrid.machine.hub import make_repository, required_hub
 
 SCHEME = "hf://"
 _URL = re.compile(
@@ -66,16 +67,15 @@ def push(url: str, files: Mapping[str, Path], last: Mapping[str, bytes]) -> None
     Raises:
         OutputExistsError: there is an index already.
     """
-    api, operation = _hub()
-    place = parse(url)
-    at = {"repo_id": place.repo, "repo_type": place.kind}
-    api.create_repo(**at, private=True, exist_ok=True)
+    hub, place = required_hub(), parse(url)
+    make_repository(place.repo, place.kind)
+    api, at = hub.HfApi(), {"repo_id": place.repo, "repo_type": place.kind}
     if api.file_exists(filename=place.path(CURRENT), revision=place.revision, **at):
         raise OutputExistsError(f"{url} holds an index already; remove it or give another folder")
     parts: dict[str, Any] = {name: str(path) for name, path in files.items()} | dict(last)
     api.create_commit(
         operations=[
-            operation(path_in_repo=place.path(name), path_or_fileobj=part)
+            hub.CommitOperationAdd(path_in_repo=place.path(name), path_or_fileobj=part)
             for name, part in parts.items()
         ],
         commit_message="Add an index",
@@ -86,13 +86,8 @@ def push(url: str, files: Mapping[str, Path], last: Mapping[str, bytes]) -> None
 
 def pinned(url: str) -> str:
     """Return the URL with the commit that its revision stands for now."""
-    api, _ = _hub()
     place = parse(url)
-    commit = api.repo_info(place.repo, repo_type=place.kind, revision=place.revision).sha
+    api, at = required_hub().HfApi(), {"repo_type": place.kind, "revision": place.revision}
+    commit = api.repo_info(place.repo, **at).sha
     kind = "datasets/" if place.kind == "dataset" else ""
     return f"{SCHEME}{kind}{place.repo}@{commit}/{place.folder}".rstrip("/")
-
-
-def _hub() -> tuple[Any, Any]:
-    hub = require("huggingface_hub", extra="hub", purpose="copying an index to or from a hub")
-    return hub.HfApi(), hub.CommitOperationAdd

@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import errno
 import gzip
+import hashlib
 import lzma
 import os
 import re
@@ -218,3 +219,12 @@ def refusals(path: str | Path) -> Iterator[None]:
             "path whose names are of usual length and whose parents are folders that can be "
             "written to, on a disk that has room"
         ) from error
+
+
+def file_digest(path: Path, kind: Callable[[], Any] = hashlib.sha256) -> str:
+    """Return the hexadecimal digest of a file, read in pieces."""
+    digest = kind()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return str(digest.hexdigest())

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import xxhash
+from xxhash import xxh3_128
 
 from hybrid.errors import OutputExistsError, StorageError
-from hybrid.machine.files import sync
+from hybrid.machine.files import file_digest, sync
 
 RECORD = "record.json"
 """In a recorded folder: facts about it, and every other file with its size and checksum."""
@@ -95,7 +95,7 @@ def write_recorded(directory: Path, write: Callable[[Path], None], **facts: str 
         files = {
             path.relative_to(target).as_posix(): {
                 "size": path.stat().st_size,
-                "xxh3_128": file_xxh3(path),
+                "xxh3_128": file_digest(path, xxh3_128),
             }
             for path in sorted(target.rglob("*"))
             if path.is_file()
@@ -112,17 +112,8 @@ def is_recorded(directory: Path, **facts: str | int) -> bool:
         record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
         return all(record[name] == value for name, value in facts.items()) and all(
             (directory / name).stat().st_size == file["size"]
-            and file_xxh3(directory / name) == file["xxh3_128"]
+            and file_digest(directory / name, xxh3_128) == file["xxh3_128"]
             for name, file in record["files"].items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def file_xxh3(path: Path) -> str:
-    """Return the hexadecimal xxh3_128 of a file, read in pieces."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

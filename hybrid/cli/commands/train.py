@@ -39,7 +39,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a sparse encoder; run it again to go on from the last checkpoint."""
-    from hybrid.encoders.models.hub import make_repository, push_model
+    from hybrid.machine.hub import make_repository, push_model
     from hybrid.training import last_checkpoint
     from hybrid.training import train as fit
 

