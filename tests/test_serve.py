@@ -169,6 +169,17 @@ def test_the_filter_of_a_key_holds_everywhere(
     assert ids("all") == {"old", "new"}
     assert ids("some", candidates=True) == {"new"}
     assert ids("some", filter="year < 2021") == set()
+
+    def years(key: str) -> Any:
+        body = {"query": QUERY, "k": 1, "facets": ["year"]}
+        return client.post("/search", json=body, headers={"X-API-Key": key}).json()["facets"]
+
+    (every,) = years("all").values()
+    assert [each["value"] for each in every] == [2019, 2021]
+    assert years("some") == {"year": [each for each in every if each["value"] >= 2020]}
+    absent = {"query": QUERY, "facets": ["month"]}
+    refused = client.post("/search", json=absent, headers={"X-API-Key": "all"})
+    assert (refused.status_code, "no field 'month'" in refused.text) == (400, True)
     some = {"Authorization": "Bearer some"}
     around = {"query": QUERY, "filter": "year == 1) or (year > 0"}
     assert client.post("/search", json=around, headers=some).status_code == 400

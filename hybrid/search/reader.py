@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
@@ -16,6 +16,7 @@ from hybrid.fusion.explain import Explanation
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Hit, Run
 from hybrid.index.device import SearchDevice
+from hybrid.index.documents.fields import Facets
 from hybrid.index.documents.filters import FilterLike
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.generation import open_named
@@ -214,6 +215,22 @@ class Reader:
     ) -> list[tuple[BestPassage, ...]]:
         """Return the best passages of each document for a query; see `View.best_passages`."""
         return self._view.best_passages(query, several_texts("doc_ids", doc_ids), branches)
+
+    def facets(self, hits: Run | Iterable[Hit | str], fields: Sequence[str]) -> Facets:
+        """Return how many of the hits hold each value of each field: field to value to count.
+
+        Values come most frequent first, ties by value; dates are ISO texts. A document counts
+        once, even if several queries of a run found it, and each value of a list once a document.
+
+        Args:
+            hits: of one query, or their ids, or a run; as many as were searched for, so
+                ``index.facets(index.search(query, k=100), ["tags"])``.
+            fields: names of fields.
+
+        Raises:
+            UsageError: a field or document that the index does not have.
+        """
+        return self._view.facets(hits, fields)
 
     def plan(
         self,

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from hybrid.corpus import Document
 from hybrid.errors import IndexFormatError
+from hybrid.fusion.apply import best_positions
 from hybrid.fusion.explain import Explanation, explain
 from hybrid.fusion.outcome import with_outcomes
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import BranchScore, Run
+from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.manifest import MANIFEST
 from hybrid.search.branches import BranchResult
@@ -24,6 +26,8 @@ from hybrid.search.explain import explain_documents, with_sentences
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import SearchPlan
 from hybrid.search.rerank import RERANK, Cut
+
+FACET_HITS = 100
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class SearchResult:
         pool: the candidates, with every branch's exact score.
         run: the ranked lists.
         positions: int64 (hits,), where each hit of the run lies in the pool.
+        fused: (n,), the score of each candidate of the pool that ranks it.
         cut: the documents that were scored again, where any were.
     """
 
@@ -48,6 +53,7 @@ class SearchResult:
     pool: Pool
     run: Run
     positions: NDArray[np.int64]
+    fused: NDArray[np.float64]
     cut: Cut | None = None
 
     def explain(
@@ -104,6 +110,18 @@ class SearchResult:
         """
         encoded = {name: result.of_query(query).encoded for name, result in self.branches.items()}
         return best_passages(self.index, encoded, doc_ids)
+
+    def facets(self, fields: Sequence[str], *, query: int = 0) -> Facets:
+        """Return how many of the first hundred documents of a query hold each value of each field.
+
+        With ``k`` over a hundred, it is of so many. The query is given by position.
+
+        Raises:
+            UsageError: a field that the index does not have.
+        """
+        best, offsets = best_positions(self.pool, self.fused, max(FACET_HITS, self.plan.k))
+        hits = best[offsets[query] : offsets[query + 1]]
+        return self.index.documents.facets(self.pool.doc_nums[hits].tolist(), fields)
 
     def bound_run(self) -> Run:
         """Return the run with hits that read their documents and branch scores from the index."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,12 @@ from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
 from hybrid.encoders import SparseEncoder
+from hybrid.errors import several_texts
 from hybrid.fusion import Fusion, fuse, parse_fusion
 from hybrid.fusion.apply import best_positions, ranked_run
 from hybrid.fusion.pool import Pool
+from hybrid.fusion.run import Hit, Run
+from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.search.branches import pool_of, search_branches
 from hybrid.search.encoders import QueryEncoders, as_sparse
@@ -99,7 +103,7 @@ class View:
             cut, fused = self.rerank(queries, pool, fused, plan.rerank)
         best, offsets = best_positions(pool, fused, plan.k)
         run = ranked_run(pool, fused, best, offsets)
-        return SearchResult(self.contents, queries, plan, results, pool, run, best, cut)
+        return SearchResult(self.contents, queries, plan, results, pool, run, best, fused, cut)
 
     def rerank(
         self,
@@ -181,6 +185,19 @@ class View:
         """
         self.contents.sparse(name)
         return as_sparse(name, self.encoder(name))
+
+    def facets(self, hits: Run | Iterable[Hit | str], fields: Sequence[str]) -> Facets:
+        """Return how many of the documents hold each value of each field; see `Reader.facets`."""
+        names = several_texts("fields", fields)
+        if isinstance(hits, Run):
+            hits = [doc_id for query_id in hits for doc_id in hits.doc_ids(query_id)]
+        given: Any = hits
+        if isinstance(hits, Iterable) and not isinstance(hits, str):
+            given = [each.doc_id if isinstance(each, Hit) else each for each in hits]
+        ids = several_texts("hits", given)
+        store = self.contents.documents
+        store.check_fields(names)
+        return store.facets({store.doc_num(doc_id) for doc_id in ids}, names)
 
     def document(self, doc_id: str) -> Document:
         """Return a stored document.

@@ -95,6 +95,7 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
             searched(request, asked),
             explain=asked.explain,
             candidates=asked.candidates,
+            facets=asked.facets,
         )
         found["milliseconds"] = round(1000 * (time.perf_counter() - began), 2)
         if log is not None:

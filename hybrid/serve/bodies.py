@@ -29,11 +29,12 @@ class Asked(Body):
 
 
 class SearchBody(Asked):
-    """A search: ``explain`` and ``candidates`` ask for more beside the hits."""
+    """A search: ``explain``, ``candidates`` and ``facets`` ask for more beside the hits."""
 
     k: int = Field(10, ge=1)
     explain: bool = False
     candidates: bool = False
+    facets: list[Name] = Field(default_factory=list, max_length=20)
 
 
 class ExplainBody(Asked):

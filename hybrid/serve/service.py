@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from hybrid.errors import UsageError
 from hybrid.fusion import normalise
 from hybrid.fusion.apply import pool_table
 from hybrid.fusion.pool import Pool
+from hybrid.index.documents.fields import facet_rows
 from hybrid.index.documents.filters import parse_filter
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
@@ -66,6 +68,7 @@ class Service:
         *,
         explain: bool = False,
         candidates: bool = False,
+        facets: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Return the hits of a query with their texts, and what was asked for beside them.
 
@@ -76,11 +79,13 @@ class Service:
             explain: with each hit's explanation.
             candidates: with the first candidates of every branch, their raw and normalised
                 scores, which is all that a page needs to rank them by other weights.
+            facets: fields whose values are counted over the first hundred documents.
 
         Raises:
             UsageError: as `Index.search`.
         """
         view = self.index.view()
+        view.contents.documents.check_fields(facets)
         result = view.search({ONE: query}, view.plan(k, options))
         weights = self._highlighter.weights(result, query)
         doc_ids = result.run.doc_ids(ONE)
@@ -99,6 +104,8 @@ class Service:
             "branches": list(result.branches),
             "hits": hits,
         }
+        if facets:
+            found["facets"] = facet_rows(result.facets(facets))
         if candidates:
             found["candidates"] = _candidates(view, result, weights)
         return found

@@ -9,10 +9,12 @@ import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
 from hybrid.cli.options import AsJson, Device, options_of
+from hybrid.corpus.records import field_names
 from hybrid.errors import UsageError
 from hybrid.search.options import SearchOptions
 
 SNIPPET = 160
+FACET_VALUES = 10
 
 
 @app.command(epilog=example('hybrid search stdlib.idx "merge sorted lists" -k 5'))
@@ -31,18 +33,27 @@ def search(
             metavar="BRANCH=PATH", help="where the model of a branch lies now, if it has moved"
         ),
     ] = None,
+    facets: Annotated[
+        str,
+        typer.Option(
+            metavar="FIELDS", help="count the values of these fields, with commas, over 100 hits"
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Search an index with one query; of documents cut into passages, show the best of each."""
+    from hybrid.index.documents.fields import facet_rows
     from hybrid.search.index import open_index
 
-    models = dict(map(_moved, model or []))
+    names, models = field_names(facets), dict(map(_moved, model or []))
     with open_index(index, models=models, device=device) as opened:
         view = opened.view()
+        view.contents.documents.check_fields(names)
         result = view.search({"1": query}, view.plan(k, options))
         hits = result.run["1"]
         documents = [view.document(hit.doc_id) for hit in hits]
         best = result.best_passages([hit.doc_id for hit in hits])
+        counted = result.facets(names)
     plan = result.plan
     if as_json:
         rows: list[dict[str, Any]] = [
@@ -52,7 +63,8 @@ def search(
         for row, passages in zip(rows, best, strict=True):
             if passages:
                 row["passages"] = [each.to_dict() for each in passages]
-        print_json({"query": query, "fusion": str(plan.fusion), "hits": rows})
+        shown = facet_rows(counted) if names else None
+        print_json({"query": query, "fusion": str(plan.fusion), "hits": rows, "facets": shown})
         return
     if not hits:
         within = (
@@ -61,10 +73,14 @@ def search(
         err.print(f"nothing found by {plan.fusion}{within}", markup=False, soft_wrap=True)
     for hit, document, passages in zip(hits, documents, best, strict=True):
         head = document.title or document.doc_id
-        shown = passages[0].text if passages else document.text
+        text = passages[0].text if passages else document.text
         out.print(f"{hit.rank:>3}  {hit.score:.4f}  {hit.doc_id}", markup=False)
-        text = " ".join(f"{head if head != hit.doc_id else ''} {shown}".split())
+        text = " ".join(f"{head if head != hit.doc_id else ''} {text}".split())
         out.print(f"     {text[:SNIPPET]}", markup=False, style="dim")
+    for name, counts in counted.items():
+        most = [f"{value} {count}" for value, count in list(counts.items())[:FACET_VALUES]]
+        cut = ["..."] if len(counts) > FACET_VALUES else []
+        out.print(f"{name}: {', '.join([*most, *cut]) or 'no value'}", markup=False)
 
 
 def _moved(text: str) -> tuple[str, str]:

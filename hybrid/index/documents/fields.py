@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybrid.corpus import Document
 from hybrid.corpus.fields.kinds import MAX_FIELDS
-from hybrid.corpus.fields.types import DATES, element_of, is_list
+from hybrid.corpus.fields.types import DATES, Scalar, element_of, is_list
 from hybrid.corpus.fields.values import Plain, as_time, read_date, shown_value
 from hybrid.errors import CorpusError, CorruptIndexError
 from hybrid.index.documents.filter_columns import DAY, microseconds
 
+Facets: TypeAlias = dict[str, dict[Scalar, int]]
+"""Field to value to how many documents hold it, most first, ties by value."""
 FIELDS = "fields.arrow"
 FIRST_TIME, LAST_TIME = -719_162 * DAY, 2_932_897 * DAY
 _SCALARS: dict[str, pa.DataType] = {
@@ -142,6 +145,27 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 def value_at(column: pa.ChunkedArray, place: int) -> Plain:
     """Return a value as it is shown: dates and times are ISO texts."""
     return shown_value(column[place].as_py())
+
+
+def value_counts(column: pa.ChunkedArray) -> Counter[Scalar]:
+    """Return how many documents hold each value; a list counts each of its values once."""
+    counts: Counter[Any] = Counter()
+    for cell in column.to_pylist():
+        values: list[Any] = cell if isinstance(cell, list) else [cell]
+        counts.update({shown_value(each) for each in values if each is not None and each == each})
+    return counts
+
+
+def facet_rows(facets: Facets) -> dict[str, list[dict[str, Any]]]:
+    """Return counts as JSON data, in which a value keeps its type.
+
+    >>> facet_rows({"year": {2020: 3}})
+    {'year': [{'value': 2020, 'count': 3}]}
+    """
+    return {
+        name: [{"value": value, "count": count} for value, count in counts.items()]
+        for name, counts in facets.items()
+    }
 
 
 def kinds_of(types: Mapping[str, pa.DataType]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import floor
 from typing import Any
 
@@ -53,11 +53,7 @@ def matches(parsed: Filter, columns: Mapping[str, Any]) -> Any:
             result = join(result, matches(part, columns))
         return result
     if parsed.field not in columns:
-        known = ", ".join(sorted(columns)) or "none"
-        raise UsageError(
-            f"the documents have no field {parsed.field!r}; their fields: {known}. Build with the "
-            "columns to filter by: --fields (SourceOptions(fields=...))"
-        )
+        raise absent_field(parsed.field, columns)
     column = columns[parsed.field]
     if isinstance(parsed, Missing):
         return pc.is_null(column, nan_is_null=True)
@@ -71,6 +67,15 @@ def matches(parsed: Filter, columns: Mapping[str, Any]) -> Any:
         one = _held(parsed.field, "==", value, column)
         result = one if result is None else pc.or_kleene(result, one)
     return result
+
+
+def absent_field(name: str, present: Iterable[str]) -> UsageError:
+    """Return the error for a field that the documents do not have."""
+    known = ", ".join(sorted(present)) or "none"
+    return UsageError(
+        f"the documents have no field {name!r}; their fields: {known}. Build with the "
+        "columns to filter by: --fields (SourceOptions(fields=...))"
+    )
 
 
 def _expect_lists(parsed: Contains, kind: Any) -> None:

@@ -7,6 +7,7 @@ them is held in memory.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import compress
@@ -19,10 +20,17 @@ from numpy.typing import NDArray
 
 from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
+from hybrid.corpus.fields.types import Scalar
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents import arrow
-from hybrid.index.documents.fields import kinds_of, open_fields, value_at
-from hybrid.index.documents.filter_columns import matches
+from hybrid.index.documents.fields import (
+    Facets,
+    kinds_of,
+    open_fields,
+    value_at,
+    value_counts,
+)
+from hybrid.index.documents.filter_columns import absent_field, matches
 from hybrid.index.documents.filters import FilterLike, parse_filter
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset
@@ -244,6 +252,37 @@ class DocumentStore(ByNumber[Document]):
     def field_kinds(self) -> dict[str, str]:
         """The fields that filters can use, with their kinds; see `hybrid.corpus.fields.types`."""
         return kinds_of(self.field_types)
+
+    def check_fields(self, names: Iterable[str]) -> None:
+        """Do nothing if the documents have these fields.
+
+        Raises:
+            UsageError: one of them they have not.
+        """
+        for name in names:
+            if name not in self.field_types:
+                raise absent_field(name, self.field_types)
+
+    def facets(self, doc_nums: Iterable[int], names: Sequence[str]) -> Facets:
+        """Return how many of some documents hold each value of each field.
+
+        A document counts once, and so does a value that its list holds twice; one without a value
+        counts nowhere.
+
+        Raises:
+            UsageError: a field that the documents do not have.
+        """
+        self.check_fields(names)
+        segments, places = self.numbering.located(np.unique(np.fromiter(doc_nums, np.int32)))
+        found: Facets = {}
+        for name in names:
+            counts: Counter[Scalar] = Counter()
+            for segment, stored in enumerate(self.segments):
+                if name in stored.fields:
+                    here = pa.array(places[segments == segment])
+                    counts += value_counts(stored.fields[name].take(here))
+            found[name] = dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+        return found
 
     def select(self, text: FilterLike) -> Subset:
         """Return the documents that a filter lets through.
