@@ -16,7 +16,8 @@ import pytest
 from hybrid.build.create import BuildOptions, build_index
 from hybrid.corpus import Document
 from hybrid.errors import IndexFormatError, UsageError
-from hybrid.fusion.run import BranchScore, Hit, Run
+from hybrid.fusion.pool import BranchScore
+from hybrid.fusion.run import Hit, Run
 from hybrid.index.documents.store import DocumentStore
 from hybrid.search.index import Index
 from tests.made_encoders import HashDense, HashSparse
@@ -79,12 +80,12 @@ def test_documents_are_read_when_asked_for_and_once_a_query(index: Index, reads:
 
 
 def test_evaluation_makes_no_sources(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hybrid.search.result.HitSources", None)
+    monkeypatch.setattr("hybrid.search.view.HitSources", None)
     view = index.view()
     result = view.search(QUERIES, view.plan(3))
     assert [hit.source for hit in result.run["a"]] == [None] * 3
     with pytest.raises(TypeError):
-        result.bound_run()
+        view.bound_run(result)
 
 
 def test_a_document_that_was_scored_again_has_that_score_too(index: Index) -> None:
@@ -103,7 +104,7 @@ def test_a_document_that_was_scored_again_has_that_score_too(index: Index) -> No
 def test_a_hit_without_an_index_says_so() -> None:
     (hit,) = Run.from_dict({"q": {"a": 1.0}})["q"]
     assert hit.to_dict() == {"rank": 1, "doc_id": "a", "score": 1.0}
-    for name in ("title", "text", "fields", "scores"):
+    for name in ("title", "text", "fields", "scores", "snippet"):
         with pytest.raises(UsageError, match=r"'a' is of no opened index.*Index.search"):
             getattr(hit, name)
 

@@ -19,9 +19,9 @@ from hybrid.errors import UsageError
 
 LONGEST_WORD = 32
 MAX_SIZE = 1_000_000
-# Scripts that put no space between words count by the character.
-_UNSPACED = "\u0e00-\u0e7f\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,{LONGEST_WORD}}}")
+UNSPACED = "\u0e00-\u0e7f\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+"""Scripts that put no space between words, which count by the character: a character class."""
+_WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]{{1,{LONGEST_WORD}}}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import importlib
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 
 from hybrid.errors import UsageError
 
@@ -111,9 +112,32 @@ class Analyser:
         """Return the terms of ``text``."""
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
+        if self._split_names:
+            return self._stemmed(chain.from_iterable(map(_parts, self._word.findall(text))))
+        return self._stemmed(self._word.findall(text.lower()))
+
+    def placed(self, text: str) -> Iterator[tuple[int, int, list[str]]]:
+        """Yield each word of ``text`` that is no stop word: start, end, and its terms.
+
+        Places are characters of the text itself, whatever its normal form is.
+
+        >>> list(Analyser("none", "english").placed("of ﬁles and 3.14"))
+        [(3, 7, ['files']), (12, 16, ['3.14'])]
+        """
+        plain, places = (text, None) if text.isascii() else _normalised(text)
+        for word in self._word.finditer(plain if self._split_names else plain.lower()):
+            found = self._stemmed(_parts(word[0]) if self._split_names else [word[0]])
+            if not found:
+                continue
+            start, end = word.span()
+            if places is not None:
+                start, end = places[start][0], places[end - 1][1]
+            yield start, end, found
+
+    def _stemmed(self, words: Iterable[str]) -> list[str]:
+        """Return the terms of words in lower case, without those of stop words."""
         known = self._known
         found = []
-        words = self._parts(text) if self._split_names else self._word.findall(text.lower())
         for word in words:
             try:
                 term = known[word]
@@ -122,14 +146,6 @@ class Analyser:
             if term is not None:
                 found.append(term)
         return found
-
-    def _parts(self, text: str) -> Iterator[str]:
-        """Yield each word of a text in lower case and, where it is a name of code, its parts."""
-        for word in self._word.findall(text):
-            yield word.lower()
-            parts = [part for part in _BETWEEN.split(word) if part]
-            if len(parts) > 1 and not word[0].isdecimal() and "'" not in word:
-                yield from map(str.lower, parts)
 
     def _learn(self, word: str) -> str | None:
         """Return the term of a word that is not remembered, None for a stop word."""
@@ -144,6 +160,30 @@ class Analyser:
             term = self._stemmer.stemWord(term)
         self._known[word] = term
         return term
+
+
+def _parts(word: str) -> list[str]:
+    """Return a word in lower case and, where it is a name of code, its parts."""
+    parts = [part.lower() for part in _BETWEEN.split(word) if part]
+    is_name = len(parts) > 1 and not word[0].isdecimal() and "'" not in word
+    return [word.lower(), *(parts if is_name else [])]
+
+
+def _normalised(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return a text in form NFKC, and where each of its characters comes from in ``text``."""
+    found: list[str] = []
+    places: list[tuple[int, int]] = []
+    for piece in _cluster_pattern().finditer(text):
+        plain = unicodedata.normalize("NFKC", piece[0]).replace("İ", "İ".lower())
+        found.append(plain)
+        places += [piece.span()] * len(plain)
+    return "".join(found), places
+
+
+@cache
+def _cluster_pattern() -> re.Pattern[str]:
+    """Return the pattern of a character with the marks and Hangul vowels that combine with it."""
+    return re.compile(rf"(?s:.)[{_marks()}\u1160-\u11ff]*")
 
 
 @cache

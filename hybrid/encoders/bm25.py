@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.encoders.analysis import Analyser
-from hybrid.encoders.protocol import Fingerprint, Progress
+from hybrid.encoders.protocol import Fingerprint, PlacedTerms, Progress
 from hybrid.errors import ModelError, UsageError
 from hybrid.machine.arrays import open_npy
 
@@ -185,6 +185,10 @@ class Bm25Encoder:
     def literal_terms(self, text: str) -> frozenset[str]:
         """Return the terms of the vocabulary that stand in the text itself."""
         return frozenset(self._analyser.terms(text)) & self._number.keys()
+
+    def placed_terms(self, text: str) -> Iterator[PlacedTerms]:
+        """Yield the words of a text with their places and terms, those that no document has too."""
+        return self._analyser.placed(text)
 
     def impacts(self, counted: TermCounts) -> csr_matrix:
         """Return the BM25 weight of every count, over this vocabulary.

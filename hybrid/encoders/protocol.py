@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ Fingerprint = dict[str, str | int | float | bool | None]
 
 Progress = Callable[[int], None]
 """Called with the number of newly finished items."""
+
+PlacedTerms = tuple[int, int, Iterable[str]]
+"""Of a word: its start and end in the text, in characters, and its terms."""
+
+_WORD = re.compile(r"\S+")
 
 
 @runtime_checkable
@@ -47,6 +53,15 @@ class SparseEncoder(Protocol):
 
     def literal_terms(self, text: str) -> frozenset[str]:
         """Return the terms of the vocabulary that stand in the text itself."""
+        ...
+
+
+@runtime_checkable
+class PlacesTerms(Protocol):
+    """A sparse encoder that knows where in a text each term stands."""
+
+    def placed_terms(self, text: str) -> Iterable[PlacedTerms]:
+        """Return the words of a text in their order, however long it is."""
         ...
 
 
@@ -93,3 +108,9 @@ class DenseEncoder(Protocol):
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of queries."""
         ...
+
+
+def words_by_space(text: str, terms_of: Callable[[str], Iterable[str]]) -> Iterator[PlacedTerms]:
+    """Yield the words between white space, for an encoder that does not place its terms itself."""
+    for word in _WORD.finditer(text):
+        yield *word.span(), terms_of(word[0])

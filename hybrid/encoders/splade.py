@@ -6,8 +6,9 @@ log(1 + ReLU(w_ij)), with w_ij the masked-language-model logit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from hybrid.encoders.batching import CHUNK, token_batches, token_budget, token_l
 from hybrid.encoders.mlm import mlm_routes
 from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, prompts
 from hybrid.encoders.models.locate import ModelFolder
-from hybrid.encoders.protocol import Fingerprint, Progress
+from hybrid.encoders.protocol import Fingerprint, PlacedTerms, Progress, words_by_space
 from hybrid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,13 +98,28 @@ class SpladeEncoder:
             length -= self.model.tokenizer.num_special_tokens_to_add()
         return frozenset(self._tokens(text)[:length]) & self._terms
 
+    def _tokens(self, text: str) -> list[str]:
+        if self._uncut is None:
+            return list(self.model.tokenizer.tokenize(text))
+        return list(self._uncut.encode(text, add_special_tokens=False).tokens)
+
+    def placed_terms(self, text: str) -> Iterator[PlacedTerms]:
+        """Yield the words of a text with their places and wordpieces."""
+        if self._uncut is None:
+            yield from words_by_space(text, self._tokens)
+            return
+        coded = self._uncut.encode(text, add_special_tokens=False)
+        for _, pieces in groupby(range(len(coded)), coded.word_ids.__getitem__):
+            places = list(pieces)
+            start, end = coded.offsets[places[0]][0], coded.offsets[places[-1]][1]
+            start += len(text[start:end]) - len(text[start:end].lstrip())
+            yield start, end, [coded.tokens[place] for place in places]
+
     @cached_property
-    def _tokens(self) -> Callable[[str], list[str]]:
+    def _uncut(self) -> Any:
+        """A tokenizer of this encoder alone, which cuts nothing off; None for one in Python."""
         tokenizer: Any = self.model.tokenizer
-        if not tokenizer.is_fast:
-            return tokenizer.tokenize  # type: ignore[no-any-return]
-        own = uncut(tokenizer.backend_tokenizer)
-        return lambda text: own.encode(text, add_special_tokens=False).tokens
+        return uncut(tokenizer.backend_tokenizer) if tokenizer.is_fast else None
 
     def unread_tokens(
         self, texts: Sequence[str], task: Literal["document", "query"]

@@ -25,6 +25,14 @@ class BranchHits:
     scores: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class BranchScore:
+    """The raw score of a document in one branch, and its rank there from 1; 0 for none."""
+
+    score: float
+    rank: int
+
+
 class CrossScorer(Protocol):
     """Returns the exact scores of (queries, c) documents as (queries, c) float32."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +20,9 @@ from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
 from hybrid.corpus.fields.types import FieldValue
 from hybrid.corpus.qrels import Qrels, read_qrels, read_ranked, write_qrels
+from hybrid.corpus.snippets import Snippet
 from hybrid.errors import UsageError, given, require
+from hybrid.fusion.pool import BranchScore
 from hybrid.machine.files import write_new
 
 if TYPE_CHECKING:
@@ -40,33 +42,29 @@ def ranking_order(doc_ids: Sequence[str], scores: NDArray[np.float32]) -> NDArra
     return order[np.argsort(-scores[order], kind="stable")]
 
 
-@dataclass(frozen=True, slots=True)
-class BranchScore:
-    """The raw score of a document in one branch, and its rank there from 1; 0 for none."""
-
-    score: float
-    rank: int
-
-
 class HitSource(Protocol):
     """The documents and branch scores of the hits of one query, by their ranks from 1."""
 
     def document(self, rank: int) -> Document:
         """Return the document."""
-        ...
 
     def scores(self, rank: int) -> dict[str, BranchScore]:
         """Return the score in each branch, and of the reranker where it scored the document."""
-        ...
+
+    def snippet(self, rank: int) -> Snippet:
+        """Return the part of the text that says most of the query."""
+
+    def to_dict(self, rank: int) -> dict[str, Any]:
+        """Return all of it as JSON data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One document of a ranked list; ``rank`` counts from 1.
 
-    A hit of an opened index reads its title, text, fields and branch scores when one is first asked
-    for, those of all hits of a query at once; it raises IndexFormatError if its generation is gone
-    by then. A hit of a run file, or one that was copied or pickled, raises UsageError.
+    A hit of an opened index reads title, text, fields, branch scores and snippet when one is first
+    asked for, the documents of all hits of a query at once; it raises IndexFormatError if its
+    generation is gone by then. Of a run file, or copied or pickled, it raises UsageError.
     """
 
     doc_id: str
@@ -97,13 +95,15 @@ class Hit:
         """The raw score and rank in each branch that was searched, and of a reranker."""
         return self._source().scores(self.rank)
 
+    @property
+    def snippet(self) -> Snippet:
+        """The part of the text whose words say most of the query, with its words marked."""
+        return self._source().snippet(self.rank)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the hit as JSON data: rank, doc_id and score; of an opened index, all of it."""
-        found: dict[str, Any] = {"rank": self.rank, "doc_id": self.doc_id, "score": self.score}
-        if self.source is not None:
-            found |= {"title": self.title, "text": self.text, "fields": dict(self.fields)}
-            found["scores"] = {name: asdict(each) for name, each in self.scores.items()}
-        return found
+        more = {} if self.source is None else self.source.to_dict(self.rank)
+        return {"rank": self.rank, "doc_id": self.doc_id, "score": self.score, **more}
 
     def _source(self) -> HitSource:
         if self.source is None:

@@ -173,7 +173,7 @@ class Reader:
         view = self._view
         plan = view.plan(k, options_given(options, keywords))
         named = {"1": query} if isinstance(query, str) else named_queries(query)
-        run = view.search(named, plan).bound_run()
+        run = view.bound_run(view.search(named, plan))
         return run["1"] if isinstance(query, str) else run
 
     def explain(

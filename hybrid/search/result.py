@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.build.records import BM25
 from hybrid.corpus import Document
+from hybrid.corpus.snippets import Snippet, snippet_of
 from hybrid.errors import IndexFormatError
 from hybrid.fusion.apply import best_positions
 from hybrid.fusion.explain import Explanation, explain
 from hybrid.fusion.outcome import with_outcomes
-from hybrid.fusion.pool import Pool
-from hybrid.fusion.run import BranchScore, Run
+from hybrid.fusion.pool import BranchScore, Pool
+from hybrid.fusion.run import Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.manifest import MANIFEST
 from hybrid.search.branches import BranchResult
+from hybrid.search.encoders import QueryEncoders
 from hybrid.search.explain import explain_documents, with_sentences
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import SearchPlan
 from hybrid.search.rerank import RERANK, Cut
+from hybrid.search.snippets import BranchTerms, matches_of, query_terms
 
 FACET_HITS = 100
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,16 @@ class SearchResult:
             for each in found
         ]
 
+    def terms(self, *, query: int = 0) -> list[BranchTerms]:
+        """Return the terms of one query, given by position, in each sparse branch."""
+        found = {name: result.of_query(query) for name, result in self.branches.items()}
+        return query_terms(
+            self.index,
+            {name: one.encoder for name, one in found.items()},
+            {name: one.encoded for name, one in found.items()},
+            list(self.queries.values())[query],
+        )
+
     def best_passages(
         self, doc_ids: Sequence[str], *, query: int = 0
     ) -> list[tuple[BestPassage, ...]]:
@@ -123,45 +139,80 @@ class SearchResult:
         hits = best[offsets[query] : offsets[query + 1]]
         return self.index.documents.facets(self.pool.doc_nums[hits].tolist(), fields)
 
-    def bound_run(self) -> Run:
-        """Return the run with hits that read their documents and branch scores from the index."""
-        return self.run.bound(HitSources(self))
-
 
 class HitSources:
     """The sources of the hits of a search, by query id. Of the pool they keep the hits alone.
 
     They do not hold the generation, so that it can be removed; then a hit says so when it is read.
+
+    Args:
+        result: of the search.
+        encoders: of the index, where that of BM25 is found for the snippets of a search that asked
+            no sparse branch.
     """
 
-    def __init__(self, result: SearchResult) -> None:
+    def __init__(self, result: SearchResult, encoders: QueryEncoders) -> None:
         self.index = copy(result.index)
         self.index.generation = copy(result.index.generation)  # whose lock the first one holds
         pool, at = result.pool, result.positions
         self.doc_nums = pool.doc_nums[at]
-        self.branches = {
+        self.scores = {
             name: (pool.scores[row, at], pool.ranks[row, at])
             for row, name in enumerate(pool.branches)
         }
         if result.cut is not None:
-            self.branches[RERANK] = _spread(result.cut, at)
+            self.scores[RERANK] = _spread(result.cut, at)
+        self._encoders = encoders
+        self._encoded = {name: (one.encoder, one.encoded) for name, one in result.branches.items()}
         lengths = [len(result.run.doc_ids(each)) for each in result.run]
-        places = pairwise([0, *accumulate(lengths)])
-        self._places = dict(zip(result.run, places, strict=True))
+        self._places = dict(zip(result.run, pairwise([0, *accumulate(lengths)]), strict=True))
+        self._queries = result.queries
         self._made: dict[str, QueryHits] = {}
 
     def __call__(self, query_id: str) -> QueryHits:
         """Return the source of the hits of one query."""
         if query_id not in self._made:
-            self._made[query_id] = QueryHits(self, *self._places[query_id])
+            self._made[query_id] = QueryHits(self, query_id, *self._places[query_id])
         return self._made[query_id]
+
+    def encoded(self, query_id: str) -> dict[str, Any]:
+        """Return a query as each branch that was searched encodes it."""
+        at = list(self._queries).index(query_id)
+        return {name: rows[at : at + 1] for name, (_, rows) in self._encoded.items()}
+
+    def terms(self, query_id: str) -> list[BranchTerms]:
+        """Return the terms of a query in the sparse branches that were searched, else in BM25."""
+        text, encoded = self._queries[query_id], self.encoded(query_id)
+        encoders = {name: encoder for name, (encoder, _) in self._encoded.items()}
+        if not any(self.index.record(name).kind == "sparse" for name in encoded):
+            for name, record in self.index.records.items():
+                if record.encoder["model"] == BM25:
+                    encoders[name] = self._encoders.get(self.index, name)
+                    encoded[name] = encoders[name].encode_queries([text])
+        return query_terms(self.index, encoders, encoded, text)
+
+    def read(self, read: Callable[[], Read]) -> Read:
+        """Return whatever ``read`` reads from the index.
+
+        Raises:
+            IndexFormatError: the generation is gone.
+        """
+        directory = self.index.generation.directory
+        try:
+            return read()
+        finally:
+            if not (directory / MANIFEST).exists():  # then it may have gone while it was read
+                raise IndexFormatError(
+                    f"the generation {directory.name} that this hit is of is gone since the index "
+                    "was changed; search again"
+                )
 
 
 class QueryHits:
     """The source of the hits of one query; see `hybrid.fusion.run.HitSource`."""
 
-    def __init__(self, sources: HitSources, start: int, stop: int) -> None:
-        self._sources, self._start, self._stop = sources, start, stop
+    def __init__(self, sources: HitSources, query_id: str, start: int, stop: int) -> None:
+        self._sources, self._query_id, self._start, self._stop = sources, query_id, start, stop
 
     def document(self, rank: int) -> Document:
         """Return a document; those of all hits are read at once.
@@ -176,22 +227,45 @@ class QueryHits:
         at = self._start + rank - 1
         return {
             name: BranchScore(float(scores[at]), int(ranks[at]))
-            for name, (scores, ranks) in self._sources.branches.items()
+            for name, (scores, ranks) in self._sources.scores.items()
             if np.isfinite(scores[at])
         }
 
+    def snippet(self, rank: int) -> Snippet:
+        """Return the part of a text whose distinct terms weigh most together.
+
+        It is one of the best passage, where texts are cut into passages. Raises as `document`.
+        """
+        text, passages = self.document(rank).text, self._passages[rank - 1]
+        within = (passages[0].start, passages[0].stop) if passages else None
+        return snippet_of(text, matches_of(self._terms, text), within=within)
+
+    def to_dict(self, rank: int) -> dict[str, Any]:
+        """Return all of it as JSON data, with the best passages where texts are cut."""
+        document, passages = self.document(rank), self._passages[rank - 1]
+        found: dict[str, Any] = {
+            "title": document.title,
+            "text": document.text,
+            "fields": dict(document.fields),
+            "scores": {name: asdict(each) for name, each in self.scores(rank).items()},
+            "snippet": self.snippet(rank).to_dict(),
+        }
+        return found | ({"passages": [each.to_dict() for each in passages]} if passages else {})
+
     @cached_property
     def _documents(self) -> tuple[Document, ...]:
-        index = self._sources.index
-        directory = index.generation.directory
-        try:
-            return tuple(index.documents.take(self._sources.doc_nums[self._start : self._stop]))
-        finally:
-            if not (directory / MANIFEST).exists():  # then it may have gone while it was read
-                raise IndexFormatError(
-                    f"the generation {directory.name} that this hit is of is gone since the index "
-                    "was changed; search again"
-                )
+        numbers = self._sources.doc_nums[self._start : self._stop]
+        return self._sources.read(lambda: tuple(self._sources.index.documents.take(numbers)))
+
+    @cached_property
+    def _passages(self) -> list[tuple[BestPassage, ...]]:
+        doc_ids = [each.doc_id for each in self._documents]
+        index, encoded = self._sources.index, self._sources.encoded(self._query_id)
+        return self._sources.read(lambda: best_passages(index, encoded, doc_ids))
+
+    @cached_property
+    def _terms(self) -> list[BranchTerms]:
+        return self._sources.read(lambda: self._sources.terms(self._query_id))
 
 
 def _spread(cut: Cut, at: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

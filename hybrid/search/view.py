@@ -26,7 +26,7 @@ from hybrid.search.options import SearchOptions
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import PoolPlan, SearchPlan, chosen_fusion, plan_pool, plan_search
 from hybrid.search.rerank import Cut, PairScores, RerankPlan, cut_pool
-from hybrid.search.result import SearchResult
+from hybrid.search.result import HitSources, SearchResult
 
 
 class View:
@@ -104,6 +104,10 @@ class View:
         best, offsets = best_positions(pool, fused, plan.k)
         run = ranked_run(pool, fused, best, offsets)
         return SearchResult(self.contents, queries, plan, results, pool, run, best, fused, cut)
+
+    def bound_run(self, result: SearchResult) -> Run:
+        """Return the run of a search here, with hits that read their documents from the index."""
+        return result.run.bound(HitSources(result, self._encoders))
 
     def rerank(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from hybrid.corpus.snippets import marks_of
 from hybrid.errors import UsageError
 from hybrid.fusion import normalise
 from hybrid.fusion.apply import pool_table
@@ -17,8 +18,8 @@ from hybrid.index.documents.filters import parse_filter
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.result import SearchResult
+from hybrid.search.snippets import BranchTerms, matches_of
 from hybrid.search.view import View
-from hybrid.serve.highlight import Highlighter, Weights
 
 ONE = "query"
 CANDIDATES = 150
@@ -58,7 +59,6 @@ class Service:
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        self._highlighter = Highlighter()
 
     def search(
         self,
@@ -87,14 +87,14 @@ class Service:
         view = self.index.view()
         view.contents.documents.check_fields(facets)
         result = view.search({ONE: query}, view.plan(k, options))
-        weights = self._highlighter.weights(result, query)
+        terms = result.terms()
         doc_ids = result.run.doc_ids(ONE)
         explanations = result.explain(doc_ids) if explain else []
         hits = []
         for at, hit in enumerate(result.run[ONE]):
             shown: dict[str, Any] = {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score}
             shown |= _document(view, hit.doc_id)
-            shown["marks"] = _marks(weights, shown["text"])
+            shown["marks"] = _marks(terms, shown["text"])
             if explain:
                 shown["explanation"] = explanations[at].to_dict()
             hits.append(shown)
@@ -107,7 +107,7 @@ class Service:
         if facets:
             found["facets"] = facet_rows(result.facets(facets))
         if candidates:
-            found["candidates"] = _candidates(view, result, weights)
+            found["candidates"] = _candidates(view, result, terms)
         return found
 
     def explain(
@@ -162,7 +162,7 @@ class Service:
         view = self.index.view()
         if len(view):
             plan = view.plan(1, SearchOptions(fusion="rrf"))
-            self._highlighter.weights(view.search({ONE: "warm"}, plan), "warm")
+            _marks(view.search({ONE: "warm"}, plan).terms(), "warm")
 
     def check_filters(self, filters: list[str]) -> None:
         """Hold the filters of keys against the fields of the index.
@@ -184,11 +184,11 @@ def _document(view: View, doc_id: str) -> dict[str, Any]:
     return {"title": found.title, "text": found.text, "fields": dict(found.fields)}
 
 
-def _marks(weights: Weights, text: str) -> list[dict[str, Any]]:
-    return [asdict(mark) for mark in weights.marks(text)]
+def _marks(terms: Iterable[BranchTerms], text: str) -> list[dict[str, Any]]:
+    return [asdict(mark) for mark in marks_of(matches_of(terms, text))]
 
 
-def _candidates(view: View, result: SearchResult, weights: Weights) -> dict[str, Any]:
+def _candidates(view: View, result: SearchResult, terms: list[BranchTerms]) -> dict[str, Any]:
     pool = _first(result.pool, CANDIDATES // max(1, len(result.pool.branches)))
     _, table = pool_table(pool, np.arange(len(pool.branches)))
     parts = normalise(table, NORM)
@@ -205,7 +205,7 @@ def _candidates(view: View, result: SearchResult, weights: Weights) -> dict[str,
                 "title": document.title,
                 "text": text,
                 "clipped": len(text) < len(document.text),
-                "marks": _marks(weights, text),
+                "marks": _marks(terms, text),
             }
         )
     kinds = {name: view.contents.record(name).kind for name in pool.branches}
