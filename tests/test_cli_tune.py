@@ -37,7 +37,7 @@ def test_the_object_has_the_promised_keys_and_the_same_bytes_again(
     assert found["verdict"] in {"fusion", "default", "branch"}
     assert Fusion.parse(found["fusion"])
     assert all(isinstance(found[key], float) for key in ("in_sample", "held_out"))
-    assert set(found["difference"]) == {"branch", "rrf", "minmax"}
+    assert set(found["difference"]) == {"branch", "rrf", "minmax", "subset"}
     for each in found["difference"].values():
         assert each["low"] <= each["mean"] <= each["high"]
         assert 0 < each["p"] <= each["p_holm"] <= 1

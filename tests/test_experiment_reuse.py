@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hybrid.corpus import open_source
 from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.reuse import MOST_KEPT, WIDTH, Reuse, query_hashes, reused_queries, warning
 from hybrid.evaluate.systems import evaluate_systems
+from hybrid.index.records import model_keys
 from hybrid.tune import TuneOptions
 from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
 from tests.conftest import QUERIES
@@ -111,3 +113,45 @@ def test_other_queries_are_held_out(tiny_copy: Path, beir_folder: Path, tmp_path
         assert evaluate_systems(index, source, EvaluateOptions(domain="unheard of")).reuse == Reuse(
             1
         )
+
+
+def test_a_fusion_that_was_tuned_with_another_model_is_told(
+    tiny_copy: Path, beir_folder: Path, hybrid_command: Command
+) -> None:
+    source = open_source(beir_folder)
+    with hybrid.open(tiny_copy) as index:
+        result = tune_index(index, source, OPTIONS)
+        report = result.to_dict()
+        assert set(report["models"]) == set(index.branches)
+        index.store_domain("default", result.fusion, report=report)
+        assert evaluate_systems(index, source).other_models == ()
+        index.add([{"id": "new", "text": "one more document changes idf, not the model"}])
+        index.compact()
+        assert evaluate_systems(index, source).other_models == ()
+        first, second = index.branches[:2]
+        kept = {name: key for name, key in report["models"].items() if name != second}
+        index.store_domain("default", "dense", report=report | {"models": kept | {first: "x"}})
+        index.store_domain("old", "dense", report={"queries": 3})
+        found = evaluate_systems(index, source)
+        assert found.other_models == (first, second)
+        said = f"tuned with another model of {first} and {second}; tune it again"
+        assert found.warnings()[-1] == f"tuned: it was {said}"
+    status, out, _ = hybrid_command("info", tiny_copy)
+    assert status == 0
+    assert out.count(said) == 1
+    assert json.loads(hybrid_command("info", tiny_copy, "--json")[1])["other_models"] == {
+        "default": [first, second]
+    }
+
+
+def test_the_pooled_fusion_keeps_the_models_of_its_index(
+    tiny_copy: Path, beir_folder: Path
+) -> None:
+    source = open_source(beir_folder)
+    with hybrid.open(tiny_copy) as index:
+        tune_indexes([DomainTask("a", source, index), DomainTask("b", source, index)], OPTIONS)
+        kept = {
+            name: each["report"]["models"] for name, each in index.view().contents.domains.items()
+        }
+        assert set(kept) == {"a", "b", "pooled"}
+        assert kept["a"] == kept["b"] == kept["pooled"] == model_keys(index.view().contents.records)

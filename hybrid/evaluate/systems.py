@@ -26,6 +26,7 @@ from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.evaluate.reuse import Reuse, reused_queries, warning
 from hybrid.fusion import Fusion, fuse, parse_fusion, rank, rrf, single
 from hybrid.fusion.run import Run
+from hybrid.index.records import changed_models
 from hybrid.machine.files import refusals, write_new
 from hybrid.machine.outputs import write_folder
 from hybrid.search.index import Index
@@ -59,6 +60,7 @@ class SystemsReport:
         judged: their pool, texts and judgments.
         judging: what counted.
         reuse: how many of the queries the tuned fusion was tuned on.
+        other_models: branches that have another model now than when it was tuned.
     """
 
     source: str
@@ -68,6 +70,7 @@ class SystemsReport:
     judged: JudgedPool
     judging: Judging = field(default_factory=Judging)
     reuse: Reuse = field(default_factory=Reuse)
+    other_models: tuple[str, ...] = ()
 
     @property
     def query_count(self) -> int:
@@ -125,9 +128,14 @@ class SystemsReport:
         return lines
 
     def warnings(self) -> list[str]:
-        """Return warnings for a reader of the figures: not held out, or documents missing."""
-        found = warning(self.reuse, len(self.judged.texts))
-        return [*self.judged.warnings, *([f"{TUNED}: {found}"] if found else [])]
+        """Return warnings for a reader: documents missing, not held out, or another model."""
+        found = [*self.judged.warnings]
+        if reused := warning(self.reuse, len(self.judged.texts)):
+            found.append(f"{TUNED}: {reused}")
+        if self.other_models:
+            branches = " and ".join(self.other_models)
+            found.append(f"{TUNED}: it was tuned with another model of {branches}; tune it again")
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON data: ``systems`` maps a name to its measures."""
@@ -210,6 +218,7 @@ def evaluate_systems(
         return System(name, fusion, run, evaluate(run, judged.qrels, options.measures))
 
     stored = stored_domain(options.domain, view.domains)
+    domain = {} if stored is None else view.contents.domains[stored]
     return SystemsReport(
         judged.source,
         options.split,
@@ -217,7 +226,8 @@ def evaluate_systems(
         tuple(measured(name, fusion) for name, fusion in fusions.items()),
         judged,
         options.judging,
-        Reuse() if stored is None else _reused(view, stored, judged),
+        reused_queries(judged.texts.values(), domain.get("report", {})),
+        changed_models(domain, view.contents.records),
     )
 
 
@@ -275,8 +285,3 @@ def system_fusions(view: View, options: EvaluateOptions) -> dict[str, Fusion]:
     if again is not None:
         found[RERANKED] = again.fusion
     return found
-
-
-def _reused(view: View, domain: str, judged: JudgedPool) -> Reuse:
-    report = view.contents.domains[domain].get("report", {})
-    return reused_queries(judged.texts.values(), report)

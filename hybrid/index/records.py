@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.index.documents.subset import SubsetLike
+from hybrid.machine.cache import cache_key
 
 SEGMENTS = "segments"
 
@@ -67,6 +68,31 @@ def figures(report: Mapping[str, Any]) -> dict[str, Any]:
         name: float(value[:-1]) / 100 if isinstance(value, str) and value.endswith("%") else value
         for name, value in report.items()
     }
+
+
+STATISTICS = ("documents", "terms", "vocabulary_size", "statistics")
+"""Of BM25's fingerprint: these change with the documents, not with the model."""
+
+
+def model_keys(records: Mapping[str, BranchRecord]) -> dict[str, str]:
+    """Return branch to a key of its model, which stays as documents come and go."""
+    return {
+        name: cache_key({k: v for k, v in record.fingerprint.items() if k not in STATISTICS})
+        for name, record in records.items()
+    }
+
+
+def changed_models(
+    domain: Mapping[str, Any], records: Mapping[str, BranchRecord]
+) -> tuple[str, ...]:
+    """Return the branches that have another model now than when a stored domain was tuned.
+
+    A branch that was not there is one of them. Empty for a domain that keeps no models, as those
+    of older versions.
+    """
+    tuned = domain.get("report", {}).get("models")
+    found = model_keys(records) if tuned else {}
+    return tuple(name for name, key in found.items() if tuned.get(name) != key)
 
 
 def check_names(records: Mapping[str, BranchRecord], segments: Mapping[str, int]) -> None:

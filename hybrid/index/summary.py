@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.records import figures
+from hybrid.index.records import changed_models, figures
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class IndexSummary:
         size_bytes: all files of the current generation.
         branches: name to kind, model and what was measured at build.
         domains: tuned fusions in their printed form, by name.
+        other_models: domain to the branches that have another model now than when it was tuned.
         created: UTC time of the last commit.
         passages: size and overlap of the windows that texts are cut into; None if they are not.
         segments: how many it is made of; one after `compact`.
@@ -40,6 +41,7 @@ class IndexSummary:
     segments: int = 1
     deleted: int = 0
     fields: Mapping[str, str] = field(default_factory=dict)
+    other_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
@@ -54,6 +56,7 @@ class IndexSummary:
                 for name, branch in self.branches.items()
             },
             "domains": dict(self.domains),
+            "other_models": {name: list(each) for name, each in self.other_models.items()},
             "passages": None if self.passages is None else dict(self.passages),
             "segments": self.segments,
             "deleted": self.deleted,
@@ -87,7 +90,11 @@ class IndexSummary:
             lines += [f"             {key}: {value}" for key, value in branch["report"].items()]
             if "texts_cut" in branch["report"]:
                 lines.append("             build with --passages to index all of the texts cut")
-        lines += [f"  domain {name!r}: {fusion}" for name, fusion in self.domains.items()]
+        for name, fusion in self.domains.items():
+            lines.append(f"  domain {name!r}: {fusion}")
+            if name in self.other_models:
+                branches = " and ".join(self.other_models[name])
+                lines.append(f"    tuned with another model of {branches}; tune it again")
         return lines
 
 
@@ -112,4 +119,9 @@ def summarise(directory: Path, index: HybridIndex) -> IndexSummary:
         segments=len(index.numbering.sizes),
         deleted=sum(index.numbering.sizes) - len(index.numbering),
         fields={name: str(kind) for name, kind in index.documents.field_types.items()},
+        other_models={
+            name: changed
+            for name, domain in index.domains.items()
+            if (changed := changed_models(domain, index.records))
+        },
     )

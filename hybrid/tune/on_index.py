@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from hybrid.corpus.judged import JudgedQueries
 from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.index.documents.filters import filter_text
+from hybrid.index.records import model_keys
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.plan import POOLED_DOMAIN, plan_rerank, search_depth
@@ -67,8 +67,17 @@ def tune_index(
         rerank=_reranking(view, judged, again),
         progress=progress,
     )
-    hashes = query_hashes(judged.texts.values())
-    result = replace(result, query_hashes=hashes, warnings=judged.warnings)
+    return _recorded(result, view, judged)
+
+
+def _recorded(result: TuneResult, view: View, judged: JudgedPool) -> TuneResult:
+    """Return the result with the queries, models and depth that it is true of."""
+    result = replace(
+        result,
+        query_hashes=query_hashes(judged.texts.values()),
+        models=model_keys(view.contents.records),
+        warnings=judged.warnings,
+    )
     return at_depth(result, judged.pool.depth, len(view))
 
 
@@ -149,27 +158,18 @@ def tune_indexes(
         for name, each in judged.items()
     ]
     result = tune_domains(domains, options, progress=progress)
-    texts = {name: list(each.texts.values()) for name, each in judged.items()}
-    depths = {name: each.pool.depth for name, each in judged.items()}
+    deepest = max(each.pool.depth for each in judged.values())
     widest = max(len(task.index) for task in tasks)
     result = replace(
         result,
         results={
-            task.name: at_depth(
-                replace(
-                    result.results[task.name],
-                    query_hashes=query_hashes(texts[task.name]),
-                    warnings=judged[task.name].warnings,
-                ),
-                depths[task.name],
-                len(task.index),
-            )
-            for task in tasks
+            name: _recorded(each, views[name], judged[name])
+            for name, each in result.results.items()
         },
-        pooled=fusion_at(result.pooled, max(depths.values()), widest),
+        pooled=fusion_at(result.pooled, deepest, widest),
     )
     if store:
-        hashes = query_hashes(chain.from_iterable(texts.values()))
+        hashes = query_hashes(text for each in judged.values() for text in each.texts.values())
         where = filter_text(options.filter)
         _store(tasks, result, hashes, {} if where is None else {"filter": where})
     return result
@@ -187,5 +187,6 @@ def _store(
         "transfer": result.to_dict()["transfer"],
         "query_hashes": hashes,
     }
-    for index in {id(task.index): task.index for task in tasks}.values():
-        index.store_domain(POOLED_DOMAIN, result.pooled, report=shared)
+    for task in {id(task.index): task for task in tasks}.values():
+        models = {"models": dict(result.results[task.name].models)}
+        task.index.store_domain(POOLED_DOMAIN, result.pooled, report=shared | models)

@@ -195,6 +195,7 @@ class TuneResult:
         settings: seed, trials, folds, repeats, sampler, depth, versions: what repeats the result.
         query_hashes: of the queries' texts, so that they are known again; empty where tuning had
             none. See ``evaluate.reuse``.
+        models: branch to a key of the model that was tuned with, so that another one is noticed.
         warnings: what lowers the figures: judged queries without a text, documents missing.
     """
 
@@ -216,6 +217,7 @@ class TuneResult:
     rerank: RerankResult | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     query_hashes: str = ""
+    models: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -241,6 +243,7 @@ class TuneResult:
             "per_query": None if self.per_query is None else self.per_query.to_dict(),
             "settings": dict(self.settings),
             "query_hashes": self.query_hashes,
+            "models": dict(self.models),
             **({} if self.rerank is None else {"rerank": self.rerank.to_dict()}),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
