@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hybrid.corpus import Document
 from hybrid.corpus.fields.kinds import MAX_FIELDS
@@ -200,6 +199,8 @@ def open_fields(directory: Path, count: int) -> dict[str, pa.ChunkedArray]:
 
 def _check_years(path: Path, name: str, column: pa.ChunkedArray, lists: bool) -> None:
     """Refuse dates outside the years 1 to 9999, which are no dates of Python."""
+    import pyarrow.compute as pc
+
     values = microseconds(pc.list_flatten(column) if lists else column)
     least, most = pc.min_max(values).as_py().values()
     if least is not None and not FIRST_TIME <= least <= most < LAST_TIME:
