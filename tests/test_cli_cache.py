@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.encoders import load_dense
 from hybrid.machine.cache import Cache
+from hybrid.search.index import open_index
 from tests.conftest import DOCUMENTS
 from tests.test_cli import Command, hybrid_command
 
@@ -79,3 +81,25 @@ def test_an_interrupted_build_says_what_is_kept(
     status, _, err = hybrid_command(*command, "-o", tmp_path / "index")
     assert status == 130
     assert "all but the last 1,024 at most are kept" in err
+
+
+def test_additions_and_rebuilds_say_where_and_in_which_batches_models_run(
+    hybrid_command: Command, beir_folder: Path, tiny_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[dict[str, object]] = []
+
+    def loaded(spec: str, **options: object) -> object:
+        taken.append({name: options.get(name) for name in ("device", "batch_size")})
+        return load_dense(spec, **options)
+
+    monkeypatch.setattr("hybrid.encoders.load_dense", loaded)
+    running = ("--device", "cpu", "--batch-size", "2", "--no-cache")
+    for command in (("add", beir_folder, "--update"), ("rebuild", "--branch", "dense")):
+        status, _, err = hybrid_command(command[0], tiny_copy, *command[1:], *running)
+        assert status == 0, err
+        status, _, err = hybrid_command(command[0], tiny_copy, *command[1:], "--batch-size", "0")
+        assert status == 1
+        assert "batch_size is 0; expected 1 or more" in err
+    assert taken == [{"device": "cpu", "batch_size": 2}] * 2
+    with open_index(tiny_copy) as index:
+        assert not {"device", "batch_size"} & index.contents.record("dense").encoder.keys()

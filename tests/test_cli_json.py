@@ -142,7 +142,8 @@ def test_commands_that_judge(printed: Callable[..., Any], tiny_copy: Path, tmp_p
     assert (found["domain"], found["filter"], found["rerank"]) == ("default", None, None)
     printed(*tuned, "--per-query", "--domain", "mine", "--no-store")
     several = (tiny_copy, source, source, "--domain", "a", "--domain", "b", "--trials", "0")
-    printed("tune", *several, name="tune of several sources")
+    found = printed("tune", *several, name="tune of several sources")
+    assert found["stored_under"] == [*found["domains"], "pooled"] == ["a", "b", "pooled"]
     bare = printed("evaluate", tiny_copy, source)
     assert bare["latency"] is bare["comparisons"] is None
     full = ("--against", "dense", "--slices", "--headroom", "--latency", "2", "--failures", "3")

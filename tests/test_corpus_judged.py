@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import hybrid
-from hybrid.corpus import Query, open_source
+from hybrid.corpus import Query, SourceOptions, open_source
 from hybrid.corpus.judged import as_judged
+from hybrid.corpus.qrels import write_qrels
 from hybrid.errors import CorpusError, UsageError
 from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.systems import evaluate_systems
@@ -74,12 +75,24 @@ def test_evaluate_and_tune_take_the_two_files(
 
 
 @pytest.mark.parametrize("grade", [0, 1])
-def test_judgments_of_another_collection_are_refused(tiny_index: Path, grade: int) -> None:
+def test_judgments_of_another_collection_are_refused(
+    tiny_index: Path, files: tuple[Path, Path], tmp_path: Path, grade: int
+) -> None:
     with hybrid.open(tiny_index) as index:
         qrels = {"q1": {"elsewhere": grade}}
-        said = "none of the 1 documents .* in the index, which was built of"
-        with pytest.raises(CorpusError, match=said):
+        said = "none of the 1 documents .*{}, split 'test', is in the index, which was built of"
+        with pytest.raises(CorpusError, match=said.format("by the given judgments")):
             evaluate_systems(index, ({"q1": "merge"}, qrels), EvaluateOptions())
+        path = tmp_path / "elsewhere.qrels"
+        write_qrels(path, qrels)
+        for given in (({"q1": "merge"}, path), with_qrels(files[0], path)):
+            with pytest.raises(CorpusError, match=said.format(path)):
+                evaluate_systems(index, given, EvaluateOptions())
+
+
+def with_qrels(queries: Path, qrels: Path) -> Any:
+    """Return the source of a file of documents that names both files as options."""
+    return open_source(queries, options=SourceOptions(queries=queries, qrels=qrels, skip_bad=True))
 
 
 @pytest.mark.parametrize(

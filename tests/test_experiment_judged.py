@@ -35,7 +35,7 @@ def test_judgments_of_another_collection_are_refused(
     source = open_source(judged_anew(beir_folder, tmp_path / "other", "of-another-collection"))
     with (
         hybrid.open(tiny_index) as index,
-        pytest.raises(CorpusError, match=r"none of the 1 documents that .* calls relevant"),
+        pytest.raises(CorpusError, match=r"none of the 1 documents that are relevant by"),
     ):
         judged_pool(index.view(), source)
 

@@ -148,7 +148,7 @@ MISTAKES = (
     Mistake(
         "judgments of other documents",
         "evaluate {index} --queries {tmp}/queries.tsv --qrels {tmp}/other.qrels",
-        ("none of the 2 documents", "is in the index", "give the judgments"),
+        ("none of the 2 documents", "other.qrels", "is in the index", "give the judgments"),
     ),
     Mistake(
         "judgments of other queries",

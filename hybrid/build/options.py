@@ -20,6 +20,7 @@ from hybrid.machine.options import option
 SPARSE, DENSE = known.PRESETS["offline"]
 MEMORY = "what the process may hold, Python and models included, such as 4GB"
 DEVICE = "where the models run: cpu, cuda, cuda:1; default: a GPU where there is one"
+BATCH = "texts of one batch; default: as many as 1,024 tokens hold (GPU: 16,384)"
 TRUST = "run code that the models bring; a hub model needs the commit as its revision"
 REVISION = "commit, tag or branch of a hub model"
 
@@ -27,6 +28,18 @@ REVISION = "commit, tag or branch of a hub model"
 def model_or_none(text: str) -> str | None:
     """Return the model that a text names; None for "none"."""
     return None if text == "none" else text
+
+
+def running(device: str | None, batch_size: int | None) -> dict[str, Any]:
+    """Return where and in which batches models run, as their options; none for their own choice.
+
+    Raises:
+        UsageError: a batch of no text.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}; expected 1 or more")
+    given = {"device": device, "batch_size": batch_size}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -98,9 +111,7 @@ class BuildOptions:
     memory: int | None = option(None, MEMORY, read=parse_size)
     device: str | None = option(None, DEVICE)
     trust_remote_code: bool = option(False, TRUST)
-    batch_size: int | None = option(
-        None, "texts of one batch; default: as many as 1,024 tokens hold (GPU: 16,384)"
-    )
+    batch_size: int | None = option(None, BATCH)
 
     def __post_init__(self) -> None:
         if self.preset is not None:
@@ -180,8 +191,7 @@ class BuildOptions:
     @property
     def running(self) -> dict[str, Any]:
         """How the models run in this build, as their options; not recorded."""
-        names = ("device", "batch_size")
-        return {name: value for name in names if (value := getattr(self, name))}
+        return running(self.device, self.batch_size)
 
     @property
     def pruning(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.build.create import measured, records_data
+from hybrid.build.options import running
 from hybrid.build.records import BM25, GIVEN, check_unchanged, load_encoder, model_record
 from hybrid.errors import ModelMismatchError, UsageError
 from hybrid.fusion import parse_fusion
@@ -54,9 +55,10 @@ class RebuildOptions:
         same_encoders: refuse encoders as objects that are not what built the branch.
         cache: as in `BuildOptions`.
         memory: bytes that the process may hold, Python and models included; None for no limit.
+        device, batch_size: as in `BuildOptions`; the index records neither.
 
     Raises:
-        UsageError: an option that a model does not have.
+        UsageError: an option that a model does not have, or a batch of no text.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
@@ -64,8 +66,11 @@ class RebuildOptions:
     same_encoders: bool = False
     cache: CacheChoice = True
     memory: int | None = None
+    device: str | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
+        running(self.device, self.batch_size)
         for name, given in self.model_options.items():
             unknown = sorted(set(given) - set(MODEL_OPTIONS))
             if unknown:
@@ -281,11 +286,12 @@ def _encoder(
         given = encoders[name]
         is_other = differences(dict(record.fingerprint), given.fingerprint)
         return given, {"model": GIVEN} if is_other else record.encoder
+    placed = running(options.device, options.batch_size)
     if name in options.named:
         given_options = options.model_options.get(name, {})
         described = _described_anew(record, options.models.get(name), given_options)
-        return load_encoder(record.kind, described), described
-    encoder = load_encoder(record.kind, record.encoder)
+        return load_encoder(record.kind, described | placed), described
+    encoder = load_encoder(record.kind, {**record.encoder, **placed})
     try:
         check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
     except ModelMismatchError as error:

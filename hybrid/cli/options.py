@@ -24,7 +24,7 @@ from typing import (
 import typer
 from rich.console import Console
 
-from hybrid.build.options import MEMORY
+from hybrid.build.options import BATCH, DEVICE, MEMORY
 from hybrid.corpus import Passages, Skipped, Source, SourceOptions, open_source
 from hybrid.corpus.judged import as_judged
 from hybrid.errors import UsageError
@@ -231,6 +231,14 @@ class MemoryLimit:
     """How much memory a command may take, in bytes."""
 
     memory: int | None = option(None, MEMORY, read=parse_size)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where and in which batches the models run now; the index records neither."""
+
+    device: str | None = option(None, DEVICE)
+    batch_size: int | None = option(None, BATCH)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,10 @@ class FileSource:
             )
         return Path(self._options.queries)
 
+    def judgments_place(self, split: str) -> str:
+        """Return what holds the judgments of a split, as messages name it."""
+        return str(self._qrels_path(split))
+
     def _qrels_path(self, split: str) -> Path:
         return Path(str(self._options.qrels))
 

@@ -84,6 +84,11 @@ class PairSource(FileSource):
         """Return the judgments, whatever the split is called."""
         return self._qrels
 
+    def judgments_place(self, split: str) -> str:
+        """Return what holds the judgments, as messages name it."""
+        held = self._judgments
+        return str(held) if isinstance(held, str | Path) else "the given judgments"
+
     @cached_property
     def _qrels(self) -> Qrels:
         if isinstance(self._judgments, str | Path):

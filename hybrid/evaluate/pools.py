@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hybrid.corpus.files import FileSource
 from hybrid.corpus.judged import JudgedQueries, as_judged
 from hybrid.corpus.qrels import Qrels
 from hybrid.errors import CorpusError, UsageError
@@ -92,9 +93,10 @@ def judged_pool(
     _, is_there = view.contents.documents.locate(sorted(judged, reverse=True))
     absent = len(judged) - int(is_there.sum())
     if judged and absent == len(judged):
+        place = source.judgments_place(split) if isinstance(source, FileSource) else source.name
         raise CorpusError(
-            f"none of the {absent:,} documents that {source.name} "
-            f"{'calls relevant' if relevant else 'judges'} in split {split!r} is in the index, "
+            f"none of the {absent:,} documents that are {'relevant' if relevant else 'judged'} "
+            f"by {place}, split {split!r}, is in the index, "
             f"which was built of {view.contents.source}; give the judgments of the collection that "
             "is indexed"
         )

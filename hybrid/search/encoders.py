@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
+from hybrid.build.options import running
 from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
 from hybrid.encoders import SparseEncoder, check_fingerprint
 from hybrid.errors import ModelError, UsageError, given
@@ -25,6 +26,7 @@ class QueryEncoders:
     Args:
         given: those that need no loading.
         device: where the others run, such as ``cpu``; None is a GPU where there is one.
+        batch_size: texts that they encode at once; None is as many as suit the device.
         models: where to load a branch's model from, in place of what the index records.
     """
 
@@ -33,11 +35,12 @@ class QueryEncoders:
         given: Mapping[str, QueryEncoder] | None = None,
         *,
         device: str | None = None,
+        batch_size: int | None = None,
         models: Mapping[str, str] | None = None,
     ) -> None:
         self._given = dict(given or {})
         self._models = dict(models or {})
-        self._device = device
+        self._running = running(device, batch_size)
         self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
         self._scorers: dict[str, Score] = {}
         self._lock = RLock()
@@ -75,8 +78,7 @@ class QueryEncoders:
 
         with self._lock:
             if model not in self._scorers:
-                placed = {} if self._device is None else {"device": self._device}
-                self._scorers[model] = CrossScores(load_cross(model, **placed), Cache())
+                self._scorers[model] = CrossScores(load_cross(model, **self._running), Cache())
             return self._scorers[model]
 
     def find_scorer(self, model: str | Score) -> None:
@@ -102,10 +104,9 @@ class QueryEncoders:
     def _load(self, index: HybridIndex, name: str, record: BranchRecord) -> QueryEncoder:
         if record.encoder["model"] == BM25:
             return stored_bm25(index, name)
-        placed = {} if self._device is None else {"device": self._device}
         named = {"model": self._models[name]} if name in self._models else {}
         try:
-            return load_encoder(record.kind, {**record.encoder, **placed, **named})
+            return load_encoder(record.kind, {**record.encoder, **self._running, **named})
         except ModelError as error:
             if named or not Path(str(record.encoder["model"])).is_absolute():
                 raise

@@ -164,6 +164,7 @@ def open_index(
     encoders: Mapping[str, QueryEncoder] | None = None,
     models: Mapping[str, str] | None = None,
     device: str = "auto",
+    batch_size: int | None = None,
 ) -> Index:
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
 
@@ -176,10 +177,11 @@ def open_index(
         device: where searches run, ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; the hits are the
             same. ``auto`` takes a GPU for batches where there is one; query encoders choose for
             themselves with ``auto`` and follow the device else.
+        batch_size: texts that a model encodes at once; None is as many as suit the device.
 
     Raises:
         UsageError: no such device here; says what torch and FAISS found.
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.
     """
-    return Index(directory, encoders=encoders, models=models, device=device)
+    return Index(directory, encoders=encoders, models=models, device=device, batch_size=batch_size)

@@ -48,9 +48,10 @@ class Reader:
         encoders: Mapping[str, QueryEncoder] | None = None,
         models: Mapping[str, str] | None = None,
         device: str = "auto",
+        batch_size: int | None = None,
     ) -> None:
         self.directory = path_of("the index", directory)
-        self._prepare(encoders, models, device)
+        self._prepare(encoders, models, device, batch_size)
         self._view = self._opened()
 
     def _prepare(
@@ -58,11 +59,15 @@ class Reader:
         encoders: Mapping[str, QueryEncoder] | None,
         models: Mapping[str, str] | None,
         device: str,
+        batch_size: int | None,
     ) -> None:
-        self._given = encoders, models, device
+        self._given = encoders, models, device, batch_size
         self._device = SearchDevice(device)
         self._reopening = Lock()
-        self._encoders = QueryEncoders(encoders, models=models, device=self._device.encoder_device)
+        placed = self._device.encoder_device
+        self._encoders = QueryEncoders(
+            encoders, models=models, device=placed, batch_size=batch_size
+        )
 
     def _opened(self) -> View:
         return View(HybridIndex.open(self.directory, self._device), self._encoders)

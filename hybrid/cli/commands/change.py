@@ -15,6 +15,7 @@ from hybrid.cli.options import (
     CacheOptions,
     DocumentColumns,
     MemoryLimit,
+    Running,
     options_of,
     print_skipped,
     refuse_given,
@@ -33,6 +34,7 @@ def add(
     index: Annotated[Path, typer.Argument(help="index folder")],
     source: Annotated[str, typer.Argument(help="the new documents, as for build")],
     reading: DocumentColumns,
+    running: Running,
     limit: MemoryLimit,
     caching: CacheOptions,
     update: Annotated[
@@ -47,7 +49,8 @@ def add(
     """Encode the documents of a source and add them, all or none."""
     from hybrid.search.index import open_index
 
-    with open_index(index) as opened, stoppable(ENCODED), progress_bars(err) as start:
+    opening = open_index(index, device=running.device or "auto", batch_size=running.batch_size)
+    with opening as opened, stoppable(ENCODED), progress_bars(err) as start:
         kinds = opened.contents.documents.field_kinds
         reading = replace(reading, fields=field_names(fields or ""), index_fields=kinds)
         opened_source = open_source(source, options=reading)

@@ -10,7 +10,7 @@ import typer
 
 from hybrid.build.options import REVISION
 from hybrid.cli.app import ENCODED, app, err, example, out, print_json, print_result, stoppable
-from hybrid.cli.options import AsJson, CacheOptions, MemoryLimit, options_of, refuse_given
+from hybrid.cli.options import AsJson, CacheOptions, MemoryLimit, Running, options_of, refuse_given
 from hybrid.cli.output import progress_bars
 from hybrid.machine.options import option
 
@@ -89,6 +89,7 @@ def rebuild(
     index: Annotated[Path, typer.Argument(help="index folder")],
     branch: Annotated[list[str], typer.Option(help="a branch to encode again; may be repeated")],
     other: OtherModel,
+    running: Running,
     limit: MemoryLimit,
     caching: CacheOptions,
     as_json: AsJson = False,
@@ -106,7 +107,12 @@ def rebuild(
     models = {} if other.model is None else {branch[0]: other.model}
     with stoppable(ENCODED), progress_bars(err) as start:
         rebuilding = RebuildOptions(
-            models, {branch[0]: options}, cache=caching.choice, memory=limit.memory
+            models,
+            {branch[0]: options},
+            cache=caching.choice,
+            memory=limit.memory,
+            device=running.device,
+            batch_size=running.batch_size,
         )
         report = rebuild_branches(index, branch, rebuilding, progress=start)
     print_result(report.to_dict(), report.lines(), as_json=as_json)

@@ -134,15 +134,20 @@ def _tasks(
 
 def _print_several(found: DomainsResult, measure: str, kept: Kept, *, as_json: bool) -> None:
     from hybrid.report.evaluation import transfer_table
+    from hybrid.search.plan import POOLED_DOMAIN
 
     if kept.save_prior is not None:
         found.prior().write(kept.save_prior)
+    names = [*found.results, POOLED_DOMAIN] if kept.store else []
     if as_json:
-        print_json({"stored": kept.store, **found.to_dict()})
+        print_json({"stored": kept.store, "stored_under": names, **found.to_dict()})
         return
     for line in found.lines():
         out.print(line, markup=False)
     print_tables([transfer_table(found, measure)])
+    if names:
+        named = " and ".join([", ".join(map(repr, names[:-1])), repr(names[-1])])
+        out.print(f"stored under {named}; search uses one with --domain NAME", markup=False)
 
 
 def _finish(
