@@ -1,7 +1,8 @@
-"""Tables and progress in a terminal."""
+"""Tables, hits and progress in a terminal."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,6 +27,7 @@ from rich.text import Text
 from hybrid.cli.app import out
 
 if TYPE_CHECKING:
+    from hybrid.fusion.run import Hit
     from hybrid.report.tables import Table
 
 
@@ -62,6 +65,47 @@ def _drawn(table: Table) -> object:
     for row in table.text():
         drawn.add_row(*map(escape, row))
     return drawn
+
+
+INDENT = 5
+_CONTROL = re.compile(r"[^\s\x20-\x7e\xa0-\U0010ffff]")
+
+
+def print_hit(hit: Hit) -> None:
+    """Write a hit to stdout: rank, score and id, its title, and its snippet with words bold.
+
+    A terminal is filled word by word; elsewhere each is one line.
+    """
+    out.print(f"{hit.rank:>3}  {hit.score:.4f}  {_plain(hit.doc_id)}", markup=False)
+    for line in (Text(_plain(hit.title)), _drawn_snippet(hit)):
+        if not line or line.plain == hit.doc_id:
+            continue
+        if out.is_terminal:
+            out.print(Padding(line, (0, 0, 0, INDENT), expand=False), soft_wrap=False)
+        else:
+            out.print(Text(" " * INDENT).append(line))
+
+
+def _drawn_snippet(hit: Hit) -> Text:
+    snippet, text = hit.snippet, hit.text
+    drawn = Text()
+    for word in re.finditer(r"\S+", snippet.text):
+        drawn.append(" " if drawn else "").append(_CONTROL.sub("\ufffd", word[0]), style="dim")
+        at = len(drawn) - len(word[0]) - word.start()
+        for mark in [] if out.no_color else snippet.marks:
+            if mark.start < word.end() and word.start() < mark.end:
+                begin, end = max(mark.start, word.start()), min(mark.end, word.end())
+                drawn.stylize("bold not dim", at + begin, at + end)
+    if drawn and text[: snippet.start].strip():
+        drawn = Text("… ", style="dim").append(drawn)
+    if drawn and text[snippet.end :].strip():
+        drawn.append(" …", style="dim")
+    return drawn
+
+
+def _plain(text: str) -> str:
+    """Return a text on one line, without characters that a terminal would obey."""
+    return _CONTROL.sub("\ufffd", " ".join(text.split()))
 
 
 SECONDS = 5.0

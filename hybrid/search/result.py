@@ -241,16 +241,16 @@ class QueryHits:
         return snippet_of(text, matches_of(self._terms, text), within=within)
 
     def to_dict(self, rank: int) -> dict[str, Any]:
-        """Return all of it as JSON data, with the best passages where texts are cut."""
+        """Return all of it as JSON data, with the best passages; none where texts are not cut."""
         document, passages = self.document(rank), self._passages[rank - 1]
-        found: dict[str, Any] = {
+        return {
             "title": document.title,
             "text": document.text,
             "fields": dict(document.fields),
             "scores": {name: asdict(each) for name, each in self.scores(rank).items()},
             "snippet": self.snippet(rank).to_dict(),
+            "passages": [each.to_dict() for each in passages],
         }
-        return found | ({"passages": [each.to_dict() for each in passages]} if passages else {})
 
     @cached_property
     def _documents(self) -> tuple[Document, ...]:

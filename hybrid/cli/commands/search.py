@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
 from hybrid.cli.options import AsJson, Device, options_of
+from hybrid.cli.output import print_hit
 from hybrid.corpus.records import field_names
 from hybrid.errors import UsageError
 from hybrid.search.options import SearchOptions
 
-SNIPPET = 160
 FACET_VALUES = 10
 
 
@@ -41,7 +41,7 @@ def search(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Search an index with one query; of documents cut into passages, show the best of each."""
+    """Search an index with one query, and show the part of each document that says most of it."""
     from hybrid.index.documents.fields import facet_rows
     from hybrid.search.index import open_index
 
@@ -50,33 +50,21 @@ def search(
         view = opened.view()
         view.contents.documents.check_fields(names)
         result = view.search({"1": query}, view.plan(k, options))
-        hits = result.run["1"]
-        documents = [view.document(hit.doc_id) for hit in hits]
-        best = result.best_passages([hit.doc_id for hit in hits])
+        hits = view.bound_run(result)["1"]
+        rows = [hit.to_dict() for hit in hits] if as_json else []
         counted = result.facets(names)
+        if not as_json:
+            for hit in hits:
+                print_hit(hit)
     plan = result.plan
     if as_json:
-        rows: list[dict[str, Any]] = [
-            {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score, "title": document.title}
-            for hit, document in zip(hits, documents, strict=True)
-        ]
-        for row, passages in zip(rows, best, strict=True):
-            if passages:
-                row["passages"] = [each.to_dict() for each in passages]
         shown = facet_rows(counted) if names else None
         print_json({"query": query, "fusion": str(plan.fusion), "hits": rows, "facets": shown})
         return
-    if not hits:
-        within = (
-            "" if plan.filter is None else f" among the documents that {plan.filter} lets through"
-        )
-        err.print(f"nothing found by {plan.fusion}{within}", markup=False, soft_wrap=True)
-    for hit, document, passages in zip(hits, documents, best, strict=True):
-        head = document.title or document.doc_id
-        text = passages[0].text if passages else document.text
-        out.print(f"{hit.rank:>3}  {hit.score:.4f}  {hit.doc_id}", markup=False)
-        text = " ".join(f"{head if head != hit.doc_id else ''} {text}".split())
-        out.print(f"     {text[:SNIPPET]}", markup=False, style="dim")
+    within = "" if plan.filter is None else f" among the documents that {plan.filter} lets through"
+    again = "" if plan.rerank is None else f", the first {plan.rerank.depth} reranked"
+    how = "ranked" if hits else "nothing found"
+    err.print(f"{how} by {plan.fusion}{again}{within}", markup=False, soft_wrap=True)
     for name, counts in counted.items():
         most = [f"{value} {count}" for value, count in list(counts.items())[:FACET_VALUES]]
         cut = ["..."] if len(counts) > FACET_VALUES else []
