@@ -109,7 +109,7 @@ class BuildOptions:
     seed: int = 0
     cache: CacheChoice = True
     memory: int | None = option(None, MEMORY, read=parse_size)
-    device: str | None = option(None, DEVICE)
+    device: str | None = option(None, DEVICE, rich_help_panel="Models")
     trust_remote_code: bool = option(False, TRUST)
     batch_size: int | None = option(None, BATCH)
 

@@ -23,6 +23,7 @@ from typing import (
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 from hybrid.build.options import BATCH, DEVICE, MEMORY
 from hybrid.corpus import Passages, Skipped, Source, SourceOptions, open_source
@@ -36,18 +37,41 @@ Result = TypeVar("Result")
 OUT = ("-o", "--output", "--out")
 PANELS = {
     "Models": "max_length document_terms query_terms min_weight sparse_revision dense_revision "
-    "revision query_prompt document_prompt device batch_size trust_remote_code",
-    "Search": "depth filter rerank rerank_depth rerank_fusion",
+    "revision query_prompt document_prompt batch_size trust_remote_code",
+    "Search and judgments": "device depth filter rerank rerank_depth rerank_fusion queries qrels "
+    "query_id_column query_text_column drop_own judged_only gains",
     "Storage and cache": "weights vectors passages overlap memory cache no_cache",
-    "Files and judgments": "id_column title_column text_column fields skip_bad delimiter encoding "
-    "queries qrels query_id_column query_text_column drop_own judged_only gains",
+    "Files": "id_column title_column text_column fields skip_bad delimiter encoding",
     "Work": "trials sampler folds repeats timeout jobs prune storage seed",
     "Analyses and results": "against slices headroom latency failures run run_dir per_query expect "
     "tolerance form as_json save_prior store",
 }
 """Panel of the help to the parameters in it, of the commands that have more than one screen."""
+RARE = (
+    "query_id_column query_text_column delimiter encoding skip_bad drop_own judged_only gains "
+    "tolerance seed sampler timeout prune sparse_revision dense_revision trust_remote_code "
+    "document_terms query_terms min_weight"
+)
+"""Parameters that the help of a `Crowded` command names in its last lines."""
 MANY = 12
 """A command with more parameters shows them in panels."""
+
+
+class Crowded(TyperCommand):
+    """A command with so many options that its help would be longer than a screen."""
+
+    def format_help(self, context: Any, formatter: Any) -> None:
+        """Print the help, the rare options in its last lines."""
+        rare: list[Any] = [each for each in self.params if each.name in RARE.split()]
+        told = [f"{each.opts[0]} ({each.help.split(';')[0]})" for each in rare]
+        last = self.epilog
+        self.epilog = f"Rarely needed: {', '.join(told)}\n\n{last}"
+        for each in rare:
+            each.hidden = True
+        super().format_help(context, formatter)
+        for each in rare:
+            each.hidden = False
+        self.epilog = last
 
 
 @dataclass(frozen=True)
@@ -215,11 +239,7 @@ def judged_source(spec: str | None, reading: SourceOptions) -> Source:
 
 
 Device: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        help="where searches run: auto (a GPU for batches, where there is one), cpu, cuda, cuda:1; "
-        "the hits are the same"
-    ),
+    str, typer.Option(help="of searches: auto, cpu, cuda, cuda:1; the hits are the same")
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON")]
 CACHE = "folder of the cache; default: HYBRID_CACHE, or the user's"
@@ -237,7 +257,7 @@ class MemoryLimit:
 class Running:
     """Where and in which batches the models run now; the index records neither."""
 
-    device: str | None = option(None, DEVICE)
+    device: str | None = option(None, DEVICE, rich_help_panel="Models")
     batch_size: int | None = option(None, BATCH)
 
 

@@ -93,7 +93,7 @@ class FileSource:
         return Path(self._options.queries)
 
     def judgments_place(self, split: str) -> str:
-        """Return what holds the judgments of a split, as messages name it."""
+        """Return the file of the judgments of a split, for messages."""
         return str(self._qrels_path(split))
 
     def _qrels_path(self, split: str) -> Path:

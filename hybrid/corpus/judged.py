@@ -85,7 +85,7 @@ class PairSource(FileSource):
         return self._qrels
 
     def judgments_place(self, split: str) -> str:
-        """Return what holds the judgments, as messages name it."""
+        """Return the file of the judgments, or how else messages name them."""
         held = self._judgments
         return str(held) if isinstance(held, str | Path) else "the given judgments"
 

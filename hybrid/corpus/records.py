@@ -128,12 +128,10 @@ class SourceOptions:
     id_column: str | None = option(None, "column of the document id")
     title_column: str | None = option(None, "column of the title")
     text_column: str | None = option(None, "column of the text")
-    queries: str | Path | None = option(
-        None, "queries of a single-file source (JSONL, TSV, CSV, Parquet)"
-    )
+    queries: str | Path | None = option(None, "file of queries (JSONL, TSV, CSV, Parquet)")
     query_id_column: str | None = option(None, "column of the query id")
     query_text_column: str | None = option(None, "column of the query text")
-    qrels: str | Path | None = option(None, "judgments of a single-file source (TREC or BEIR)")
+    qrels: str | Path | None = option(None, "file of judgments (TREC or BEIR)")
     split: str = "test"
     fields: tuple[str, ...] = option(
         (),

@@ -32,11 +32,9 @@ class Judging:
         UsageError: gains that cannot be read.
     """
 
-    drop_own: bool = option(False, "leave out documents whose id is the query's (ArguAna, Quora)")
+    drop_own: bool = option(False, "leave out documents with the id of the query")
     judged_only: bool = option(False, "leave out documents without a judgment")
-    gains: str = option(
-        "", "gain of each grade: exponential (2^grade - 1), or a list such as 1=1,2=3"
-    )
+    gains: str = option("", "of each grade: exponential (2^grade - 1), or a list: 1=1,2=3")
 
     def __post_init__(self) -> None:
         parse_gains(self.gains)

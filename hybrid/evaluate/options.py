@@ -55,7 +55,7 @@ class EvaluateOptions(PoolOptions):
             system, the search by the domain with it.
     """
 
-    measures: str = option("nDCG@10,RR@10,R@100", "ir_measures names, with commas", flags=MEASURES)
+    measures: str = option("nDCG@10,RR@10,R@100", "names of ir_measures", flags=MEASURES)
     fusions: tuple[str, ...] = option(
         (), "a further fusion to evaluate; may be repeated", flags=("--fusion",)
     )

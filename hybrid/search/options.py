@@ -17,10 +17,8 @@ DEPTH = 1000
 RERANK_DEPTH = 50
 """How deep each branch searches, where neither a search nor its fusion says so."""
 FILTER = "only documents whose fields match: 'year >= 2020'"
-RERANK = (
-    "score the first documents again by a cross-encoder: builtin:cross-encoder, a hub id or a path"
-)
-RERANKED = "how many documents are scored again; default: as tuned, or 50"
+RERANK = "score documents again: builtin:cross-encoder, a hub id or a path"
+RERANKED = "how many are scored again; default: as tuned, or 50"
 
 
 @dataclass(frozen=True)

@@ -38,16 +38,14 @@ class TuneOptions(PoolOptions):
     measure: str = option("nDCG@10", "what to maximise", flags=MEASURES[::-1])
     trials: int = option(
         200,
-        "how many fusions Optuna tries in each search; 0 searches only the exact lines between "
-        "two branches",
+        "fusions that Optuna tries; 0: lines of two branches",
     )
     sampler: Literal["tpe", "gp"] = option("tpe", "how Optuna proposes")
     folds: int = option(5, "parts of the cross-validation")
     repeats: int = option(2, "how often it is repeated")
     storage: Path | None = option(
         None,
-        "keep finished trials in this file, .journal (faster) or .db (SQLite); the same command "
-        "goes on after a stop",
+        "keep trials in this .journal or .db, to go on after a stop",
     )
     timeout: float | None = option(None, "seconds for all trials together")
     jobs: int = option(1, "processes that the folds run in")

@@ -15,6 +15,7 @@ from hybrid.cli.options import (
     OUT,
     AsJson,
     CacheOptions,
+    Crowded,
     DocumentSource,
     options_of,
     passage_windows,
@@ -26,7 +27,7 @@ from hybrid.corpus import open_source
 LOG = logging.getLogger(__name__)
 
 
-@app.command(epilog=example("hybrid build stdlib -o stdlib.idx"))
+@app.command(cls=Crowded, epilog=example("hybrid build stdlib -o stdlib.idx"))
 @options_of
 def build(
     source: Annotated[

@@ -12,6 +12,7 @@ import typer
 from hybrid.cli.app import app, err, example, print_json
 from hybrid.cli.options import (
     AsJson,
+    Crowded,
     Device,
     QuerySource,
     judged_source,
@@ -39,17 +40,15 @@ class Further:
 
     against: str | None = option(
         None,
-        "compare every system with this one, query by query: intervals, corrected p, effect, "
-        "wins, ties and losses",
+        "compare every system with this one, query by query",
         flags=("--against", "--baseline"),
     )
-    slices: bool = option(False, "the first measure by query length and lexical overlap")
+    slices: bool = option(False, "the first measure by length and overlap of queries")
     headroom: bool = option(False, "what hindsight could make of the same candidates")
-    latency: int = option(0, "time each stage of the last system over so many queries")
+    latency: int = option(0, "time each stage over so many queries")
     failures: int = option(
         0,
-        "so many queries on which the last system loses most against --against, or else the best "
-        "branch, with both lists",
+        "queries that the last system lost most on",
     )
     seed: int = option(0, "seed of bootstrap and randomisation")
 
@@ -64,15 +63,14 @@ class Further:
 class Outputs:
     """Which files are written, and which figures must come out."""
 
-    run: Path | None = option(None, "write the run of the last system as a TREC file")
-    run_dir: Path | None = option(None, "write the runs of all systems into this new folder")
-    per_query: Path | None = option(None, "write a per-query table as tab-separated values")
+    run: Path | None = option(None, "write the run of the last system, in TREC form")
+    run_dir: Path | None = option(None, "write the runs of all systems into a new folder")
+    per_query: Path | None = option(None, "write a table with a row for each query, as TSV")
     expect: tuple[str, ...] = option(
         (),
-        "MEASURE=VALUE that the last system must meet, such as nDCG@10=0.6451, or "
-        "SYSTEM:MEASURE=VALUE",
+        "MEASURE=VALUE or SYSTEM:MEASURE=VALUE that must be met",
     )
-    tolerance: float = option(0.0005, "how far an expectation may be off")
+    tolerance: float = option(0.0005, "how far off --expect may be")
 
     def check_files(self) -> None:
         """Refuse what exists or cannot be made, and one file for both."""
@@ -97,7 +95,7 @@ class Outputs:
             report.write_per_query(self.per_query)
 
 
-@app.command(epilog=example("hybrid evaluate stdlib.idx stdlib --split test --against dense"))
+@app.command(cls=Crowded, epilog=example("hybrid evaluate stdlib.idx stdlib --against dense"))
 @options_of
 def evaluate(
     context: typer.Context,
@@ -108,18 +106,16 @@ def evaluate(
     reading: QuerySource,
     source: Annotated[
         str | None,
-        typer.Argument(help="where queries and judgments come from; or give --queries and --qrels"),
+        typer.Argument(help="of queries and judgments; or give --queries and --qrels"),
     ] = None,
     device: Device = "auto",
     form: Annotated[
-        Form | None, typer.Option("--format", help="tables for papers and other programs")
+        Form | None,
+        typer.Option("--format", metavar="FORM", help="markdown, latex, csv, json or html"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate each branch, reciprocal rank fusion and the tuned fusion on judged queries.
-
-    The systems are each branch, rrf, tuned, and what --fusion names, in this order.
-    """
+    """Evaluate each branch, rrf, the tuned fusion and those of --fusion on judged queries."""
     from hybrid.evaluate.systems import check_asked, evaluate_systems
     from hybrid.report.evaluation import systems_table
     from hybrid.search.index import open_index

@@ -13,6 +13,7 @@ import typer
 from hybrid.cli.app import app, err, example, out, print_json, stoppable
 from hybrid.cli.options import (
     AsJson,
+    Crowded,
     Device,
     QuerySource,
     Shown,
@@ -38,16 +39,12 @@ if TYPE_CHECKING:
 class Kept:
     """The files that a tuning keeps."""
 
-    domain: tuple[str, ...] = option(
-        (), "the name to store the fusion under, one a source; default: default"
-    )
+    domain: tuple[str, ...] = option((), "name to store the fusion under, one for each source")
     store: bool = option(True, "store the fusion in the index")
-    save_prior: Path | None = option(
-        None, "of several domains: write what they say of every fusion"
-    )
+    save_prior: Path | None = option(None, "write what several domains say, for --prior")
 
 
-@app.command(epilog=example("hybrid tune stdlib.idx stdlib --split train"))
+@app.command(cls=Crowded, epilog=example("hybrid tune stdlib.idx stdlib --split train"))
 @options_of
 def tune(
     context: typer.Context,
@@ -57,22 +54,15 @@ def tune(
     kept: Kept,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="where queries and judgments come from, unless --queries and --qrels say; several "
-            "are several domains, each SOURCE@INDEX where it has an index of its own"
-        ),
+        typer.Argument(help="of judged queries; several, or SOURCE@INDEX, are domains"),
     ] = None,
     prior: Annotated[
-        Path | None, typer.Option(help="what other domains say, from --save-prior; for few labels")
+        Path | None, typer.Option(help="of other domains, from --save-prior; for few labels")
     ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Tune the fusion on judged queries, report what held out, store it under a domain name.
-
-    Several sources are several domains: one fusion each, the transfer between them, and a pooled
-    fusion for domains that nobody judged.
-    """
+    """Tune the fusion on judged queries and store it; of several, one each and one pooled."""
     from hybrid.search.index import open_index
     from hybrid.tune import Prior
     from hybrid.tune.on_index import tune_index, tune_indexes
