@@ -238,9 +238,7 @@ def judged_source(spec: str | None, reading: SourceOptions) -> Source:
     return as_judged((reading.queries, reading.qrels), reading)
 
 
-Device: TypeAlias = Annotated[
-    str, typer.Option(help="of searches: auto, cpu, cuda, cuda:1; the hits are the same")
-]
+Device: TypeAlias = Annotated[str, typer.Option(help="of searches: cpu, cuda, cuda:1")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON")]
 CACHE = "folder of the cache; default: HYBRID_CACHE, or the user's"
 CacheFolder: TypeAlias = Annotated[str | None, typer.Option("--cache", help=CACHE)]
