@@ -1,4 +1,4 @@
-"""From a DataFrame to a filtered, reranked search.
+"""From a DataFrame to a filtered, reranked search that shows its hits.
 
     python examples/dataframe_search.py shop.idx
 
@@ -38,8 +38,8 @@ def main(path: str, dense: str = "builtin:minilm", rerank: str = "builtin:cross-
             "sorted lists", k=2, filter={"price": {"$lt": 50}}, rerank=rerank, rerank_depth=10
         )
         for hit in hits:
-            document = index.document(hit.doc_id)
-            print(hit.rank, document.title, document.fields["price"], document.text, sep=" | ")
+            words = [hit.snippet.text[mark.start : mark.end] for mark in hit.snippet.marks]
+            print(hit.rank, hit.title, hit.fields["price"], hit.snippet.text, words, sep=" | ")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ def test_a_table_is_searched(tmp_path: Path, tiny_dense: Path, tiny_cross: Path)
     lines = run("dataframe_search.py", tmp_path / "index", tiny_dense, tiny_cross)
     assert [line.split(" | ")[0] for line in lines] == ["1", "2"]
     assert all(float(line.split(" | ")[2]) < 50 for line in lines)
+    assert {line.split(" | ", 3)[3] for line in lines} <= {
+        "merge sorted lists with a heap | ['sorted', 'lists']",
+        "a queue of sorted numbers | ['sorted']",
+        "open a socket in a thread | []",
+    }
 
 
 def test_forty_queries_tune_a_fusion_that_is_stored(tiny_copy: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_evaluation_makes_no_sources(index: Index, monkeypatch: pytest.MonkeyPat
     result = view.search(QUERIES, view.plan(3))
     assert [hit.source for hit in result.run["a"]] == [None] * 3
     with pytest.raises(TypeError):
-        view.bound_run(result)
+        view.hit_sources(result)
 
 
 def test_a_document_that_was_scored_again_has_that_score_too(index: Index) -> None:

@@ -118,6 +118,21 @@ def test_marks_are_the_words_of_the_text(client: TestClient) -> None:
     assert all(mark["literal"] and 0 < mark["weight"] <= 1 for mark in words.values())
 
 
+def test_a_hit_has_its_snippet_and_a_dense_search_the_words_of_bm25(client: TestClient) -> None:
+    asked = {"query": "merging sorted list", "fusion": "dense", "candidates": True}
+    found = client.post("/search", json=asked).json()
+    assert {*found["hits"][0]} == {
+        *("rank", "doc_id", "score", "title", "text", "fields", "scores"),
+        *("snippet", "passages", "marks"),
+    }
+    shown = {hit["doc_id"]: hit["snippet"] for hit in found["hits"]}["heapq.merge"]
+    (row,) = [each for each in found["candidates"]["rows"] if each["doc_id"] == "heapq.merge"]
+    for snippet in (shown, row):
+        words = [snippet["text"][mark["start"] : mark["end"]] for mark in snippet["marks"]]
+        assert words == ["merge", "sorted", "lists"]
+    assert (row["start"], row["clipped"]) == (0, False)
+
+
 def test_expanded_words_are_told_from_literal_ones(client: TestClient) -> None:
     (hit,) = client.post("/search", json={"query": "heap", "k": 1, "fusion": "sparse"}).json()[
         "hits"

@@ -178,7 +178,8 @@ class Reader:
         view = self._view
         plan = view.plan(k, options_given(options, keywords))
         named = {"1": query} if isinstance(query, str) else named_queries(query)
-        run = view.bound_run(view.search(named, plan))
+        result = view.search(named, plan)
+        run = result.run.bound(view.hit_sources(result))
         return run["1"] if isinstance(query, str) else run
 
     def explain(

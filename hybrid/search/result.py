@@ -106,16 +106,6 @@ class SearchResult:
             for each in found
         ]
 
-    def terms(self, *, query: int = 0) -> list[BranchTerms]:
-        """Return the terms of one query, given by position, in each sparse branch."""
-        found = {name: result.of_query(query) for name, result in self.branches.items()}
-        return query_terms(
-            self.index,
-            {name: one.encoder for name, one in found.items()},
-            {name: one.encoded for name, one in found.items()},
-            list(self.queries.values())[query],
-        )
-
     def best_passages(
         self, doc_ids: Sequence[str], *, query: int = 0
     ) -> list[tuple[BestPassage, ...]]:

@@ -105,9 +105,9 @@ class View:
         run = ranked_run(pool, fused, best, offsets)
         return SearchResult(self.contents, queries, plan, results, pool, run, best, fused, cut)
 
-    def bound_run(self, result: SearchResult) -> Run:
-        """Return the run of a search here, with hits that read their documents from the index."""
-        return result.run.bound(HitSources(result, self._encoders))
+    def hit_sources(self, result: SearchResult) -> HitSources:
+        """Return the sources of the hits of a search here, for `Run.bound`."""
+        return HitSources(result, self._encoders)
 
     def rerank(
         self,

@@ -14,6 +14,7 @@ from hybrid.serve.service import Service
 from hybrid.version import __version__
 
 MOST_HITS = 100
+SHOWN = ("rank", "doc_id", "score", "title", "text", "fields")
 CLIPPED = 2_000
 """Characters of a document's text that an assistant is given."""
 
@@ -39,10 +40,8 @@ def make_server(index: Index) -> MCPServer:
         if k > MOST_HITS:
             raise ToolError(f"k is too large; give at most {MOST_HITS}")
         found = _asked(lambda: service.search(query, k, SearchOptions(filter=filter)))
-        for hit in found["hits"]:
-            del hit["marks"]
-            hit["text"] = hit["text"][:CLIPPED]
-        return found
+        hits = [{name: hit[name] for name in SHOWN} for hit in found["hits"]]
+        return {**found, "hits": [{**hit, "text": hit["text"][:CLIPPED]} for hit in hits]}
 
     @server.tool()
     def explain(query: str, doc_id: str) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from hybrid.corpus.snippets import marks_of
+from hybrid.corpus.snippets import Match, marks_of, snippet_of
 from hybrid.errors import UsageError
 from hybrid.fusion import normalise
 from hybrid.fusion.apply import pool_table
@@ -25,7 +25,7 @@ ONE = "query"
 CANDIDATES = 150
 """Of a pool that the page ranks again by itself."""
 CLIPPED = 400
-"""Characters of a candidate's text."""
+"""Characters of a candidate's text that are shown."""
 NORM = "minmax"
 
 
@@ -87,14 +87,13 @@ class Service:
         view = self.index.view()
         view.contents.documents.check_fields(facets)
         result = view.search({ONE: query}, view.plan(k, options))
-        terms = result.terms()
+        sources = view.hit_sources(result)
+        terms = sources.terms(ONE)
         doc_ids = result.run.doc_ids(ONE)
         explanations = result.explain(doc_ids) if explain else []
         hits = []
-        for at, hit in enumerate(result.run[ONE]):
-            shown: dict[str, Any] = {"rank": hit.rank, "doc_id": hit.doc_id, "score": hit.score}
-            shown |= _document(view, hit.doc_id)
-            shown["marks"] = _marks(terms, shown["text"])
+        for at, hit in enumerate(result.run.bound(sources)[ONE]):
+            shown = {**hit.to_dict(), "marks": _marks(matches_of(terms, hit.text))}
             if explain:
                 shown["explanation"] = explanations[at].to_dict()
             hits.append(shown)
@@ -162,7 +161,7 @@ class Service:
         view = self.index.view()
         if len(view):
             plan = view.plan(1, SearchOptions(fusion="rrf"))
-            _marks(view.search({ONE: "warm"}, plan).terms(), "warm")
+            view.hit_sources(view.search({ONE: "warm"}, plan)).terms(ONE)
 
     def check_filters(self, filters: list[str]) -> None:
         """Hold the filters of keys against the fields of the index.
@@ -184,8 +183,8 @@ def _document(view: View, doc_id: str) -> dict[str, Any]:
     return {"title": found.title, "text": found.text, "fields": dict(found.fields)}
 
 
-def _marks(terms: Iterable[BranchTerms], text: str) -> list[dict[str, Any]]:
-    return [asdict(mark) for mark in marks_of(matches_of(terms, text))]
+def _marks(matches: Sequence[Match]) -> list[dict[str, Any]]:
+    return [asdict(mark) for mark in marks_of(matches)]
 
 
 def _candidates(view: View, result: SearchResult, terms: list[BranchTerms]) -> dict[str, Any]:
@@ -195,7 +194,8 @@ def _candidates(view: View, result: SearchResult, terms: list[BranchTerms]) -> d
     rows = []
     for at, number in enumerate(pool.doc_nums.tolist()):
         document = view.document(pool.doc_ids[number])
-        text = document.text[:CLIPPED]
+        matches = matches_of(terms, document.text)
+        snippet = snippet_of(document.text, matches, length=CLIPPED)
         rows.append(
             {
                 "doc_id": document.doc_id,
@@ -203,9 +203,8 @@ def _candidates(view: View, result: SearchResult, terms: list[BranchTerms]) -> d
                 "ranks": [rank or None for rank in pool.ranks[:, at].tolist()],
                 "parts": _finite(parts[:, at]),
                 "title": document.title,
-                "text": text,
-                "clipped": len(text) < len(document.text),
-                "marks": _marks(terms, text),
+                **snippet.to_dict(),
+                "clipped": bool(document.text[snippet.end :].strip()),
             }
         )
     kinds = {name: view.contents.record(name).kind for name in pool.branches}

@@ -50,7 +50,7 @@ def search(
         view = opened.view()
         view.contents.documents.check_fields(names)
         result = view.search({"1": query}, view.plan(k, options))
-        hits = view.bound_run(result)["1"]
+        hits = result.run.bound(view.hit_sources(result))["1"]
         rows = [hit.to_dict() for hit in hits] if as_json else []
         counted = result.facets(names)
         if not as_json:

@@ -145,7 +145,7 @@ function fusedRows() {
   const { hits, candidates, k } = state.found;
   const byId = new Map(candidates.rows.map((row) => [row.doc_id, row]));
   if (state.weight === null) {
-    return hits.map((hit) => ({ ...hit, ranks: (byId.get(hit.doc_id) || { ranks: [] }).ranks }));
+    return hits.map((hit) => ({ ...hit, ...shown(hit), ranks: (byId.get(hit.doc_id) || { ranks: [] }).ranks }));
   }
   const rows = rankedBy(state.weight);
   const before = new Map(hits.map((hit) => [hit.doc_id, hit]));
@@ -160,9 +160,15 @@ function moved(from, to) {
   return from === to ? "=" : from > to ? `▲${from - to}` : `▼${to - from}`;
 }
 
-function marked(text, marks, clipped) {
+function shown({ text, snippet }) {
+  const rest = Array.from(text).slice(snippet.end).join("");
+  return { ...snippet, clipped: rest.trim() !== "" };
+}
+
+function marked({ text, marks, start: before, clipped }) {
   const letters = Array.from(text);
   const made = make("p", { className: "text" });
+  made.append(before ? "… " : "");
   let done = 0;
   for (const { start, end, weight, literal, term } of marks) {
     const kind = literal ? "literal" : "expanded";
@@ -195,7 +201,7 @@ function fusedItem(row, branches) {
     const [low, high] = row.stays.map((one) => one.toFixed(2));
     actions.append(make("span", { className: "score stays", textContent: `stays from ${low} to ${high}` }));
   }
-  const item = make("li", { tabIndex: 0, data: { "data-id": row.doc_id } }, head, marked(row.text, row.marks, row.clipped), actions, why);
+  const item = make("li", { tabIndex: 0, data: { "data-id": row.doc_id } }, head, marked(row), actions, why);
   button.addEventListener("click", () => toggleWhy(row.doc_id, button, why));
   item.addEventListener("keydown", (event) => {
     if (event.target !== item) return;
