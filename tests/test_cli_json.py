@@ -25,7 +25,6 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "list": lambda value: isinstance(value, list),
     "object": lambda value: isinstance(value, dict),
-    "anything": lambda value: True,
 }
 WITHOUT = {"serve", "mcp"}
 """They run until they are stopped, and print nothing for a program."""
@@ -59,10 +58,10 @@ def mistakes(value: Any, kind: str, shape: Shape, path: str = "") -> list[str]:
             return mistakes(value, "object", SHAPES[each])
     if not any(TYPES[each](value) for each in kinds if each != "null"):
         return [f"{path} is {value!r:.60}, documented as {kind}"]
-    if isinstance(value, list) and kind != "anything":
+    if isinstance(value, list):
         inner = shape[f"{path}[]"]
         return [line for each in value for line in mistakes(each, inner, shape, f"{path}[]")]
-    if not isinstance(value, dict) or kind == "anything":
+    if not isinstance(value, dict):
         return []
     prefix = path and f"{path}."
     names = {each.removeprefix(prefix) for each in shape if each.startswith(prefix)}
@@ -81,6 +80,13 @@ def test_every_command_with_json_is_on_the_page() -> None:
     with_json = {name for name, options in COMMANDS.items() if "--json" in options}
     assert {name for name in SHAPES if name in COMMANDS} == with_json
     assert set(COMMANDS) - with_json == WITHOUT
+
+
+def test_every_type_on_the_page_is_one_of_json_or_described_there() -> None:
+    kinds = {
+        each for shape in SHAPES.values() for kind in shape.values() for each in kind.split(" or ")
+    }
+    assert kinds <= {*TYPES, *SHAPES, "null"}
 
 
 @pytest.fixture
@@ -135,12 +141,16 @@ def test_commands_that_write_an_index(
     printed("export", index, tmp_path / "anserini")
 
 
-def test_commands_that_judge(printed: Callable[..., Any], tiny_copy: Path, tmp_path: Path) -> None:
+def test_commands_that_judge(
+    printed: Callable[..., Any], tiny_copy: Path, tiny_cross: Path, tmp_path: Path
+) -> None:
     source = write_beir(tmp_path / "judged")
     tuned = ("tune", tiny_copy, source, "--trials", "2")
     found = printed(*tuned)
     assert (found["domain"], found["filter"], found["rerank"]) == ("default", None, None)
     printed(*tuned, "--per-query", "--domain", "mine", "--no-store")
+    found = printed(*tuned, "--rerank", tiny_cross, "--rerank-depth", "3")
+    assert found["rerank"]["depth"] == 3
     several = (tiny_copy, source, source, "--domain", "a", "--domain", "b", "--trials", "0")
     found = printed("tune", *several, name="tune of several sources")
     assert found["stored_under"] == [*found["domains"], "pooled"] == ["a", "b", "pooled"]
@@ -153,6 +163,16 @@ def test_commands_that_judge(printed: Callable[..., Any], tiny_copy: Path, tmp_p
     runs = (tmp_path / "a.trec", tmp_path / "b.trec")
     printed("fuse", *runs, "-o", tmp_path / "c.trec")
     printed("compare", *runs, "--qrels", source / "qrels" / "test.tsv")
+
+
+def test_fields_have_the_types_of_json(printed: Callable[..., Any], tmp_path: Path) -> None:
+    document = {"_id": "a", "text": "merge", "year": 2020, "new": True, "tags": ["x", "y"]}
+    (tmp_path / "documents.jsonl").write_text(json.dumps(document))
+    options = ("--sparse", "none", "--dense", "none", "--fields", "year,new,tags")
+    printed("build", tmp_path / "documents.jsonl", "-o", tmp_path / "index", *options)
+    found = printed("search", tmp_path / "index", "merge", "--facets", "year,new,tags")
+    assert found["hits"][0]["fields"] == {"year": 2020, "new": True, "tags": ["x", "y"]}
+    assert found["facets"]["tags"][0]["value"] == "x"
 
 
 def test_commands_that_look(
