@@ -91,6 +91,8 @@ def used_columns(
                 f"{', '.join(map(repr, present))}; name the columns of id and text"
             )
     refuse_absent_fields(place, columns.fields, known)
+    if columns.every:
+        return list(present)
     used = (*columns.id, *columns.title, *columns.text, *columns.fields)
     return [name for name in dict.fromkeys(used) if name in known]
 

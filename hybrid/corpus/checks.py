@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from hybrid.corpus.columns import ABSENT, Columns, Row, lookup, shown
+from hybrid.corpus.columns import ABSENT, Columns, Row, lookup, other_values, shown
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.fields.types import FieldValue
-from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
+from hybrid.corpus.records import EVERY, Document, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError, UsageError, given
 
 R = TypeVar("R", Document, Query)
@@ -127,7 +127,7 @@ def surveyed(
     A field without a value has the kind "". Without a field to store nothing is read, unless
     ``always``.
     """
-    if not (options.typed_fields or always):
+    if not (options.typed_fields or EVERY in options.fields or always):
         return {}
     kinds = field_pass(options, None, cells=cells)
     for _ in documents(Door(Skipped(), options.skip_bad), kinds):
@@ -142,7 +142,8 @@ def _document(row: Row, columns: Columns, seen: set[str], kinds: FieldKinds) -> 
         _field(row.fields, columns.title, doc_id)
     text = _string(row.fields, columns.text, doc_id, required=True)
     check_not_empty(doc_id, title, text)
-    given = {name: lookup(row.fields, name) for name in columns.fields}
+    given = other_values(row.fields, columns) if columns.every else {}
+    given |= {name: lookup(row.fields, name) for name in columns.fields}
     fields = checked_fields(given, kinds, doc_id)
     seen.add(doc_id)
     present = {name: value for name, value in fields.items() if value is not None}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hybrid.corpus.fields.types import TYPES_SAID
-from hybrid.corpus.records import SourceOptions
+from hybrid.corpus.records import EVERY, SourceOptions
 from hybrid.errors import CorpusError
 
 ID_NAMES = ("_id", "id", "doc_id", "docid", "docno", "pid")
@@ -28,7 +28,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Field names to try in order, for id, title and text; ``chosen`` are those the user named."""
+    """Field names to try in order, for id, title and text; ``chosen`` are those the user named.
+
+    ``fields`` are those to store; with ``every`` the others, too.
+    """
 
     id: tuple[str, ...]
     title: tuple[str, ...]
@@ -37,6 +40,7 @@ class Columns:
     title_chosen: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
     fields_optional: bool = False
+    every: bool = False
 
     @classmethod
     def of_documents(cls, options: SourceOptions) -> Columns:
@@ -50,6 +54,7 @@ class Columns:
             bool(options.title_column),
             options.typed_fields,
             not options.fields,
+            EVERY in options.fields,
         )
 
     @classmethod
@@ -62,6 +67,26 @@ class Columns:
             (options.query_text_column,) if options.query_text_column else QUERY_TEXT_NAMES,
             tuple(name for name in chosen if name),
         )
+
+
+def other_values(fields: Mapping[str, object], columns: Columns) -> dict[str, object]:
+    """Return the values of a record but those of id, title and text; nested ones by dots.
+
+    >>> columns = Columns(("id",), ("title",), ("text", "body"))
+    >>> other_values({"id": "a", "text": "x", "body": "y", "meta": {"year": 2020}}, columns)
+    {'body': 'y', 'meta.year': 2020}
+    """
+    options = (columns.id, columns.title, columns.text)
+    used = {next((n for n in names if lookup(fields, n) is not None), "") for names in options}
+    return {name: value for name, value in _flat(fields, "") if name and name not in used}
+
+
+def _flat(fields: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield above + name, value
 
 
 def refuse_absent_fields(place: str, names: Iterable[str], present: Collection[str]) -> None:

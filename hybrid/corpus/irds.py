@@ -135,13 +135,18 @@ class IrDatasetsSource:
                 refuse_absent_fields(self.name, columns.fields, fields)
             if not columns.chosen:
                 text = fields.get("text")
+                others = [name for name in fields if name not in (id_field, "title", "text")]
                 fields = {
                     columns.id[0]: fields[id_field],
                     "title": fields.get("title") if isinstance(text, str) else None,
                     "text": text if isinstance(text, str) else record.default_text(),
-                } | {name: fields.get(name) for name in columns.fields}
-            else:
-                fields.setdefault(columns.id[0], fields[id_field])
+                } | {
+                    name: fields.get(name)
+                    for name in [*columns.fields, *(others if columns.every else ())]
+                }
+            elif columns.id[0] not in fields:
+                take = fields.pop if columns.every else fields.__getitem__
+                fields[columns.id[0]] = take(id_field)
             yield Row(f"{self.name}, {what} {number}", fields)
 
     def _guarded(self, records: Callable[[], Iterable[T]]) -> Iterator[T]:

@@ -15,6 +15,8 @@ from hybrid.errors import UsageError
 from hybrid.machine.options import option
 
 EXAMPLES_KEPT = 3
+EVERY = "*"
+"""Among the names of fields: all columns but those of id, title and text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ class SourceOptions:
         split: the name that ``qrels`` goes by.
         fields: ``year:int`` reads a text as a number (also ``float``, ``bool``, ``str``, ``date``,
             ``datetime`` and a list of one, ``list[int]``; ``list`` is one of texts). Texts of a TSV
-            or CSV file without a type are read as all of them allow.
+            or CSV file without a type are read as all of them allow. ``*`` stands for all columns
+            but those of id, title and text. Names in one text have commas between.
         index_fields: the kinds of the fields of an index that the documents are added to. Without
             ``fields`` these are stored, and a JSONL file may lack them; no value may be of another
             kind.
@@ -133,10 +136,10 @@ class SourceOptions:
     query_text_column: str | None = option(None, "column of the query text")
     qrels: str | Path | None = option(None, "file of judgments (TREC or BEIR)")
     split: str = "test"
-    fields: tuple[str, ...] = option(
+    fields: tuple[str, ...] | str = option(
         (),
         "columns to store for filters, with commas, maybe with a type (int, float, bool, str, "
-        "date, datetime, list) for texts that hold one: year:int,lang",
+        "date, datetime, list) for texts that hold one: year:int,lang; '*' stands for all others",
         read=field_names,
     )
     index_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -145,6 +148,8 @@ class SourceOptions:
     encoding: str = option("utf-8", "encoding of text files")
 
     def __post_init__(self) -> None:
+        if isinstance(self.fields, str):
+            object.__setattr__(self, "fields", field_names(self.fields))
         if self.delimiter == "\\t":
             object.__setattr__(self, "delimiter", "\t")
         for name, kind in self.typed_fields.items():
@@ -165,7 +170,7 @@ class SourceOptions:
 
     @property
     def typed_fields(self) -> dict[str, str]:
-        """Return the type that each field is read as, "" for that which it has.
+        """Return the type that each named field is read as, "" for that which it has.
 
         >>> SourceOptions(fields=("year:int", "lang")).typed_fields
         {'year': 'int', 'lang': ''}
@@ -176,6 +181,8 @@ class SourceOptions:
         for each in self.fields:
             name, colon, kind = each.rpartition(":")
             kind = "list[str]" if kind == "list" else kind
+            if each == EVERY:
+                continue
             if not colon or kind not in FIELD_TYPES:
                 name, kind = each, ""
             found[name] = kind

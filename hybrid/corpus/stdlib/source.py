@@ -18,7 +18,7 @@ from hybrid.corpus.checks import Door
 from hybrid.corpus.columns import Columns, Row
 from hybrid.corpus.files import judged_queries, unknown_split
 from hybrid.corpus.qrels import Qrels, read_qrels
-from hybrid.corpus.records import Document, Query, Skipped, SourceOptions
+from hybrid.corpus.records import EVERY, Document, Query, Skipped, SourceOptions
 from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.files import open_text
 
@@ -109,10 +109,10 @@ class StdlibSource:
 
     def documents(self) -> Iterator[Document]:
         """Yield one document for each documented object; see Source."""
-        if self._options.fields:
+        if named := [name for name in self._options.fields if name != EVERY]:
             raise UsageError(
-                f"{self.name} has no field {self._options.fields[0]!r}; its documents have an id, "
-                "a title and a text"
+                f"{self.name} has no field {named[0]!r}; its documents have an id, a title and a "
+                "text"
             )
         self.skipped.clear()
         found = (
