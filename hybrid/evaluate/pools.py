@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
 
 from hybrid.corpus.files import FileSource
 from hybrid.corpus.judged import JudgedQueries, as_judged
 from hybrid.corpus.qrels import Qrels
-from hybrid.errors import CorpusError, UsageError
+from hybrid.errors import CorpusError, StorageError, UsageError
 from hybrid.evaluate.options import PoolOptions
 from hybrid.fusion.pool import Pool
+from hybrid.machine.cache import Cache
 from hybrid.search.plan import PoolPlan
+from hybrid.search.queries import unread
 from hybrid.search.view import View
+
+KIND, FACTS = "pools", "pool.json"
+ARRAYS = ("offsets", "doc_nums", "scores", "ranks", "minimum")
+LARGEST = 1 / 8
+"""Of the cache's limit: a pool above it would push out too much else."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +113,55 @@ def judged_pool(
             f"which was built of {view.contents.source}; give the judgments of the collection that "
             "is indexed"
         )
-    pool = judging.pool(view.pool(queries, plan or view.pool_plan(options.search)))
+    pool = judging.pool(kept_pool(view, queries, plan or view.pool_plan(options.search)))
     return JudgedPool(
         *(source.name, split, pool, qrels, queries),
         relevant=len(relevant),
         absent=absent if relevant else 0,
+    )
+
+
+def kept_pool(view: View, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
+    """Return the pool of some queries, from the cache where it is there; else it is kept there.
+
+    Not kept is a pool above a share of the cache's limit, nor one whose model did not read all of
+    a query: of that ``View.pool`` warns each time.
+    """
+    key, cache = view.pool_key(queries, plan), Cache()
+    kept = None if key is None else cache.entry(KIND, key)
+    if kept is not None:
+        return _read(kept, view.contents.doc_ids)
+    pool = view.pool(queries, plan)
+    size = sum(getattr(pool, name).nbytes for name in ARRAYS)
+    texts = list(queries.values())
+    cut = any(unread(view.encoder(name), texts).any() for name in plan.branches)
+    if key is not None and not cut and size <= cache.limit * LARGEST:
+        try:
+            cache.put(KIND, key, partial(_write, pool))
+        except StorageError as error:
+            warnings.warn(f"the pool is not kept: {error}", RuntimeWarning, stacklevel=2)
+    return pool
+
+
+def _write(pool: Pool, folder: Path) -> None:
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(pool, name))
+    facts = {
+        "query_ids": pool.query_ids,
+        "branches": pool.branches,
+        "depth": pool.depth,
+        "features": {name: values.tolist() for name, values in pool.features.items()},
+    }
+    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _read(folder: Path, doc_ids: Sequence[str]) -> Pool:
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    return Pool(
+        query_ids=tuple(facts["query_ids"]),
+        branches=tuple(facts["branches"]),
+        depth=facts["depth"],
+        doc_ids=doc_ids,
+        features={name: np.array(each, np.float64) for name, each in facts["features"].items()},
+        **{name: np.load(folder / f"{name}.npy") for name in ARRAYS},
     )

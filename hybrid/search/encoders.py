@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -59,6 +59,10 @@ class QueryEncoders:
                 check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
                 self._checked[name] = record, encoder
             return self._checked[name][1]
+
+    def are_recorded(self, names: Iterable[str]) -> bool:
+        """Return whether the branches have the encoders that the index names, none given here."""
+        return not any(name in self._given or name in self._models for name in names)
 
     def scorer(self, model: str | Score) -> Score:
         """Return the scorer of texts for a query: a cross-encoder, loaded once, or a callable.

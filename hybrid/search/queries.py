@@ -39,16 +39,21 @@ def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 
 def warn_of_cut(branch: str, encoder: object, texts: Sequence[str]) -> None:
     """Warn if the model of a branch does not read all of each query."""
-    if not isinstance(encoder, ReadsSoMuch):
-        return
-    unread = encoder.unread_tokens(texts, "query")
-    if unread.any():
+    tokens = unread(encoder, texts)
+    if tokens.any():
         warnings.warn(
-            f"{np.count_nonzero(unread):,} of {len(texts):,} queries are longer than the model of "
-            f"branch {branch!r} reads: up to {unread.max():,} tokens at the end do not count there",
+            f"{np.count_nonzero(tokens):,} of {len(texts):,} queries are longer than the model of "
+            f"branch {branch!r} reads: up to {tokens.max():,} tokens at the end do not count there",
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def unread(encoder: object, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Return the tokens of each query that a model does not read, int64 (len(texts),)."""
+    if not isinstance(encoder, ReadsSoMuch):
+        return np.zeros(len(texts), dtype=np.int64)
+    return encoder.unread_tokens(texts, "query")
 
 
 def text_features(

@@ -20,6 +20,7 @@ from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Hit, Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
+from hybrid.machine.cache import cache_key
 from hybrid.search.branches import pool_of, search_branches
 from hybrid.search.encoders import QueryEncoders, as_sparse
 from hybrid.search.options import SearchOptions
@@ -27,6 +28,7 @@ from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import PoolPlan, SearchPlan, chosen_fusion, plan_pool, plan_search
 from hybrid.search.rerank import Cut, PairScores, RerankPlan, cut_pool
 from hybrid.search.result import HitSources, SearchResult
+from hybrid.version import __version__
 
 
 class View:
@@ -151,6 +153,20 @@ class View:
         """
         results = search_branches(self.contents, self.encoder, queries, plan)
         return pool_of(self.contents, queries, results, plan)
+
+    def pool_key(self, queries: Mapping[str, str], plan: PoolPlan) -> str | None:
+        """Return a key of the pool that `pool` gives, equal in every process; None for none.
+
+        It stays as fusions are stored. There is none where an encoder was given by hand, which
+        need not encode queries as another of its fingerprint does.
+        """
+        contents = self.contents
+        if not self._encoders.are_recorded(plan.branches):
+            return None
+        texts, asked = list(queries.values()), (list(plan.branches), plan.depth, plan.filter)
+        files = {name: each.checksum for name, each in contents.generation.manifest.files.items()}
+        records = {name: dict(contents.record(name).fingerprint) for name in plan.branches}
+        return cache_key(__version__, files, records, asked, list(queries), texts)
 
     def best_passages(
         self, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None
