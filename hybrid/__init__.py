@@ -29,6 +29,7 @@ _PUBLIC = {
     "hybrid.index.transfer": ("pull_index", "push_index", "restore_index", "snapshot_index"),
     "hybrid.index.verify": ("verify_index",),
     "hybrid.integrations.formats.export": ("export_index",),
+    "hybrid.report.write": ("write_plots", "write_report"),
     "hybrid.search.index": ("Index",),
     "hybrid.search.options": ("SearchOptions",),
     "hybrid.search.passages": ("BestPassage",),
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
     from hybrid.index.transfer import snapshot_index as snapshot_index
     from hybrid.index.verify import verify_index as verify_index
     from hybrid.integrations.formats.export import export_index as export_index
+    from hybrid.report.write import write_plots as write_plots
+    from hybrid.report.write import write_report as write_report
     from hybrid.search.index import Index as Index
     from hybrid.search.index import open_index as open
     from hybrid.search.options import SearchOptions as SearchOptions

@@ -160,6 +160,8 @@ def test_commands_that_judge(
     found = printed("evaluate", tiny_copy, source, *full, "--run", tmp_path / "a.trec")
     assert all(each["value"] < each["other"] for each in found["failures"])
     printed("evaluate", tiny_copy, source, "--run", tmp_path / "b.trec", "--split", "train")
+    printed("report", tiny_copy, source, "-o", tmp_path / "report.html")
+    assert len(printed("plot", tiny_copy, source, "-o", tmp_path / "plots")["files"]) > 6
     runs = (tmp_path / "a.trec", tmp_path / "b.trec")
     printed("fuse", *runs, "-o", tmp_path / "c.trec")
     printed("compare", *runs, "--qrels", source / "qrels" / "test.tsv")

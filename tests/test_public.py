@@ -42,6 +42,8 @@ VERBS = {
     "tune --domains": "tune_indexes",
     "train": "train",
     "replay": "replay",
+    "report": "write_report",
+    "plot": "write_plots",
 }
 EXEMPT = {"doctor", "demo", "serve", "mcp", "cache"}
 """What is for people at a terminal, or a server that a program does not call."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "copies": "snapshot restore push pull export",
     "evaluate": "evaluate",
     "guard": "verify rebuild",
+    "report": "report plot",
     "runs": "fuse compare",
     "search": "search explain",
     "serve": "serve mcp replay",

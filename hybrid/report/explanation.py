@@ -28,7 +28,7 @@ def explanations_page(
         title = f": {document.title}" if document.title else ""
         body.append(f"<section>\n<h2>{html.escape(one.doc_id + title)}</h2>")
         body += _explained(one)
-        body.append(f'<p class="text">{html.escape(document.text)}</p>\n</section>')
+        body.append(f'<p class="document">{html.escape(document.text)}</p>\n</section>')
     return page(f"Why these documents: {query}", body)
 
 

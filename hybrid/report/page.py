@@ -21,11 +21,12 @@ th button { font: inherit; background: none; border: 0; padding: 0; color: inher
   cursor: pointer; text-decoration: underline dotted; text-align: left; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
-figure { margin: 1rem 0; break-inside: avoid; background: #fff; padding: .3rem; }
+figure { margin: 1rem 0; break-inside: avoid; background: #fff; color: #222;
+  padding: .3rem; }
 figure svg { max-width: 100%; height: auto; }
 mark { background: var(--soft); color: inherit; text-decoration: underline; }
 mark.expanded { text-decoration-style: dotted; }
-.text { white-space: pre-wrap; border-left: 3px solid var(--line); padding-left: .8rem; }
+.document { white-space: pre-wrap; border-left: 3px solid var(--line); padding-left: .8rem; }
 .note { opacity: .8; }
 @media print { body { max-width: none; margin: 0; font-size: 11px; } th button { text-decoration:
   none; } table { display: table; } section { break-before: auto; } tr { break-inside: avoid; } }
@@ -65,8 +66,8 @@ def page(title: str, body: Iterable[str], *, script: str = "") -> str:
         body: HTML, in which the caller has escaped every text.
         script: of the project, such as `SORT`; any other is refused by the page's own policy.
     """
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    allowed = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{allowed}'"
     name = html.escape(title)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'

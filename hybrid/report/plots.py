@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from hybrid.fusion import Fusion
 from hybrid.report.tables import SIGNIFICANT
 from hybrid.tune.budget import LabelBudget
 from hybrid.tune.domains import DomainsResult
+from hybrid.tune.line import Curve
 from hybrid.tune.search import Search
 from hybrid.tune.space import Line
 from hybrid.tune.verdict import NAMES, TuneResult
 
 SIZE = (7.5, 4.2)
-COLOURS = ("#0b6e99", "#d1495b", "#edae49", "#3f8f5f", "#6a4c93", "#8d6e63")
+COLOURS = ("#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
+"""The colours of Okabe and Ito, which those who are colour-blind tell apart."""
 GREY = "0.55"
 STYLE = {
     "font.size": 11,
@@ -33,9 +36,10 @@ STYLE = {
 }
 
 
-def _figure(
+def new_figure(
     title: str, width: float = SIZE[0], height: float = SIZE[1], *, grid: str = "y"
 ) -> tuple[Any, Any]:
+    """Return an empty figure in the style of all plots, and its axes."""
     # The object interface: pyplot would keep every figure of the process.
     figures = require("matplotlib.figure", extra="report", purpose="a plot")
     matplotlib = require("matplotlib", extra="report", purpose="a plot")
@@ -62,18 +66,13 @@ def alpha_curves(searches: Mapping[str, Search], *, norm: str = "minmax") -> Any
         UsageError: other than two branches.
     """
     measure = next(iter(searches.values())).bench.measure
-    figure, axes = _figure(f"{measure} at every weight, and the exact best")
+    figure, axes = new_figure(f"{measure} at every weight, and the exact best")
     branches: tuple[str, ...] = ()
     for label, search in searches.items():
         branches = search.space.branches
         if len(branches) != 2:
             raise UsageError(f"a curve over alpha needs two branches, not {len(branches)}")
-        curve = search.curve(Line("cc", norm, (), branches))
-        edges, values = curve.mean()
-        (drawn,) = axes.step(edges, [*values, values[-1]], where="post", linewidth=2)
-        alpha, top = curve.best()
-        colour = drawn.get_color()
-        axes.plot([alpha], [top], "o", color=colour, markersize=9, markeredgecolor="white")
+        alpha, top, colour = _draw_curve(axes, label, search.curve(Line("cc", norm, (), branches)))
         axes.annotate(
             f"{label}: {top:.3f} at {alpha:.2f}",
             (alpha, top),
@@ -84,14 +83,47 @@ def alpha_curves(searches: Mapping[str, Search], *, norm: str = "minmax") -> Any
             fontweight="bold",
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
         )
+    _finish_curves(axes, f"{branches[0]} alone", f"{branches[-1]} alone", measure)
+    axes.set_xlabel("alpha, the weight of the last branch")
+    return figure
+
+
+def pair_curves(search: Search, *, norm: str = "minmax") -> Any:
+    """Return a figure of the exact mean over the weight between every two branches.
+
+    Raises:
+        UsageError: fewer than two branches.
+    """
+    if len(search.space.branches) < 2:
+        raise UsageError("a curve over the weight needs two branches; this search has one")
+    figure, axes = new_figure(f"{search.bench.measure} at every weight between two branches")
+    for pair in combinations(search.space.branches, 2):
+        _draw_curve(axes, f"{pair[0]} to {pair[1]}", search.curve(Line("cc", norm, (), pair)))
+    _finish_curves(axes, "first alone", "second alone", search.bench.measure)
+    axes.set_xlabel("alpha, the weight of the second branch of the two")
+    axes.legend(title="best", frameon=False)
+    return figure
+
+
+def _draw_curve(axes: Any, label: str, curve: Curve) -> tuple[float, float, str]:
+    """Draw a step line with its best marked; return alpha and mean of that, and the colour."""
+    edges, values = curve.mean()
+    style = ("-", "--", "-.", ":")[len(axes.lines) // 2 % 4]
+    alpha, top = curve.best()
+    (drawn,) = axes.step(edges, [*values, values[-1]], where="post", linewidth=2, linestyle=style)
+    drawn.set_label(f"{label}: {top:.3f} at {alpha:.2f}")
+    colour = str(drawn.get_color())
+    axes.plot([alpha], [top], "o", color=colour, markersize=9, markeredgecolor="white")
+    return alpha, top, colour
+
+
+def _finish_curves(axes: Any, low: str, high: str, measure: str) -> None:
     axes.margins(y=0.12)
     axes.set_xlim(0, 1)
     ticks = [0, 0.25, 0.5, 0.75, 1]
-    ends: dict[float, str] = {0: f"0\n{branches[0]} alone", 1: f"1\n{branches[-1]} alone"}
+    ends: dict[float, str] = {0: f"0\n{low}", 1: f"1\n{high}"}
     axes.set_xticks(ticks, [ends.get(tick, f"{tick:g}") for tick in ticks])
-    axes.set_xlabel("alpha, the weight of the last branch")
     axes.set_ylabel(f"mean {measure}")
-    return figure
 
 
 def learning_curve(budget: LabelBudget, baselines: Mapping[str, tuple[Fusion, float]]) -> Any:
@@ -102,7 +134,7 @@ def learning_curve(budget: LabelBudget, baselines: Mapping[str, tuple[Fusion, fl
     """
     if not budget.curve:
         raise UsageError("this result has no learning curve: 20 judged queries or more make one")
-    figure, axes = _figure("What more judged queries would bring")
+    figure, axes = new_figure("What more judged queries would bring")
     sizes = [point.queries for point in budget.curve]
     low, high = [p.low for p in budget.curve], [p.high for p in budget.curve]
     axes.fill_between(sizes, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
@@ -160,7 +192,7 @@ def comparison_forest(comparison: Comparison) -> Any:
 
 def _forest(title: str, labels: list[str], found: list[Difference], axis: str) -> Any:
     """Return intervals, one a row; in colour where p, corrected by Holm, is under .05."""
-    figure, axes = _figure(title, height=1.3 + 0.45 * len(labels), grid="x")
+    figure, axes = new_figure(title, height=1.3 + 0.45 * len(labels), grid="x")
     for row, each in enumerate(found):
         told = each.p_holm < SIGNIFICANT
         colour = GREY if not told else COLOURS[3] if each.mean > 0 else COLOURS[1]
@@ -185,7 +217,7 @@ def _forest(title: str, labels: list[str], found: list[Difference], axis: str) -
 def transfer_matrix(result: DomainsResult) -> Any:
     """Return a figure: fusions tuned on the row's domain, measured on the column's."""
     rows, columns = len(result.rows), len(result.columns)
-    figure, axes = _figure(
+    figure, axes = new_figure(
         "Carried to another domain", 3.2 + 1.25 * columns, 1.6 + 0.62 * rows, grid=""
     )
     # Colour within a column: domains differ in level, and only the choice of fusion is at issue.
@@ -223,7 +255,7 @@ def query_scatter(
         raise UsageError("the systems were evaluated on other queries; use the same judgments")
     x, y = first.per_query(measure), second.per_query(measure)
     ties = int((x == y).sum())
-    figure, axes = _figure(f"Query by query, {measure} ({ties} ties)", 5.6, 5.6, grid="both")
+    figure, axes = new_figure(f"Query by query, {measure} ({ties} ties)", 5.6, 5.6, grid="both")
     axes.fill_between([0, 1], [0, 1], [1, 1], color=COLOURS[0], alpha=0.06, linewidth=0)
     axes.fill_between([0, 1], [0, 0], [0, 1], color=COLOURS[1], alpha=0.06, linewidth=0)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)

@@ -171,8 +171,8 @@ def _dumped(content: object) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def html_text(table: Table) -> str:
-    """Return an HTML table element, its text escaped."""
+def html_text(table: Table, *, kind: str = "") -> str:
+    """Return an HTML table element of a class ``kind``, its text escaped."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
     classes = ["number" if number else "text" for number in table.numeric()]
     body = "".join(
@@ -185,7 +185,8 @@ def html_text(table: Table) -> str:
     )
     note = f"<br/>{html.escape(table.note)}" if table.note else ""
     return (
-        f"<table>\n<caption>{html.escape(table.title)}{note}</caption>\n"
+        f"<table{' class=' + kind if kind else ''}>\n"
+        f"<caption>{html.escape(table.title)}{note}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
     )
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.evaluate.significance import Difference, bootstrap_interval, compare_paired
-from hybrid.fusion import Fusion
-from hybrid.tune.budget import LabelBudget
+from hybrid.fusion import Fusion, parse_fusion
+from hybrid.tune.budget import LabelBudget, LearningPoint
 from hybrid.tune.per_query import SIGNIFICANT, PerQueryResult
 from hybrid.tune.rerank import RerankResult
 from hybrid.tune.search import Choice
@@ -247,6 +247,30 @@ class TuneResult:
             **({} if self.rerank is None else {"rerank": self.rerank.to_dict()}),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
+
+    @classmethod
+    def stored(cls, report: Mapping[str, Any]) -> TuneResult:
+        """Return the result that `to_dict` described, without reranker and weights per query."""
+        budget = {**report["label_budget"]}
+        curve = tuple(LearningPoint(**point) for point in budget.pop("curve"))
+        plain = ("verdict", "because", "measure", "queries", "in_sample", "held_out")
+        return cls(
+            **{name: report[name] for name in plain},
+            fusion=parse_fusion(report["fusion"]),
+            tuned=parse_fusion(report["tuned"]),
+            best=parse_fusion(report["best_in_sample"]),
+            held_out_interval=tuple(report["held_out_interval"]),
+            baselines={
+                name: (parse_fusion(each["fusion"]), each["mean"])
+                for name, each in report["baselines"].items()
+            },
+            difference={n: Difference(**each) for n, each in report["difference"].items()},
+            label_budget=LabelBudget(**budget, curve=curve),
+            importance=report["importance"],
+            settings=report["settings"],
+            query_hashes=report["query_hashes"],
+            warnings=tuple(report.get("warnings", ())),
+        )
 
     def lines(self) -> list[str]:
         """Return the result as lines of text for a person."""

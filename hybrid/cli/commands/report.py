@@ -1,0 +1,110 @@
+"""``hybrid report`` and ``plot``: one page about an index and its judged queries, or its plots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from hybrid.cli.app import app, err, example, print_result
+from hybrid.cli.options import (
+    OUT,
+    AsJson,
+    Device,
+    QuerySource,
+    judged_source,
+    options_of,
+    print_skipped,
+    refuse_given,
+)
+from hybrid.corpus import Source, SourceOptions
+from hybrid.evaluate.options import EvaluateOptions
+
+IndexFolder: TypeAlias = Annotated[Path, typer.Argument(help="index folder")]
+Judged: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(help="where queries and judgments come from; or give --queries and --qrels"),
+]
+
+
+class PlotForm(str, Enum):
+    """How a plot is written."""
+
+    svg = "svg"
+    png = "png"
+
+
+@app.command(epilog=example("hybrid report stdlib.idx stdlib -o report.html"))
+@options_of
+def report(
+    context: typer.Context,
+    index: IndexFolder,
+    output: Annotated[Path, typer.Option(*OUT, help="new HTML file")],
+    options: EvaluateOptions,
+    reading: QuerySource,
+    source: Judged = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write one HTML page about an index that opens offline; with judged queries, how it does."""
+    from hybrid.machine.files import check_new
+    from hybrid.report.write import write_report
+    from hybrid.search.index import open_index
+
+    check_new(output)
+    with (
+        _judged(context, source, options, reading) as judged,
+        open_index(index, device=device) as opened,
+    ):
+        found = write_report(opened, output, judged, options)
+    data = {"output": str(output), **found.to_dict()}
+    print_result(data, [f"{output}: {', '.join(data['sections'])}"], as_json=as_json)
+
+
+@app.command(epilog=example("hybrid plot stdlib.idx stdlib -o plots/"))
+@options_of
+def plot(
+    context: typer.Context,
+    index: IndexFolder,
+    output: Annotated[Path, typer.Option(*OUT, help="new folder")],
+    options: EvaluateOptions,
+    reading: QuerySource,
+    source: Judged = None,
+    form: Annotated[PlotForm, typer.Option("--format", help="of the files")] = PlotForm.svg,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write each plot of the report alone, as SVG or PNG."""
+    from hybrid.report.write import check_folder, write_plots
+    from hybrid.search.index import open_index
+
+    check_folder(output)
+    with (
+        _judged(context, source, options, reading) as judged,
+        open_index(index, device=device) as opened,
+    ):
+        found = write_plots(opened, output, judged, options, form=form.value)
+    files = [str(output / f"{each.name}.{form.value}") for each in found.plots]
+    print_result({"output": str(output), "files": files}, files, as_json=as_json)
+
+
+@contextmanager
+def _judged(
+    context: typer.Context, source: str | None, options: EvaluateOptions, reading: SourceOptions
+) -> Iterator[Source | None]:
+    """Yield the source of judged queries, None where none is named; say what was skipped."""
+    if source is None and reading.queries is None and reading.qrels is None:
+        names = [each.name for each in fields(EvaluateOptions)]
+        refuse_given(context, names, "without judged queries; name a source of them")
+        with err.status("gathering"):
+            yield None
+        return
+    judged = judged_source(source, replace(reading, split=options.split))
+    with err.status("searching and measuring"):
+        yield judged
+    print_skipped(judged.skipped_queries, err)
