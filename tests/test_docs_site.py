@@ -32,7 +32,7 @@ def test_every_command_has_a_page_with_its_flags() -> None:
     hooks = load_script("docs/site/hooks")
     pages = {
         name.removeprefix("hybrid "): hooks.page(name, command)
-        for name, command in hooks.commands(hooks.get_command(hooks.app))
+        for name, command in hooks.commands(hooks.get_command(hooks.application()))
     }
     assert sorted(pages) == sorted(COMMANDS)
     for name, page in pages.items():

@@ -13,7 +13,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from typer.main import get_command
 
-from hybrid.cli import app
+from hybrid.cli import application
 
 REMOTE = re.compile(
     r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*"""
@@ -60,7 +60,7 @@ def page(name: str, command: Any) -> str:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Return the configuration with the pages of the commands in the navigation."""
-    pages = [{name: address(name)} for name, _ in commands(get_command(app))]
+    pages = [{name: address(name)} for name, _ in commands(get_command(application()))]
     (reference,) = [part["Reference"] for part in config.nav or [] if "Reference" in part]
     reference.insert(1, {"Commands": pages})
     return config
@@ -68,7 +68,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Return the files with a generated page for each command."""
-    for name, command in commands(get_command(app)):
+    for name, command in commands(get_command(application())):
         files.append(File.generated(config, address(name), content=page(name, command)))
     return files
 
