@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hybrid.build.create import build_index
@@ -15,7 +17,10 @@ from hybrid.corpus import Document, SourceOptions
 from hybrid.corpus.handed import as_source, handed_documents
 from hybrid.errors import CorpusError, HybridError, UsageError
 from hybrid.search.index import Index
+from tests.test_corpus_irds import Docs, TitledDoc, register, tiny
 from tests.test_living import ENCODERS, build
+
+__all__ = ["register"]
 
 
 def document(fields: object) -> Document:
@@ -128,17 +133,8 @@ def pandas_by_index(records: list[dict[str, Any]]) -> Any:
     return pytest.importorskip("pandas").DataFrame(records).set_index("id")
 
 
-HOLDERS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
-    "a list of dictionaries": lambda records: records,
-    "a generator of dictionaries": iter,
-    "a DataFrame of pandas": lambda records: pytest.importorskip("pandas").DataFrame(records),
-    "a DataFrame with ids as its index": pandas_by_index,
-    "a DataFrame of Polars": lambda records: pytest.importorskip("polars").DataFrame(records),
-    "an Arrow table": pa.Table.from_pylist,
-    "an Arrow reader": lambda records: pa.Table.from_pylist(records).to_reader(),
-    "an Arrow dataset": arrow_dataset,
-    "a dataset of Hugging Face": hugging_face,
-    "documents": lambda records: [
+def documents(records: list[dict[str, Any]]) -> list[Document]:
+    return [
         Document(
             each["id"],
             each["text"],
@@ -146,39 +142,126 @@ HOLDERS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
             {"year": each["year"], "meta.lang": each["meta"]["lang"]},
         )
         for each in records
-    ],
+    ]
+
+
+HOLDERS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "a list of dictionaries": lambda records: records,
+    "an iterator of dictionaries": iter,
+    "a pandas DataFrame": lambda records: pytest.importorskip("pandas").DataFrame(records),
+    "a pandas DataFrame whose index has a name": pandas_by_index,
+    "a Polars DataFrame": lambda records: pytest.importorskip("polars").DataFrame(records),
+    "an Arrow table": pa.Table.from_pylist,
+    "an Arrow reader": lambda records: pa.Table.from_pylist(records).to_reader(),
+    "an Arrow dataset": arrow_dataset,
+    "a Hugging Face `datasets.Dataset`": hugging_face,
+    "a list of `hybrid.Document`": documents,
+    "an iterator of `hybrid.Document`": lambda records: iter(documents(records)),
 }
 
 
-@pytest.mark.parametrize("kind", HOLDERS)
+def cells(records: list[dict[str, Any]], separator: str) -> str:
+    rows = [
+        [each["id"], each["title"], each["text"], each["year"], each["meta"]["lang"]]
+        for each in records
+    ]
+    lines = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    head = ["id", "title", "text", "year", "meta.lang"]
+    return "".join(separator.join(line) + "\n" for line in [head, *lines])
+
+
+def lines(records: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(each) + "\n" for each in records)
+
+
+FILES: dict[str, tuple[str, Callable[[list[dict[str, Any]]], str | pa.Table]]] = {
+    "a JSONL file": ("c.jsonl", lines),
+    "a JSON file": ("c.json", json.dumps),
+    "a CSV file": ("c.csv", lambda records: cells(records, ",")),
+    "a TSV file": ("c.tsv", lambda records: cells(records, "\t")),
+    "a Parquet file": ("c.parquet", pa.Table.from_pylist),
+    "a BEIR folder": ("beir/corpus.jsonl", lines),
+    "a folder of files of one kind": ("several/part.csv", lambda records: cells(records, ",")),
+}
+
+
+def held_as(kind: str, records: list[dict[str, Any]], folder: Path) -> Any:
+    """Return the records in one of the forms of the table of inputs."""
+    if kind in HOLDERS:
+        return HOLDERS[kind](records)
+    name, write = FILES[kind]
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = write(records)
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        pq.write_table(content, path)
+    return path if path.parent == folder else path.parent
+
+
+def test_the_table_of_inputs_is_that_of_the_tests() -> None:
+    page = Path(__file__).parent.parent / "docs" / "corpora.md"
+    table = page.read_text(encoding="utf-8").partition("| input |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    others = [*TEXTS, "an ir-datasets id"]
+    assert rows == [*HOLDERS, *FILES, *others]
+
+
+@pytest.mark.parametrize("kind", [*HOLDERS, *FILES])
 def test_anything_that_holds_documents_builds_an_index_and_is_added(
     tmp_path: Path, kind: str
 ) -> None:
-    reading = None if kind == "documents" else READING
-    held = HOLDERS[kind](RECORDS)
+    reading = None if "hybrid.Document" in kind else READING
+    held = held_as(kind, RECORDS, tmp_path)
     report = build_index(held, tmp_path / "idx", reading=reading, encoders=ENCODERS)
     assert report.document_count == 2
     index = Index(tmp_path / "idx", encoders=ENCODERS)
-    year = "float" if "DataFrame" in kind and "Polars" not in kind else "int"  # NaN is no int
+    year = "float" if "pandas" in kind else "int"  # NaN is no int
     assert index.contents.documents.field_kinds == {"meta.lang": "str", "year": year}
     first = Document("a", "merge lists", "T", {"year": 2019, "meta.lang": "en"})
     assert index.document("a") == first
     assert index.document("b") == Document("b", "merge files", fields={"meta.lang": "de"})
     changed = [{**RECORDS[0], "year": 2020}, {**RECORDS[1], "id": "c"}]
-    report = index.update(HOLDERS[kind](changed))  # the fields of the index are its own
+    report = index.update(held_as(kind, changed, tmp_path))  # fields are those of the index
     assert (report.added, report.replaced) == (1, 1)
     assert [hit.doc_id for hit in index.search("merge", filter="year == 2020")] == ["a"]
     with pytest.raises(CorpusError, match="'c'"):
-        index.add(HOLDERS[kind](changed))
+        index.add(held_as(kind, changed, tmp_path))
+    later = [{**RECORDS[0], "id": "d", "text": "merge queues"}]
+    assert index.add(held_as(kind, later, tmp_path)).added == 1
 
 
-def test_texts_have_their_places_as_ids(tmp_path: Path) -> None:
+TEXTS: dict[str, Callable[[list[str]], Any]] = {
+    "a list of texts": list,
+    "an iterator of texts": iter,
+    "an array or pandas Series of texts": lambda texts: pytest.importorskip("pandas").Series(texts),
+}
+
+
+@pytest.mark.parametrize("hold", [*TEXTS.values(), np.array])
+def test_texts_have_their_places_as_ids(tmp_path: Path, hold: Callable[[list[str]], Any]) -> None:
     texts = ["merge lists", "merge files"]
-    pandas = pytest.importorskip("pandas")
-    for number, held in enumerate((texts, iter(texts), np.array(texts), pandas.Series(texts))):
-        build_index(held, tmp_path / f"{number}", encoders=ENCODERS)
-        index = Index(tmp_path / f"{number}", encoders=ENCODERS)
-        assert [index.document(doc_id).text for doc_id in ("0", "1")] == texts
+    build_index(hold(texts), tmp_path / "idx", encoders=ENCODERS)
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    assert [index.document(doc_id).text for doc_id in ("0", "1")] == texts
+    report = index.update(hold([*texts, "merge queues"]))
+    assert (report.added, report.replaced) == (1, 2)
+    with pytest.raises(CorpusError, match="1 of 1 documents are in the index already, such as '0'"):
+        index.add(hold(["merge heaps"]))
+
+
+def test_an_ir_datasets_id_builds_an_index_and_is_added(tmp_path: Path, register: Any) -> None:
+    tiny(register)
+    register("hybrid-new", Docs([TitledDoc("b", "sort again", ""), TitledDoc("c", "join", "T")]))
+    reading = SourceOptions(fields=("title",))
+    build_index("hybrid-tiny", tmp_path / "idx", reading=reading, encoders=ENCODERS)
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    with pytest.raises(CorpusError, match="1 of 2 documents are in the index already, such as 'b'"):
+        index.add("hybrid-new")
+    report = index.update("hybrid-new")
+    assert (report.added, report.replaced) == (1, 1)
+    assert index.document("c") == Document("c", "join", "T", {"title": "T"})
 
 
 def test_paths_and_columns_are_taken_by_every_verb(tmp_path: Path) -> None:
