@@ -134,3 +134,47 @@ def test_tradeoffs_draw_a_panel_a_cost() -> None:
         plots.tradeoffs({}, [], [], measure="nDCG@10")
     with pytest.raises(UsageError, match="one value"):
         plots.tradeoffs({"MB": [1.0]}, [0.1, 0.2], ["a", "b"], measure="nDCG@10")
+
+
+def assert_every_label_is_whole_and_alone(figure) -> None:
+    for dpi in (figure.dpi, 72):
+        figure.set_dpi(dpi)
+        figure.draw_without_rendering()
+        written = [label for axes in figure.axes for label in axes.texts]
+        ticks = [
+            label
+            for axes in figure.axes
+            for label in axes.get_xticklabels()
+            if axes.get_xlim()[0] <= label.get_position()[0] <= axes.get_xlim()[1]
+        ]
+        boxes = [each.get_window_extent() for each in [*written, *ticks] if each.get_text()]
+        assert boxes
+        for place, box in enumerate(boxes):
+            assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1
+            assert figure.bbox.y0 <= box.y0 <= box.y1 <= figure.bbox.y1
+            assert not any(box.overlaps(other) for other in boxes[:place])
+
+
+def test_labels_of_points_that_are_close_neither_hide_each_other_nor_leave_the_figure(
+    domain,
+) -> None:
+    curves = {f"a domain of long name {number}": search(domain) for number in range(6)}
+    assert_every_label_is_whole_and_alone(plots.alpha_curves(curves))
+    budget = tune(domain.pool, domain.qrels, TuneOptions(trials=0, repeats=1)).label_budget
+    held = budget.curve[0].held_out
+    for apart in (0.0, 0.0005, 0.02):
+        lines = {f"base{n}": (Fusion.parse("rrf"), held + n * apart) for n in range(4)}
+        assert_every_label_is_whole_and_alone(plots.learning_curve(budget, lines))
+    labels = [f"a system {number}" for number in range(5)]
+    costs = {"ms": [1.0, 1.0, 1.01, 1.02, 9.0], "MB": [5.0] * 5}
+    close = plots.tradeoffs(costs, [0.5, 0.5, 0.501, 0.5, 0.5], labels, measure="nDCG@10")
+    assert_every_label_is_whole_and_alone(close)
+    strengths = {"sparse": 2, "dense": 1, "queries": 30, "documents": 50}
+    others = [made_domain(f"the domain of letters {n}", **strengths, seed=n) for n in range(2)]
+    moved = plots.transfer_matrix(tune_domains(others, QUICK))
+    assert_every_label_is_whole_and_alone(moved)
+
+
+def test_a_label_with_room_stays_where_it_was(domain) -> None:
+    (label,) = plots.alpha_curves({"talk": search(domain)}).axes[0].texts
+    assert label.xyann == (0, 9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from hybrid.errors import UsageError, require
 from hybrid.evaluate import Comparison, Difference, Evaluation
 from hybrid.fusion import Fusion
+from hybrid.report.labels import keep_apart
 from hybrid.report.tables import SIGNIFICANT
 from hybrid.tune.budget import LabelBudget
 from hybrid.tune.domains import DomainsResult
@@ -23,6 +25,8 @@ SIZE = (7.5, 4.2)
 COLOURS = ("#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
 """The colours of Okabe and Ito, which those who are colour-blind tell apart."""
 GREY = "0.55"
+WIDE = 12
+"""Characters of a line of a name under a column, so that names do not touch."""
 STYLE = {
     "font.size": 11,
     "axes.titlesize": 13,
@@ -68,23 +72,27 @@ def alpha_curves(searches: Mapping[str, Search], *, norm: str = "minmax") -> Any
     measure = next(iter(searches.values())).bench.measure
     figure, axes = new_figure(f"{measure} at every weight, and the exact best")
     branches: tuple[str, ...] = ()
+    labels = []
     for label, search in searches.items():
         branches = search.space.branches
         if len(branches) != 2:
             raise UsageError(f"a curve over alpha needs two branches, not {len(branches)}")
         alpha, top, colour = _draw_curve(axes, label, search.curve(Line("cc", norm, (), branches)))
-        axes.annotate(
-            f"{label}: {top:.3f} at {alpha:.2f}",
-            (alpha, top),
-            (0, 9),
-            textcoords="offset points",
-            ha="center",
-            color=colour,
-            fontweight="bold",
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
-        )
+        labels += [
+            axes.annotate(
+                f"{label}: {top:.3f} at {alpha:.2f}",
+                (alpha, top),
+                (0, 9),
+                textcoords="offset points",
+                ha="center",
+                color=colour,
+                fontweight="bold",
+                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+            )
+        ]
     _finish_curves(axes, f"{branches[0]} alone", f"{branches[-1]} alone", measure)
     axes.set_xlabel("alpha, the weight of the last branch")
+    keep_apart(axes, labels)
     return figure
 
 
@@ -139,30 +147,33 @@ def learning_curve(budget: LabelBudget, baselines: Mapping[str, tuple[Fusion, fl
     low, high = [p.low for p in budget.curve], [p.high for p in budget.curve]
     axes.fill_between(sizes, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
     axes.plot(sizes, [p.held_out for p in budget.curve], "o-", color=COLOURS[0], linewidth=2)
-    axes.annotate(
-        "tuned, held out\n(band: middle 80 % of draws)",
-        (sizes[0], budget.curve[0].held_out),
-        (8, -6),
-        textcoords="offset points",
-        va="top",
-        color=COLOURS[0],
-        fontweight="bold",
-    )
+    labels = [
+        axes.annotate(
+            "tuned, held out\n(band: middle 80 % of draws)",
+            (sizes[0], budget.curve[0].held_out),
+            (8, -6),
+            textcoords="offset points",
+            va="top",
+            color=COLOURS[0],
+            fontweight="bold",
+        )
+    ]
     ordered = sorted(baselines.items(), key=lambda item: -item[1][1])
     for number, (name, (_, mean)) in enumerate(ordered, start=1):
         colour = COLOURS[number % len(COLOURS)]
         axes.axhline(mean, linestyle="--", linewidth=1.5, color=colour)
-        # The first above its line, the others below: two that are close do not collide.
-        axes.annotate(
-            f"{NAMES.get(name, name)} {mean:.3f}",
-            (1, mean),
-            (-4, 3 if number == 1 else -3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            va="bottom" if number == 1 else "top",
-            color=colour,
-        )
+        labels += [
+            axes.annotate(
+                f"{NAMES.get(name, name)} {mean:.3f}",
+                (1, mean),
+                (-4, 3 if number == 1 else -3),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                ha="right",
+                va="bottom" if number == 1 else "top",
+                color=colour,
+            )
+        ]
     axes.set_xscale("log")
     axes.set_xlim(sizes[0] * 0.9, sizes[-1] * (1.9 if len(sizes) > 1 else 3))
     axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -170,6 +181,7 @@ def learning_curve(budget: LabelBudget, baselines: Mapping[str, tuple[Fusion, fl
     axes.margins(y=0.15)
     axes.set_xlabel("judged queries tuned on")
     axes.set_ylabel("mean on all other queries")
+    keep_apart(axes, labels)
     return figure
 
 
@@ -230,7 +242,7 @@ def transfer_matrix(result: DomainsResult) -> Any:
         axes.text(
             column, row, f"{value:.3f}", ha="center", va="center", color=shade, fontweight=weight
         )
-    axes.set_xticks(range(columns), result.columns)
+    axes.set_xticks(range(columns), [fill(name, WIDE) for name in result.columns])
     axes.set_yticks(range(rows), [f"{name}" for name in result.rows])
     axes.axhline(columns - 0.5, color="white", linewidth=4)
     axes.tick_params(length=0)
@@ -300,12 +312,17 @@ def tradeoffs(
     figures = require("matplotlib.figure", extra="report", purpose="a plot")
     figure = figures.Figure(figsize=(3.4 * len(costs), 3.2), layout="constrained")
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    named = []
     for axes, (name, values) in zip(panels, costs.items(), strict=True):
         order = np.argsort(values)
         axes.plot(np.array(values)[order], np.array(effect)[order], "o-")
-        for x, y, label in zip(values, effect, labels, strict=True):
-            axes.annotate(label, (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        offset = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8}
+        points = zip(values, effect, labels, strict=True)
+        named.append([axes.annotate(label, (x, y), **offset) for x, y, label in points])
         axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(0.1)
         axes.set_xlabel(name)
     panels[0].set_ylabel(measure)
+    for axes, each in zip(panels, named, strict=True):
+        keep_apart(axes, each)
     return figure
