@@ -13,7 +13,7 @@ from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, cc, fuse, rank, rrf, single
 from hybrid.fusion.pool import Pool
 from hybrid.tune import Space, TuneOptions, tune
-from hybrid.tune.optuna_search import run_study
+from hybrid.tune.optuna_search import GAIN, PATIENCE, run_study
 from hybrid.tune.search import Search
 from hybrid.tune.space import DEFAULT, complexity
 from tests.made_pools import planted, pool_of, random_pool, random_qrels
@@ -348,3 +348,37 @@ def test_the_default_over_each_subset_is_searched_by_its_names() -> None:
     assert "bm25 splade dense" not in found
     assert set(Space(("bm25", "dense")).baselines()) == {"bm25", "dense", "minmax", "rrf", "tmm"}
     assert not any(" " in name for name in replace(space, subsets=False).baselines())
+
+
+def study(values: list[float], trials: int, steps: list[int] | None = None) -> int:
+    """Return how many trials finish where the proposals have these means, then the last one."""
+    given = iter(values)
+    found = run_study(
+        Space(("sparse", "dense")),
+        lambda fusion: np.array([next(given, values[-1])]),
+        TuneOptions(trials=trials),
+        known=[DEFAULT, rrf(60)],
+        progress=None if steps is None else steps.append,
+    )
+    return found.finished
+
+
+def test_a_search_ends_where_proposals_gain_nothing() -> None:
+    steps: list[int] = []
+    assert study([0.5], 200, steps) == 2 + PATIENCE
+    assert sum(steps) == 200  # the bar is full
+    assert study([0.5] * 30 + [0.6], 200) == 31 + PATIENCE
+    assert study([0.5] * 30 + [0.5 + GAIN / 2], 200) == 2 + PATIENCE
+    assert study([0.5], 2 + PATIENCE) == 2 + PATIENCE
+    assert study([0.5], 20) == 20
+    rising = [number / 1000 for number in range(200)]
+    assert study(rising, 200) == 200
+
+
+def test_a_search_that_goes_on_ends_where_it_would_have_in_one_go(tmp_path: Path) -> None:
+    pool, qrels = planted(12, queries=20)
+    options = TuneOptions(trials=150, folds=2, repeats=1, curve=False)
+    short = replace(options, trials=30, storage=tmp_path / "kept.journal")
+    tune(pool, qrels, short)
+    resumed = tune(pool, qrels, replace(short, trials=150)).to_dict()
+    assert json.dumps(resumed) == json.dumps(tune(pool, qrels, options).to_dict())

@@ -28,6 +28,9 @@ from hybrid.tune.options import SUFFIXES, TuneOptions
 from hybrid.tune.space import Space
 
 BLOCK = 20
+PATIENCE = 60
+GAIN = 1e-4
+"""A search ends where so many proposals in a row have not raised the best mean by this much."""
 Values = Callable[[Fusion], NDArray[np.float64]]
 
 
@@ -45,8 +48,8 @@ def run_study(
     Args:
         space: what to choose from.
         values: the measure of each query under a fusion; its mean is maximised.
-        options: how many trials in all, though every known fusion is tried; sampler and its seed,
-            storage, pruning and time.
+        options: how many trials at most, though every known fusion is tried; sampler and its seed,
+            storage, pruning and time. Where further ones cannot matter, there are fewer.
         known: fusions of the space that are tried before anything is proposed.
         name: of the study in the storage.
         progress: called with the number of newly finished trials.
@@ -59,6 +62,10 @@ def run_study(
     if progress is not None and done:
         progress(min(done, trials))
     for number in range(done, max(trials, len(known))):
+        if _settled(study, len(known)):
+            if progress is not None and number < trials:
+                progress(trials - number)
+            break
         late = options.seconds is not None and time.monotonic() - start > options.seconds
         if late and number >= max(1, len(known)):
             break
@@ -131,11 +138,28 @@ def _ended(study: Any) -> list[Any]:
     return [trial for trial in trials if trial.state.is_finished()]
 
 
+def _is_complete(trial: Any) -> bool:
+    import optuna
+
+    return bool(trial.state == optuna.trial.TrialState.COMPLETE)
+
+
+def _settled(study: Any, known: int) -> bool:
+    """Return whether further proposals cannot matter: the last ones gained next to nothing.
+
+    Only finished trials are looked at, so a study that goes on ends where it would have in one go.
+    """
+    values = [trial.value if _is_complete(trial) else -np.inf for trial in _ended(study)]
+    if len(values) < known + PATIENCE:
+        return False
+    return bool(max(values[-PATIENCE:]) <= max(values[:-PATIENCE]) + GAIN)
+
+
 def _outcome(study: Any, space: Space, known: int) -> StudyOutcome:
     import optuna
 
     ended = _ended(study)
-    complete = [t for t in ended if t.state == optuna.trial.TrialState.COMPLETE]
+    complete = [trial for trial in ended if _is_complete(trial)]
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     pruned = sum(t.state == optuna.trial.TrialState.PRUNED for t in ended)
     fusion = space.suggest(optuna.trial.FixedTrial(best.params))

@@ -109,15 +109,17 @@ class Search:
         found += self._on_lines(queries)
         found += self._on_simplex(queries)
         importance: Mapping[str, float] = {}
+        trials = 0
         if self.options.trials and self.space.sets():
             outcome = self.by_optuna(queries, found, seed)
             found.append(outcome.best)
             importance = outcome.importance if seed is None else {}
+            trials = outcome.finished + outcome.pruned
         elif self.progress is not None:
             self.progress(1)
         fusions = list({str(fusion): fusion for fusion in found}.values())
         best = max(fusions, key=lambda fusion: self.mean(fusion, queries))
-        tried = len(fusions) + self.options.trials
+        tried = len(fusions) + trials
         if self.shrink is not None:
             return Choice(self.shrink(self, queries), best, tried, importance)
         return Choice(self._simplest(fusions, best, queries), best, tried, importance)
