@@ -13,7 +13,7 @@ from hybrid.version import __version__
 _PUBLIC = {
     "hybrid.build.create": ("build_index",),
     "hybrid.build.mend": ("mend_index",),
-    "hybrid.build.options": ("BuildOptions",),
+    "hybrid.build.options": ("BuildOptions", "CompactOptions"),
     "hybrid.build.rebuild": ("rebuild_branches",),
     "hybrid.build.update": ("compact_index",),
     "hybrid.corpus": ("Document", "Passages", "Query", "SourceOptions", "open_source"),
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hybrid.build.create import build_index as build_index
     from hybrid.build.mend import mend_index as mend_index
     from hybrid.build.options import BuildOptions as BuildOptions
+    from hybrid.build.options import CompactOptions as CompactOptions
     from hybrid.build.rebuild import rebuild_branches as rebuild_branches
     from hybrid.build.update import compact_index as compact_index
     from hybrid.corpus import Document as Document

@@ -114,3 +114,9 @@ def test_build_and_add_take_all_columns(tmp_path: Path, hybrid_command: Command)
     with Index(tmp_path / "idx") as index:
         assert index.contents.documents.field_kinds == {**TYPED, "new": "int"}
         assert index.document("c").fields == {"year": 2022, "code": "9", "new": 3}
+    status, out, _ = hybrid_command("compact", tmp_path / "idx", "--fields", "code:int,new:list")
+    assert (status, "2 merged into one" in out) == (0, True)
+    with Index(tmp_path / "idx") as index:
+        kinds = {**TYPED, "code": "int", "new": "list[str]"}
+        assert index.contents.documents.field_kinds == kinds
+        assert [index.document(each).fields["code"] for each in "abc"] == [7, 8, 9]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hybrid.corpus import open_source
-from hybrid.errors import IndexFormatError
+from hybrid.errors import HybridError, IndexFormatError
 from hybrid.index.storage.manifest import FORMAT_VERSION
 from hybrid.index.verify import verify_index
 from hybrid.search.index import Index
@@ -86,6 +86,50 @@ def test_a_first_date_makes_an_index_of_format_1_one_of_format_2(tmp_path: Path)
         index.contents.doc_ids[n] for n in index.contents.select("day is not null").doc_nums
     ] == ["d0030"]
     assert verify_index(tmp_path / "idx", deep=True).is_whole
+
+
+def test_compact_upgrades_an_index_of_format_1_by_reading_its_fields_as_other_types(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current = tmp_path / "idx" / "CURRENT"
+    fields = {"day": "2020-01-31", "tags": "red; blue", "year": 2020}
+    shutil.copytree(HERE / "format-1", tmp_path / "idx")
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    index.update([replace(document(n), fields=fields) for n in range(3)])
+    index.compact()
+    assert current.read_text().startswith("hybrid-index 1\n")
+    before = answers(tmp_path / "idx")
+    report = index.compact(fields="day:date,tags:list,year:str")
+    assert (report.merged, report.segments) == (1, 1)
+    assert current.read_text().startswith("hybrid-index 2\n")
+    kinds = {"day": "date", "tags": "list[str]", "year": "str"}
+    assert index.contents.documents.field_kinds.items() >= kinds.items()
+    found = {"day": "2020-01-31", "tags": ["red", "blue"], "year": "2020"}
+    assert index.document("d0001").fields == found
+    assert len(index.contents.select('"red" in tags and day < "2020-01-31T00:01Z"').doc_nums) == 3
+    assert answers(tmp_path / "idx") == before
+    assert verify_index(tmp_path / "idx", deep=True).is_whole
+    index.compact(fields=("tags:list[str]", "day:datetime"))
+    assert index.document("d0001").fields["day"] == "2020-01-31T00:00:00+00:00"
+    index.update([replace(document(9), fields={"year": "2021"})])
+    index.compact(fields="day:str,tags:list,year:int")
+    kinds |= {"day": "str", "year": "int"}
+    assert index.contents.documents.field_kinds.items() >= kinds.items()
+    assert index.document("d0009").fields == {"year": 2021}
+    assert current.read_text().startswith("hybrid-index 2\n")
+    name = index.contents.generation.name
+    for asked, said in {
+        "day:int": "'day' of 'd0002' is '2020-.*expected a whole number .*; nothing was changed",
+        "tags:str": "'tags' of .*expected a text, not a list; nothing was changed",
+        "day": "field 'day' is to be read as another type, and none is named; give day:date",
+        "month:int": "the documents have no field 'month'; their fields: .*day, ",
+    }.items():
+        with pytest.raises(HybridError, match=said):
+            index.compact(fields=asked)
+        assert Index(tmp_path / "idx", encoders=ENCODERS).contents.generation.name == name
+    monkeypatch.setattr("hybrid.index.storage.manifest.READABLE", (1,))
+    with pytest.raises(IndexFormatError, match="has index format 2"):
+        Index(tmp_path / "idx", encoders=ENCODERS)
 
 
 def test_the_documented_migration_reads_the_documents_without_this_package(tmp_path: Path) -> None:

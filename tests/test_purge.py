@@ -68,7 +68,7 @@ def test_texts_that_are_live_stay_in_the_cache(index: hybrid.Index, cache: Path)
 def test_a_text_that_was_replaced_goes_too(index: hybrid.Index, cache: Path) -> None:
     index.update([{"id": "secret", "text": "open"}], cache=cache)
     index.delete(["re.match"])
-    report = hybrid.compact_index(index.directory, cache=False)
+    report = hybrid.compact_index(index.directory, hybrid.CompactOptions(cache=False))
     assert report.forgotten == 0
     index.reopen()
     index.compact(purge=True, cache=cache)

@@ -213,3 +213,20 @@ class AddOptions:
     update: bool = False
     cache: CacheChoice = True
     memory: int | None = None
+
+
+@dataclass(frozen=True)
+class CompactOptions:
+    """Options of compacting.
+
+    Attributes:
+        purge: remove the earlier generations, too, and what the cache knows of texts that are gone.
+        fields: fields whose values are read as another type, ``day:date`` or ``tags:list``.
+        cache: which cache is purged, as in `BuildOptions`.
+        memory: bytes that the process may hold, Python and models included; None for no limit.
+    """
+
+    purge: bool = False
+    fields: tuple[str, ...] | str = ()
+    cache: CacheChoice = True
+    memory: int | None = None

@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.build.create import measured
-from hybrid.build.options import AddOptions
+from hybrid.build.options import AddOptions, CompactOptions
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
 from hybrid.corpus import Source
 from hybrid.corpus.checks import check_text
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import begun
 from hybrid.errors import CorpusError, UsageError, path_of, several_texts
-from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, sparse_plan
+from hybrid.index.change import ROWS_AT_ONCE, Change, StoredRows, retyped_kinds, sparse_plan
 from hybrid.index.documents.fields import format_of
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.purge import purge as purge_index
 from hybrid.index.purge import stored_texts
 from hybrid.index.storage.writer import new_generation
-from hybrid.machine.cache import CacheChoice, chosen_cache
+from hybrid.machine.cache import chosen_cache
 from hybrid.machine.memory import Allowance
 from hybrid.machine.progress import StartProgress, no_progress
 
@@ -210,10 +210,8 @@ def delete_documents(
 
 def compact_index(
     directory: str | Path,
+    options: CompactOptions | None = None,
     *,
-    purge: bool = False,
-    cache: CacheChoice = True,
-    memory: int | None = None,
     let_go: Callable[[], object] = dict,
     progress: StartProgress = no_progress,
 ) -> ChangeReport:
@@ -221,45 +219,50 @@ def compact_index(
 
     Args:
         directory: the index.
-        purge: remove the earlier generations, too, and what the cache knows of texts that are gone.
-        cache: which cache that is, as in `BuildOptions`.
-        let_go: called before they are removed; lets go of the generation that the caller reads.
-        memory: bytes that the process may hold, Python and models included; None for no limit.
+        options: whether to purge, and which fields to read as another type.
+        let_go: called before generations are removed; lets go of the one that the caller reads.
         progress: shows how far it is.
 
     Raises:
+        UsageError: a field that the index does not have, or one without a type.
+        CorpusError: a value that cannot be read as that type; nothing was changed.
         IndexLockedError: another writer is at work; or a reader holds a generation to be purged.
         MemoryLimitError: more memory is needed than is allowed; nothing was changed.
         StorageError: the disk is full or failing; nothing was changed.
     """
-    before = stored_texts(path_of("the index", directory)) if purge else set()
-    report = _compact(directory, Allowance.of(memory), progress, always=purge)
-    if not purge:
+    options = options or CompactOptions()
+    before = stored_texts(path_of("the index", directory)) if options.purge else set()
+    report = _compact(directory, options, progress)
+    if not options.purge:
         return report
     let_go()
-    forgotten = purge_index(path_of("the index", directory), before, chosen_cache(cache))
+    forgotten = purge_index(path_of("the index", directory), before, chosen_cache(options.cache))
     return replace(report, forgotten=forgotten)
 
 
 def _compact(
-    directory: str | Path, allowance: Allowance, progress: StartProgress, *, always: bool
+    directory: str | Path, options: CompactOptions, progress: StartProgress
 ) -> ChangeReport:
+    allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
     with new_generation(directory, create=False) as generation:
         change = Change(generation, allowance)
         index, plans, anew = change.index, {}, {}
+        kinds = retyped_kinds(index, options.fields)
         fitted = _fitted(index)
         current = change.is_compact and all(
             dict(index.record(name).fingerprint) == encoder.fingerprint
             for name, encoder in fitted.items()
         )
+        always = options.purge or bool(kinds)
         merged = 0 if current and not always else len(change.segment_sizes)
         if merged:
             for name, encoder in fitted.items():
                 encoder.save(change.state_folder(name))
                 plans[name] = sparse_plan(index.record(name), len(encoder.vocabulary))
                 anew[name] = partial(_refitted, index, encoder, allowance)
-            rows = StoredRows(index, allowance, anew)
+            rows = StoredRows(index, allowance, anew, kinds)
+            generation.need_format(format_of(kinds))
             names = list(change.segment_sizes)
             reports = change.merge(names, rows=rows, plans=plans, progress=progress)
             for name, record in index.records.items():

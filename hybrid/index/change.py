@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.corpus import Document
-from hybrid.corpus.checks import check_name
+from hybrid.corpus import Document, SourceOptions
+from hybrid.corpus.checks import RefusedError, check_name, checked_fields
+from hybrid.corpus.fields.kinds import FieldKinds
+from hybrid.corpus.fields.types import TYPES_SAID
 from hybrid.corpus.passages import PassageTable
-from hybrid.errors import UsageError
+from hybrid.errors import CorpusError, UsageError
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import NUMBERING, SEGMENTS, BranchRecord
 from hybrid.index.segment_writer import BranchPlan, Rows, SegmentPlan, write_segment
@@ -38,6 +41,7 @@ class StoredRows:
         index: where they are stored.
         allowance: bounds what is read at once.
         anew: of branches that are encoded anew, what yields their rows in an order of doc_nums.
+        kinds: of fields whose values are read as another kind.
     """
 
     def __init__(
@@ -45,10 +49,12 @@ class StoredRows:
         index: HybridIndex,
         allowance: Allowance | None = None,
         anew: Mapping[str, Callable[[Order], Iterator[Any]]] | None = None,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self._index = index
         self._allowance = allowance or Allowance()
         self._anew = anew or {}
+        self._kinds = kinds or {}
 
     @property
     def passages(self) -> PassageTable | None:
@@ -58,11 +64,16 @@ class StoredRows:
     @property
     def field_kinds(self) -> Mapping[str, str]:
         """The kinds of the fields of the index."""
-        return self._index.documents.field_kinds
+        return {**self._index.documents.field_kinds, **self._kinds}
 
     def ordered_documents(self, order: Order) -> Iterator[Document]:
-        """Yield the documents of these doc_nums."""
-        return self._index.documents.take(order.tolist())
+        """Yield the documents of these doc_nums.
+
+        Raises:
+            CorpusError: a value that cannot be read as the kind that its field is to have.
+        """
+        documents = self._index.documents.take(order.tolist())
+        return _retyped(documents, self._kinds) if self._kinds else documents
 
     def ordered_sparse(self, branch: str, order: Order) -> Iterator[csr_matrix]:
         """Yield the rows of a sparse branch, some thousand at a time."""
@@ -85,6 +96,34 @@ class StoredRows:
         size = self._allowance.rows(row_bytes, ROWS_AT_ONCE)
         for start in range(0, len(order), size):
             yield read(order[start : start + size].astype(np.int32))
+
+
+def _retyped(documents: Iterator[Document], kinds: Mapping[str, str]) -> Iterator[Document]:
+    read = FieldKinds(read=kinds)
+    for document in documents:
+        given = {name: document.fields[name] for name in kinds if name in document.fields}
+        try:
+            fields = {**document.fields, **checked_fields(given, read, document.doc_id)}
+        except RefusedError as refused:
+            raise CorpusError(f"{refused.detail}; nothing was changed") from refused
+        yield replace(document, fields={k: v for k, v in fields.items() if v is not None})
+
+
+def retyped_kinds(index: HybridIndex, fields: tuple[str, ...] | str) -> dict[str, str]:
+    """Return the kinds that fields of an index are to be read as: of ``day:date``, a date.
+
+    Raises:
+        UsageError: a field that the index does not have, or a name without a type.
+    """
+    kinds = SourceOptions(fields=fields).typed_fields
+    index.documents.check_fields(kinds)
+    for name, kind in kinds.items():
+        if not kind:
+            raise UsageError(
+                f"field {name!r} is to be read as another type, and none is named; give {name}:"
+                f"date or another type: {TYPES_SAID}"
+            )
+    return kinds
 
 
 class Change:

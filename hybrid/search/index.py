@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid.build.options import AddOptions
+from hybrid.build.options import AddOptions, CompactOptions
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import SourceOptions
 from hybrid.corpus.handed import Documents, as_source
@@ -102,6 +102,7 @@ class Index(Reader):
         self,
         *,
         purge: bool = False,
+        fields: tuple[str, ...] | str = (),
         cache: CacheChoice = True,
         memory: int | None = None,
         progress: StartProgress = no_progress,
@@ -111,11 +112,15 @@ class Index(Reader):
         Args:
             purge: remove the earlier generations, too, and what the cache knows of texts that are
                 gone, so that no byte of a deleted document is left.
+            fields: fields whose values are read as another type: ``day:date`` makes dates of ISO
+                texts, ``tags:list`` lists of texts with ``;`` between. Nothing is encoded.
             cache: which cache that is, as in `add`.
             memory: bytes that the process may hold, Python and models included.
             progress: shows how far it is.
 
         Raises:
+            UsageError: a field that the index does not have, or one without a type.
+            CorpusError: a value that cannot be read as that type; nothing was changed.
             MemoryLimitError: more memory is needed than is allowed; nothing was changed.
             IndexLockedError: somebody else reads a generation that is to be purged.
         """
@@ -124,9 +129,7 @@ class Index(Reader):
         return self._change(
             compact_index(
                 self.directory,
-                purge=purge,
-                cache=cache,
-                memory=memory,
+                CompactOptions(purge, fields, cache, memory),
                 let_go=self.reopen,
                 progress=progress,
             )

@@ -90,6 +90,9 @@ def compact(
             help="remove earlier generations, too, and forget the texts that are gone in the cache",
         ),
     ] = False,
+    fields: Annotated[
+        str, typer.Option(help="fields to read as another type: day:date,tags:list")
+    ] = "",
     cache: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +103,11 @@ def compact(
         refuse_given(context, ["cache"], "without --purge; give both, or leave it out")
     with open_index(index) as opened, progress_bars(err) as start:
         report = opened.compact(
-            purge=purge, cache=cache or True, memory=limit.memory, progress=start
+            purge=purge,
+            fields=fields,
+            cache=cache or True,
+            memory=limit.memory,
+            progress=start,
         )
     if not report.merged:
         err.print("nothing to do: one segment, nothing deleted, BM25 fitted to it", markup=False)
