@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -344,7 +345,10 @@ def test_the_commands_take_a_reranker(
     assert status == 0, err
     status, out, err = hybrid_command("search", tiny_copy, QUERY, "-k", "9", *again)
     assert status == 0, err
-    were, are = ([line.split()[2] for line in text.splitlines()[::2]] for text in (plain, out))
+    were, are = (
+        re.findall(r"^ +\d+  [\d.-]+  (\S+)$", text, re.MULTILINE) for text in (plain, out)
+    )
+    assert len(were) == len(are) == 9
     assert were[:3] != are[:3]
     assert sorted(were[:3]) == sorted(are[:3])
     assert were[3:] == are[3:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,13 @@ def chunks_of(
                 chunk, held = Chunk(), 0
     if chunk.texts:
         yield chunk
+
+
+def noting_texts(documents: Iterable[Document], noted: array[int]) -> Iterator[Document]:
+    """Yield documents, and append a 64-bit hash of the text of each, title included."""
+    for document in documents:
+        yield document
+        noted.append(xxhash.xxh3_64_intdigest(document.full_text.encode("utf-8")))
 
 
 def digest_of(values: Iterable[str]) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hybrid.build.options import BuildOptions
 from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
@@ -36,8 +39,9 @@ FIRST_SEGMENT = "000001"
 class BuildReport:
     """The result of a build: branches, skipped records, alarms about sparse branches.
 
-    ``reused`` are rows of all branches that came from the cache. ``notes`` name the fields that are
-    not stored, and why, beside what there is to know of models. ``size_bytes`` are all files.
+    ``copies`` are documents whose title and text an earlier one has. ``reused`` are rows of all
+    branches that came from the cache. ``notes`` name the fields that are not stored, and why,
+    beside what there is to know of models. ``size_bytes`` are all files.
     """
 
     output: Path
@@ -45,6 +49,7 @@ class BuildReport:
     branches: dict[str, BranchRecord]
     skipped: dict[str, int]
     passages: int | None = None
+    copies: int = 0
     reused: int = 0
     alarms: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -57,6 +62,7 @@ class BuildReport:
             "index": str(self.output),
             "documents": self.document_count,
             "passages": self.passages,
+            "copies": self.copies,
             "bytes": self.size_bytes,
             "seconds": round(self.seconds, 3),
             "reused": self.reused,
@@ -74,6 +80,11 @@ class BuildReport:
             f"{', '.join(self.branches)}, {self.size_bytes / 1e6:.1f} MB, {self.seconds:.0f} s"
         ]
         lines += [f"  {note}" for note in self.notes]
+        if self.copies:
+            lines.append(
+                f"  copies: {self.copies:,} documents have the title and text of another; "
+                "search with --distinct to leave them out"
+            )
         if self.reused:
             lines.append(f"  from the cache: {self.reused:,} rows, not encoded again")
         lines += [f"  skipped {count:,}: {reason}" for reason, count in self.skipped.items()]
@@ -132,6 +143,7 @@ def build_index(
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
     """
+    from hybrid.build.chunks import noting_texts
     from hybrid.build.encode import EncodeOptions, encode_surveyed
     from hybrid.build.survey import branch_alarms
 
@@ -144,9 +156,10 @@ def build_index(
     loaded, described = _loaded(options) if encoders is None else (encoders, _given(encoders))
     allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
+    texts = array("Q")
     with new_generation(output, create=True) as generation:
         shards, surveys = encode_surveyed(
-            documents,
+            noting_texts(documents, texts),
             generation.workspace,
             loaded,
             EncodeOptions(allowance, options.passages, chosen_cache(options.cache)),
@@ -159,6 +172,7 @@ def build_index(
     notes = (() if encoders is not None else options.notes()) + _unstored(kinds)
     return replace(
         _report(output, source, shards, records),
+        copies=len(texts) - len(np.unique(np.asarray(texts))),
         seconds=time.monotonic() - began,
         size_bytes=open_generation(output).size,
         alarms=branch_alarms(surveys, shards.unread, bm25=BM25 in records),

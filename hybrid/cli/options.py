@@ -38,8 +38,8 @@ OUT = ("-o", "--output", "--out")
 PANELS = {
     "Models": "max_length document_terms query_terms min_weight sparse_revision dense_revision "
     "revision query_prompt document_prompt batch_size trust_remote_code",
-    "Search and judgments": "device depth filter rerank rerank_depth rerank_fusion queries qrels "
-    "query_id_column query_text_column drop_own judged_only gains",
+    "Search and judgments": "device depth filter distinct rerank rerank_depth rerank_fusion "
+    "queries qrels query_id_column query_text_column drop_own judged_only gains",
     "Storage and cache": "weights vectors passages overlap memory cache no_cache",
     "Files": "id_column title_column text_column fields skip_bad delimiter encoding",
     "Work": "trials sampler folds repeats timeout jobs prune storage seed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError
+from hybrid.fusion.apply import ranked_positions
 from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import BranchRecord
+from hybrid.machine.cache import text_digest
 from hybrid.search.plan import PoolPlan
 from hybrid.search.queries import text_features, warn_of_cut
 
@@ -97,6 +100,34 @@ def pool_of(
             {name: (result.encoder, result.encoded) for name, result in results.items()},
         ),
     )
+
+
+def without_copies(
+    index: HybridIndex, pool: Pool, fused: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Return the fused scores, float64 (n,), -inf for documents that repeat a better one.
+
+    A document repeats another if title and text are the same as encoders see them. Texts are read
+    until ``count`` different ones of a query are known; what follows those keeps its score.
+
+    Args:
+        index: whose documents they are.
+        pool: of some queries.
+        fused: score of each candidate, -inf for none.
+        count: 1 or more.
+    """
+    kept: NDArray[np.float64] = fused.copy()
+    order, starts = ranked_positions(fused.astype(np.float32), pool.offsets)
+    for start, stop in pairwise(starts.tolist()):
+        seen: set[bytes] = set()
+        for at in order[start:stop].tolist():
+            if len(seen) == count:
+                break
+            digest = text_digest(index.documents[int(pool.doc_nums[at])].full_text)
+            if digest in seen:
+                kept[at] = -np.inf
+            seen.add(digest)
+    return kept
 
 
 def _scorer(index: HybridIndex, name: str, encoded: Any) -> CrossScorer:

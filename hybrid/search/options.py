@@ -17,6 +17,7 @@ DEPTH = 1000
 RERANK_DEPTH = 50
 """How deep each branch searches, where neither a search nor its fusion says so."""
 FILTER = "only documents whose fields match: 'year >= 2020'"
+DISTINCT = "leave out copies of a better document"
 RERANK = "score documents again: builtin:cross-encoder, a hub id or a path"
 RERANKED = "how many are scored again; default: as tuned, or 50"
 
@@ -33,6 +34,8 @@ class SearchOptions:
         filter: search only documents whose fields match, such as ``year >= 2020 and lang ==
             "en"``; or a dictionary, ``{"year": {"$gte": 2020}}``, which is held as the text that
             says the same. See `hybrid.index.documents.filters`.
+        distinct: leave out documents whose title and text are those of a better one; others fill
+            the list. They are taken out before the first documents are scored again.
         rerank: what scores the first documents again: the name of a cross-encoder, or a callable
             (query, texts) -> scores.
         rerank_depth: how many of each query; the others follow in their order. Default: as tuned
@@ -47,6 +50,7 @@ class SearchOptions:
     domain: str | None = option(None, "use the fusion that was tuned for this domain")
     depth: int | None = option(None, "how deep each branch searches")
     filter: FilterLike | None = option(None, FILTER, read=str)
+    distinct: bool = option(False, DISTINCT)
     rerank: str | Score | None = option(None, RERANK, read=str)
     rerank_depth: int | None = option(None, RERANKED)
     rerank_fusion: Fusion | str | None = option(
@@ -64,6 +68,7 @@ class SearchKeywords(TypedDict, total=False):
     domain: str | None
     depth: int | None
     filter: FilterLike | None
+    distinct: bool
     rerank: str | Score | None
     rerank_depth: int | None
     rerank_fusion: Fusion | str | None

@@ -44,11 +44,13 @@ class SearchPlan(PoolPlan):
         k: how many documents are returned at most: what was asked for, or all of fewer.
         fusion: how the branches are combined.
         rerank: how the first documents are scored again; None for not.
+        distinct: whether documents with the title and text of a better one are left out.
     """
 
     k: int
     fusion: Fusion
     rerank: RerankPlan | None = None
+    distinct: bool = False
 
 
 def plan_search(
@@ -68,7 +70,8 @@ def plan_search(
     if fusion.depth is not None and max(k, asked or 0) > fusion.depth:
         fusion = replace(fusion, depth=None)
     pool = _pool_plan(index, fusion.branch_names(index.branches), depth, options)
-    return SearchPlan(**vars(pool), k=k, fusion=fusion, rerank=plan_rerank(index, options))
+    again, distinct = plan_rerank(index, options), options.distinct
+    return SearchPlan(**vars(pool), k=k, fusion=fusion, rerank=again, distinct=distinct)
 
 
 def plan_rerank(index: HybridIndex, options: SearchOptions) -> RerankPlan | None:

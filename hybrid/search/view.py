@@ -21,7 +21,7 @@ from hybrid.fusion.run import Hit, Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.cache import cache_key
-from hybrid.search.branches import pool_of, search_branches
+from hybrid.search.branches import pool_of, search_branches, without_copies
 from hybrid.search.encoders import QueryEncoders, as_sparse
 from hybrid.search.options import SearchOptions
 from hybrid.search.passages import BestPassage, best_passages
@@ -101,6 +101,9 @@ class View:
         results = search_branches(self.contents, self.encoder, queries, plan)
         pool = pool_of(self.contents, queries, results, plan)
         fused, cut = fuse(pool, plan.fusion), None
+        if plan.distinct:
+            most = max(plan.k, 0 if plan.rerank is None else plan.rerank.depth)
+            fused = without_copies(self.contents, pool, fused, most)
         if plan.rerank is not None:
             cut, fused = self.rerank(queries, pool, fused, plan.rerank)
         best, offsets = best_positions(pool, fused, plan.k)

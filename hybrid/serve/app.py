@@ -81,6 +81,7 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
             domain=asked.domain,
             depth=asked.depth,
             filter=both(request.state.filter, asked.filter),
+            distinct=asked.distinct,
         )
 
     @app.post("/search", response_model=dict[str, Any])

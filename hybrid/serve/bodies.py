@@ -26,6 +26,7 @@ class Asked(Body):
     domain: Name | None = None
     depth: Depth | None = None
     filter: Text | None = Field(None, examples=["year >= 2020"])
+    distinct: bool = False
 
 
 class SearchBody(Asked):
