@@ -73,6 +73,38 @@ def test_texts_stay_texts(index: Index) -> None:
     assert read.tags["section"] == len(found)
 
 
+def test_words_of_the_text_are_marked_by_the_terms_that_they_bring(index: Index) -> None:
+    (one,) = index.explain("merge lists", ["d3"], fusion="sparse")
+    text = index.document("d3").text
+    (share,) = [each for each in one.branches if each.branch == "sparse"]
+    places = {word: [text.index(word), text.index(word) + len(word)] for word in text.split()}
+    for term in share.terms:
+        words = [w for w in places if term.term in HashSparse().literal_terms(w)]
+        assert [list(place) for place in term.places] == [places[word] for word in words]
+        assert bool(words) == (term.kind in ("literal", "query-expanded"))
+    page = Page(explanations_page("merge lists", [one], [index.document("d3")]))
+    marked = {text[a:b] for term in share.terms for a, b in term.places}
+    assert page.texts["mark"] == [word for word in text.split() if word in marked]
+    assert "lists" in marked
+    assert page.texts["p"][-1] == text
+    (attacked,) = index.explain("<img src=x merge", ["d1"], fusion="sparse")
+    page = Page(explanations_page("x", [attacked], [index.document("d1")]))
+    assert ATTACK in page.texts["p"]
+    assert {"<img", "src=x", "merge"} <= set(page.texts["mark"])
+    assert "img" not in page.tags
+
+
+def test_places_are_those_of_the_snippet(tiny_index: Path) -> None:
+    with open_index(tiny_index) as index:
+        for hit in index.search("parse json files", 5):
+            (one,) = index.explain("parse json files", [hit.doc_id])
+            shown = {(m.start, m.end) for m in hit.snippet.marks if m.branch == "bm25"}
+            (bm25,) = [each for each in one.branches if each.branch == "bm25"]
+            literal = {place for term in bm25.terms for place in term.places}
+            assert {(a + hit.snippet.start, b + hit.snippet.start) for a, b in shown} <= literal
+            assert all(hit.text[a:b].strip() == hit.text[a:b] != "" for a, b in literal)
+
+
 def test_a_document_that_was_not_returned_says_why(index: Index) -> None:
     (one,) = index.explain("merge", ["d2"], 1, fusion="sparse")
     read = Page(explanations_page("merge", [one], [index.document("d2")]))

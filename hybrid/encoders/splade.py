@@ -109,11 +109,12 @@ class SpladeEncoder:
             yield from words_by_space(text, self._tokens)
             return
         coded = self._uncut.encode(text, add_special_tokens=False)
-        for _, pieces in groupby(range(len(coded)), coded.word_ids.__getitem__):
+        words, offsets, tokens = coded.word_ids, coded.offsets, coded.tokens  # each makes a list
+        for _, pieces in groupby(range(len(coded)), words.__getitem__):
             places = list(pieces)
-            start, end = coded.offsets[places[0]][0], coded.offsets[places[-1]][1]
+            start, end = offsets[places[0]][0], offsets[places[-1]][1]
             start += len(text[start:end]) - len(text[start:end].lstrip())
-            yield start, end, [coded.tokens[place] for place in places]
+            yield start, end, [tokens[place] for place in places]
 
     @cached_property
     def _uncut(self) -> Any:

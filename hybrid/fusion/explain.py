@@ -41,7 +41,9 @@ class TermContribution:
 
     ``kind`` says where the term stands in the texts: in both (``literal``), not in the query but in
     the document (``query-expanded``: the encoder added it to the query), not in the document but in
-    the query (``document-expanded``), or in neither (``both-expanded``).
+    the query (``document-expanded``), or in neither (``both-expanded``). ``places`` are the start
+    and end of its words in the text of the document, in characters, as in `Hit.snippet`; a word of
+    several wordpieces is one. The title is no part of the text.
     """
 
     term: str
@@ -49,6 +51,7 @@ class TermContribution:
     document_weight: float
     contribution: float
     kind: TermOrigin
+    places: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

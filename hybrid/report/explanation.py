@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Sequence
 
 from hybrid.corpus import Document
+from hybrid.corpus.snippets import Match, marks_of
 from hybrid.fusion.explain import APPROXIMATION, BranchShare, Explanation
 from hybrid.report.page import page
 from hybrid.report.tables import Cell, Table, html_text
@@ -28,7 +29,7 @@ def explanations_page(
         title = f": {document.title}" if document.title else ""
         body.append(f"<section>\n<h2>{html.escape(one.doc_id + title)}</h2>")
         body += _explained(one)
-        body.append(f'<p class="document">{html.escape(document.text)}</p>\n</section>')
+        body.append(f'<p class="document">{_marked(one, document.text)}</p>\n</section>')
     return page(f"Why these documents: {query}", body)
 
 
@@ -47,6 +48,26 @@ def _explained(one: Explanation) -> Iterator[str]:
     if one.first is not None:
         yield "<h3>Before it was scored again</h3>"
         yield from _explained(one.first)
+
+
+def _marked(one: Explanation, text: str) -> str:
+    """Return the text as HTML, its words marked by the terms that they bring to the score."""
+    shares = (one.first or one).branches
+    matches = [
+        Match(*place, share.branch, term.term, term.contribution, term.kind == "literal")
+        for share in shares
+        for term in share.terms
+        for place in term.places
+    ]
+    parts, last = [], 0
+    for mark in marks_of(matches):
+        word = html.escape(text[mark.start : mark.end])
+        told = html.escape(f"{mark.term} ({mark.branch}): {mark.weight:.4g}")
+        kind = "literal" if mark.literal else "expanded"
+        parts.append(html.escape(text[last : mark.start]))
+        parts.append(f'<mark class="{kind}" title="{told}">{word}</mark>')
+        last = mark.end
+    return "".join([*parts, html.escape(text[last:])])
 
 
 def _shares(one: Explanation) -> Table:

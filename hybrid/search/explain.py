@@ -29,6 +29,7 @@ from hybrid.search.branches import BranchResult
 from hybrid.search.encoders import as_sparse
 from hybrid.search.passages import sentence_spans
 from hybrid.search.plan import SearchPlan
+from hybrid.search.snippets import term_places
 
 SENTENCES = 64
 """Of a text that are compared with the query."""
@@ -72,7 +73,7 @@ def explain_documents(
         for name, result in results.items()
     }
     terms = {
-        name: _terms(index, name, query, result, rows[name])
+        name: _terms(index, name, query, result, doc_nums, rows[name])
         for name, result in results.items()
         if index.record(name).kind == "sparse"
     }
@@ -110,10 +111,8 @@ def with_sentences(
         spans = []
         for one, number, text in zip(found, numbers, texts, strict=True):
             (passage,) = (each.passage for each in one.branches if each.branch == name)
-            start, stop = 0, len(text)
-            if index.passages is not None:
-                row = int(index.passages.offsets[number]) + passage - 1
-                start, stop = index.passages.spans[row].tolist()
+            first = 0 if index.passages is None else int(index.passages.offsets[number]) - 1
+            start, stop = _part(index, first + passage, text)
             cut = [(a + start, b + start) for a, b in sentence_spans(text[start:stop])]
             spans.append(cut[:SENTENCES])
         near[name] = _nearest(result, texts, spans)
@@ -158,22 +157,33 @@ def _scored_rows(index: HybridIndex, name: str, encoded: Any, doc_nums: Ints) ->
     return rows
 
 
+def _part(index: HybridIndex, row: int, text: str) -> tuple[int, int]:
+    """Return the part of its document's text that a row is of, in characters."""
+    if index.passages is None:
+        return 0, len(text)
+    start, stop = index.passages.spans[row].tolist()
+    return start, stop
+
+
 def _terms(
-    index: HybridIndex, name: str, query: str, result: BranchResult, rows: Ints
+    index: HybridIndex, name: str, query: str, result: BranchResult, doc_nums: Ints, rows: Ints
 ) -> list[list[TermContribution]]:
-    """Return the terms that the query shares with each row of a sparse branch."""
+    """Return the terms that the query shares with the row of each document in a sparse branch."""
     encoder = as_sparse(name, result.encoder)
     stored = index.sparse(name).vectors(rows)
     query_terms = encoder.literal_terms(query)
+    documents = index.documents.take(doc_nums.tolist())
+    each = zip(rows.tolist(), index.row_texts(rows), documents, strict=True)
     return [
         explain_sparse(
             result.encoded,
             stored[at],
             encoder.vocabulary,
             query_terms=query_terms,
-            document_terms=encoder.literal_terms(text),
+            document_terms=encoder.literal_terms(row_text),
+            places=term_places(encoder, document.text, _part(index, row, document.text)),
         )
-        for at, text in enumerate(index.row_texts(rows))
+        for at, (row, row_text, document) in enumerate(each)
     ]
 
 
@@ -184,6 +194,7 @@ def explain_sparse(
     *,
     query_terms: AbstractSet[str] = frozenset(),
     document_terms: AbstractSet[str] = frozenset(),
+    places: Mapping[str, tuple[tuple[int, int], ...]] | None = None,
 ) -> list[TermContribution]:
     """Return the terms that the two vectors share, greatest contribution first, then by term.
 
@@ -195,6 +206,7 @@ def explain_sparse(
         document_row: CSR (1, vocabulary), the document as the index stores it.
         vocabulary: the term of each column.
         query_terms, document_terms: the terms of the two texts by the encoder's own tokenizer.
+        places: term to where it stands in the text of the document.
 
     Raises:
         UsageError: more than one row, or rows of other widths than the vocabulary.
@@ -228,6 +240,7 @@ def explain_sparse(
             document_weight=float(document_weights[at]),
             contribution=float(query_weights[at] * document_weights[at]),
             kind=_kind(vocabulary[column] in query_terms, vocabulary[column] in document_terms),
+            places=(places or {}).get(vocabulary[column], ()),
         )
         for at, column in enumerate(columns.tolist())
         if query_weights[at] * document_weights[at] != 0

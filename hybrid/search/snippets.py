@@ -37,7 +37,7 @@ class BranchTerms:
 
     def matches(self, text: str) -> Iterator[Match]:
         """Yield these terms where they stand in a text, by the encoder's own words."""
-        for start, end, terms in _placed(self.encoder, text):
+        for start, end, terms in placed_words(self.encoder, text):
             for term in terms:
                 if term in self.weights:
                     literal = term in self.literal
@@ -88,7 +88,19 @@ def matches_of(branches: Iterable[BranchTerms], text: str) -> list[Match]:
     return [match for branch in branches for match in branch.matches(text)]
 
 
-def _placed(encoder: SparseEncoder, text: str) -> Iterable[PlacedTerms]:
+def term_places(
+    encoder: SparseEncoder, text: str, within: tuple[int, int]
+) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Return term to the places of its words in a part of a text, in characters of the text."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for start, end, terms in placed_words(encoder, text):
+        for term in dict.fromkeys(terms) if within[0] <= start and end <= within[1] else ():
+            found.setdefault(term, []).append((start, end))
+    return {term: tuple(places) for term, places in found.items()}
+
+
+def placed_words(encoder: SparseEncoder, text: str) -> Iterable[PlacedTerms]:
+    """Return the words of a text with places and terms, by the encoder's own words if it can."""
     if isinstance(encoder, PlacesTerms):
         return encoder.placed_terms(text)
     return words_by_space(text, encoder.literal_terms)
