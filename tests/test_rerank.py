@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import hybrid
-from hybrid.corpus import open_source
+from hybrid.build.options import BuildOptions
+from hybrid.corpus import Passages, open_source
+from hybrid.encoders.cross import TransformerCrossEncoder
 from hybrid.errors import ModelError, UsageError
 from hybrid.evaluate import evaluate, judge
 from hybrid.evaluate.bench import Bench
@@ -26,6 +29,7 @@ from hybrid.evaluate.systems import evaluate_systems
 from hybrid.fusion import cc, fuse, rank, rrf, single
 from hybrid.fusion.pool import Pool
 from hybrid.machine.cache import Cache
+from hybrid.search.passages import best_texts
 from hybrid.search.rerank import PairScores, RerankPlan, cut_pool
 from hybrid.tune import TuneOptions, tune
 from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
@@ -308,7 +312,7 @@ def test_scores_are_asked_for_once(tiny_index: Path) -> None:
         return length(query, texts)
 
     with hybrid.open(tiny_index) as index:
-        scores = PairScores(index.contents, {"q": QUERY}, score)
+        scores = PairScores(index.contents, {"q": QUERY}, score, lambda _: {})
         assert scores("q", [1, 3]).tolist() == scores("q", [1, 3]).tolist()
         assert len(scores("q", [3, 5, 1])) == 3
         assert scores("q", []).tolist() == []
@@ -393,3 +397,65 @@ def test_several_domains_tune_the_weight_of_a_reranker_each(
             assert plan is not None
             assert (plan.fusion, plan.depth) == (own.fusion, 4)
         assert alone is not None
+
+
+def test_where_texts_are_cut_the_best_passages_are_scored(tmp_path: Path) -> None:
+    """The needle stands in a late passage, beyond what a model may read of the whole text."""
+    words = "merge sort list heap queue file path read write json".split()  # noqa: SIM905
+    texts = {f"d{n}": " ".join(words[n:] + words[:n]) * 3 for n in range(6)}
+    texts["d3"] += " needle in a haystack"
+    rows = [{"id": name, "title": "T", "text": text} for name, text in texts.items()]
+    options = BuildOptions(sparse=None, dense=None, passages=Passages(4, 1))
+    hybrid.build_index(rows, tmp_path / "index", options)
+    asked: list[str] = []
+
+    def score(query: str, read: Sequence[str]) -> list[float]:
+        asked.extend(read)
+        return [float("needle" in text) for text in read]
+
+    with hybrid.open(tmp_path / "index") as index:
+        queries = {"a": "needle merge", "b": "json", "c": "unknown"}
+        run = index.search(queries, k=6, rerank=score, rerank_depth=6, rerank_fusion="rerank")
+        assert run["a"][0].doc_id == "d3"
+        best = index.best_passages("needle merge", ["d3"])[0][0]
+        assert f"T {best.text}" in asked
+        assert max(map(len, asked)) < 60
+        assert len(run["c"]) == 0
+        numbers = [index.contents.documents.doc_num(name) for name in ("d3", "d0")]
+        firsts = best_texts(index.contents, {}, numbers)
+        assert firsts == [[f"T {' '.join(texts[d].split()[:4])}"] for d in ("d3", "d0")]
+        view, plan = index.view(), index.plan(rerank=length).rerank
+        assert plan is not None
+        found = view.pair_scores({"q": "json"}, plan)("q", numbers)
+        best = view.best_passages("json", ["d3", "d0"])
+        assert found.tolist() == [max(len(f"T {p.text}") for p in each) for each in best]
+
+
+def test_a_long_reranking_shows_documents_and_the_time_left_and_keeps_scores_when_stopped(
+    hybrid_command: Command,
+    tiny_index: Path,
+    tiny_cross: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("hybrid.cli.output.SECONDS", 0.0)
+    score, calls = TransformerCrossEncoder.score, []
+
+    def stopped_at_the_third(self: Any, pairs: Any, progress: Any = None) -> Any:
+        calls.append(len(pairs))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return score(self, pairs, progress)
+
+    monkeypatch.setattr(TransformerCrossEncoder, "score", stopped_at_the_third)
+    source = write_beir(tmp_path / "judged")
+    command = ("evaluate", tiny_index, source, "--rerank", tiny_cross, "--rerank-depth", "4")
+    status, _, err = hybrid_command(*command)
+    assert status == 130
+    assert "scores of finished queries are in the cache" in err
+    assert re.search(r"reranking: 8/24, [\d.,]+/s, \d+:\d\d:\d\d left", err)
+    status, _, err = hybrid_command(*command)
+    assert status == 0, err
+    assert calls == [4] * (3 + len(QUERIES) - 2)
+    assert "reranking: 24/24" in err

@@ -29,6 +29,7 @@ from hybrid.fusion.run import Run
 from hybrid.index.records import changed_models
 from hybrid.machine.files import refusals, write_new
 from hybrid.machine.outputs import write_folder
+from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.plan import plan_rerank, stored_domain
@@ -188,11 +189,16 @@ class SystemsReport:
 
 
 def evaluate_systems(
-    index: Index, source: JudgedQueries, options: EvaluateOptions | None = None
+    index: Index,
+    source: JudgedQueries,
+    options: EvaluateOptions | None = None,
+    *,
+    progress: StartProgress = no_progress,
 ) -> SystemsReport:
     """Return the measures of each branch, of RRF, of the tuned fusion, and of those asked for.
 
     ``source`` holds queries and judgments; it may be ``(queries, qrels)``, see `as_judged`.
+    ``progress`` shows how far a reranking is.
 
     Raises:
         CorpusError: the split has no judged query.
@@ -210,7 +216,7 @@ def evaluate_systems(
     def measured(name: str, fusion: Fusion) -> System:
         if name == RERANKED and again is not None:
             first = fuse(judged.pool, view.fusion(options.search))
-            fused = view.rerank(judged.texts, judged.pool, first, again)[1]
+            fused = view.rerank(judged.texts, judged.pool, first, again, progress)[1]
         else:
             fused = fuse(judged.pool, fusion)
         run = rank(judged.pool, fused, judged.pool.depth)

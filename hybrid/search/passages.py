@@ -72,13 +72,8 @@ def best_passages(
     if table is None or not len(doc_ids):
         return [()] * len(doc_ids)
     doc_nums = np.array([index.documents.doc_num(doc_id) for doc_id in doc_ids], dtype=np.int32)
-    named: list[dict[int, list[str]]] = [{} for _ in doc_ids]
-    for name, query in encoded.items():
-        for rows, row in zip(named, _best_rows(index, name, query, doc_nums), strict=True):
-            if row is not None:
-                rows.setdefault(row, []).append(name)
     best = []
-    for doc_num, rows in zip(doc_nums.tolist(), named, strict=True):
+    for doc_num, rows in zip(doc_nums.tolist(), _named(index, encoded, doc_nums), strict=True):
         text, first = index.documents[doc_num].text, int(table.offsets[doc_num])
         passages = []
         for row, names in rows.items():
@@ -88,6 +83,43 @@ def best_passages(
             )
         best.append(tuple(sorted(passages, key=lambda each: -len(each.branches))))
     return best
+
+
+def best_texts(
+    index: HybridIndex, encoded: Mapping[str, Any], doc_nums: Sequence[int]
+) -> list[list[str]]:
+    """Return the texts of the best passages of each document, the title in front of each.
+
+    They are those of `best_passages`, or the first passage where no branch has one. Where documents
+    are not cut, the whole text.
+
+    Args:
+        index: whose documents they are.
+        encoded: branch to the query as it encodes it.
+        doc_nums: documents of the index.
+    """
+    table = index.passages
+    if table is None:
+        return [[document.full_text] for document in index.documents.take(doc_nums)]
+    numbers = np.array(doc_nums, dtype=np.int32)
+    return [
+        list(index.row_texts(np.array(list(rows) or [first])))
+        for rows, first in zip(
+            _named(index, encoded, numbers), table.offsets[numbers].tolist(), strict=True
+        )
+    ]
+
+
+def _named(
+    index: HybridIndex, encoded: Mapping[str, Any], doc_nums: NDArray[np.int32]
+) -> list[dict[int, list[str]]]:
+    """Return for each document its best rows, each with the branches whose best it is."""
+    named: list[dict[int, list[str]]] = [{} for _ in doc_nums]
+    for name, query in encoded.items():
+        for rows, row in zip(named, _best_rows(index, name, query, doc_nums), strict=True):
+            if row is not None:
+                rows.setdefault(row, []).append(name)
+    return named
 
 
 def _best_rows(

@@ -21,6 +21,7 @@ from hybrid.index.documents.filters import FilterLike
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.generation import open_named
 from hybrid.index.summary import IndexSummary, summarise
+from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.encoders import QueryEncoders
 from hybrid.search.options import SearchKeywords, SearchOptions, options_given
 from hybrid.search.passages import BestPassage
@@ -141,6 +142,7 @@ class Reader:
         k: int | None = ...,
         *,
         options: SearchOptions | None = ...,
+        progress: StartProgress = ...,
         **keywords: Unpack[SearchKeywords],
     ) -> list[Hit]: ...
 
@@ -151,6 +153,7 @@ class Reader:
         k: int | None = ...,
         *,
         options: SearchOptions | None = ...,
+        progress: StartProgress = ...,
         **keywords: Unpack[SearchKeywords],
     ) -> Run: ...
 
@@ -160,6 +163,7 @@ class Reader:
         k: int | None = None,
         *,
         options: SearchOptions | None = None,
+        progress: StartProgress = no_progress,
         **keywords: Unpack[SearchKeywords],
     ) -> list[Hit] | Run:
         """Return the hits of one query, or the Run of several.
@@ -168,6 +172,7 @@ class Reader:
             query: a text; or texts, which get the query ids "1", "2", ...; or query id to text.
             k: how many documents, 1 or more; of fewer, all are returned; default: 10.
             options: how to search.
+            progress: shows how far a reranking is.
             **keywords: the same one by one: ``fusion``, ``domain``, ``depth``, ``filter``;
                 see `SearchOptions`.
 
@@ -178,7 +183,7 @@ class Reader:
         view = self._view
         plan = view.plan(k, options_given(options, keywords))
         named = {"1": query} if isinstance(query, str) else named_queries(query)
-        result = view.search(named, plan)
+        result = view.search(named, plan, progress)
         run = result.run.bound(view.hit_sources(result))
         return run["1"] if isinstance(query, str) else run
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.build.kept import rows_space
+from hybrid.corpus.passages import starts
 from hybrid.errors import UsageError
 from hybrid.fusion import Fusion
 from hybrid.fusion.apply import ranked_positions
 from hybrid.fusion.pool import Pool
 from hybrid.machine.cache import Cache, text_digest
+from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.options import Score
+from hybrid.search.passages import best_texts
 
 if TYPE_CHECKING:
     from hybrid.encoders import CrossEncoder
@@ -92,14 +95,24 @@ class CrossScores:
 class PairScores:
     """The scores of some queries with documents of an index, each computed once.
 
+    A document is read whole, title and text; where texts are cut into passages, it has the
+    greatest score of its best passages, one of each branch (MaxP).
+
     Args:
-        index: whose documents they are; each is read whole, title and text.
+        index: whose documents they are.
         queries: query id to text.
         score: of a query and texts.
+        encoded: of a query, branch to the query as it encodes it; asked for passages alone.
     """
 
-    def __init__(self, index: HybridIndex, queries: Mapping[str, str], score: Score) -> None:
-        self._index, self._queries, self._score = index, queries, score
+    def __init__(
+        self,
+        index: HybridIndex,
+        queries: Mapping[str, str],
+        score: Score,
+        encoded: Callable[[str], Mapping[str, Any]],
+    ) -> None:
+        self._index, self._queries, self._score, self._encoded = index, queries, score, encoded
         self._known: dict[tuple[str, int], float] = {}
 
     def __call__(self, query_id: str, doc_nums: Sequence[int]) -> NDArray[np.float32]:
@@ -110,15 +123,18 @@ class PairScores:
         """
         new = [each for each in doc_nums if (query_id, each) not in self._known]
         if new:
-            texts = [document.full_text for document in self._index.documents.take(new)]
-            scores = np.asarray(self._score(self._queries[query_id], texts), dtype=np.float32)
-            if scores.shape != (len(new),) or not np.isfinite(scores).all():
+            query = self._queries[query_id]
+            read = best_texts(self._index, self._encoded(query), new)
+            texts = list(chain.from_iterable(read))
+            scores = np.asarray(self._score(query, texts), dtype=np.float32)
+            if scores.shape != (len(texts),) or not np.isfinite(scores).all():
                 raise UsageError(
-                    f"the reranker gave an array {scores.shape} for {len(new)} texts of query "
+                    f"the reranker gave an array {scores.shape} for {len(texts)} texts of query "
                     f"{query_id!r}, or a number that is not finite; give one score for each text"
                 )
+            best = np.maximum.reduceat(scores, starts(np.array([*map(len, read)]))[:-1])
             pairs = ((query_id, each) for each in new)
-            self._known.update(zip(pairs, scores.tolist(), strict=True))
+            self._known.update(zip(pairs, best.tolist(), strict=True))
         return np.array([self._known[query_id, each] for each in doc_nums], dtype=np.float32)
 
 
@@ -156,7 +172,11 @@ class Cut:
 
 
 def cut_pool(
-    pool: Pool, fused: FloatArray, depth: int, score: Callable[..., NDArray[np.float32]]
+    pool: Pool,
+    fused: FloatArray,
+    depth: int,
+    score: Callable[..., NDArray[np.float32]],
+    progress: StartProgress = no_progress,
 ) -> Cut:
     """Return the first ``depth`` documents of each query by ``fused``, every one scored.
 
@@ -165,6 +185,7 @@ def cut_pool(
         fused: float64 (candidates,), -inf for no candidate.
         depth: 1 or more.
         score: of a query id and doc_nums, as `PairScores`.
+        progress: shows how many documents are scored.
     """
     first = fused.astype(np.float32)
     order, starts = ranked_positions(first, pool.offsets)
@@ -173,10 +194,10 @@ def cut_pool(
     positions = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
     doc_nums = pool.doc_nums[positions]
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
-    scores = [
-        score(query_id, pool.doc_nums[part].tolist())
-        for query_id, part in zip(pool.query_ids, parts, strict=True)
-    ]
+    scores, advance = [], progress("reranking", len(positions))
+    for query_id, part in zip(pool.query_ids, parts, strict=True):
+        scores.append(score(query_id, pool.doc_nums[part].tolist()))
+        advance(len(part))
     both = np.stack([first[positions], np.concatenate([np.zeros(0, np.float32), *scores])])
     return Cut(
         Pool(

@@ -21,6 +21,7 @@ from hybrid.fusion.run import Hit, Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.cache import cache_key
+from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.branches import pool_of, search_branches, without_copies
 from hybrid.search.encoders import QueryEncoders, as_sparse
 from hybrid.search.options import SearchOptions
@@ -90,8 +91,13 @@ class View:
         """
         return plan_pool(self.contents, branches or self.branches, options or SearchOptions())
 
-    def search(self, queries: Mapping[str, str], plan: SearchPlan) -> SearchResult:
-        """Return the result of some queries, query id to text.
+    def search(
+        self,
+        queries: Mapping[str, str],
+        plan: SearchPlan,
+        progress: StartProgress = no_progress,
+    ) -> SearchResult:
+        """Return the result of some queries, query id to text; ``progress`` shows the reranking.
 
         Raises:
             UsageError: an empty query.
@@ -105,7 +111,7 @@ class View:
             most = max(plan.k, 0 if plan.rerank is None else plan.rerank.depth)
             fused = without_copies(self.contents, pool, fused, most)
         if plan.rerank is not None:
-            cut, fused = self.rerank(queries, pool, fused, plan.rerank)
+            cut, fused = self.rerank(queries, pool, fused, plan.rerank, progress)
         best, offsets = best_positions(pool, fused, plan.k)
         run = ranked_run(pool, fused, best, offsets)
         return SearchResult(self.contents, queries, plan, results, pool, run, best, fused, cut)
@@ -120,6 +126,7 @@ class View:
         pool: Pool,
         fused: NDArray[np.float64],
         plan: RerankPlan,
+        progress: StartProgress = no_progress,
     ) -> tuple[Cut, NDArray[np.float64]]:
         """Return the first documents of each query scored again, and the scores of all, (n,).
 
@@ -128,12 +135,13 @@ class View:
             pool: of those queries.
             fused: score of each candidate by the first stage, (n,).
             plan: the model, how many documents, and how both stages are joined.
+            progress: shows how many documents are scored.
 
         Raises:
             ModelError: the model cannot be loaded.
             UsageError: it does not give one finite score for each text.
         """
-        cut = cut_pool(pool, fused, plan.depth, self.pair_scores(queries, plan))
+        cut = cut_pool(pool, fused, plan.depth, self.pair_scores(queries, plan), progress)
         return cut, cut.spread(fuse(cut.pool, plan.fusion), len(fused))
 
     def find_reranker(self, plan: RerankPlan | None) -> None:
@@ -147,7 +155,14 @@ class View:
 
     def pair_scores(self, queries: Mapping[str, str], plan: RerankPlan) -> PairScores:
         """Return the scorer of the index's documents for these queries by a plan's model."""
-        return PairScores(self.contents, queries, self._encoders.scorer(plan.model))
+        return PairScores(self.contents, queries, self._encoders.scorer(plan.model), self._encoded)
+
+    def _encoded(self, query: str, branches: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return the query as each branch encodes it; nothing where texts are not cut."""
+        if self.contents.passages is None:
+            return {}
+        names = self.branches if branches is None else branches
+        return {name: self.encoder(name).encode_queries([query]) for name in names}
 
     def pool(self, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
         """Return the candidates of each query with every branch's exact score.
@@ -185,10 +200,7 @@ class View:
             UsageError: a document or branch that the index does not have.
         """
         check_text("the query", query)
-        encoded = {}
-        if self.contents.passages is not None and len(doc_ids):
-            names = self.branches if branches is None else branches
-            encoded = {name: self.encoder(name).encode_queries([query]) for name in names}
+        encoded = self._encoded(query, branches) if len(doc_ids) else {}
         return best_passages(self.contents, encoded, doc_ids)
 
     def encoder(self, name: str) -> QueryEncoder:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.cli.app import app, err, example, print_json
+from hybrid.cli.app import app, err, example, print_json, stoppable
 from hybrid.cli.options import (
     AsJson,
     Crowded,
@@ -20,16 +21,18 @@ from hybrid.cli.options import (
     print_skipped,
     refuse_given,
 )
-from hybrid.cli.output import Form, print_tables
+from hybrid.cli.output import Form, print_tables, progress_bars
 from hybrid.errors import OutputExistsError, UsageError
 from hybrid.evaluate.options import EvaluateOptions
 from hybrid.machine.options import option
+from hybrid.machine.progress import StartProgress, no_progress
 
 if TYPE_CHECKING:
     from hybrid.evaluate.systems import SystemsReport
     from hybrid.report.tables import Table
     from hybrid.search.view import View
 
+SCORED = "the scores of finished queries are in the cache; run the same command again to go on"
 FURTHER = ("comparisons", "slices", "headroom", "latency", "failures")
 """Keys of the analyses in JSON, null where they were not asked for."""
 
@@ -124,7 +127,7 @@ def evaluate(
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
     outputs.check_files()
     opened_source = judged_source(source, replace(reading, split=options.split))
-    with open_index(index, device=device) as opened, err.status("searching and measuring"):
+    with open_index(index, device=device) as opened, _watched(options) as progress:
         check_asked(
             opened.view(),
             options,
@@ -133,7 +136,7 @@ def evaluate(
             expect=outputs.expect,
             tolerance=outputs.tolerance,
         )
-        report = evaluate_systems(opened, opened_source, options)
+        report = evaluate_systems(opened, opened_source, options, progress=progress)
         printed = [systems_table(report)]
         data: dict[str, Any] = report.to_dict() | dict.fromkeys(FURTHER)
         unmet = report.unmet(outputs.expect, tolerance=outputs.tolerance)
@@ -152,6 +155,17 @@ def evaluate(
         err.print(f"expectation not met: {line}", markup=False)
     if unmet:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _watched(options: EvaluateOptions) -> Iterator[StartProgress]:
+    """Yield the progress of a reranking; Ctrl-C in it says which scores are kept."""
+    if options.rerank is None:
+        with err.status("searching and measuring"):
+            yield no_progress
+        return
+    with stoppable(SCORED), progress_bars(err) as start:
+        yield start
 
 
 def _further(
