@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,models,train,report,notebooks,serve,docs,dev
 
-.PHONY: help demo models test test-wheel test-serve test-doors docs lint bench faults clean
+.PHONY: help demo models test test-wheel test-serve test-doors docs docs-test lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test-serve  start servers and a browser (chromium) and use them"
 	@echo "make test-doors  run the test suites of LangChain, PyTerrier and others in an environment of their own"
 	@echo "make docs   build the site into build/site, offline; a warning or a dead link fails it"
+	@echo "make docs-test  run every block of the documents and the notebooks, and compare their output"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  time the kernels, the tuner and the encoders"
 	@echo "make faults inject faults, damage and crashes into an index"
@@ -32,7 +33,7 @@ models: $(VENV)/.installed
 	$(BIN)/hybrid models fetch splade-tiny bge-small cross-encoder
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not serve and not doors"
+	$(BIN)/python -m pytest -m "not serve and not doors and not docs"
 
 # The wheel in an environment of its own, used outside of the checkout.
 test-wheel: $(VENV)/.installed
@@ -61,6 +62,10 @@ test-doors:
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f docs/site/mkdocs.yml
 	@echo "the site is in build/site"
+
+# In one process, so that models and kernels are loaded once.
+docs-test: $(VENV)/.installed
+	$(BIN)/python -m pytest -m docs --durations=10 tests/docs
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

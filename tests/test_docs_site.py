@@ -23,8 +23,9 @@ def test_every_public_name_has_one_entry() -> None:
 def test_every_page_is_in_the_navigation() -> None:
     text = (DOCS / "site" / "mkdocs.yml").read_text(encoding="utf-8")
     named = re.findall(r"(\S+\.md)$", text, re.MULTILINE)
-    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")]
-    assert sorted(named) == sorted(pages)
+    pages = [path.relative_to(DOCS) for path in DOCS.rglob("*.md")]
+    by_hand = [str(path) for path in pages if path.parent.name != "decisions"]
+    assert sorted(named) == sorted(by_hand)
 
 
 def test_every_command_has_a_page_with_its_flags() -> None:

@@ -12,13 +12,16 @@ from hybrid.cli import application
 from hybrid.training.recipes import RECIPES, parse_teacher
 
 PAGE = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
-COMMANDS = [line.strip() for line in PAGE.splitlines() if line.startswith("    hybrid ")]
+COMMANDS = [line[2:] for line in PAGE.splitlines() if line.startswith("$ hybrid ")]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_parses(line: str) -> None:
     _, name, *arguments = shlex.split(line)
     command = typer.main.get_command(application()).commands[name]  # type: ignore[attr-defined]
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        command = command.commands[name]
     given = command.make_context(name, arguments).params
     for teacher in given.get("teachers") or ():
         assert parse_teacher(teacher).weight > 0

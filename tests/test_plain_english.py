@@ -19,7 +19,7 @@ def banned() -> list[str]:
 
 
 def texts() -> list[Path]:
-    found = [*(ROOT / "hybrid").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    found = [*(ROOT / "hybrid").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
     return [path for path in found if path != GUIDE]
 
 
@@ -57,3 +57,39 @@ def first_lines() -> list[tuple[str, str]]:
 def test_first_lines_say_with_nouns_what_comes_back() -> None:
     leaning = [f"{where}: {line}" for where, line in first_lines() if LEANING.search(line)]
     assert leaning == []
+
+
+LONGEST = 40
+RECORDS = {"decisions"}
+"""Folders whose pages say in detail what was tried; they are read by those who change it."""
+
+
+def sentences(page: str) -> list[str]:
+    """Return the sentences of a page's paragraphs and items, without code and tables.
+
+    Code within a sentence, and the address of a link, count as nothing.
+    """
+    prose = re.sub(
+        r"^```.*?^```$|^ {4}[^\n]*|^ *\|[^\n]*|^#[^\n]*", "", page, flags=re.DOTALL | re.MULTILINE
+    )
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)", " ", prose)
+    parts = re.split(r"\n\s*\n|\n\s*(?:[-*]|\d+\.) |(?<=[.!?:;])\s", prose)
+    return [" ".join(part.split()) for part in parts]
+
+
+def test_sentences_are_found() -> None:
+    page = (
+        "# One two\n\nA b. C `d e f`\ng [h](i j).\n\n- k\n- l m; n\n\n```python\no p\n```\n| q |\n"
+    )
+    assert [each for each in sentences(page) if each] == ["A b.", "C g [h .", "- k", "l m;", "n"]
+
+
+def test_no_sentence_is_long() -> None:
+    pages = [path for path in texts() if path.suffix == ".md" and path.parent.name not in RECORDS]
+    found = [
+        f"{path.relative_to(ROOT)}: {sentence}"
+        for path in pages
+        for sentence in sentences(path.read_text(encoding="utf-8"))
+        if len(re.findall(r"[^\W\d_][\w'-]*", sentence)) > LONGEST
+    ]
+    assert found == []

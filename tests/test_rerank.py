@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -364,20 +363,6 @@ def test_the_commands_take_a_reranker(
         "tune", tiny_copy, beir_folder, "--trials", "0", "--folds", "2", *again
     )
     assert "reranking:" in out, err
-
-
-def test_the_page_runs(
-    tiny_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "rerank.md").read_text(encoding="utf-8")
-    blocks = [part.split("```")[0] for part in page.split("```python\n")[1:]]
-    shutil.copytree(tiny_index, tmp_path / "stdlib.idx")
-    monkeypatch.chdir(tmp_path)
-    run = [block for block in blocks if "builtin:" not in block]  # those need a model
-    for block in run:
-        exec(compile(block, "docs/rerank.md", "exec"), {})
-    assert len(run) == 1
-    assert capsys.readouterr().out.splitlines()[0] == "1 heapq.merge"
 
 
 def test_several_domains_tune_the_weight_of_a_reranker_each(

@@ -59,10 +59,14 @@ def page(name: str, command: Any) -> str:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Return the configuration with the pages of the commands in the navigation."""
+    """Return the configuration with the commands and the decisions in the navigation."""
     pages = [{name: address(name)} for name, _ in commands(get_command(application()))]
-    (reference,) = [part["Reference"] for part in config.nav or [] if "Reference" in part]
-    reference.insert(1, {"Commands": pages})
+    parts = {name: pages for part in config.nav or [] for name, pages in part.items()}
+    parts["Reference"].insert(1, {"Commands": pages})
+    folder = Path(config.docs_dir) / "decisions"
+    parts["Explanation"].append(
+        {"Decisions": [f"decisions/{p.name}" for p in sorted(folder.glob("*.md"))]}
+    )
     return config
 
 
