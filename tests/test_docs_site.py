@@ -28,6 +28,14 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(named) == sorted(by_hand)
 
 
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 120
+    linked = re.findall(r"\]\(([^)#]+)", text)
+    assert len(linked) > 20
+    assert [each for each in linked if not (DOCS.parent / each).is_file()] == []
+
+
 def test_every_command_has_a_page_with_its_flags() -> None:
     pytest.importorskip("mkdocs")
     hooks = load_script("docs/site/hooks")
