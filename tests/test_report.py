@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hybrid.errors import CorpusError, OutputExistsError, UsageError
 from hybrid.evaluate import EvaluateOptions
 from hybrid.evaluate.systems import evaluate_systems
 from hybrid.fusion import fuse, parse_fusion, rank
-from hybrid.report.quality import overlap
+from hybrid.report.quality import overlap, queries_table
 from hybrid.report.write import make_report, write_plots, write_report
 from hybrid.search.index import Index, open_index
 from hybrid.tune import TuneOptions
@@ -146,6 +147,20 @@ def test_each_query_has_its_value_under_each_system_worst_losses_first(
         assert row["text"] == report.judged.texts[row["query"]]
     keys = [(float(row["difference"]), row["query"]) for row in found]
     assert keys == sorted(keys)
+
+
+def test_a_tuned_branch_is_no_fusion_that_loses(index: Index) -> None:
+    judged = ({"a": "json", "b": "merge"}, {"a": {"json.dump": 1}, "b": {"heapq.merge": 1}})
+    report = evaluate_systems(index, judged, EvaluateOptions(fusions=("rrf(k=5)",)))
+    sparse, dense, *fusions = report.systems
+    tuned = replace(dense, name="tuned")
+    for systems, last in (
+        ((sparse, dense, *fusions, tuned), "rrf(k=5)"),
+        ((sparse, dense, *fusions[:1], tuned), "rrf"),
+        ((sparse, dense, tuned), "tuned"),
+    ):
+        title = queries_table(replace(report, systems=systems)).title
+        assert f"difference: {last} minus" in title
 
 
 def test_overlap_is_the_share_of_documents_in_both_lists(

@@ -62,18 +62,21 @@ def _systems(report: SystemsReport) -> Section:
 def queries_table(report: SystemsReport) -> Table:
     """Return the first measure of each query under each system, worst losses first.
 
-    A loss is the last system minus the best branch; equal ones are in the order of query ids.
+    A loss is the last fusion minus the best branch; equal ones are in the order of query ids. Where
+    no system is a fusion, the last one takes its place.
     """
     measure, branch = report.measures[0], best_branch(report)
     names = [each.name for each in report.systems]
+    fusions = [each.name for each in report.systems if not each.fusion.is_single]
+    last = (fusions or names)[-1]
     ids = report.systems[0].evaluation.query_ids
     values = np.stack([each.evaluation.per_query(measure) for each in report.systems])
-    lead = values[-1] - values[names.index(branch)]
+    lead = values[names.index(last)] - values[names.index(branch)]
     rows: list[tuple[Cell, ...]] = [
         (ids[at], report.judged.texts.get(ids[at], ""), *values[:, at].tolist(), float(lead[at]))
         for at in np.lexsort((np.array(ids), lead)).tolist()
     ]
-    title = f"{measure} of each query; difference: {names[-1]} minus {branch}, worst first"
+    title = f"{measure} of each query; difference: {last} minus {branch}, worst first"
     return Table(title, ("query", "text", *names, "difference"), tuple(rows))
 
 
