@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= cpu,offline,models,train,report,notebooks,serve,docs,dev
+EXTRAS ?= cpu,offline,models,onnx,train,report,notebooks,serve,docs,dev
 
 .PHONY: help demo models test test-wheel test-serve test-doors docs docs-test lint bench faults clean
 .DEFAULT_GOAL := help

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from array import array
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
 from hybrid.corpus import Source, SourceOptions
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
-from hybrid.errors import path_of
+from hybrid.errors import MissingPackageError, ModelError, path_of
 from hybrid.index.documents.fields import format_of
 from hybrid.index.records import SEGMENTS, BranchRecord, figures
 from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hybrid.build.shards import Shards
     from hybrid.build.survey import Survey
 
+LOG = logging.getLogger(__name__)
 COSINE_MINIMUM = -1.0
 FIRST_SEGMENT = "000001"
 
@@ -238,14 +240,35 @@ def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[s
             **options.prompts,
         )
     bm25: dict[str, Encoder] = {"bm25": options.bm25_parameters} if options.bm25 else {}
-    trusted = options.trust_remote_code
     for name, record in described.items():  # all are there before the first is loaded
         check_model(record["model"], record.get("revision"), name)
     loaded = {
-        name: load_encoder(name, record | options.running, trusted=trusted)
+        name: load_encoder(name, record | options.running, trusted=options.trust_remote_code)
         for name, record in described.items()
     }
-    return bm25 | loaded, {name: {"model": BM25} for name in bm25} | described
+    queries = {
+        name: record | _query_backend(name, record, options) for name, record in described.items()
+    }
+    return bm25 | loaded, {name: {"model": BM25} for name in bm25} | queries
+
+
+def _query_backend(name: str, record: Mapping[str, Any], options: BuildOptions) -> dict[str, str]:
+    """Return the backend of a branch's queries as its record has it: none for torch.
+
+    Raises:
+        MissingPackageError, ModelError: it was named, and cannot run the model here.
+    """
+    if options.backend == "torch":
+        return {}
+    recorded = {"backend": "onnx"}
+    try:
+        load_encoder(name, {**record, **recorded}, trusted=options.trust_remote_code)
+    except (MissingPackageError, ModelError) as error:
+        if options.backend != "auto":
+            raise
+        LOG.info("queries of the %s model run in torch: %s", name, error)
+        return {}
+    return recorded
 
 
 def _given(encoders: Mapping[str, Encoder]) -> dict[str, dict[str, Any]]:

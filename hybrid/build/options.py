@@ -30,7 +30,9 @@ def model_or_none(text: str) -> str | None:
     return None if text == "none" else text
 
 
-def running(device: str | None, batch_size: int | None) -> dict[str, Any]:
+def running(
+    device: str | None, batch_size: int | None, backend: str | None = None
+) -> dict[str, Any]:
     """Return where and in which batches models run, as their options; none for their own choice.
 
     Raises:
@@ -38,7 +40,7 @@ def running(device: str | None, batch_size: int | None) -> dict[str, Any]:
     """
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; expected 1 or more")
-    given = {"device": device, "batch_size": batch_size}
+    given = {"device": device, "batch_size": batch_size, "backend": backend}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -60,6 +62,8 @@ class BuildOptions:
         memory: in bytes; None for no limit.
         device, batch_size: where and in which batches the models run now; the index records
             neither, and vectors differ by rounding alone.
+        backend: what runs queries, recorded with the index; "auto" is onnx for each model that can
+            be converted here. Documents run in torch in any case.
         trust_remote_code: recorded with the index; whoever opens it elsewhere must trust it anew,
             see `hybrid.build.records.TRUSTED`.
     """
@@ -112,6 +116,9 @@ class BuildOptions:
     device: str | None = option(None, DEVICE, rich_help_panel="Models")
     trust_remote_code: bool = option(False, TRUST)
     batch_size: int | None = option(None, BATCH)
+    backend: Literal["torch", "onnx", "auto"] = option(
+        "torch", "what runs queries; onnx is converted once, auto is onnx where that works"
+    )
 
     def __post_init__(self) -> None:
         if self.preset is not None:
@@ -134,6 +141,8 @@ class BuildOptions:
             raise UsageError("a prompt is given, but there is no dense model to use it")
         if self.trust_remote_code:
             self._check_pinned()
+        if self.backend not in ("torch", "onnx", "auto"):
+            raise UsageError(f"backend is {self.backend!r}; give one of torch, onnx, auto")
         if self.weights not in ("uint8", "float32"):
             raise UsageError(f"weights is {self.weights!r}; give one of uint8, float32")
         if self.vectors != "flat":

@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 OUT = ("-o", "--output", "--out")
 PANELS = {
     "Models": "max_length document_terms query_terms min_weight sparse_revision dense_revision "
-    "revision query_prompt document_prompt batch_size trust_remote_code",
+    "revision query_prompt document_prompt backend batch_size trust_remote_code",
     "Search and judgments": "device depth filter distinct rerank rerank_depth rerank_fusion "
     "queries qrels query_id_column query_text_column drop_own judged_only gains",
     "Storage and cache": "weights vectors passages overlap memory cache no_cache",
@@ -50,7 +50,7 @@ PANELS = {
 RARE = (
     "query_id_column query_text_column delimiter encoding skip_bad drop_own judged_only gains "
     "tolerance seed sampler timeout prune sparse_revision dense_revision trust_remote_code "
-    "document_terms query_terms min_weight"
+    "document_terms query_terms min_weight backend"
 )
 """Parameters that the help of a `Crowded` command names in its last lines."""
 MANY = 12
@@ -239,6 +239,19 @@ def judged_source(spec: str | None, reading: SourceOptions) -> Source:
 
 
 Device: TypeAlias = Annotated[str, typer.Option(help="of searches: cpu, cuda, cuda:1")]
+
+
+class Backend(str, Enum):
+    """Names of the runtimes of queries."""
+
+    torch = "torch"
+    onnx = "onnx"
+
+
+QueryBackend: TypeAlias = Annotated[
+    Backend | None,
+    typer.Option("--backend", help="runs queries"),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON")]
 CACHE = "folder of the cache; default: HYBRID_CACHE, or the user's"
 CacheFolder: TypeAlias = Annotated[str | None, typer.Option("--cache", help=CACHE)]

@@ -67,19 +67,9 @@ class SpladeEncoder:
             "query_terms": _attribute(self.model, "query_terms"),
             "vocabulary_size": len(self.vocabulary),
             "precision": self.options.precision,
-            **self._pruned(),
+            **pruned(self.options),
             **({"similarity": "cosine"} if self.similarity == "cosine" else {}),
         }
-
-    def _pruned(self) -> Fingerprint:
-        """Return the limits of pruning; none where all terms are kept."""
-        options = self.options
-        asked = {
-            "kept_document_terms": options.document_terms,
-            "kept_query_terms": options.query_terms,
-            "min_weight": options.min_weight,
-        }
-        return {name: value for name, value in asked.items() if value}
 
     def encode_documents(
         self, texts: Sequence[str], progress: Progress | None = None
@@ -107,14 +97,8 @@ class SpladeEncoder:
         """Yield the words of a text with their places and wordpieces."""
         if self._uncut is None:
             yield from words_by_space(text, self._tokens)
-            return
-        coded = self._uncut.encode(text, add_special_tokens=False)
-        words, offsets, tokens = coded.word_ids, coded.offsets, coded.tokens  # each makes a list
-        for _, pieces in groupby(range(len(coded)), words.__getitem__):
-            places = list(pieces)
-            start, end = offsets[places[0]][0], offsets[places[-1]][1]
-            start += len(text[start:end]) - len(text[start:end].lstrip())
-            yield start, end, [tokens[place] for place in places]
+        else:
+            yield from placed_words(self._uncut, text)
 
     @cached_property
     def _uncut(self) -> Any:
@@ -214,16 +198,42 @@ def _without_rows(matrix: csr_matrix, rows: Sequence[int]) -> csr_matrix:
     return csr_matrix((matrix.data[entries], matrix.indices[entries], indptr), shape=matrix.shape)
 
 
+def placed_words(tokenizer: Any, text: str) -> Iterator[PlacedTerms]:
+    """Yield the words of a text with their places and wordpieces; the tokenizer cuts nothing."""
+    coded = tokenizer.encode(text, add_special_tokens=False)
+    words, offsets, tokens = coded.word_ids, coded.offsets, coded.tokens  # each makes a list
+    for _, pieces in groupby(range(len(coded)), words.__getitem__):
+        places = list(pieces)
+        start, end = offsets[places[0]][0], offsets[places[-1]][1]
+        start += len(text[start:end]) - len(text[start:end].lstrip())
+        yield start, end, [tokens[place] for place in places]
+
+
+def pruned(options: EncoderOptions) -> Fingerprint:
+    """Return the limits of pruning by their names in a fingerprint; none for all terms."""
+    asked = {
+        "kept_document_terms": options.document_terms,
+        "kept_query_terms": options.query_terms,
+        "min_weight": options.min_weight,
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
 def to_csr(weights: Any, top: int | None = None) -> csr_matrix:
     """Return a dense torch (n, vocabulary) tensor as CSR float32, at most ``top`` terms a row."""
     import torch
-    from scipy.sparse import csr_matrix
 
     weights = (weights.to_dense() if weights.layout != torch.strided else weights).float()
     if top is not None and top < weights.shape[1]:
         values, indices = weights.topk(top, dim=1)
         weights = torch.zeros_like(weights).scatter_(1, indices, values)
-    found = weights.cpu().numpy()
+    return positive_csr(weights.cpu().numpy())
+
+
+def positive_csr(found: NDArray[np.float32]) -> csr_matrix:
+    """Return the values above 0 of (n, vocabulary) as CSR float32."""
+    from scipy.sparse import csr_matrix
+
     positive = found > 0
     places = np.flatnonzero(positive)
     indices = (places % found.shape[1]).astype(np.int32)

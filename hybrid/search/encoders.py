@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybrid.build.options import running
 from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
 from hybrid.encoders import SparseEncoder, check_fingerprint
-from hybrid.errors import ModelError, UsageError, given
+from hybrid.errors import MissingPackageError, ModelError, UsageError, given
 from hybrid.machine.cache import Cache
 from hybrid.search.options import Score
 from hybrid.search.rerank import CrossScores
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from hybrid.index.records import BranchRecord
 
 
+TORCH = "torch"
+
+
 class QueryEncoders:
     """Encoders by branch, each loaded and checked when it is first asked for.
 
@@ -27,6 +31,7 @@ class QueryEncoders:
         given: those that need no loading.
         device: where the others run, such as ``cpu``; None is a GPU where there is one.
         batch_size: texts that they encode at once; None is as many as suit the device.
+        backend: what runs queries; None is what the index records.
         models: where to load a branch's model from, in place of what the index records.
     """
 
@@ -36,11 +41,12 @@ class QueryEncoders:
         *,
         device: str | None = None,
         batch_size: int | None = None,
+        backend: str | None = None,
         models: Mapping[str, str] | None = None,
     ) -> None:
         self._given = dict(given or {})
         self._models = dict(models or {})
-        self._running = running(device, batch_size)
+        self._running = running(device, batch_size, backend)
         self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
         self._scorers: dict[str, Score] = {}
         self._lock = RLock()
@@ -109,8 +115,9 @@ class QueryEncoders:
         if record.encoder["model"] == BM25:
             return stored_bm25(index, name)
         named = {"model": self._models[name]} if name in self._models else {}
+        described = {**record.encoder, **self._running, **named}
         try:
-            return load_encoder(record.kind, {**record.encoder, **self._running, **named})
+            return self._loaded(name, record.kind, described)
         except ModelError as error:
             if named or not Path(str(record.encoder["model"])).is_absolute():
                 raise
@@ -118,6 +125,18 @@ class QueryEncoders:
                 f"{error}. Where the folder has moved, say where it is: --model {name}=PATH, or "
                 f"hybrid.open(directory, models={{{name!r}: PATH}})"
             ) from error
+
+    def _loaded(self, name: str, kind: str, described: dict[str, Any]) -> QueryEncoder:
+        """Return an encoder; in torch, with a warning, where the recorded backend cannot run."""
+        try:
+            return load_encoder(kind, described)
+        except (MissingPackageError, ModelError) as error:
+            if described.get("backend", TORCH) == TORCH or "backend" in self._running:
+                raise
+            encoder = load_encoder(kind, described | {"backend": TORCH})
+            told = f"queries of branch {name!r} run in torch, not in the index's backend: {error}"
+            warnings.warn(told, RuntimeWarning, stacklevel=2)
+            return encoder
 
 
 def as_sparse(name: str, encoder: QueryEncoder) -> SparseEncoder:

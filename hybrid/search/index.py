@@ -168,6 +168,7 @@ def open_index(
     models: Mapping[str, str] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
+    backend: str | None = None,
 ) -> Index:
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
 
@@ -181,10 +182,19 @@ def open_index(
             same. ``auto`` takes a GPU for batches where there is one; query encoders choose for
             themselves with ``auto`` and follow the device else.
         batch_size: texts that a model encodes at once; None is as many as suit the device.
+        backend: what runs queries; None is what the index records, or torch, with a warning, where
+            that cannot run here.
 
     Raises:
         UsageError: no such device here; says what torch and FAISS found.
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.
     """
-    return Index(directory, encoders=encoders, models=models, device=device, batch_size=batch_size)
+    return Index(
+        directory,
+        encoders=encoders,
+        models=models,
+        device=device,
+        batch_size=batch_size,
+        backend=backend,
+    )

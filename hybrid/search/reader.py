@@ -50,9 +50,10 @@ class Reader:
         models: Mapping[str, str] | None = None,
         device: str = "auto",
         batch_size: int | None = None,
+        backend: str | None = None,
     ) -> None:
         self.directory = path_of("the index", directory)
-        self._prepare(encoders, models, device, batch_size)
+        self._prepare(encoders, models, device, batch_size, backend)
         self._view = self._opened()
 
     def _prepare(
@@ -61,13 +62,14 @@ class Reader:
         models: Mapping[str, str] | None,
         device: str,
         batch_size: int | None,
+        backend: str | None,
     ) -> None:
-        self._given = encoders, models, device, batch_size
+        self._given = encoders, models, device, batch_size, backend
         self._device = SearchDevice(device)
         self._reopening = Lock()
         placed = self._device.encoder_device
         self._encoders = QueryEncoders(
-            encoders, models=models, device=placed, batch_size=batch_size
+            encoders, models=models, device=placed, batch_size=batch_size, backend=backend
         )
 
     def _opened(self) -> View:

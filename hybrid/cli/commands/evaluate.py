@@ -15,6 +15,7 @@ from hybrid.cli.options import (
     AsJson,
     Crowded,
     Device,
+    QueryBackend,
     QuerySource,
     judged_source,
     options_of,
@@ -112,6 +113,7 @@ def evaluate(
         typer.Argument(help="of queries and judgments; or give --queries and --qrels"),
     ] = None,
     device: Device = "auto",
+    backend: QueryBackend = None,
     form: Annotated[
         Form | None,
         typer.Option("--format", metavar="FORM", help="markdown, latex, csv, json or html"),
@@ -127,7 +129,8 @@ def evaluate(
         refuse_given(context, ["form"], "beside --json, which prints an object; give one of them")
     outputs.check_files()
     opened_source = judged_source(source, replace(reading, split=options.split))
-    with open_index(index, device=device) as opened, _watched(options) as progress:
+    opening = open_index(index, device=device, backend=backend and backend.value)
+    with opening as opened, _watched(options) as progress:
         check_asked(
             opened.view(),
             options,

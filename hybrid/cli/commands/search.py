@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import AsJson, Device, options_of
+from hybrid.cli.options import AsJson, Device, QueryBackend, options_of
 from hybrid.cli.output import print_hit
 from hybrid.corpus.records import field_names
 from hybrid.errors import UsageError
@@ -27,6 +27,7 @@ def search(
         int | None, typer.Option("-k", "--top-k", help="how many documents; default: 10")
     ] = None,
     device: Device = "auto",
+    backend: QueryBackend = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +47,9 @@ def search(
     from hybrid.search.index import open_index
 
     names, models = field_names(facets), dict(map(_moved, model or []))
-    with open_index(index, models=models, device=device) as opened:
+    with open_index(
+        index, models=models, device=device, backend=backend and backend.value
+    ) as opened:
         view = opened.view()
         view.contents.documents.check_fields(names)
         result = view.search({"1": query}, view.plan(k, options))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_result
-from hybrid.cli.options import AsJson, options_of
+from hybrid.cli.options import AsJson, QueryBackend, options_of
 from hybrid.errors import require
 from hybrid.serve.options import ServeOptions
 
@@ -19,6 +19,7 @@ from hybrid.serve.options import ServeOptions
 def serve(
     index: Annotated[Path, typer.Argument(help="index folder")],
     options: ServeOptions,
+    backend: QueryBackend = None,
 ) -> None:
     """Serve an index: a search page and a JSON API, on this machine unless told otherwise."""
     require("fastapi", extra="serve", purpose="a server")
@@ -35,7 +36,7 @@ def serve(
     def ready(address: str) -> None:
         out.print(f"serving {index} at {address}", markup=False)
 
-    with open_index(index) as opened:
+    with open_index(index, backend=backend and backend.value) as opened:
         run(opened, options, ready=ready)
     err.print("stopped", markup=False)
 

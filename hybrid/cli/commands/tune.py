@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from hybrid.cli.options import (
     AsJson,
     Crowded,
     Device,
+    QueryBackend,
     QuerySource,
     Shown,
     judged_source,
@@ -60,6 +62,7 @@ def tune(
         Path | None, typer.Option(help="of other domains, from --save-prior; for few labels")
     ] = None,
     device: Device = "auto",
+    backend: QueryBackend = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune the fusion on judged queries and store it; of several, one each and one pooled."""
@@ -67,6 +70,7 @@ def tune(
     from hybrid.tune import Prior
     from hybrid.tune.on_index import tune_index, tune_indexes
 
+    opening = partial(open_index, device=device, backend=backend and backend.value)
     sources = sources or []
     several = len(sources) > 1
     if several:
@@ -83,13 +87,13 @@ def tune(
     reading = replace(reading, split=options.split)
     if several:
         with (
-            _tasks(sources, kept.domain, reading, index, device) as tasks,
+            _tasks(sources, kept.domain, reading, index, opening) as tasks,
             _working(options, len(tasks)) as progress,
         ):
             found = tune_indexes(tasks, options, store=kept.store, progress=progress)
         _print_several(found, options.measure, kept, as_json=as_json)
         return
-    with open_index(index, device=device) as opened:
+    with opening(index) as opened:
         known = None if prior is None else Prior.read(prior)
         source = judged_source(sources[0] if sources else None, reading)
         with _working(options, 1) as progress:
@@ -103,20 +107,18 @@ def _tasks(
     domain: Sequence[str],
     reading: SourceOptions,
     index: Path,
-    device: str,
+    opening: Callable[[Path], Index],
 ) -> Iterator[list[DomainTask]]:
     """Yield a task for each source, in its own index or in the one that is named first."""
-    from hybrid.search.index import open_index
     from hybrid.tune.on_index import DomainTask
 
     with ExitStack() as stack:
-        places = {index.resolve(): stack.enter_context(open_index(index, device=device))}
+        places = {index.resolve(): stack.enter_context(opening(index))}
         tasks = []
         for spec, name in zip(sources, _names(sources, domain), strict=True):
             text, place = _placed(spec, index)
             if place.resolve() not in places:
-                other = open_index(place, device=device)
-                places[place.resolve()] = stack.enter_context(other)
+                places[place.resolve()] = stack.enter_context(opening(place))
             source = open_source(text, options=reading)
             tasks.append(DomainTask(name or source.name, source, places[place.resolve()]))
         yield tasks

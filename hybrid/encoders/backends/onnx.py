@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from hybrid.encoders.batching import CHUNK, TokenLimit
+from hybrid.encoders.batching import CHUNK, TokenLimit, uncut
 from hybrid.encoders.models.known import KnownModel
 from hybrid.encoders.models.loading import EncoderOptions
 from hybrid.encoders.models.locate import ModelFolder
@@ -53,6 +54,7 @@ class OnnxModel:
             )
         settings = runtime.SessionOptions()
         settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+        settings.log_severity_level = 3  # errors: its warnings are of shapes that it cannot infer
         try:
             self._session = runtime.InferenceSession(
                 str(folder.path / WEIGHTS), settings, providers=["CPUExecutionProvider"]
@@ -63,6 +65,16 @@ class OnnxModel:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_length)
         self._inputs = [each.name for each in self._session.get_inputs()]
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens of a text that the model reads, none of its own among them."""
+        found = self.uncut.encode(text, add_special_tokens=False).tokens
+        return list(found[: self.max_length - self.uncut.num_special_tokens_to_add(False)])
+
+    @cached_property
+    def uncut(self) -> Any:
+        """A tokenizer that cuts nothing off."""
+        return uncut(self._tokenizer)
 
     def limit(self, prompt: str) -> TokenLimit:
         """Return the most tokens of a text behind ``prompt`` that the model reads."""

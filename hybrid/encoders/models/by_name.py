@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hybrid.encoders.backends.convert import converted_queries
 from hybrid.encoders.backends.onnx import OnnxEncoder
+from hybrid.encoders.backends.queries import OnnxDenseQueries, OnnxSparseQueries
 from hybrid.encoders.cross import CrossEncoder, OnnxCrossEncoder, TransformerCrossEncoder
 from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.models.fetched import (
@@ -39,7 +41,7 @@ from hybrid.machine.outputs import RECORD, write_folder
 
 def load_dense(
     spec: str, *, revision: str | None = None, **options: Any
-) -> TransformerEncoder | OnnxEncoder:
+) -> TransformerEncoder | OnnxEncoder | OnnxDenseQueries:
     """Return the dense encoder that ``spec`` names.
 
     Args:
@@ -61,12 +63,20 @@ def load_dense(
     known = None if fetched is None else known_model(fetched.base)
     if known is not None:
         return OnnxEncoder(folder, resolved, known)
-    return TransformerEncoder(
-        load_module("SentenceTransformer", folder, resolved), folder, resolved
-    )
+
+    def load(options: EncoderOptions) -> TransformerEncoder:
+        model = load_module("SentenceTransformer", folder, options)
+        return TransformerEncoder(model, folder, options)
+
+    if resolved.backend == "torch":
+        return load(resolved)
+    path = converted_queries(folder, lambda: load(_for_conversion(resolved)))
+    return OnnxDenseQueries(folder, path, resolved, lambda: load(resolved))
 
 
-def load_sparse(spec: str, *, revision: str | None = None, **options: Any) -> SpladeEncoder:
+def load_sparse(
+    spec: str, *, revision: str | None = None, **options: Any
+) -> SpladeEncoder | OnnxSparseQueries:
     """Return the learned sparse encoder that ``spec`` names.
 
     Args, Raises: as :func:`load_dense`; ModelError also where a plain transformers model has no
@@ -79,7 +89,19 @@ def load_sparse(spec: str, *, revision: str | None = None, **options: Any) -> Sp
             "a SPLADE model, or train one from it with hybrid train"
         )
     resolved = _options(options)
-    return SpladeEncoder(load_module("SparseEncoder", folder, resolved), folder, resolved)
+
+    def load(options: EncoderOptions) -> SpladeEncoder:
+        return SpladeEncoder(load_module("SparseEncoder", folder, options), folder, options)
+
+    if resolved.backend == "torch":
+        return load(resolved)
+    path = converted_queries(folder, lambda: load(_for_conversion(resolved)))
+    return OnnxSparseQueries(folder, path, resolved, lambda: load(resolved))
+
+
+def _for_conversion(options: EncoderOptions) -> EncoderOptions:
+    """Return the options of the encoder that is converted: prompts and lengths come later."""
+    return EncoderOptions(device="cpu", trust_remote_code=options.trust_remote_code)
 
 
 def load_cross(spec: str, **options: Any) -> CrossEncoder:

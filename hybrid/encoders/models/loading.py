@@ -29,6 +29,8 @@ class EncoderOptions:
         document_terms, query_terms: the most terms of a text that a sparse encoder keeps.
         min_weight: weights up to this are dropped by a sparse encoder.
         trust_remote_code: run Python code that the model brings.
+        backend: what runs the queries. "onnx" is converted from the model once, needs no torch
+            after that, and differs within `hybrid.encoders.backends.convert.DISTANCE`.
     """
 
     max_length: int | None = None
@@ -42,6 +44,7 @@ class EncoderOptions:
     query_terms: int | None = None
     min_weight: float = 0.0
     trust_remote_code: bool = False
+    backend: Literal["torch", "onnx"] = "torch"
 
     def __post_init__(self) -> None:
         for name in ("max_length", "token_budget", "batch_size", "document_terms", "query_terms"):
@@ -50,6 +53,8 @@ class EncoderOptions:
                 raise UsageError(f"{name} is {value}; expected 1 or more")
         if not self.min_weight >= 0:
             raise UsageError(f"min_weight is {self.min_weight}; expected 0 or more")
+        if self.backend not in ("torch", "onnx"):
+            raise UsageError(f"backend is {self.backend!r}; expected 'torch' or 'onnx'")
         if self.precision not in ("float32", "bfloat16"):
             raise UsageError(f"precision is {self.precision!r}; expected 'float32' or 'bfloat16'")
 

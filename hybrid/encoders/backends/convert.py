@@ -1,0 +1,163 @@
+"""A model's queries in ONNX: converted once, held against the model on a probe, kept in the cache.
+
+The whole way of a query through the model is converted, pooling and head included. The entry also
+holds what the model's own encoder says of itself, so that nothing of torch is loaded to use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hybrid.encoders.backends.onnx import TOKENIZER, WEIGHTS
+from hybrid.encoders.backends.queries import FACTS, OnnxDenseQueries, OnnxSparseQueries
+from hybrid.encoders.dense import TransformerEncoder
+from hybrid.encoders.mlm import route_modules
+from hybrid.encoders.models.loading import EncoderOptions
+from hybrid.encoders.models.locate import ModelFolder
+from hybrid.encoders.splade import SpladeEncoder
+from hybrid.errors import ModelError, require
+from hybrid.machine.cache import Cache, cache_key
+
+RECIPE = "queries in ONNX 1"
+"""Named in the cache: a change of the conversion makes new entries."""
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+POSITIONS = "max_position_embeddings"
+TORCH = "use the backend torch"
+OPSET = 18
+DISTANCE = 1e-4
+"""How far a number of the probe may lie from torch's, of the largest number there."""
+PROBE = (
+    "how do I merge sorted lists?",
+    "heapq.merge(*iterables, key=None, reverse=False)",
+    "  Über naïve Größen \n und 日本語 🙂 ",
+    "x",
+    " ".join(f"word{number} of a text beyond what models read" for number in range(120)),
+)
+
+
+def converted_queries(
+    folder: ModelFolder, load: Callable[[], TransformerEncoder | SpladeEncoder]
+) -> Path:
+    """Return the folder of a model's queries in ONNX, made where the cache has none.
+
+    Args:
+        folder: of the model.
+        load: returns its encoder, with no option but the trust in its code.
+
+    Raises:
+        MissingPackageError: onnxruntime is not installed.
+        ModelError: the model cannot be converted, or lies too far from torch on the probe.
+    """
+    require("onnxruntime", extra="onnx", purpose="the backend onnx")
+    if folder.weights is None or folder.tokenizer is None:
+        raise ModelError(f"{folder.spec} has no weights or tokenizer to know it by; {TORCH}")
+    key = "onnx-" + cache_key(RECIPE, folder.weights, folder.tokenizer, _settings(folder.path))
+    cache = Cache()
+    found = cache.entry("converted", key)
+    return found or cache.put("converted", key, lambda target: _write(folder, load(), target))
+
+
+def _settings(path: Path) -> str:
+    """Return a digest of a model folder's JSON files: its modules, pooling, prompts and lengths."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*.json")):
+        if file.name != TOKENIZER:
+            digest.update(f"{file.relative_to(path).as_posix()}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _write(folder: ModelFolder, encoder: TransformerEncoder | SpladeEncoder, target: Path) -> None:
+    """Write the ONNX model, the tokenizer and the facts, and hold them against the encoder."""
+    model, spec = encoder.model, folder.spec
+    modules = route_modules(model, "query")
+    first = modules[0] if modules else None
+    tokenizer = getattr(getattr(first, "tokenizer", None), "backend_tokenizer", None)
+    prompted = all(getattr(each, "include_prompt", True) for each in model.modules())
+    if not hasattr(first, "model") or tokenizer is None or not prompted:
+        raise ModelError(
+            f"{spec} is not a transformer with a fast tokenizer whose pooling reads the prompt, "
+            f"so its queries cannot be converted; {TORCH}"
+        )
+    limits = [getattr(getattr(each, "config", None), POSITIONS, None) for each in model.modules()]
+    facts = {
+        "fingerprint": encoder.fingerprint,
+        "positions": min(filter(None, limits), default=None),
+        "vocabulary": list(encoder.vocabulary) if isinstance(encoder, SpladeEncoder) else [],
+    }
+    tokenizer.save(str(target / TOKENIZER))
+    (target / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    expected = encoder.encode_queries(PROBE)  # before the export changes the model
+    try:
+        _export(model, modules, target / WEIGHTS)
+    except (ImportError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(
+            f"{spec} cannot be converted to ONNX: {error}. Is hybrid-retrieval[onnx] installed? "
+            f"Else {TORCH}"
+        ) from error
+    found: OnnxDenseQueries | OnnxSparseQueries
+    if isinstance(encoder, SpladeEncoder):
+        found = OnnxSparseQueries(folder, target, EncoderOptions(), lambda: encoder)
+    else:
+        found = OnnxDenseQueries(folder, target, EncoderOptions(), lambda: encoder)
+    distance = _distance(found.encode_queries(PROBE), expected)
+    if not distance <= DISTANCE:
+        raise ModelError(
+            f"{spec} in ONNX lies {distance:.1e} from torch on the probe, more than {DISTANCE:g}; "
+            f"{TORCH}"
+        )
+
+
+def _export(model: Any, modules: Sequence[Any], path: Path) -> None:
+    """Write the way of one query from its tokens to its vector or weights as ONNX."""
+    import torch
+
+    from hybrid.encoders.splade_head import SpladeHead
+
+    features = model.preprocess([PROBE[0]], task="query")
+    names = [name for name in INPUTS if name in features]
+
+    class Query(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *values: Any) -> Any:
+            given = {**features, **dict(zip(names, values, strict=True))}
+            return self.model(given, task="query")["sentence_embedding"]
+
+    for module in model.modules():
+        if isinstance(module, SpladeHead):
+            module._expansion = _whole_expansion(module)  # type: ignore[assignment,method-assign]
+    modules[0].model.set_attn_implementation("eager")
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Query().eval(),
+            tuple(features[name] for name in names),
+            str(path),
+            input_names=names,
+            output_names=["encoded"],
+            dynamic_axes={name: {1: "tokens"} for name in names},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _whole_expansion(head: Any) -> Callable[[Any, Any], Any]:
+    """Return the expansion of a head by one product, which the head itself makes in pieces."""
+
+    def expansion(hidden: Any, mask: Any) -> Any:
+        logits = hidden @ (head.decoder * head.scale[:, None]).T + head.bias
+        return logits.amax(1).relu()
+
+    return expansion
+
+
+def _distance(found: Any, expected: Any) -> float:
+    """Return the largest difference of two encodings, of the largest number."""
+    return float(abs(found - expected).max() / abs(expected).max())
