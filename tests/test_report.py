@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from hybrid.build.create import build_index
-from hybrid.corpus import open_source
+from hybrid.build.options import BuildOptions
+from hybrid.corpus import Passages, open_source
 from hybrid.encoders.density import expected_flops
 from hybrid.errors import CorpusError, OutputExistsError, UsageError
 from hybrid.evaluate import EvaluateOptions
@@ -28,6 +29,7 @@ from tests.made_encoders import HashDense, HashSparse
 from tests.made_pools import random_pool
 from tests.read_page import Page, check_self_contained
 from tests.test_cli import Command, hybrid_command
+from tests.test_living import Memory, document
 
 pytest.importorskip("matplotlib")
 __all__ = ["hybrid_command"]
@@ -194,6 +196,7 @@ def test_the_evidence_for_tuned_domains_and_the_transfer(source: str, tmp_path: 
         several = tune_indexes(tasks, options)
         index.store_domain("mine", tuned.fusion, report=tuned.to_dict())
         index.store_domain("bare", "rrf(k=60)")
+        index.store_domain("odd", "dense", report={"label_budget": {}, "transfer": 3})
         made = make_report(index)
         page = Page(made.html())
         titles = [each.title for each in made.sections]
@@ -205,10 +208,31 @@ def test_the_evidence_for_tuned_domains_and_the_transfer(source: str, tmp_path: 
         for row, values in zip(transfer, several.transfer, strict=True):
             shown = [float(row[name]) for name in several.columns]
             assert shown == pytest.approx(values.tolist(), abs=5e-5)
-        assert "Stored without evidence: rrf(k=60)" in page.texts["p"]
+        for fusion in ("rrf(k=60)", "dense"):
+            line = f"Stored without evidence that this version can read: {fusion}"
+            assert line in page.texts["p"]
         check_self_contained(page)
         for name in several.columns:
             assert name in "".join(page.texts["svg"])
+
+
+def test_passages_and_changed_documents_are_counted_as_they_are_now(tmp_path: Path) -> None:
+    documents = [document(n) for n in range(30)]
+    options = BuildOptions(passages=Passages(3, 1))
+    build_index(Memory(documents), tmp_path / "index", options, encoders=ENCODERS)
+    with open_index(tmp_path / "index", encoders=ENCODERS) as index:
+        index.delete(["d0003", "d0004"])
+        index.add([{"id": "new", "text": "merge a heap of sorted lists in a queue"}])
+        made = make_report(index, ({"q": "merge"}, {"q": {"new": 1}}))
+        rows_now = index.contents.row_count
+        stored = index.contents.sparse("sparse").vectors(np.arange(rows_now, dtype=np.int32))
+    page = Page(made.html())
+    (row,) = rows(page, "Terms with a weight, of passages")
+    assert int(row["passages"]) == rows_now > 29
+    assert float(row["mean"]) == pytest.approx(stored.nnz / rows_now, abs=0.005)
+    size = {row["of"]: row["value"] for row in rows(page, "Size")}
+    assert (size["documents"], size["segments"]) == ("29", "2")
+    assert size["deleted documents still stored"] == "2"
 
 
 def test_the_same_index_gives_the_same_page(index: Index, source: str) -> None:

@@ -112,6 +112,25 @@ def test_a_document_that_was_not_returned_says_why(index: Index) -> None:
     assert f"no candidate among {one.candidates}" in "".join(read.texts["p"])
 
 
+def test_the_stages_of_a_document_that_was_scored_again_are_shown(index: Index) -> None:
+    found = index.explain(
+        "merge lists",
+        ["d0", "d4"],
+        fusion="sparse",
+        rerank=lambda query, texts: [float(len(text)) for text in texts],
+        rerank_depth=2,
+    )
+    documents = [index.document(each.doc_id) for each in found]
+    again = [each for each in found if each.first is not None]
+    assert again
+    page = Page(explanations_page("merge lists", found, documents))
+    assert page.texts["h3"] == ["Before it was scored again"] * len(again)
+    for each in again:
+        assert each.first is not None
+        assert f"{each.fusion}: {each.result}" in page.texts["p"]
+        assert f"{each.first.fusion}: {each.first.result}" in page.texts["p"]
+
+
 def test_a_page_runs_its_own_script_alone() -> None:
     html = page("a", ["<p>b</p>"], script="let x = 1")
     assert "default-src 'none'" in html

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.build.records import BM25
 from hybrid.build.unread import CUT, MEDIAN, MOST
+from hybrid.errors import HybridError
 from hybrid.fusion import parse_fusion
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import figures
@@ -192,13 +193,15 @@ def tuning_sections(index: HybridIndex) -> Iterator[Section]:
     """Yield the evidence for each tuned fusion, and the transfer between domains."""
     for number, (name, domain) in enumerate(index.domains.items(), start=1):
         report = domain.get("report", {})
-        if name == POOLED_DOMAIN and "transfer" in report:
-            measures = {each["report"].get("measure") for each in index.domains.values()} - {None}
-            yield _transfer(domain["fusion"], report, ", ".join(sorted(measures)))
-        elif "label_budget" in report:
-            yield _tuned(name, number, TuneResult.stored(report))
-        else:
-            stored = f"Stored without evidence: {domain['fusion']}"
+        try:
+            if name == POOLED_DOMAIN and "transfer" in report:
+                measures = {each["report"].get("measure") for each in index.domains.values()}
+                measure = ", ".join(sorted(measures - {None}))
+                yield _transfer(domain["fusion"], report, measure)
+            else:
+                yield _tuned(name, number, TuneResult.stored(report))
+        except (KeyError, TypeError, ValueError, HybridError):
+            stored = f"Stored without evidence that this version can read: {domain['fusion']}"
             yield Section(f"Domain {name}", (stored,))
 
 

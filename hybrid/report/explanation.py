@@ -22,9 +22,7 @@ def explanations_page(
         explanations: one or more.
         documents: of each explanation.
     """
-    body = [
-        f"<p>Fused by <code>{html.escape(each.fusion)}</code>.</p>" for each in explanations[:1]
-    ]
+    body = []
     for one, document in zip(explanations, documents, strict=True):
         title = f": {document.title}" if document.title else ""
         body.append(f"<section>\n<h2>{html.escape(one.doc_id + title)}</h2>")
