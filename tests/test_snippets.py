@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hybrid.build.create import BuildOptions, build_index
@@ -155,6 +155,8 @@ TEXTS = st.text(st.sampled_from("aeBİΣ'.3_ ﬁ½①é検ガｱ\u0301\u3099ᄒ�
 
 
 @given(TEXTS, st.booleans())
+@example("İ.b", True)
+@example("İ.b", False)
 def test_placed_terms_are_the_terms(text: str, split_names: bool) -> None:
     analyser = Analyser("none", "english", split_names=split_names)
     placed = list(analyser.placed(text))

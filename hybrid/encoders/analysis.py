@@ -124,14 +124,15 @@ class Analyser:
         >>> list(Analyser("none", "english").placed("of ﬁles and 3.14"))
         [(3, 7, ['files']), (12, 16, ['3.14'])]
         """
-        plain, places = (text, None) if text.isascii() else _normalised(text)
-        for word in self._word.finditer(plain if self._split_names else plain.lower()):
+        lower = not self._split_names
+        plain, starts, ends = (text, None, None) if text.isascii() else _normalised(text, lower)
+        for word in self._word.finditer(plain.lower() if lower else plain):
             found = self._stemmed(_parts(word[0]) if self._split_names else [word[0]])
             if not found:
                 continue
             start, end = word.span()
-            if places is not None:
-                start, end = places[start][0], places[end - 1][1]
+            if starts is not None and ends is not None:
+                start, end = starts[start], ends[end - 1]
             yield start, end, found
 
     def _stemmed(self, words: Iterable[str]) -> list[str]:
@@ -169,21 +170,33 @@ def _parts(word: str) -> list[str]:
     return [word.lower(), *(parts if is_name else [])]
 
 
-def _normalised(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Return a text in form NFKC, and where each of its characters comes from in ``text``."""
+def _normalised(text: str, lower: bool) -> tuple[str, list[int], list[int]]:
+    """Return a text in form NFKC, and where each of its characters starts and ends in ``text``.
+
+    With ``lower`` the one letter that lower case makes longer is in lower case.
+    """
     found: list[str] = []
-    places: list[tuple[int, int]] = []
-    for piece in _cluster_pattern().finditer(text):
-        plain = unicodedata.normalize("NFKC", piece[0]).replace("İ", "İ".lower())
+    starts: list[int] = []
+    ends: list[int] = []
+    done = 0
+    for piece in chain(_changing_pattern().finditer(text), [None]):
+        start, end = (len(text), len(text)) if piece is None else piece.span()
+        found.append(text[done:start])
+        starts += range(done, start)
+        ends += range(done + 1, start + 1)
+        plain = unicodedata.normalize("NFKC", text[start:end])
+        plain = plain.replace("İ", "İ".lower()) if lower else plain
         found.append(plain)
-        places += [piece.span()] * len(plain)
-    return "".join(found), places
+        starts += [start] * len(plain)
+        ends += [end] * len(plain)
+        done = end
+    return "".join(found), starts, ends
 
 
 @cache
-def _cluster_pattern() -> re.Pattern[str]:
-    """Return the pattern of a character with the marks and Hangul vowels that combine with it."""
-    return re.compile(rf"(?s:.)[{_marks()}\u1160-\u11ff]*")
+def _changing_pattern() -> re.Pattern[str]:
+    """Return the pattern of a character that NFKC may change, with those that combine with it."""
+    return re.compile(rf"(?s:.)[{_marks()}\u1160-\u11ff]+|[^\x00-\x7f]")
 
 
 @cache

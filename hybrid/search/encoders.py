@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.build.options import running
 from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
-from hybrid.encoders import SparseEncoder, check_fingerprint
+from hybrid.encoders import Bm25Encoder, SparseEncoder, check_fingerprint
 from hybrid.errors import MissingPackageError, ModelError, UsageError, given
 from hybrid.machine.cache import Cache
 from hybrid.search.options import Score
@@ -145,7 +145,7 @@ def as_sparse(name: str, encoder: QueryEncoder) -> SparseEncoder:
     Raises:
         UsageError: it is none.
     """
-    if not isinstance(encoder, SparseEncoder):
+    if not isinstance(encoder, Bm25Encoder | SparseEncoder):  # the first is seen at once
         raise UsageError(f"branch {name!r} has no sparse encoder")
     return encoder
 

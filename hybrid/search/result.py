@@ -203,6 +203,7 @@ class QueryHits:
 
     def __init__(self, sources: HitSources, query_id: str, start: int, stop: int) -> None:
         self._sources, self._query_id, self._start, self._stop = sources, query_id, start, stop
+        self._snippets: dict[int, Snippet] = {}
 
     def document(self, rank: int) -> Document:
         """Return a document; those of all hits are read at once.
@@ -226,9 +227,12 @@ class QueryHits:
 
         It is one of the best passage, where texts are cut into passages. Raises as `document`.
         """
-        text, passages = self.document(rank).text, self._passages[rank - 1]
-        within = (passages[0].start, passages[0].stop) if passages else None
-        return snippet_of(text, matches_of(self._terms, text), within=within)
+        if rank not in self._snippets:
+            text, passages = self.document(rank).text, self._passages[rank - 1]
+            within = (passages[0].start, passages[0].stop) if passages else None
+            found = snippet_of(text, matches_of(self._terms, text), within=within)
+            self._snippets[rank] = found
+        return self._snippets[rank]
 
     def to_dict(self, rank: int) -> dict[str, Any]:
         """Return all of it as JSON data, with the best passages; none where texts are not cut."""
