@@ -103,6 +103,14 @@ def test_added_fields_of_numpy_are_filtered_as_any_other(tmp_path: Path) -> None
     assert len(index) == 2
 
 
+def test_a_field_without_a_value_in_any_document_is_not_stored(tmp_path: Path) -> None:
+    index = build(tmp_path / "idx", [Document("a", "merge", fields={"n": None, "y": 1})])
+    index.add([Document("b", "merge", fields={"n": None, "x": float("nan")})])
+    assert index.contents.documents.field_kinds == {"y": "int"}
+    index.add([Document("c", "merge", fields={"n": 2, "y": None})])
+    assert [index.document(each).fields for each in "abc"] == [{"y": 1}, {}, {"n": 2}]
+
+
 def test_a_build_takes_and_refuses_what_an_addition_does(tmp_path: Path) -> None:
     year = cast("Any", {"year": np.int64(2021)})
     index = build(tmp_path / "idx", [Document("b", "merge", fields=year)])

@@ -387,6 +387,14 @@ def test_changes(client_of: Callable[..., TestClient], tiny_index: Path, tmp_pat
     assert client.post("/documents", json=update).json()["replaced"] == 1
     huge = {"documents": [{**new, "doc_id": "h", "fields": {"n": 10**30}}]}
     assert client.post("/documents", json=huge).status_code == 400
+    fields = {"tags": ["red", "blue"], "n": 1, "none": None}
+    listed = {"documents": [{**new, "fields": fields}], "update": True}
+    answer = client.post("/documents", json=listed).json()
+    assert answer.get("replaced") == 1, answer
+    found = {**asked, "filter": '"red" in tags', "facets": ["tags"]}
+    answer = client.post("/search", json=found).json()
+    assert [hit["fields"]["tags"] for hit in answer["hits"]] == [["red", "blue"]]
+    assert answer["facets"] == {"tags": [{"value": each, "count": 1} for each in ("blue", "red")]}
     gone = {"doc_ids": ["n/1"]}
     assert client.post("/documents/delete", json=gone).json() == {"deleted": 1, "documents": 10}
     assert client.post("/documents/delete", json=gone).status_code == 400

@@ -62,7 +62,8 @@ class FieldWriter:
         Raises:
             CorpusError: a value of another type than the field has elsewhere, or too many fields.
         """
-        names = {name for document in documents for name in document.fields}
+        given = [each for document in documents for each in document.fields.items()]
+        names = {name for name, value in given if value is not None}
         arrays = {}
         for name in sorted(names):
             values = [document.fields.get(name) for document in documents]
