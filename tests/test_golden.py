@@ -11,7 +11,8 @@ import pytest
 from hybrid.corpus import open_source
 from hybrid.errors import HybridError, IndexFormatError
 from hybrid.index.storage.manifest import FORMAT_VERSION
-from hybrid.index.verify import verify_index
+from hybrid.index.transfer import restore_index, snapshot_index
+from hybrid.index.verify import repair_index, verify_index
 from hybrid.search.index import Index
 from tests.golden.make import ENCODERS, HERE, answers, tagged
 from tests.test_living import document
@@ -86,6 +87,25 @@ def test_a_first_date_makes_an_index_of_format_1_one_of_format_2(tmp_path: Path)
         index.contents.doc_ids[n] for n in index.contents.select("day is not null").doc_nums
     ] == ["d0030"]
     assert verify_index(tmp_path / "idx", deep=True).is_whole
+
+
+def test_copies_and_repairs_keep_the_format_of_what_they_bring_back(tmp_path: Path) -> None:
+    snapshot_index(HERE / "format-2", tmp_path / "copy")
+    restore_index(tmp_path / "copy", tmp_path / "again")
+    assert answers(tmp_path / "again") == answers(HERE / "format-2")
+    shutil.copytree(HERE / "format-1", tmp_path / "idx")
+    before = answers(tmp_path / "idx")
+    index = Index(tmp_path / "idx", encoders=ENCODERS)
+    index.add([tagged(30)])
+    current = tmp_path / "idx" / "CURRENT"
+    assert current.read_text().startswith("hybrid-index 2\n")
+    (index.contents.generation.directory / "manifest.json").write_text("{}")
+    name = index.contents.generation.name
+    index.close()
+    report = repair_index(tmp_path / "idx")
+    assert (report.before, report.dropped) == (name, (name,))
+    assert current.read_text().startswith("hybrid-index 1\n")
+    assert answers(tmp_path / "idx") == before
 
 
 def test_compact_upgrades_an_index_of_format_1_by_reading_its_fields_as_other_types(

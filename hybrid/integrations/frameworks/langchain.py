@@ -67,7 +67,7 @@ class HybridVectorStore(VectorStore):
         """Add documents, in place of those with the same ids; return the ids.
 
         Raises:
-            UsageError: metadata that is not a text, number, true, false or None.
+            UsageError: metadata that is no text, number, true, false, date, list of them or None.
         """
         named = [each.id for each in documents] if ids is None else ids
         chosen = [doc_id or str(uuid.uuid4()) for doc_id in named]
