@@ -16,7 +16,7 @@ QUERY = "query"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One hit: its document, fused score, and exact score in each branch."""
+    """One hit: its document, fused score, and exact score in each branch and of a reranker."""
 
     document: Document
     score: float
@@ -37,20 +37,15 @@ def found(index: Index, query: str, k: int, **options: Any) -> list[Found]:
     Raises:
         UsageError: as `Index.search`.
     """
-    view = index.view()
+    view = index.view()  # held until all is read
     if not len(view):
         return []
     result = view.search({QUERY: query}, view.plan(k, options_given(None, options)))
-    pool = result.pool
-    places = {pool.doc_ids[num]: place for place, num in enumerate(pool.doc_nums.tolist())}
     return [
         Found(
-            view.document(hit.doc_id),
+            Document(hit.doc_id, hit.text, hit.title, hit.fields),
             hit.score,
-            {
-                name: float(scores[places[hit.doc_id]])
-                for name, scores in zip(pool.branches, pool.scores, strict=True)
-            },
+            {name: each.score for name, each in hit.scores.items()},
         )
-        for hit in result.run[QUERY]
+        for hit in result.run.bound(view.hit_sources(result))[QUERY]
     ]
