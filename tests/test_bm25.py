@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from math import log
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid
-from hybrid.encoders.analysis import STOP_WORDS, Analyser
+from hybrid.encoders.analysis import LANGUAGES, STOP_WORDS, Analyser, of_language
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, count_terms
 from hybrid.errors import ModelError, UsageError
 
@@ -162,6 +163,58 @@ def test_terms(text: str, terms: list[str]) -> None:
 def test_other_languages_stem_and_33_words_stop() -> None:
     assert Analyser("german", "none").terms("laufen der Katzen") == ["lauf", "der", "katz"]
     assert len(STOP_WORDS) == 33
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("東京都", ["東京", "京都"]),
+        ("カタカナ・ひらがな", ["カタ", "タカ", "カナ", "ひら", "らが", "がな"]),
+        ("한국어 검색", ["한국", "국어", "검색"]),
+        ("水", ["水"]),
+        ("the Python 检索 of 3.14", ["python", "检索", "3.14"]),
+        ("abc検索def", ["abc", "検索", "def"]),
+        ("ｶﾀｶﾅ", ["カタ", "タカ", "カナ"]),
+        ("", []),
+    ],
+)
+def test_characters_without_spaces_are_words_by_pairs(text: str, terms: list[str]) -> None:
+    for code in ("cjk", "zh", "ja", "ko"):
+        analyser = Analyser(**of_language(code))
+        assert analyser.terms(text) == terms
+        assert [term for *_, found in analyser.placed(text) for term in found] == terms
+
+
+def test_pairs_have_their_places_in_the_text() -> None:
+    placed = Analyser(**of_language("ja")).placed("x 東京都")
+    assert list(placed) == [(0, 1, ["x"]), (2, 4, ["東京"]), (3, 5, ["京都"])]
+
+
+def test_pairs_are_recorded_so_that_queries_are_cut_alike(tmp_path: Path) -> None:
+    texts = ["東京都の検索", "京の都"]
+    encoder = Bm25Encoder.fit(texts, Bm25Parameters(**of_language("ja")))
+    scores = encoder.encode_documents(texts) @ encoder.encode_queries(["京都"]).T
+    assert (scores.toarray().ravel() > 0).tolist() == [True, False]
+    encoder.save(tmp_path)
+    loaded = Bm25Encoder.load(tmp_path)
+    assert loaded.parameters.bigrams
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.encode_queries(["京都"]).nnz == 1
+
+
+def test_the_stop_words_of_a_language_are_recorded_word_by_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in LANGUAGES:
+        assert len(of_language(code)["stop_words"].split()) > 30
+    parameters = Bm25Parameters(**of_language("de"))
+    encoder = Bm25Encoder.fit(["die Katzen und der Hund", "ein Hund"], parameters)
+    assert encoder.vocabulary == ("hund", "katz")
+    encoder.save(tmp_path)
+    monkeypatch.setitem(sys.modules, "stop_words", None)  # another version, or gone
+    loaded = Bm25Encoder.load(tmp_path)
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.encode_queries(["und die Katze"]).sum() == 1
 
 
 def test_progress_counts_documents() -> None:

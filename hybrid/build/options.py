@@ -86,7 +86,7 @@ class BuildOptions:
     b: float = option(0.4, "length normalisation of BM25, from 0 to 1")
     language: str = option(
         "en",
-        "of BM25, for its stemmer: en, de, fr, ...; none stems and leaves out no word",
+        "of BM25, for stemmer and stop words: en, de, fr, ..., cjk; none has neither",
     )
     split_names: bool = option(
         False, "let BM25 index the parts of names of code, too: os.path, readLine"
@@ -173,8 +173,9 @@ class BuildOptions:
     @property
     def bm25_parameters(self) -> Bm25Parameters:
         """The parameters of BM25."""
-        stemmer, stop_words = of_language(self.language)
-        return Bm25Parameters(self.k1, self.b, stemmer, stop_words, self.split_names)
+        return Bm25Parameters(
+            self.k1, self.b, split_names=self.split_names, **of_language(self.language)
+        )
 
     @property
     def prompts(self) -> dict[str, str | None]:

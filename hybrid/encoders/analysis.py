@@ -13,9 +13,10 @@ import importlib
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
+from typing import Any
 
 from hybrid.errors import UsageError
 
@@ -28,6 +29,8 @@ their then there these they this to was will with
 STOP_WORDS = frozenset(_ENGLISH.split())
 """The English stop set of Lucene."""
 
+ALONE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3041-\u309f"
+"""Characters that are a word each, as the inside of a character class."""
 MEMORY = 1 << 18
 """Words whose term is remembered; the memory starts anew when it is full."""
 
@@ -51,23 +54,41 @@ LANGUAGES = {
     "tr": "turkish",
 }
 """Languages by their code, with the stemmer of Snowball; English has Porter's."""
+UNSPACED = ("cjk", "zh", "ja", "ko")
+"""Languages whose words are not found by spaces: pairs of characters stand for them."""
+CJK = (
+    "\u3005\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
+)
+"""Han, Hiragana, Katakana and Hangul, as the inside of a character class."""
+_IS_CJK = re.compile(f"[{CJK}]")
 
 
-def of_language(code: str) -> tuple[str, str]:
-    """Return the stemmer and the stop words of a language; only English has stop words.
+def of_language(code: str) -> dict[str, Any]:
+    """Return the arguments of the `Analyser` of a language.
 
-    >>> of_language("de")
-    ('german', 'none')
+    Its stop words stand in them, and so in the index, that queries leave out the same ones with
+    another version of the package which has them.
+
+    >>> of_language("zh")
+    {'stemmer': 'none', 'stop_words': 'english', 'bigrams': True}
+    >>> of_language("de")["stop_words"][:22]
+    'german: aber alle alle'
 
     Raises:
         UsageError: an unknown language.
     """
-    if code == "en":
-        return "porter", "english"
-    if code != "none" and code not in LANGUAGES:
-        known = ", ".join(sorted({"en", "none", *LANGUAGES}))
+    if code in UNSPACED:
+        return {"stemmer": "none", "stop_words": "english", "bigrams": True}
+    if code in ("en", "none"):
+        stemmer, words = ("porter", "english") if code == "en" else ("none", "none")
+        return {"stemmer": stemmer, "stop_words": words}
+    if code not in LANGUAGES:
+        known = ", ".join(sorted({"en", "none", *UNSPACED, *LANGUAGES}))
         raise UsageError(f"the language of BM25 is {code!r}; give one of {known}")
-    return LANGUAGES.get(code, "none"), "none"
+    name = LANGUAGES[code]
+    words = importlib.import_module("stop_words").get_stop_words(name)
+    return {"stemmer": name, "stop_words": f"{name}: {' '.join(sorted(set(words)))}"}
 
 
 class Analyser:
@@ -76,24 +97,37 @@ class Analyser:
     Args:
         stemmer: "porter", any other algorithm of Snowball by name ("german", "french", ...), or
             "none".
-        stop_words: "english" or "none".
+        stop_words: "english", "none", or a name and the words: "german: aber alle".
         split_names: give the parts of a name of code, too: ``os.path`` and ``readLine`` are also
             ``os``, ``path``, ``read`` and ``line``.
+        bigrams: of a run of Chinese, Japanese and Korean characters each pair of neighbours is a
+            word, as in Lucene's CJKAnalyzer; a character that stands alone is one, too.
 
     >>> Analyser("none", "english").terms("The cat's 3.14 pi-charts")
     ['cat', '3.14', 'pi', 'charts']
     >>> Analyser("none", "english", split_names=True).terms("os.path readLine 3.14")
     ['os.path', 'os', 'path', 'readline', 'read', 'line', '3.14']
+    >>> Analyser("none", "none", bigrams=True).terms("東京都 in 2020")
+    ['東京', '京都', 'in', '2020']
 
     Raises:
         UsageError: an unknown stemmer or stop-word list; the message lists the known ones.
     """
 
     def __init__(
-        self, stemmer: str = "porter", stop_words: str = "english", *, split_names: bool = False
+        self,
+        stemmer: str = "porter",
+        stop_words: str = "english",
+        *,
+        split_names: bool = False,
+        bigrams: bool = False,
     ) -> None:
-        if stop_words not in ("english", "none"):
-            raise UsageError(f"stop_words is {stop_words!r}; expected 'english' or 'none'")
+        _, listed, words = stop_words.partition(": ")
+        if not listed and stop_words not in ("english", "none"):
+            raise UsageError(
+                f"stop_words is {stop_words!r}; expected 'english', 'none', or a name and the "
+                "words, as 'german: aber alle'"
+            )
         self._stemmer = None
         if stemmer != "none":
             snowball = importlib.import_module("Stemmer")
@@ -103,18 +137,21 @@ class Analyser:
                     f"stemmer is {stemmer!r}; expected 'none' or one of {', '.join(known)}"
                 )
             self._stemmer = snowball.Stemmer(stemmer)
-        self._stop_words = STOP_WORDS if stop_words == "english" else frozenset()
-        self._split_names = split_names
-        self._word = _word_pattern()
+        self._stop_words = STOP_WORDS if stop_words == "english" else frozenset(words.split())
+        self._split_names, self._bigrams = split_names, bigrams
+        self._word = _word_pattern(f"[{CJK}]+" if bigrams else f"[{ALONE}]")
         self._known: dict[str, str | None] = {}
 
     def terms(self, text: str) -> list[str]:
         """Return the terms of ``text``."""
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
+        words: Iterable[str] = self._word.findall(text if self._split_names else text.lower())
+        if self._bigrams:
+            words = chain.from_iterable(map(_pairs, words))
         if self._split_names:
-            return self._stemmed(chain.from_iterable(map(_parts, self._word.findall(text))))
-        return self._stemmed(self._word.findall(text.lower()))
+            words = chain.from_iterable(map(_parts, words))
+        return self._stemmed(words)
 
     def placed(self, text: str) -> Iterator[tuple[int, int, list[str]]]:
         """Yield each word of ``text`` that is no stop word: start, end, and its terms.
@@ -127,13 +164,15 @@ class Analyser:
         lower = not self._split_names
         plain, starts, ends = (text, None, None) if text.isascii() else _normalised(text, lower)
         for word in self._word.finditer(plain.lower() if lower else plain):
-            found = self._stemmed(_parts(word[0]) if self._split_names else [word[0]])
-            if not found:
-                continue
-            start, end = word.span()
-            if starts is not None and ends is not None:
-                start, end = starts[start], ends[end - 1]
-            yield start, end, found
+            for at, piece in enumerate(_pairs(word[0]) if self._bigrams else [word[0]]):
+                found = self._stemmed(_parts(piece) if self._split_names else [piece])
+                if not found:
+                    continue
+                start = word.start() + at
+                end = start + len(piece)
+                if starts is not None and ends is not None:
+                    start, end = starts[start], ends[end - 1]
+                yield start, end, found
 
     def _stemmed(self, words: Iterable[str]) -> list[str]:
         """Return the terms of words in lower case, without those of stop words."""
@@ -199,10 +238,16 @@ def _changing_pattern() -> re.Pattern[str]:
     return re.compile(rf"(?s:.)[{_marks()}\u1160-\u11ff]+|[^\x00-\x7f]")
 
 
+def _pairs(word: str) -> Sequence[str]:
+    """Return the pairs of neighbours of a run of CJK characters; any other word as it is."""
+    if len(word) < 2 or not _IS_CJK.match(word):
+        return (word,)
+    return [word[at : at + 2] for at in range(len(word) - 1)]
+
+
 @cache
-def _word_pattern() -> re.Pattern[str]:
-    """Return the pattern of one word of a lower-case text."""
-    alone = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3041-\u309f]"
+def _word_pattern(alone: str) -> re.Pattern[str]:
+    """Return the pattern of one word of a lower-case text; ``alone`` is one by itself."""
     mark = _marks()
     letter = rf"(?:(?!{alone})[\w{mark}])"
     inside = r"(?:(?<=[^\W\d_])['’.·:](?=[^\W\d_])|(?<=\d)[.,'’](?=\d))"

@@ -35,7 +35,8 @@ FIT_CHUNK = 1024
 STATE_FILE = "bm25.json"
 FREQUENCIES_FILE = "bm25.df.npy"
 STATE_VERSION = 1
-SPLIT = "split_names"
+ASKED = ("split_names", "bigrams")
+"""Parameters that are recorded only where they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Bm25Parameters:
     Attributes:
         k1: term-frequency saturation, at least 0.
         b: length normalisation, from 0 to 1.
-        stemmer, stop_words, split_names: see :class:`~hybrid.encoders.analysis.Analyser`.
+        stemmer, stop_words, split_names, bigrams: see :class:`~hybrid.encoders.analysis.Analyser`.
     """
 
     k1: float = 0.9
@@ -53,6 +54,7 @@ class Bm25Parameters:
     stemmer: str = "porter"
     stop_words: str = "english"
     split_names: bool = False
+    bigrams: bool = False
 
     def __post_init__(self) -> None:
         if not self.k1 >= 0:
@@ -66,13 +68,14 @@ class Bm25Parameters:
         return {"kind": "bm25", "model": "bm25", "variant": "lucene", **self.to_dict()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as JSON data; ``split_names`` only where it is asked for."""
-        found = asdict(self)
-        return found if self.split_names else {k: v for k, v in found.items() if k != SPLIT}
+        """Return the parameters as JSON data; those of `ASKED` only where they are asked for."""
+        return {name: value for name, value in asdict(self).items() if name not in ASKED or value}
 
     def analyser(self) -> Analyser:
         """Return the analyser of documents and queries."""
-        return Analyser(self.stemmer, self.stop_words, split_names=self.split_names)
+        return Analyser(
+            self.stemmer, self.stop_words, split_names=self.split_names, bigrams=self.bigrams
+        )
 
 
 @dataclass(frozen=True, slots=True)
