@@ -90,6 +90,9 @@ def test_explanations_are_those_of_the_library(client: TestClient, tiny_index: P
     asked = {"query": QUERY, "doc_id": "os.path"}
     found = client.post("/explain", json=asked).json()
     assert found["branches"] == json.loads(json.dumps(expected.to_dict()))["branches"]
+    answer = client.post("/explain", json={**asked, "k": 1}).json()["missed"]
+    assert (answer["k"], answer["cause"]) == (1, "fusion")
+    assert client.post("/explain", json={**asked, "k": 10**6}).status_code == 400
     hits = client.post("/search", json={"query": QUERY, "explain": True}).json()["hits"]
     assert all(hit["explanation"]["rank"] == hit["rank"] for hit in hits)
 

@@ -76,6 +76,8 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
                 f"the query has {len(asked.query):,} characters; give at most "
                 f"{options.most_characters:,}"
             )
+        if asked.k > options.most_hits:
+            raise UsageError(f"k is too large; give at most {options.most_hits:,}")
         return SearchOptions(
             fusion=asked.fusion,
             domain=asked.domain,
@@ -87,8 +89,6 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
     @app.post("/search", response_model=dict[str, Any])
     def search(request: Request, asked: SearchBody) -> Response:
         """Search the index."""
-        if asked.k > options.most_hits:
-            raise UsageError(f"k is too large; give at most {options.most_hits:,}")
         began = time.perf_counter()
         found = service.search(
             asked.query,
@@ -107,7 +107,7 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
     def explain(request: Request, asked: ExplainBody) -> dict[str, Any]:
         """Explain a document's score, whether or not it was returned."""
         chosen = searched(request, asked)
-        return service.explain(asked.query, asked.doc_id, chosen, request.state.filter)
+        return service.explain(asked.query, asked.doc_id, chosen, request.state.filter, asked.k)
 
 
 def _add_reads(app: FastAPI, service: Service, options: ServeOptions, counts: Counts) -> None:

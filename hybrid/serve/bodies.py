@@ -22,6 +22,7 @@ class Asked(Body):
     """A query and how it is searched: see `hybrid.search.options.SearchOptions`."""
 
     query: Text = Field(examples=["merge sorted lists"])
+    k: int = Field(10, ge=1)
     fusion: Name | None = Field(None, examples=["rrf(k=60)"])
     domain: Name | None = None
     depth: Depth | None = None
@@ -32,7 +33,6 @@ class Asked(Body):
 class SearchBody(Asked):
     """A search: ``explain``, ``candidates`` and ``facets`` ask for more beside the hits."""
 
-    k: int = Field(10, ge=1)
     explain: bool = False
     candidates: bool = False
     facets: list[Name] = Field(default_factory=list, max_length=20)

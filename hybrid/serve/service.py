@@ -110,7 +110,12 @@ class Service:
         return found
 
     def explain(
-        self, query: str, doc_id: str, options: SearchOptions, required: str = ""
+        self,
+        query: str,
+        doc_id: str,
+        options: SearchOptions,
+        required: str = "",
+        k: int | None = None,
     ) -> dict[str, Any]:
         """Return why a document has its score for a query, whether or not it was returned.
 
@@ -119,6 +124,7 @@ class Service:
             doc_id: a document of the index.
             options: of the search; ``filter`` holds the required one, too.
             required: the filter that hides documents.
+            k: of the search.
 
         Raises:
             UsageError: as `Index.explain`.
@@ -126,7 +132,7 @@ class Service:
         """
         view = self.index.view()
         self._check_visible(view, doc_id, required)
-        result = view.search({ONE: query}, view.plan(None, options))
+        result = view.search({ONE: query}, view.plan(k, options))
         return result.explain([doc_id])[0].to_dict()
 
     def document(self, doc_id: str, required: str = "") -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from selenium import webdriver
@@ -216,6 +217,23 @@ def test_keys_move_between_hits_explain_and_close(page: Page) -> None:
     assert second.get_attribute("data-id") == page.ids()[1]
     second.send_keys(Keys.ESCAPE)
     assert page.browser.switch_to.active_element == page.one("#query")
+
+
+def test_an_explanation_says_what_would_change_the_rank(page: Page) -> None:
+    page.open("#query=merge+sorted+lists&k=5")
+    page.one(".fused li").send_keys(Keys.ENTER)
+    page.wait(lambda: page.all(".why table"))
+    captions = [each.text for each in page.all(".why caption")]
+    assert "Rank under other fusions" in captions
+    assert not page.all(".why p")
+    fusion = quote("cc(alpha=1, norm=minmax, branches=(sparse, dense))")
+    page.open(f"#query=heap+file+path+thread&k=3&fusion={fusion}&weight=0")
+    for one in page.all(".fused li"):
+        one.send_keys(Keys.ENTER)
+        page.wait(lambda one=one: one.find_elements("css selector", ".why table"))
+    said = [each.text for each in page.all(".why p")]
+    assert said
+    assert all("Not in the top 3: the fusion ranks it lower; it lacks" in each for each in said)
 
 
 def test_judgments_are_written_for_the_tuner(page: Page, judged: Path) -> None:

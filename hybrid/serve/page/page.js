@@ -256,24 +256,38 @@ function table(caption, names, rows) {
     make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", { textContent: cell }))))));
 }
 
+const CAUSES = {
+  filter: "the filter leaves it out",
+  depth: "no branch has it within its depth",
+  fusion: "the fusion ranks it lower",
+  reranking: "scored again, it ranks lower",
+};
+
 async function toggleWhy(docId, button, why) {
   why.hidden = !why.hidden;
   button.setAttribute("aria-expanded", String(!why.hidden));
   if (why.hidden || why.childElementCount) return;
   why.textContent = "…";
-  const { k, ...asked } = readForm();
   try {
-    const found = await call("explain", { ...asked, query: state.found.query, doc_id: docId });
+    const found = await call("explain", { ...readForm(), query: state.found.query, doc_id: docId });
     const number = (value) => (value === null ? "–" : value.toFixed(4));
     const parts = [table(
       found.score === null ? `No candidate of ${found.fusion}` : `Rank ${found.rank} of ${found.candidates} by ${found.fusion}`,
-      ["branch", "rank", "own score", "share"],
-      found.branches.map((one) => [one.branch, one.rank || "–", number(one.score), number(one.share)]))];
+      ["branch", "rank", "own score", "weight", "part", "share"],
+      found.branches.map((one) => [one.branch, one.rank || "–", number(one.score), number(one.weight),
+        number(one.part), number(one.share)]))];
+    if (found.missed) {
+      const lacks = found.missed.lacks === null ? "" : `; it lacks ${number(found.missed.lacks)}`;
+      const textContent = `Not in the top ${found.missed.k}: ${CAUSES[found.missed.cause]}${lacks}.`;
+      parts.unshift(make("p", { textContent }));
+    }
     for (const one of found.branches.filter((each) => each.terms.length)) {
       parts.push(table(`Terms of ${one.branch}`, ["term", "query × document", "gives", "kind"],
         one.terms.slice(0, 12).map((term) => [term.term,
           `${term.query_weight.toFixed(3)} × ${term.document_weight.toFixed(3)}`, number(term.contribution), term.kind])));
     }
+    const others = Object.entries(found.others);
+    if (others.length) parts.push(table("Rank under other fusions", ["fusion", "rank"], others.map(([name, rank]) => [name, rank || "–"])));
     why.replaceChildren(...parts);
   } catch (error) {
     why.replaceChildren();
