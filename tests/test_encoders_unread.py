@@ -152,7 +152,7 @@ def test_a_query_that_is_cut_warns(
             index.search(WORD * 50, 3, fusion="bm25")
     status, _, err = hybrid_command("search", tiny_index, WORD * 50, "--fusion", "dense")
     assert status == 0
-    assert re.fullmatch(r"warning: 1 of 1 queries .*up to 20 tokens.*\n", err)
+    assert re.fullmatch(r"warning: 1 of 1 queries .*up to 20 tokens.*\nranked by dense\n", err)
 
 
 def test_the_command_line_tells_of_it(
