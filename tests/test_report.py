@@ -67,6 +67,7 @@ def rows(page: Page, start: str) -> list[dict[str, str]]:
 def test_the_page_loads_nothing_and_runs_the_script_that_orders_tables(read: Page) -> None:
     check_self_contained(read)
     assert read.tags["svg"] == read.tags["figure"] == len(PLOTS)
+    assert not any("$" in text for text in read.texts["svg"])  # ticks are numbers, not TeX
     assert len(read.texts["script"]) == 1
     assert "aria-sort" in read.texts["script"][0]
 

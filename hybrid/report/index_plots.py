@@ -56,6 +56,9 @@ def postings_lengths(lengths: Mapping[str, Ints], texts: str) -> Any:
         axes.plot(shown, ordered[shown - 1], linestyle=LINES[number % 4], linewidth=2, label=name)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axis.set_minor_formatter(lambda *_: "")
     axes.set_xlabel("rank of the term by the length of its postings")
     axes.set_ylabel(f"number of {texts}")
     axes.legend(frameon=False)
