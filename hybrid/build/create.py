@@ -191,7 +191,7 @@ def _report(
         records,
         {str(reason): count for reason, count in source.skipped.counts.items()},
         None if shards.passages is None else len(shards.passages),
-        shards.reused,
+        reused=shards.reused,
     )
 
 
