@@ -255,7 +255,7 @@ def tables(report: Mapping[str, Any]) -> str:
         text.append(f"| {name} | {shown} |")
     for name in found[0]["terms"]:
         shown = " | ".join(f"{row['terms'][name]:.1f}" for row in found)
-        text.append(f"| terms a {name} | {shown} |")
+        text.append(f"| terms per {name} | {shown} |")
     for row in found:
         text.append(f"\n{row['collection']}, tuned\n")
         kind = "tuned on train" if "tuned on train" in row else "cross-validated"
