@@ -22,9 +22,9 @@ FEW_TEXTS = 4
 def model_threads(texts: int) -> AbstractContextManager[Any]:
     """Return the context in which torch encodes so many texts.
 
-    For few of them its OpenMP threads save nothing, and while the cores are busy they wait for
-    each other at every layer: that burns ten times the processor time of the query itself. The
-    limit is of the calling thread alone.
+    For few of them its OpenMP threads save little, and beside other work they may wait for each
+    other at every layer, at many times the processor time of the query itself. The limit is of the
+    calling thread alone.
     """
     if texts > FEW_TEXTS:
         return nullcontext()
