@@ -29,7 +29,7 @@ NAMES = (
 """In the order in which they are read; they share the folder ``work``."""
 DOORS = {"hybrid", "hybrid.evaluate", "hybrid.tune", "hybrid.report"}
 TIME = re.compile(r"\b\d+(?:\.\d+)? ?(?:ms|s)\b")
-LIMIT = 120
+LIMIT = 240
 QUIET = "ignore:IProgress not found"
 """tqdm's notice where a notebook has no widgets."""
 
@@ -67,7 +67,8 @@ def executed(name: str, folder: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(small_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the notebooks share; what they encode is in the cache of ``small_index``."""
     return tmp_path_factory.mktemp("notebooks")
 
 

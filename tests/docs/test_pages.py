@@ -32,17 +32,6 @@ def runnable(path: Path) -> list[Block]:
 WITH_BLOCKS = [path for path in PAGES if runnable(path) and path.name not in OWN_TESTS]
 
 
-@pytest.fixture(scope="session")
-def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The index that most pages begin with; what it encodes is cached for those that build it."""
-    from hybrid.build.create import build_index
-    from hybrid.corpus import open_source
-
-    folder = tmp_path_factory.mktemp("small") / "small.idx"
-    build_index(open_source("stdlib-small"), folder)
-    return folder
-
-
 @pytest.mark.docs
 @pytest.mark.offline_model
 @pytest.mark.parametrize("path", WITH_BLOCKS, ids=lambda path: str(path.relative_to(ROOT)))
