@@ -3,7 +3,7 @@
 Prints a page in Markdown. Processor time counts, for a busy machine changes it least; a search of
 everything is tried in torch and in ONNX.
 
-    hybrid build stdlib -o stdlib.idx --max-length 64
+    hybrid demo -o stdlib.idx
     python benchmarks/start.py stdlib.idx > docs/results/start.md
 """
 
@@ -23,7 +23,6 @@ import numpy as np
 
 import hybrid
 from hybrid.corpus import open_source
-from hybrid.machine import threads
 
 QUERY = "merge sorted lists"
 CLIENTS = (1, 2, 4, 8)
@@ -61,11 +60,9 @@ def shell(index: Path) -> None:
 
 def clients(index: Path, texts: Sequence[str]) -> None:
     """Print latency, rate and processor time of threads that search one index."""
-    few = threads.FEW_TEXTS
     print("\n| backend | clients | p50 ms | p95 ms | queries/s | processor ms a query |")
     print("|---|---|---|---|---|---|")
-    for name, backend in (("torch, all threads", "torch"), ("torch", "torch"), ("onnx", "onnx")):
-        threads.FEW_TEXTS = -1 if name != backend else few  # -1: torch takes all for one query
+    for backend in BACKENDS:
         with hybrid.open(index, backend=backend) as opened:
 
             def one(text: str, opened: hybrid.Index = opened) -> float:
@@ -82,7 +79,7 @@ def clients(index: Path, texts: Sequence[str]) -> None:
                 wall, used = time.perf_counter() - began, time.process_time() - used
                 p50, p95 = np.quantile(took, [0.5, 0.95])
                 rate, cost = len(texts) / wall, used / len(texts) * 1e3
-                row = f"| {name} | {count} | {p50:.0f} | {p95:.0f} | {rate:.0f} | {cost:.0f} |"
+                row = f"| {backend} | {count} | {p50:.0f} | {p95:.0f} | {rate:.0f} | {cost:.0f} |"
                 print(row, flush=True)
 
 
@@ -90,13 +87,12 @@ def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("index", type=Path)
-    parser.add_argument("--queries", type=int, default=48)
+    parser.add_argument("--queries", type=int, default=120)
     given = parser.parse_args()
     texts = [query.text for query in open_source("stdlib").queries()][: given.queries]
     print("# What do a first query and many at once cost?\n")
-    print(f"`benchmarks/start.py`, on {os.cpu_count()} cores that other work shares (load")
     print(
-        f"{os.getloadavg()[0]:.1f}): compare rows of one run, and processor time before latency.\n"
+        f"`benchmarks/start.py`, on {os.cpu_count()} cores at a load of {os.getloadavg()[0]:.1f}.\n"
     )
     shell(given.index)
     clients(given.index, texts)

@@ -11,7 +11,6 @@ from hybrid.encoders.batching import CHUNK, token_batches, token_budget, token_l
 from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, prompts
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, Progress
-from hybrid.machine.threads import model_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,8 +63,7 @@ class TransformerEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of queries, float32 (len(texts), dimension)."""
-        with model_threads(len(texts)):
-            return self._encode(texts, "query", self._query_prompt, None)
+        return self._encode(texts, "query", self._query_prompt, None)
 
     def unread_tokens(
         self, texts: Sequence[str], task: Literal["document", "query"]

@@ -19,7 +19,6 @@ from hybrid.encoders.models.loading import EncoderOptions, declared_similarity, 
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.encoders.protocol import Fingerprint, PlacedTerms, Progress, words_by_space
 from hybrid.errors import UsageError
-from hybrid.machine.threads import model_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,8 +79,7 @@ class SpladeEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> csr_matrix:
         """Return the weights of queries, CSR float32 (len(texts), len(vocabulary))."""
-        with model_threads(len(texts)):
-            return self._encode(texts, "query", self._query_prompt, None)
+        return self._encode(texts, "query", self._query_prompt, None)
 
     def literal_terms(self, text: str) -> frozenset[str]:
         """Return the terms of the vocabulary within the length that the model reads of the text."""

@@ -4,43 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from os import cpu_count, getpid
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Result = TypeVar("Result")
 
 SCORED_FROM = 10_000
 """Documents to score by name: with fewer, starting threads costs more than they save."""
-
-
-FEW_TEXTS = 4
-"""Texts up to which a model in torch keeps to one thread."""
-
-
-def model_threads(texts: int) -> AbstractContextManager[Any]:
-    """Return the context in which torch encodes so many texts.
-
-    For few of them its OpenMP threads save little, and beside other work they may wait for each
-    other at every layer, at many times the processor time of the query itself. The limit is of the
-    calling thread alone.
-    """
-    if texts > FEW_TEXTS:
-        return nullcontext()
-    import torch
-
-    torch.get_num_threads()  # the first call in a thread sets its number, and would over ours
-    context: AbstractContextManager[Any] = _openmp().limit(limits=1)
-    return context
-
-
-@cache
-def _openmp() -> Any:
-    """Return the OpenMP runtimes that are loaded, to set their threads."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="openmp")
 
 
 def scoring_threads(count: int, threads: int) -> int:
