@@ -10,8 +10,9 @@ import pytest
 
 from hybrid.corpus import open_source
 from hybrid.errors import HybridError, IndexFormatError
+from hybrid.index.storage.generation import open_generation
 from hybrid.index.storage.manifest import FORMAT_VERSION
-from hybrid.index.transfer import restore_index, snapshot_index
+from hybrid.index.transfer import pull_index, push_index, restore_index, snapshot_index
 from hybrid.index.verify import repair_index, verify_index
 from hybrid.search.index import Index
 from tests.golden.make import ENCODERS, HERE, answers, tagged
@@ -90,9 +91,20 @@ def test_a_first_date_makes_an_index_of_format_1_one_of_format_2(tmp_path: Path)
 
 
 def test_copies_and_repairs_keep_the_format_of_what_they_bring_back(tmp_path: Path) -> None:
-    snapshot_index(HERE / "format-2", tmp_path / "copy")
-    restore_index(tmp_path / "copy", tmp_path / "again")
-    assert answers(tmp_path / "again") == answers(HERE / "format-2")
+    for version in (1, 2):
+        home, start = tmp_path / str(version), HERE / f"format-{version}"
+        snapshot_index(start, home / "copy")
+        restore_index(home / "copy", home / "again")
+        push_index(start, (home / "far").as_uri())
+        pull_index((home / "far").as_uri(), home / "near")
+        expected = (open_generation(start).manifest, answers(start))
+        for name in ("copy", "again", "far", "near"):
+            head = (home / name / "CURRENT").read_text().partition("\n")[0]
+            assert head == f"hybrid-index {version}", name
+            manifest = open_generation(home / name).manifest
+            assert manifest.format_version == version, name
+            assert (manifest.files, manifest.content) == (expected[0].files, expected[0].content)
+            assert answers(home / name) == expected[1]
     shutil.copytree(HERE / "format-1", tmp_path / "idx")
     before = answers(tmp_path / "idx")
     index = Index(tmp_path / "idx", encoders=ENCODERS)

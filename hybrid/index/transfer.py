@@ -60,6 +60,7 @@ def restore_index(snapshot_dir: str | Path, target: str | Path) -> None:
 
 def _copy(source: Generation, target: str | Path) -> None:
     with new_generation(target, create=True) as generation:
+        generation.need_format(source.manifest.format_version)
         for name in source.names():
             path = generation.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +125,7 @@ def pull_index(url: str, target: str | Path) -> None:
                 system, root = _opened(hub.pinned(url) if hub.is_hub(url) else url)
                 source = _mirrored(system, root, mirror)
             refuse_unsound(source)
+            generation.need_format(source.manifest.format_version)
             for name in source.names():
                 path = generation.directory / name
                 path.parent.mkdir(parents=True, exist_ok=True)
