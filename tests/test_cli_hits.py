@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from io import StringIO
 from pathlib import Path
@@ -14,6 +15,7 @@ from hybrid.cli import output
 from hybrid.corpus import Document
 from hybrid.corpus.snippets import Match, Snippet, snippet_of
 from hybrid.fusion.run import Hit
+from hybrid.report.tables import Table
 from tests.test_cli import Command, hybrid_command
 
 __all__ = ["hybrid_command"]
@@ -89,3 +91,41 @@ def test_the_fusion_is_said_beside_the_hits(hybrid_command: Command, tiny_index:
     assert "ranked by bm25\n" in err
     assert out.splitlines()[1:3] == ["     merge", "     merge sorted lists with a heap"]
     assert "ranked by" not in hybrid_command(*search, "bm25", "--json")[2]
+
+
+def test_no_command_prints_a_control_character(hybrid_command: Command, tmp_path: Path) -> None:
+    said = "\x1b]0;pwn\x07\x9b2J\x7f"
+    corpus, index = tmp_path / "c.jsonl", tmp_path / "idx"
+    record = {"id": f"d{said}", "title": said, "text": f"x{said} merge.", "s": f"\x1b[2J{said}"}
+    corpus.write_text(json.dumps(record) + "\n")
+    bm25 = ("--sparse", "none", "--dense", "none")
+    for command in (
+        ("build", corpus, "-o", index, *bm25, "--fields", "s"),
+        ("search", index, "merge", "--facets", "s"),
+        ("search", index, "merge", "--facets", "s", "--json"),
+        ("explain", index, "merge", "--no-sentences"),
+        ("explain", index, f"merge {said}"),
+        ("explain", index, f"merge {said}", "--json"),
+        ("info", index),
+        ("search", index, "merge", "--facets", said),
+    ):
+        status, out, err = hybrid_command(*command)
+        assert status == (command[-1] == said), err
+        assert re.findall(r"[^\n\x20-\x7e\xa0-\U0010ffff]", out + err) == [], command
+    _, out, _ = hybrid_command("search", index, "merge", "--facets", "s")
+    assert "s: \ufffd[2J\ufffd]0;pwn\ufffd\ufffd2J\ufffd 1\n" in out
+    _, out, _ = hybrid_command("search", index, "merge", "--json")
+    assert json.loads(out)["hits"][0]["doc_id"] == record["id"]
+    _, out, _ = hybrid_command("explain", index, "merge")
+    assert re.search(r"^  +\S", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("form", [None, *output.Form])
+def test_no_table_prints_a_control_character(
+    form: output.Form | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "\x1b]0;pwn\x07\x9b2J\x7f"
+    output.print_tables([Table(said, ("query", said), ((said, f"[red]{said}"),))], form)
+    shown = capsys.readouterr().out
+    assert re.findall(r"[^\n\x20-\x7e\xa0-\U0010ffff]", shown) == []
+    assert "[red]" in shown.replace("\\[", "[")

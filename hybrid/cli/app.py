@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from hybrid.cli.config import defaults
 from hybrid.errors import HybridError, UsageError
@@ -25,8 +27,28 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Return a text without characters that a terminal would obey, line breaks aside.
+
+    >>> printable("  a\\x1b[2Jb")
+    '  a\ufffd[2Jb'
+    """
+    return _CONTROL.sub("\ufffd", text)
+
+
+class SafeConsole(Console):
+    """A console that prints no control character of a text or a cell of a table."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return the printable text as Rich draws it."""
+        return super().render_str(printable(text), **options)
+
+
+out = SafeConsole(soft_wrap=True, highlight=False, emoji=False)
+err = SafeConsole(stderr=True, highlight=False, emoji=False)
 
 INTERRUPTED = 130
 
@@ -95,7 +117,10 @@ def start(
 def print_json(value: object) -> None:
     """Write one JSON value to stdout, where a program reads it."""
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False)
+    # JSON itself escapes the control characters below these.
+    text = re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    sys.stdout.write(text + "\n")
 
 
 def print_result(value: object, lines: Iterable[str], *, as_json: bool) -> None:

@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hybrid.cli.app import out
+from hybrid.cli.app import out, printable
 
 if TYPE_CHECKING:
     from hybrid.fusion.run import Hit
@@ -68,7 +68,6 @@ def _drawn(table: Table) -> object:
 
 
 INDENT = 5
-_CONTROL = re.compile(r"[^\s\x20-\x7e\xa0-\U0010ffff]")
 
 
 def print_hit(hit: Hit) -> None:
@@ -76,8 +75,8 @@ def print_hit(hit: Hit) -> None:
 
     A terminal is filled word by word; elsewhere each is one line.
     """
-    out.print(f"{hit.rank:>3}  {hit.score:.4f}  {_plain(hit.doc_id)}", markup=False)
-    for line in (Text(_plain(hit.title)), _drawn_snippet(hit)):
+    out.print(f"{hit.rank:>3}  {hit.score:.4f}  {one_line(hit.doc_id)}", markup=False)
+    for line in (Text(one_line(hit.title)), _drawn_snippet(hit)):
         if not line or line.plain == hit.doc_id:
             continue
         if out.is_terminal:
@@ -90,7 +89,7 @@ def _drawn_snippet(hit: Hit) -> Text:
     snippet, text = hit.snippet, hit.text
     drawn = Text()
     for word in re.finditer(r"\S+", snippet.text):
-        drawn.append(" " if drawn else "").append(_CONTROL.sub("\ufffd", word[0]), style="dim")
+        drawn.append(" " if drawn else "").append(printable(word[0]), style="dim")
         at = len(drawn) - len(word[0]) - word.start()
         for mark in [] if out.no_color else snippet.marks:
             if mark.start < word.end() and word.start() < mark.end:
@@ -103,9 +102,9 @@ def _drawn_snippet(hit: Hit) -> Text:
     return drawn
 
 
-def _plain(text: str) -> str:
+def one_line(text: str) -> str:
     """Return a text on one line, without characters that a terminal would obey."""
-    return _CONTROL.sub("\ufffd", " ".join(text.split()))
+    return printable(" ".join(text.split()))
 
 
 SECONDS = 5.0

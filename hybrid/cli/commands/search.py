@@ -9,7 +9,7 @@ import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
 from hybrid.cli.options import AsJson, Device, QueryBackend, options_of
-from hybrid.cli.output import print_hit
+from hybrid.cli.output import one_line, print_hit
 from hybrid.corpus.records import field_names
 from hybrid.errors import UsageError
 from hybrid.search.options import SearchOptions
@@ -69,7 +69,10 @@ def search(
     how = "ranked" if hits else "nothing found"
     err.print(f"{how} by {plan.fusion}{again}{within}", markup=False, soft_wrap=True)
     for name, counts in counted.items():
-        most = [f"{value} {count}" for value, count in list(counts.items())[:FACET_VALUES]]
+        most = [
+            f"{one_line(str(value))} {count}"
+            for value, count in list(counts.items())[:FACET_VALUES]
+        ]
         cut = ["..."] if len(counts) > FACET_VALUES else []
         out.print(f"{name}: {', '.join([*most, *cut]) or 'no value'}", markup=False)
 
