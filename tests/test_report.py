@@ -17,6 +17,7 @@ from hybrid.corpus import Passages, open_source
 from hybrid.encoders.density import expected_flops
 from hybrid.errors import CorpusError, OutputExistsError, UsageError
 from hybrid.evaluate import EvaluateOptions
+from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.systems import evaluate_systems
 from hybrid.fusion import fuse, parse_fusion, rank
 from hybrid.report.quality import overlap, queries_table
@@ -267,6 +268,14 @@ def test_a_measure_without_an_exact_curve_is_told(index: Index) -> None:
     made = make_report(index, ({"q": "json"}, {"q": {"json.dump": 1}}), options)
     (section,) = [each for each in made.sections if each.title == "Weight between branches"]
     assert "'ERR@10' cannot be tuned" in str(section.parts[0])
+
+
+def test_no_curve_is_drawn_of_condensed_lists(index: Index) -> None:
+    options = EvaluateOptions(measures="RR@10", judging=Judging(judged_only=True))
+    made = make_report(index, ({"q": "json"}, {"q": {"json.dump": 1}}), options)
+    (section,) = [each for each in made.sections if each.title == "Weight between branches"]
+    assert str(section.parts[0]).startswith("the curve of weights counts every candidate, and")
+    assert "weights" not in [each.name for each in made.plots]
 
 
 def test_one_branch_of_each_kind(source: str, tmp_path: Path) -> None:

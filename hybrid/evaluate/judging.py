@@ -48,16 +48,16 @@ class Judging:
             for query_id, judged in checked_qrels(qrels).items()
         }
 
-    def check_headroom(self) -> None:
-        """Do nothing if every candidate counts, as headroom takes it.
+    def check_headroom(self, asked: str = "headroom (--headroom)") -> None:
+        """Do nothing if every candidate counts, as headroom and a curve of weights take it.
 
         Raises:
             UsageError: documents without a judgment are left out.
         """
         if self.judged_only:
             raise UsageError(
-                "headroom (--headroom) counts every candidate, and judged_only (--judged-only) "
-                "leaves some out; ask for one of them"
+                f"{asked} counts every candidate, and judged_only (--judged-only) leaves some out; "
+                "ask for one of them"
             )
 
     def run(self, run: Run, qrels: JudgedDocuments) -> Run:

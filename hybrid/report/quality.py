@@ -85,7 +85,8 @@ def _weights(report: SystemsReport) -> Section:
     title = "Weight between branches"
     try:
         array_measure(measure)
-    except UsageError as error:  # some measures have no exact curve
+        report.judging.check_headroom("the curve of weights")
+    except UsageError as error:  # there is no exact curve
         return Section(title, (str(error),))
     bench = Bench(judge(judged.pool, judged.qrels), measure)
     search = Search(bench, Space(bench.branches), TuneOptions(trials=0))
