@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,16 @@ def test_sentences_are_in_order_and_leave_only_white_space_out(text: str) -> Non
         assert text[start:stop] == text[start:stop].strip() != ""
         last = stop
     assert text[last:].strip() == ""
+
+
+@given(st.text('ab .!?\t\n。！")]\u00a0', max_size=60))
+def test_sentences_are_those_of_the_plain_rule(text: str) -> None:
+    ends = r"[.!?]+[\"')\]]*(?=\s)|[\u3002\uff01\uff1f]+|(?=\s*\n\s*\n)|(?=\s*\Z)"
+    plain = re.finditer(rf"\S.*?(?:{ends})", text, re.DOTALL)
+    assert sentence_spans(text) == [found.span() for found in plain]
+
+
+@pytest.mark.parametrize("run", [" ", "\n \t", ".", '?!"', "!)", "\u3002x", ". "])
+def test_a_long_run_is_read_once(run: str) -> None:
+    text = f"a{run * 100_000}b"
+    assert sentence_spans(text)[-1][1] == len(text)

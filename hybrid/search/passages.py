@@ -14,8 +14,10 @@ from hybrid.index.documents.passages import MaxPassage
 from hybrid.index.hybrid import HybridIndex
 
 SENTENCE = re.compile(
-    r"\S.*?(?:[.!?]+[\"')\]]*(?=\s)|[\u3002\uff01\uff1f]+|(?=\s*\n\s*\n)|(?=\s*\Z))", re.DOTALL
+    r"\S.*?(?:[.!?][\"')\]]*(?=\s)|[\u3002\uff01\uff1f]+|(?<!\s)(?=\s*\n\s*\n|\s*\Z))",
+    re.DOTALL,
 )
+"""Reads each character a bounded number of times: no part starts inside what it repeats."""
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
