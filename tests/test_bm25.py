@@ -175,6 +175,10 @@ def test_other_languages_stem_and_33_words_stop() -> None:
         ("the Python 检索 of 3.14", ["python", "检索", "3.14"]),
         ("abc検索def", ["abc", "検索", "def"]),
         ("ｶﾀｶﾅ", ["カタ", "タカ", "カナ"]),
+        ("ｶﾞｲﾄﾞ", ["ガイ", "イド"]),
+        ("ﾊﾟﾝ", ["パン"]),
+        ("\uffbe\uffc2", ["\ud558"]),
+        ("\u314e\u314f", ["\ud558"]),
         ("", []),
     ],
 )

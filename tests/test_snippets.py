@@ -151,14 +151,15 @@ def test_words_of_branches_that_overlap_are_one_mark() -> None:
     assert marks_of([]) == []
 
 
-TEXTS = st.text(st.sampled_from("aeBİΣ'.3_ ﬁ½①é検ガｱ\u0301\u3099ᄒ가한\n😀x"), max_size=25)
+TEXTS = st.text(st.sampled_from("aeBİΣ'.3_ ﬁ½①é検ガｱｶﾞﾟㅎㅏﾡￂﾤ\u0301\u3099ᄒ가한\n😀x"), max_size=25)
 
 
-@given(TEXTS, st.booleans())
-@example("İ.b", True)
-@example("İ.b", False)
-def test_placed_terms_are_the_terms(text: str, split_names: bool) -> None:
-    analyser = Analyser("none", "english", split_names=split_names)
+@given(TEXTS, st.booleans(), st.booleans())
+@example("İ.b", True, False)
+@example("İ.b", False, False)
+@example("ｶﾞｲﾄﾞ", False, True)
+def test_placed_terms_are_the_terms(text: str, split_names: bool, bigrams: bool) -> None:
+    analyser = Analyser("none", "english", split_names=split_names, bigrams=bigrams)
     placed = list(analyser.placed(text))
     assert [term for *_, terms in placed for term in terms] == analyser.terms(text)
     assert all(0 <= start < end <= len(text) for start, end, _ in placed)

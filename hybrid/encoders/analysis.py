@@ -234,8 +234,12 @@ def _normalised(text: str, lower: bool) -> tuple[str, list[int], list[int]]:
 
 @cache
 def _changing_pattern() -> re.Pattern[str]:
-    """Return the pattern of a character that NFKC may change, with those that combine with it."""
-    return re.compile(rf"(?s:.)[{_marks()}\u1160-\u11ff]+|[^\x00-\x7f]")
+    """Return the pattern of a character that NFKC may change, with those that combine with it.
+
+    Half-width sounds and letters combine as the full-width ones do that they stand for.
+    """
+    joins = "\u1160-\u11ff\u3131-\u318e\uff9e-\uffdc"
+    return re.compile(rf"(?s:.)[{_marks()}{joins}]+|[^\x00-\x7f]")
 
 
 def _pairs(word: str) -> Sequence[str]:
