@@ -10,12 +10,13 @@ import pytest
 from hybrid.errors import UsageError
 from hybrid.evaluate import evaluate, judge
 from hybrid.evaluate.bench import Bench
-from hybrid.fusion import Fusion, cc, fuse, rank, rrf, single
+from hybrid.fusion import Fusion, cc, fuse, parse_fusion, rank, rrf, single
 from hybrid.fusion.pool import Pool
 from hybrid.tune import Space, TuneOptions, tune
 from hybrid.tune.optuna_search import GAIN, PATIENCE, run_study
-from hybrid.tune.search import Search
+from hybrid.tune.search import Choice, Search
 from hybrid.tune.space import DEFAULT, complexity
+from hybrid.tune.verdict import Baseline, decide
 from tests.made_pools import planted, pool_of, random_pool, random_qrels
 
 Qrels = dict[str, dict[str, int]]
@@ -332,6 +333,28 @@ def test_a_branch_that_costs_is_left_out_and_the_verdict_says_what_it_costs() ->
     )
 
 
+def test_a_verdict_names_no_baseline_that_it_did_not_beat() -> None:
+    """Leaving a branch out has the best mean, by less than one standard error."""
+    held_out, minmax, subset = (
+        np.full(100, 0.53),
+        np.full(100, 0.5),
+        np.repeat([1.0, 0.0], [54, 46]),
+    )
+    names = ("bm25", "noise", "dense")
+    fewer = parse_fusion("cc(norm=minmax, branches=(bm25, dense))")
+    baselines = {
+        "branch": Baseline("bm25", single("bm25"), minmax - 0.1),
+        "minmax": Baseline("minmax", DEFAULT, minmax),
+        "subset": Baseline("bm25 dense", fewer, subset, names, best_of=3),
+    }
+    tuned = cc(0.7)
+    judgment = decide(Choice(tuned, tuned, 9), held_out, baselines, seed=0)
+    assert (judgment.verdict, judgment.reference) == ("fusion", "minmax")
+    assert judgment.difference["subset"].mean < 0 < judgment.difference["minmax"].mean
+    better = f"is ahead of {DEFAULT}, the better of the default and the best branch, by +0.03"
+    assert better in judgment.because
+
+
 def test_a_branch_that_helps_stays_and_two_branches_have_no_subset() -> None:
     pool, qrels = harmed(8, noise=2.5)
     result = tune(pool, qrels, QUICK)
@@ -373,6 +396,12 @@ def test_a_search_ends_where_proposals_gain_nothing() -> None:
     assert study([0.5], 20) == 20
     rising = [number / 1000 for number in range(200)]
     assert study(rising, 200) == 200
+
+
+def test_a_search_without_known_fusions_ends_too() -> None:
+    space = Space(("bm25", "dense"), methods=("gmean",))
+    found = run_study(space, lambda _: np.array([0.5]), TuneOptions(trials=200), known=[])
+    assert found.finished == 1 + PATIENCE
 
 
 def test_a_search_that_goes_on_ends_where_it_would_have_in_one_go(tmp_path: Path) -> None:

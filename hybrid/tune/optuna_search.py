@@ -152,7 +152,7 @@ def _settled(study: Any, known: int) -> bool:
     values = [trial.value if _is_complete(trial) else -np.inf for trial in _ended(study)]
     if len(values) < known + PATIENCE:
         return False
-    return bool(max(values[-PATIENCE:]) <= max(values[:-PATIENCE]) + GAIN)
+    return bool(max(values[-PATIENCE:]) <= max(values[:-PATIENCE], default=-np.inf) + GAIN)
 
 
 def _outcome(study: Any, space: Space, known: int) -> StudyOutcome:

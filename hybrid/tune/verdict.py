@@ -91,14 +91,13 @@ def decide(
     untuned = baselines[reference].fusion
     tuned = not choice.fusion.is_single and choice.fusion not in (DEFAULT, untuned)
     verdict, fusion = UNTUNED[reference], untuned
+    rival = f"{untuned}, {RIVALS[reference]}"
     if proven and tuned:
         verdict, fusion = "fusion", choice.fusion
     return Judgment(
         verdict=verdict,
         fusion=fusion,
-        because=_sentence(
-            _advice(reference, baselines, seed), choice, ahead, untuned, tuned, proven
-        ),
+        because=_sentence(_advice(reference, baselines, seed), choice, ahead, rival, tuned, proven),
         held_out=float(held_out.mean()),
         interval=bootstrap_interval(held_out, seed=seed),
         difference=difference,
@@ -127,7 +126,7 @@ def _sentence(
     advice: str,
     choice: Choice,
     ahead: Difference,
-    other: Fusion,
+    rival: str,
     tuned: bool,
     proven: bool,
 ) -> str:
@@ -137,8 +136,8 @@ def _sentence(
         return f"{advice}: no fusion is better by more than one standard error on these queries."
     if proven:
         return (
-            f"Use {choice.fusion}: on queries that it was not tuned on it is ahead of {other}, "
-            f"the better of what needs no tuning, by {shown}."
+            f"Use {choice.fusion}: on queries that it was not tuned on it is ahead of {rival}, "
+            f"by {shown}."
         )
     return (
         f"{advice}: on queries that it was not tuned on, tuning is not shown to be better "
@@ -163,6 +162,13 @@ def _advice(reference: str, baselines: Mapping[str, Baseline], seed: int) -> str
 
 
 UNTUNED: Mapping[str, Verdict] = {"branch": "branch", "minmax": "default", "subset": "subset"}
+_BETTER = "the better of the default and the best branch"
+RIVALS = {
+    "branch": _BETTER,
+    "minmax": _BETTER,
+    "subset": "the default over the best set of branches",
+}
+"""Names of the baselines that the tuned fusion must beat, as the verdict says them."""
 NAMES = {
     "branch": "best branch",
     "rrf": "RRF 60",
