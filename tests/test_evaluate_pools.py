@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
+from hybrid.corpus import Document
 from hybrid.evaluate import pools
 from hybrid.evaluate.pools import KIND, kept_pool
 from hybrid.fusion.pool import Pool
@@ -83,8 +86,37 @@ def test_other_queries_depths_filters_branches_and_documents_are_other_pools(
         keys = [view.pool_key(queries, each) for queries, each in plans]
         index.add([{"id": "new", "text": "merge dice"}])
         keys.append(index.view().pool_key(QUERIES, index.view().pool_plan()))
+        index.update([{"id": "new", "text": "merge dice again"}])
+        keys.append(index.view().pool_key(QUERIES, index.view().pool_plan()))
+        index.delete(["heapq.merge"])
+        keys.append(index.view().pool_key(QUERIES, index.view().pool_plan()))
     assert None not in keys
     assert len(set(keys)) == len(keys)
+
+
+def test_another_filter_is_another_pool(tmp_path: Path) -> None:
+    rows = [Document(str(n), "merge dice", fields={"year": 2000 + n}) for n in range(3)]
+    build_index(rows, tmp_path / "years.idx", BuildOptions(sparse=None, dense=None))
+    with Index(tmp_path / "years.idx") as index:
+        view = index.view()
+        filters = [None, "year > 2000", "year > 2001"]
+        plans = [view.pool_plan(SearchOptions(filter=each)) for each in filters]
+        assert len({view.pool_key(QUERIES, plan) for plan in plans} - {None}) == 3
+        sizes = [len(kept_pool(view, QUERIES, plan).doc_nums) for plan in plans * 2]
+    assert sizes[:3] == sizes[3:] == [6, 4, 2]
+
+
+def test_each_backend_and_device_has_its_own_pool(tiny_copy: Path) -> None:
+    running: list[dict[str, Any]] = [{}, {"backend": "onnx"}, {"device": "cpu"}]
+    keys: dict[str, list[str | None]] = {"all": [], "bm25": []}
+    for each in running:
+        with Index(tiny_copy, **each) as index:
+            view = index.view()
+            keys["all"].append(view.pool_key(QUERIES, view.pool_plan()))
+            keys["bm25"].append(view.pool_key(QUERIES, view.pool_plan(branches=["bm25"])))
+    assert None not in keys["all"]
+    assert len(set(keys["all"])) == 3
+    assert len(set(keys["bm25"])) == 1  # no model runs
 
 
 def test_a_pool_of_encoders_given_by_hand_is_not_kept(tiny_copy: Path) -> None:

@@ -125,7 +125,8 @@ def kept_pool(view: View, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
     """Return the pool of some queries, from the cache where it is there; else it is kept there.
 
     Not kept is a pool above a share of the cache's limit, nor one whose model did not read all of
-    a query: of that ``View.pool`` warns each time.
+    a query: of that ``View.pool`` warns each time. Nor is one of a branch that turned out to run in
+    torch because its recorded backend cannot run.
     """
     key, cache = view.pool_key(queries, plan), Cache()
     kept = None if key is None else cache.entry(KIND, key)
@@ -135,6 +136,7 @@ def kept_pool(view: View, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
     size = sum(getattr(pool, name).nbytes for name in ARRAYS)
     texts = list(queries.values())
     cut = any(unread(view.encoder(name), texts).any() for name in plan.branches)
+    key = view.pool_key(queries, plan)  # none where an encoder turned out to be another
     if key is not None and not cut and size <= cache.limit * LARGEST:
         try:
             cache.put(KIND, key, partial(_write, pool))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid.build.options import running
 from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
 from hybrid.encoders import Bm25Encoder, SparseEncoder, check_fingerprint
-from hybrid.errors import MissingPackageError, ModelError, UsageError, given
+from hybrid.errors import MissingPackageError, ModelError, StorageError, UsageError, given
 from hybrid.machine.cache import Cache
 from hybrid.search.options import Score
 from hybrid.search.rerank import CrossScores
@@ -47,6 +47,7 @@ class QueryEncoders:
         self._given = dict(given or {})
         self._models = dict(models or {})
         self._running = running(device, batch_size, backend)
+        self._in_torch: set[str] = set()
         self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
         self._scorers: dict[str, Score] = {}
         self._lock = RLock()
@@ -67,8 +68,18 @@ class QueryEncoders:
             return self._checked[name][1]
 
     def are_recorded(self, names: Iterable[str]) -> bool:
-        """Return whether the branches have the encoders that the index names, none given here."""
-        return not any(name in self._given or name in self._models for name in names)
+        """Return whether the branches have the encoders that the index names, none given here.
+
+        One that runs in torch because its recorded backend cannot run is another.
+        """
+        return self._in_torch.union(self._given, self._models).isdisjoint(names)
+
+    def described(self, name: str, record: BranchRecord) -> dict[str, Any]:
+        """Return the model of a branch with its options, device, batch size and backend."""
+        if record.encoder["model"] == BM25:
+            return dict(record.encoder)
+        named = {"model": self._models[name]} if name in self._models else {}
+        return {**record.encoder, **self._running, **named}
 
     def scorer(self, model: str | Score) -> Score:
         """Return the scorer of texts for a query: a cross-encoder, loaded once, or a callable.
@@ -114,12 +125,10 @@ class QueryEncoders:
     def _load(self, index: HybridIndex, name: str, record: BranchRecord) -> QueryEncoder:
         if record.encoder["model"] == BM25:
             return stored_bm25(index, name)
-        named = {"model": self._models[name]} if name in self._models else {}
-        described = {**record.encoder, **self._running, **named}
         try:
-            return self._loaded(name, record.kind, described)
+            return self._loaded(name, record.kind, self.described(name, record))
         except ModelError as error:
-            if named or not Path(str(record.encoder["model"])).is_absolute():
+            if name in self._models or not Path(str(record.encoder["model"])).is_absolute():
                 raise
             raise ModelError(
                 f"{error}. Where the folder has moved, say where it is: --model {name}=PATH, or "
@@ -130,10 +139,11 @@ class QueryEncoders:
         """Return an encoder; in torch, with a warning, where the recorded backend cannot run."""
         try:
             return load_encoder(kind, described)
-        except (MissingPackageError, ModelError) as error:
+        except (MissingPackageError, ModelError, StorageError) as error:
             if described.get("backend", TORCH) == TORCH or "backend" in self._running:
                 raise
             encoder = load_encoder(kind, described | {"backend": TORCH})
+            self._in_torch.add(name)
             told = f"queries of branch {name!r} run in torch, not in the index's backend: {error}"
             warnings.warn(told, RuntimeWarning, stacklevel=2)
             return encoder

@@ -175,16 +175,21 @@ class View:
     def pool_key(self, queries: Mapping[str, str], plan: PoolPlan) -> str | None:
         """Return a key of the pool that `pool` gives, equal in every process; None for none.
 
-        It stays as fusions are stored. There is none where an encoder was given by hand, which
-        need not encode queries as another of its fingerprint does.
+        It stays as fusions are stored. Each device and backend has its own, as they change scores a
+        little. There is none where an encoder was given by hand, or runs in torch because the
+        recorded backend cannot run: it need not encode queries as another of its fingerprint does.
         """
         contents = self.contents
         if not self._encoders.are_recorded(plan.branches):
             return None
         texts, asked = list(queries.values()), (list(plan.branches), plan.depth, plan.filter)
         files = {name: each.checksum for name, each in contents.generation.manifest.files.items()}
-        records = {name: dict(contents.record(name).fingerprint) for name in plan.branches}
-        return cache_key(__version__, files, records, asked, list(queries), texts)
+        records = {name: contents.record(name) for name in plan.branches}
+        encoders = {
+            name: [dict(record.fingerprint), self._encoders.described(name, record)]
+            for name, record in records.items()
+        }
+        return cache_key(__version__, files, encoders, asked, list(queries), texts)
 
     def best_passages(
         self, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None
