@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import typer
@@ -36,12 +37,14 @@ COMMANDS = {
 def application(arguments: Sequence[str] = ()) -> typer.Typer:
     """Return the application: with all commands, or with those that the arguments can mean.
 
-    A configuration file may have options of any command, so all are loaded where there is one.
+    A configuration file may have options of any command, so all are loaded where there is one, as
+    for ``--help`` before a command, which lists them.
     """
-    first = next((each for each in arguments if not each.startswith("-")), "")
+    before = list(takewhile(lambda each: each.startswith("-"), arguments))
+    first = "".join(arguments[len(before) : len(before) + 1])
     module = next((name for name, said in COMMANDS.items() if first in said.split()), None)
     configured = any(each.startswith("--config") for each in arguments) or Path(FILE).is_file()
-    for name in COMMANDS if module is None or configured else [module]:
+    for name in COMMANDS if module is None or configured or "--help" in before else [module]:
         import_module(f"hybrid.cli.commands.{name}")
     return line.app
 
