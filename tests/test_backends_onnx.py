@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,8 @@ from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.backends import convert
 from hybrid.encoders.backends.queries import OnnxDenseQueries, OnnxSparseQueries
 from hybrid.encoders.protocol import DenseEncoder, ReadsSoMuch, SparseEncoder
-from hybrid.errors import ModelError, UsageError
+from hybrid.errors import ModelError, StorageError, UsageError
+from hybrid.evaluate.pools import kept_pool
 
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
@@ -167,6 +170,80 @@ def test_where_the_backend_cannot_run_a_search_uses_torch_and_says_so(
     assert len(told) == 2  # one line for each branch
     with hybrid.open(built, backend="onnx") as index, pytest.raises(hybrid.HybridError):
         index.search("merge sorted lists", k=3)
+
+
+def test_a_pool_of_the_backend_in_its_place_is_not_kept(
+    built: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pooled() -> bool:
+        with hybrid.open(built) as index:
+            kept_pool(index.view(), {"1": "merge sorted lists"}, index.view().pool_plan())
+        return any(own_cache.glob("pools/*"))
+
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "onnxruntime", None)
+        with pytest.warns(RuntimeWarning, match="run in torch"):
+            assert not pooled()
+    assert pooled()
+
+
+def test_where_the_cache_cannot_be_written_queries_run_in_torch(
+    built: Path,
+    tiny_dense: Path,
+    beir_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "file" / "cache"))
+    with hybrid.open(built) as index, pytest.warns(RuntimeWarning, match="cannot be written"):
+        assert len(index.search("merge sorted lists", k=3)) == 3
+    source = open_source(beir_folder)
+    options = BuildOptions(sparse=None, dense=str(tiny_dense), backend="auto", cache=False)
+    build_index(source, tmp_path / "auto.idx", options)
+    with hybrid.open(tmp_path / "auto.idx") as index:
+        assert "backend" not in index.view().contents.record("dense").encoder
+    with pytest.raises(StorageError, match="cannot be written"):
+        build_index(source, tmp_path / "named.idx", replace(options, backend="onnx"))
+
+
+def test_a_text_on_which_the_session_fails_is_an_error_of_the_model(
+    tiny_dense: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+    encoder = load_dense(str(tiny_dense), backend="onnx")
+    assert isinstance(encoder, OnnxDenseQueries)
+
+    class Failing:
+        def run(self, *_: object) -> None:
+            raise InvalidArgument("axis 1 is 5, expected 7")
+
+    assert InvalidArgument.__base__ is Exception
+    monkeypatch.setattr(encoder._model, "_session", Failing())
+    with pytest.raises(ModelError, match=r"fails in ONNX on a text of \d+ tokens: axis 1 is 5"):
+        encoder.encode_queries(["merge sorted lists"])
+
+
+def test_the_precision_of_documents_is_in_the_fingerprint(
+    tiny_dense: Path, tiny_sparse: Path
+) -> None:
+    for load, model in ((load_dense, tiny_dense), (load_sparse, tiny_sparse)):
+        torch, onnx = (
+            load(str(model), device="cpu", precision="bfloat16", backend=backend)  # type: ignore[operator]
+            for backend in ("torch", "onnx")
+        )
+        assert onnx.fingerprint == torch.fingerprint
+        assert onnx.fingerprint["precision"] == "bfloat16"
+
+
+def test_other_code_of_a_folder_is_another_conversion(tmp_path: Path, tiny_dense: Path) -> None:
+    model = Path(shutil.copytree(tiny_dense, tmp_path / "model"))
+    digests = {convert._settings(model)}
+    for text in ("scale = 1", "scale = 2"):
+        (model / "modeling.py").write_text(text, encoding="utf-8")
+        digests.add(convert._settings(model))
+    assert len(digests) == 3
 
 
 SEARCH = """

@@ -17,7 +17,7 @@ from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
 from hybrid.corpus import Source, SourceOptions
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
-from hybrid.errors import MissingPackageError, ModelError, path_of
+from hybrid.errors import MissingPackageError, ModelError, StorageError, path_of
 from hybrid.index.documents.fields import format_of
 from hybrid.index.records import SEGMENTS, BranchRecord, figures
 from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
@@ -256,14 +256,14 @@ def _query_backend(name: str, record: Mapping[str, Any], options: BuildOptions) 
     """Return the backend of a branch's queries as its record has it: none for torch.
 
     Raises:
-        MissingPackageError, ModelError: it was named, and cannot run the model here.
+        MissingPackageError, ModelError, StorageError: it was named, and cannot run the model here.
     """
     if options.backend == "torch":
         return {}
     recorded = {"backend": "onnx"}
     try:
         load_encoder(name, {**record, **recorded}, trusted=options.trust_remote_code)
-    except (MissingPackageError, ModelError) as error:
+    except (MissingPackageError, ModelError, StorageError) as error:
         if options.backend != "auto":
             raise
         LOG.info("queries of the %s model run in torch: %s", name, error)

@@ -52,6 +52,7 @@ def converted_queries(
     Raises:
         MissingPackageError: onnxruntime is not installed.
         ModelError: the model cannot be converted, or lies too far from torch on the probe.
+        StorageError: the cache cannot be written.
     """
     require("onnxruntime", extra="onnx", purpose="the backend onnx")
     if folder.weights is None or folder.tokenizer is None:
@@ -63,9 +64,9 @@ def converted_queries(
 
 
 def _settings(path: Path) -> str:
-    """Return a digest of a model folder's JSON files: its modules, pooling, prompts and lengths."""
+    """Return a digest of a model folder's settings, such as pooling, and of its code."""
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*.json")):
+    for file in sorted([*path.rglob("*.json"), *path.rglob("*.py")]):
         if file.name != TOKENIZER:
             digest.update(f"{file.relative_to(path).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()

@@ -46,6 +46,7 @@ class OnnxModel:
         for name in ("precision", "token_budget", "trust_remote_code"):
             if getattr(options, name) != EncoderOptions.__dataclass_fields__[name].default:
                 raise UsageError(f"{folder.spec} runs as it is and takes no {name}; leave it out")
+        self._spec = folder.spec
         self.max_length = options.max_length or longest
         if self.max_length > longest:
             raise UsageError(
@@ -86,7 +87,11 @@ class OnnxModel:
         take: Callable[[NDArray[np.float32]], Taken],
         progress: Progress | None = None,
     ) -> list[Taken]:
-        """Return ``take(output)`` of each text, whose output is (tokens, width) or (1,)."""
+        """Return ``take(output)`` of each text, whose output is (tokens, width) or (1,).
+
+        Raises:
+            ModelError: the model fails on a text.
+        """
         found: dict[int, Taken] = {}
         for start in range(0, len(texts), CHUNK):
             coded = self._tokenizer.encode_batch(list(texts[start : start + CHUNK]))
@@ -98,7 +103,14 @@ class OnnxModel:
                     "token_type_ids": coded[row].type_ids,
                 }
                 feed = {name: np.array([given[name]], dtype=np.int64) for name in self._inputs}
-                found[start + row] = take(self._session.run(None, feed)[0][0])
+                try:
+                    output = self._session.run(None, feed)[0][0]
+                except Exception as error:  # those of onnxruntime have no narrower base
+                    raise ModelError(
+                        f"{self._spec} fails in ONNX on a text of {len(coded[row].ids)} tokens: "
+                        f"{error}. Use the backend torch, or another model"
+                    ) from error
+                found[start + row] = take(output)
                 if progress is not None:
                     progress(1)
 
