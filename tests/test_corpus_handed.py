@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +39,18 @@ def document(fields: object) -> Document:
         (np.bool_(True), True),
         (np.str_("en"), "en"),
         (np.datetime64("2020-01-02T03:04", "ns"), "2020-01-02T03:04:00+00:00"),
+        (np.datetime64("2020"), "2020-01-01"),
+        (np.datetime64("2020-02"), "2020-02-01"),
+        (np.datetime64("2020-01-01T08"), "2020-01-01T08:00:00+00:00"),
+        (np.datetime64(-1, "ns"), "1969-12-31T23:59:59.999999+00:00"),
+        (np.datetime64(7, "ps"), "1970-01-01T00:00:00+00:00"),
+        (np.datetime64("NaT"), None),
+        (dt.datetime(1890, 1, 1, tzinfo=ZoneInfo("Europe/Paris")), "1889-12-31T23:50:39+00:00"),
+        (dt.datetime(2020, 7, 1, tzinfo=ZoneInfo("Europe/Paris")), "2020-06-30T22:00:00+00:00"),
         (np.arange(2), [0, 1]),
+        (np.array(3), 3),
+        (np.array("2020-01-02", "M8[D]"), "2020-01-02"),
+        ([np.array(3), np.array(4)], [3, 4]),
         (True, True),
         (3, 3),
         ("en", "en"),

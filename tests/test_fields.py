@@ -192,7 +192,8 @@ def test_texts_of_a_table_are_read_as_the_type_that_is_named(tmp_path: Path) -> 
     ("value", "kind", "expected"),
     [
         ("12", "int", 12), ("-1.0", "int", -1), (True, "bool", True), (3, "float", 3.0),
-        (2.5, "str", "2.5"), (" ", "float", None), (None, "int", None), ("x", "", "x"),
+        (2.5, "str", "2.5"), (1e16, "int", 10**16), (2**60, "float", 2.0**60),
+        (" ", "float", None), (None, "int", None), ("x", "", "x"),
     ],
 )  # fmt: skip
 def test_values_by_type(value: Any, kind: str, expected: object) -> None:

@@ -95,6 +95,9 @@ def test_cells_are_dates_where_all_are(tmp_path: Path) -> None:
         ("soon", "datetime", "an ISO date such as"),
         ("0001-01-01T00:00+23:00", "datetime", "an ISO date such as"),
         ([1], "int", "a whole number, not a list"),
+        (2**53 + 1, "float", "a whole number that a float holds exactly"),
+        ([2, -(2**53) - 1], "list[float]", "a whole number that a float holds exactly"),
+        (1.5e16 + 2**64, "int", "a whole number of at most 64 bits"),
         ("[1", "list[int]", "a JSON array"),
         (["a"], "list[int]", "a whole number"),
     ],
@@ -238,3 +241,32 @@ def test_filters_of_lists_and_dates_that_cannot_be(tmp_path: Path) -> None:
 def test_an_index_without_lists_and_dates_stays_in_format_1(tmp_path: Path) -> None:
     index = build(tmp_path / "idx", [Document("a", "merge", fields={"n": 1, "s": "2020-01-02"})])
     assert index.contents.generation.manifest.format_version == 1
+
+
+def test_compact_rounds_no_number_and_reads_no_star(tmp_path: Path) -> None:
+    fields = {"exact": 2**53, "beyond": 2**53 + 1, "whole": 1e16}
+    index = build(tmp_path / "idx", [Document("a", "merge", fields=fields)])
+    name = index.contents.generation.name
+    with pytest.raises(CorpusError, match=r"'beyond' of 'a' is 90.*93, expected a whole number"):
+        index.compact(fields="beyond:float")
+    for asked in ("*", "exact:float,*"):
+        with pytest.raises(UsageError, match=r"'\*' names no field to read as another type"):
+            index.compact(fields=asked)
+    assert index.contents.generation.name == name
+    index.compact(fields="exact:float,whole:int")
+    assert index.document("a").fields == {"exact": 2.0**53, "beyond": 2**53 + 1, "whole": 10**16}
+    assert index.contents.documents.field_kinds["whole"] == "int"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.datetime64("10000-01-01"),
+        np.datetime64(2**62, "h"),
+        dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=23))),
+        dt.datetime(9999, 12, 31, 23, tzinfo=dt.timezone(dt.timedelta(hours=-2))),
+    ],
+)
+def test_dates_outside_the_years_of_python_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="an ISO date such as"):
+        FieldKinds().value("day", value)

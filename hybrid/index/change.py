@@ -17,6 +17,7 @@ from hybrid.corpus.checks import RefusedError, check_name, checked_fields
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.fields.types import TYPES_SAID
 from hybrid.corpus.passages import PassageTable
+from hybrid.corpus.records import EVERY
 from hybrid.errors import CorpusError, UsageError
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.records import NUMBERING, SEGMENTS, BranchRecord
@@ -115,7 +116,13 @@ def retyped_kinds(index: HybridIndex, fields: tuple[str, ...] | str) -> dict[str
     Raises:
         UsageError: a field that the index does not have, or a name without a type.
     """
-    kinds = SourceOptions(fields=fields).typed_fields
+    options = SourceOptions(fields=fields)
+    if EVERY in options.fields:
+        raise UsageError(
+            f"{EVERY!r} names no field to read as another type; name each with its type, such as "
+            f"day:date: {TYPES_SAID}"
+        )
+    kinds = options.typed_fields
     index.documents.check_fields(kinds)
     for name, kind in kinds.items():
         if not kind:

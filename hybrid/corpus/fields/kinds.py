@@ -111,11 +111,14 @@ class FieldKinds:
         if self._cells and not kind and plain == "":
             return None
         try:
-            return field_value(plain, kind)
+            found = field_value(plain, kind)
         except ValueError:
             if kind not in WIDER or name in self._declared:
                 raise
             return field_value(plain, WIDER[kind])
+        if element(kind) == "float":
+            _refuse_rounded(plain)
+        return found
 
     def _dated(self, name: str, plain: Plain) -> Plain:
         """Return dates in place of texts where the field holds dates, and texts where texts."""
@@ -136,6 +139,12 @@ def _refuse_large(plain: Plain) -> None:
     values = plain if isinstance(plain, list) else [plain]
     if not all(fits(each) for each in values if isinstance(each, int)):
         raise ValueError("a whole number of at most 64 bits")
+
+
+def _refuse_rounded(plain: Plain) -> None:
+    values = plain if isinstance(plain, list) else [plain]
+    if any(float(each) != each for each in values if isinstance(each, int)):
+        raise ValueError("a whole number that a float holds exactly, as it does all up to 2**53")
 
 
 def _possible_kinds(text: str) -> set[str]:

@@ -26,6 +26,7 @@ DATETIME = re.compile(
     DATE.pattern
     + r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
+_DATE_SAID = "an ISO date such as 2020-01-31, or with a time, 2020-01-31T08:30:00Z"
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
 _TYPES = {
     "bool": bool, "int": int, "float": float, "datetime": datetime, "date": date, "str": str,
@@ -79,18 +80,22 @@ def plain_value(value: object) -> Plain:
     (0.5, None, ['a'])
     """
     if isinstance(value, list | tuple | np.ndarray):
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            return plain_value(value[()])
         found = [plain_value(each) for each in value]
         if any(isinstance(each, list) for each in found):
             raise ValueError("a list without lists in it")
         return [each for each in found if each is not None and not isinstance(each, list)] or None
     if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else read_date(str(value))
+        days = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
+        text = np.datetime_as_string(value, unit="D" if days else "us", casting="unsafe")
+        return None if np.isnat(value) else read_date(str(text))
     if isinstance(value, np.integer | np.floating | np.bool_ | np.str_):
         value = value.item()
     if isinstance(value, float | date) and value != value:  # NaN, and the NaT of pandas
         return None
     if isinstance(value, date):
-        return read_date(value.isoformat())
+        return read_date(_in_utc(value).isoformat())
     if isinstance(value, float) and not isfinite(value):
         raise ValueError("a finite number")
     if value is not None and not isinstance(value, str | int | float):
@@ -121,6 +126,16 @@ def shown_value(plain: Plain) -> Plain:
     return plain.isoformat() if isinstance(plain, date) else plain
 
 
+def _in_utc(day: date) -> date:
+    """Return a time with a zone in UTC, so that its offset has no seconds; others as they are."""
+    if not isinstance(day, datetime) or day.utcoffset() is None:
+        return day
+    try:
+        return day.astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:  # before the year 1, or after the year 9999
+        raise ValueError(_DATE_SAID) from error
+
+
 def read_date(text: str) -> date:
     """Return the date, or the time in UTC, that an ISO text says; beyond microseconds it is cut.
 
@@ -130,16 +145,15 @@ def read_date(text: str) -> date:
     >>> read_date("2020-01-02"), read_date("2020-01-02T01:00+02:00").isoformat()
     (datetime.date(2020, 1, 2), '2020-01-01T23:00:00+00:00')
     """
-    expected = "an ISO date such as 2020-01-31, or with a time, 2020-01-31T08:30:00Z"
     try:
         if DATE.fullmatch(text):
             return date.fromisoformat(text)
         if not DATETIME.fullmatch(text):
-            raise ValueError(expected)
+            raise ValueError(_DATE_SAID)
         found = datetime.fromisoformat(text)
         return found.replace(tzinfo=found.tzinfo or timezone.utc).astimezone(timezone.utc)
     except (ValueError, OverflowError) as error:  # the 31st of June, or after the year 9999
-        raise ValueError(expected) from error
+        raise ValueError(_DATE_SAID) from error
 
 
 def field_value(value: Plain, kind: str) -> Plain:
@@ -162,6 +176,8 @@ def field_value(value: Plain, kind: str) -> Plain:
         raise ValueError(f"{said(kind)}, not a list")
     if isinstance(value, date):
         value = value.isoformat()
+    if kind == "int" and isinstance(value, float) and value.is_integer():
+        value = int(value)  # the text of 1e16 is no whole number
     if kind == "str":
         return value if isinstance(value, str) else str(value)
     text = (value if isinstance(value, str) else repr(value)).strip()

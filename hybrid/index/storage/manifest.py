@@ -16,7 +16,7 @@ from typing import Any
 from hybrid.errors import CorruptIndexError, IndexFormatError
 
 FORMAT_VERSION = 2
-"""The newest; a generation is of the lowest that its fields need."""
+"""The newest. An index starts with the lowest that its fields need, and never goes down again."""
 READABLE = (1, 2)
 FORMAT_NAME = "hybrid-index"
 MANIFEST = "manifest.json"
