@@ -258,6 +258,26 @@ def test_compact_rounds_no_number_and_reads_no_star(tmp_path: Path) -> None:
     assert index.contents.documents.field_kinds["whole"] == "int"
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_day_is_one_value_where_a_later_segment_holds_times(tmp_path: Path, listed: bool) -> None:
+    def held(doc_id: str, day: dt.date) -> Document:
+        return Document(doc_id, "merge", fields={"day": [day] if listed else day})
+
+    index = build(tmp_path / "idx", [held("a", dt.date(2020, 1, 2)), Document("b", "merge")])
+    days = index.contents.documents
+    assert days.document("a").fields == {"day": ["2020-01-02"] if listed else "2020-01-02"}
+    assert days.facets([0, 1], ["day"]) == {"day": {"2020-01-02": 1}}
+    index.add([held("c", dt.datetime(2020, 1, 2)), held("d", dt.datetime(2020, 1, 2, 3))])
+    for _ in range(2):
+        store, shown = index.contents.documents, "2020-01-02T00:00:00+00:00"
+        assert store.facets(range(4), ["day"]) == {
+            "day": {shown: 2, "2020-01-02T03:00:00+00:00": 1}
+        }
+        assert store.document("a").fields == {"day": [shown] if listed else shown}
+        assert store.document("b").fields == {}
+        index.compact()
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -18,6 +18,8 @@ from hybrid.index.documents.filter_columns import DAY, microseconds
 
 Facets: TypeAlias = dict[str, dict[Scalar, int]]
 """Field to value to how many documents hold it, most first, ties by value."""
+Types: TypeAlias = Callable[[], Mapping[str, Any]]
+"""Returns the Arrow types of the fields of a whole index."""
 FIELDS = "fields.arrow"
 FIRST_TIME, LAST_TIME = -719_162 * DAY, 2_932_897 * DAY
 _SCALARS: dict[str, pa.DataType] = {
@@ -142,15 +144,26 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def value_at(column: pa.ChunkedArray, place: int) -> Plain:
-    """Return a value as it is shown: dates and times are ISO texts."""
-    return shown_value(column[place].as_py())
+_TIMES = {_TYPES["date"]: _TYPES["datetime"], _TYPES["list[date]"]: _TYPES["list[datetime]"]}
 
 
-def value_counts(column: pa.ChunkedArray) -> Counter[Scalar]:
+def value_at(cell: pa.Scalar, name: str, types: Types | None) -> Plain:
+    """Return a value as it is shown: dates and times are ISO texts.
+
+    Of a date, the ``types`` of the index tell whether its field is one of times by now.
+    """
+    return shown_value((_in_times(cell, lambda: types()[name]) if types else cell).as_py())
+
+
+def _in_times(held: Any, kind: Callable[[], pa.DataType]) -> Any:
+    times = _TIMES.get(held.type)
+    return held if times is None or kind() != times else held.cast(times)
+
+
+def value_counts(column: pa.ChunkedArray, kind: pa.DataType) -> Counter[Scalar]:
     """Return how many documents hold each value; a list counts each of its values once."""
     counts: Counter[Any] = Counter()
-    for cell in column.to_pylist():
+    for cell in _in_times(column, lambda: kind).to_pylist():
         values: list[Any] = cell if isinstance(cell, list) else [cell]
         counts.update({shown_value(each) for each in values if each is not None and each == each})
     return counts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -25,6 +25,7 @@ from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.documents import arrow
 from hybrid.index.documents.fields import (
     Facets,
+    Types,
     kinds_of,
     open_fields,
     value_at,
@@ -91,10 +92,10 @@ class DocumentSegment:
         for start in range(0, len(self), self._ids.batch_rows):
             yield from self._ids.batch_of(start)[0].column("doc_id").to_pylist()
 
-    def document(self, place: int) -> Document:
-        """Return the document at a place."""
+    def document(self, place: int, types: Types | None = None) -> Document:
+        """Return the document at a place, its fields of the ``types`` of an index."""
         title, text = self._texts.row(place)
-        fields = {name: value_at(column, place) for name, column in self.fields.items()}
+        fields = {name: value_at(held[place], name, types) for name, held in self.fields.items()}
         present = {name: value for name, value in fields.items() if value is not None}
         return Document(self.doc_id(place), text=text, title=title, fields=present)
 
@@ -190,7 +191,10 @@ class DocumentStore(ByNumber[Document]):
         self, segments: Sequence[DocumentSegment], numbering: Numbering | None = None
     ) -> None:
         numbering = Numbering.whole(len(segments[0])) if numbering is None else numbering
-        super().__init__(numbering, lambda segment, place: segments[segment].document(place))
+        # Not of self: in a circle, the segments would outlive the store until they are collected.
+        types = cache(lambda: _types_of(segments))
+        super().__init__(numbering, lambda segment, place: segments[segment].document(place, types))
+        self._types = types
         self.segments = segments
         self.doc_ids: Sequence[str] = DocIds(segments, numbering)
 
@@ -242,11 +246,10 @@ class DocumentStore(ByNumber[Document]):
             is_here[is_stored] |= self.numbering.doc_nums(segment)[places[is_stored]] >= 0
         return before, is_here
 
-    @cached_property
+    @property
     def field_types(self) -> dict[str, Any]:
         """The fields that filters can use, with their Arrow types."""
-        columns = [column for stored in self.segments for column in stored.fields.items()]
-        return {name: column.type for name, column in columns}
+        return self._types()
 
     @property
     def field_kinds(self) -> dict[str, str]:
@@ -280,7 +283,7 @@ class DocumentStore(ByNumber[Document]):
             for segment, stored in enumerate(self.segments):
                 if name in stored.fields:
                     here = pa.array(places[segments == segment])
-                    counts += value_counts(stored.fields[name].take(here))
+                    counts += value_counts(stored.fields[name].take(here), self.field_types[name])
             found[name] = dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
         return found
 
@@ -300,3 +303,8 @@ class DocumentStore(ByNumber[Document]):
             doc_nums = self.numbering.doc_nums(segment)[mask]
             selected[doc_nums[doc_nums >= 0]] = True
         return Subset.of(selected, len(self))
+
+
+def _types_of(segments: Sequence[DocumentSegment]) -> dict[str, Any]:
+    columns = [column for stored in segments for column in stored.fields.items()]
+    return {name: column.type for name, column in columns}
