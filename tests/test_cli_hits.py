@@ -29,10 +29,10 @@ class Held:
     def __init__(self, document: Document) -> None:
         self.held = document
 
-    def document(self, rank: int) -> Document:
+    def document(self, doc_id: str) -> Document:
         return self.held
 
-    def snippet(self, rank: int) -> Snippet:
+    def snippet(self, doc_id: str) -> Snippet:
         text = self.held.text
         words = re.finditer(r"merge|sorted|heapq\x07.merge", text)
         return snippet_of(

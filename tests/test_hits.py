@@ -7,7 +7,7 @@ import gc
 import json
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,25 @@ def test_the_source_is_no_part_of_a_hit(index: Index) -> None:
         assert same == run
         assert same["a"][0].source is None
     assert run.top(1)["a"][0].text == hit.text
+
+
+def test_a_hit_of_an_opened_index_goes_into_dictionaries_and_frames(index: Index) -> None:
+    pandas = pytest.importorskip("pandas")
+    hits = index.search("merge sort", k=3)
+    plain = [{"doc_id": hit.doc_id, "score": hit.score, "rank": hit.rank} for hit in hits]
+    assert [asdict(hit) for hit in hits] == [{**each, "source": None} for each in plain]
+    assert pandas.DataFrame(hits)[list(plain[0])].to_dict("records") == plain
+    assert hits[0].source is not None
+
+
+def test_a_hit_of_another_rank_reads_its_own_document(index: Index) -> None:
+    hits = index.search("merge sort", k=3)
+    moved = replace(hits[2], rank=1)
+    assert moved.text == BY_ID[moved.doc_id].text != hits[0].text
+    assert moved.scores == hits[2].scores
+    assert moved.to_dict() == {**hits[2].to_dict(), "rank": 1}
+    with pytest.raises(UsageError, match="'other' is none of the 3 hits of query '1'"):
+        _ = replace(hits[0], doc_id="other").text
 
 
 def test_to_dict_is_json(index: Index) -> None:

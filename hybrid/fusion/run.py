@@ -43,18 +43,18 @@ def ranking_order(doc_ids: Sequence[str], scores: NDArray[np.float32]) -> NDArra
 
 
 class HitSource(Protocol):
-    """The documents and branch scores of the hits of one query, by their ranks from 1."""
+    """The documents and branch scores of the hits of one query, by doc_id."""
 
-    def document(self, rank: int) -> Document:
+    def document(self, doc_id: str) -> Document:
         """Return the document."""
 
-    def scores(self, rank: int) -> dict[str, BranchScore]:
+    def scores(self, doc_id: str) -> dict[str, BranchScore]:
         """Return the score in each branch, and of the reranker where it scored the document."""
 
-    def snippet(self, rank: int) -> Snippet:
+    def snippet(self, doc_id: str) -> Snippet:
         """Return the part of the text that says most of the query."""
 
-    def to_dict(self, rank: int) -> dict[str, Any]:
+    def to_dict(self, doc_id: str) -> dict[str, Any]:
         """Return all of it as JSON data."""
 
 
@@ -78,31 +78,31 @@ class Hit:
     @property
     def title(self) -> str:
         """The title of the document, "" for none."""
-        return self._source().document(self.rank).title
+        return self._source().document(self.doc_id).title
 
     @property
     def text(self) -> str:
         """The text of the document."""
-        return self._source().document(self.rank).text
+        return self._source().document(self.doc_id).text
 
     @property
     def fields(self) -> Mapping[str, FieldValue]:
         """The fields of the document, those without a value left out."""
-        return self._source().document(self.rank).fields
+        return self._source().document(self.doc_id).fields
 
     @property
     def scores(self) -> Mapping[str, BranchScore]:
         """The raw score and rank in each branch that was searched, and of a reranker."""
-        return self._source().scores(self.rank)
+        return self._source().scores(self.doc_id)
 
     @property
     def snippet(self) -> Snippet:
         """The part of the text whose words say most of the query, with its words marked."""
-        return self._source().snippet(self.rank)
+        return self._source().snippet(self.doc_id)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the hit as JSON data: rank, doc_id and score; of an opened index, all of it."""
-        more = {} if self.source is None else self.source.to_dict(self.rank)
+        more = {} if self.source is None else self.source.to_dict(self.doc_id)
         return {"rank": self.rank, "doc_id": self.doc_id, "score": self.score, **more}
 
     def _source(self) -> HitSource:

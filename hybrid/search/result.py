@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hybrid.build.records import BM25
 from hybrid.corpus import Document
 from hybrid.corpus.snippets import Snippet, snippet_of
-from hybrid.errors import IndexFormatError
+from hybrid.errors import IndexFormatError, UsageError
 from hybrid.fusion.apply import best_positions
 from hybrid.fusion.explain import Explanation, explain
 from hybrid.fusion.outcome import with_outcomes
@@ -154,15 +154,17 @@ class HitSources:
             self.scores[RERANK] = _spread(result.cut, at)
         self._encoders = encoders
         self._encoded = {name: (one.encoder, one.encoded) for name, one in result.branches.items()}
-        lengths = [len(result.run.doc_ids(each)) for each in result.run]
-        self._places = dict(zip(result.run, pairwise([0, *accumulate(lengths)]), strict=True))
+        self._doc_ids = {each: result.run.doc_ids(each) for each in result.run}
+        starts = accumulate(map(len, self._doc_ids.values()), initial=0)
+        self._starts = dict(zip(self._doc_ids, starts, strict=False))
         self._queries = result.queries
         self._made: dict[str, QueryHits] = {}
 
     def __call__(self, query_id: str) -> QueryHits:
         """Return the source of the hits of one query."""
         if query_id not in self._made:
-            self._made[query_id] = QueryHits(self, query_id, *self._places[query_id])
+            doc_ids, start = self._doc_ids[query_id], self._starts[query_id]
+            self._made[query_id] = QueryHits(self, query_id, doc_ids, start)
         return self._made[query_id]
 
     def encoded(self, query_id: str) -> dict[str, Any]:
@@ -199,61 +201,76 @@ class HitSources:
 
 
 class QueryHits:
-    """The source of the hits of one query; see `hybrid.fusion.run.HitSource`."""
+    """The source of the hits of one query; see `hybrid.fusion.run.HitSource`. A copy is None."""
 
-    def __init__(self, sources: HitSources, query_id: str, start: int, stop: int) -> None:
-        self._sources, self._query_id, self._start, self._stop = sources, query_id, start, stop
-        self._snippets: dict[int, Snippet] = {}
+    def __init__(
+        self, sources: HitSources, query_id: str, doc_ids: Sequence[str], start: int
+    ) -> None:
+        self._sources, self._query_id, self._start = sources, query_id, start
+        self._places = {doc_id: place for place, doc_id in enumerate(doc_ids)}
+        self._snippets: dict[str, Snippet] = {}
 
-    def document(self, rank: int) -> Document:
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    def document(self, doc_id: str) -> Document:
         """Return a document; those of all hits are read at once.
 
         Raises:
             IndexFormatError: the generation of the index is gone.
+            UsageError: the document is none of the hits.
         """
-        return self._documents[rank - 1]
+        return self._documents[self._place(doc_id)]
 
-    def scores(self, rank: int) -> dict[str, BranchScore]:
+    def scores(self, doc_id: str) -> dict[str, BranchScore]:
         """Return the score of a document in each branch, and of the reranker where it has one."""
-        at = self._start + rank - 1
+        at = self._start + self._place(doc_id)
         return {
             name: BranchScore(float(scores[at]), int(ranks[at]))
             for name, (scores, ranks) in self._sources.scores.items()
             if np.isfinite(scores[at])
         }
 
-    def snippet(self, rank: int) -> Snippet:
+    def snippet(self, doc_id: str) -> Snippet:
         """Return the part of a text whose distinct terms weigh most together.
 
         It is one of the best passage, where texts are cut into passages. Raises as `document`.
         """
-        if rank not in self._snippets:
-            text, passages = self.document(rank).text, self._passages[rank - 1]
+        if doc_id not in self._snippets:
+            text, passages = self.document(doc_id).text, self._passages[self._place(doc_id)]
             within = (passages[0].start, passages[0].stop) if passages else None
             found = snippet_of(text, matches_of(self._terms, text), within=within)
-            self._snippets[rank] = found
-        return self._snippets[rank]
+            self._snippets[doc_id] = found
+        return self._snippets[doc_id]
 
-    def to_dict(self, rank: int) -> dict[str, Any]:
+    def to_dict(self, doc_id: str) -> dict[str, Any]:
         """Return all of it as JSON data, with the best passages; none where texts are not cut."""
-        document, passages = self.document(rank), self._passages[rank - 1]
+        document, passages = self.document(doc_id), self._passages[self._place(doc_id)]
         return {
             "title": document.title,
             "text": document.text,
             "fields": dict(document.fields),
-            "scores": {name: asdict(each) for name, each in self.scores(rank).items()},
-            "snippet": self.snippet(rank).to_dict(),
+            "scores": {name: asdict(each) for name, each in self.scores(doc_id).items()},
+            "snippet": self.snippet(doc_id).to_dict(),
             "passages": [each.to_dict() for each in passages],
         }
 
+    def _place(self, doc_id: str) -> int:
+        if doc_id not in self._places:
+            raise UsageError(
+                f"document {doc_id!r} is none of the {len(self._places)} hits of query "
+                f"{self._query_id!r}; ask Index.document(doc_id)"
+            )
+        return self._places[doc_id]
+
     @cached_property
     def _documents(self) -> tuple[Document, ...]:
-        numbers = self._sources.doc_nums[self._start : self._stop]
+        numbers = self._sources.doc_nums[self._start : self._start + len(self._places)]
         return self._sources.read(lambda: tuple(self._sources.index.documents.take(numbers)))
 
     @cached_property
     def _passages(self) -> list[tuple[BestPassage, ...]]:
-        doc_ids = [each.doc_id for each in self._documents]
+        doc_ids = list(self._places)
         index, encoded = self._sources.index, self._sources.encoded(self._query_id)
         return self._sources.read(lambda: best_passages(index, encoded, doc_ids))
 
