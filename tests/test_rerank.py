@@ -27,6 +27,7 @@ from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.systems import evaluate_systems
 from hybrid.fusion import cc, fuse, rank, rrf, single
 from hybrid.fusion.pool import Pool
+from hybrid.index.change import store_domain
 from hybrid.machine.cache import Cache
 from hybrid.search.passages import best_texts
 from hybrid.search.rerank import PairScores, RerankPlan, cut_pool
@@ -34,6 +35,7 @@ from hybrid.tune import TuneOptions, tune
 from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
 from hybrid.tune.rerank import Reranking, _weight_curve
 from tests.conftest import DOCUMENTS, QUERIES, write_beir
+from tests.made_encoders import HashDense, HashSparse
 from tests.made_pools import planted, random_pool, random_qrels
 from tests.test_cli import Command, hybrid_command
 
@@ -59,6 +61,16 @@ class Scores:
 
 def length(query: str, texts: Sequence[str]) -> list[int]:
     return [len(text) for text in texts]
+
+
+def recorded(read: list[str]) -> Any:
+    """Return a reranker that notes each text that it reads."""
+
+    def score(query: str, texts: Sequence[str]) -> list[int]:
+        read.extend(texts)
+        return length(query, texts)
+
+    return score
 
 
 @settings(max_examples=40, deadline=None)
@@ -188,6 +200,57 @@ def test_an_explanation_has_a_share_of_each_stage(tiny_index: Path) -> None:
         assert any(line.startswith("    bm25") for line in each.lines())
     assert found[3:] == [plain[each.doc_id] for each in found[3:]]
     json.dumps([each.to_dict() for each in found])
+
+
+def test_the_first_stage_of_a_document_brought_up_says_nothing_of_the_list(
+    tiny_index: Path,
+) -> None:
+    with hybrid.open(tiny_index) as index:
+        first = index.search(QUERY, k=3)
+        last, texts = first[-1].doc_id, {hit.doc_id: hit.text for hit in first}
+
+        def reverse(_: str, read: Sequence[str]) -> list[int]:
+            return [int(texts[last] in text) for text in read]
+
+        (found,) = index.explain(QUERY, k=1, rerank=reverse, rerank_depth=3, rerank_fusion="rerank")
+    assert (found.doc_id, found.rank, found.missed) == (last, 1, None)
+    assert found.first is not None
+    assert (found.first.rank, found.first.missed) == (3, None)
+
+
+def test_passages_are_those_of_the_branches_that_were_searched(tmp_path: Path) -> None:
+    rows = [{"id": f"d{n}", "text": f"merge sort {n} queue heap list file"} for n in range(4)]
+    encoders = {"sparse": HashSparse(), "dense": HashDense()}
+    options = BuildOptions(passages=Passages(3))
+    hybrid.build_index(rows, tmp_path / "index", options, encoders=encoders)
+    asked: list[str] = []
+
+    class Counted(HashSparse):
+        def encode_queries(self, texts: Sequence[str]) -> Any:
+            asked.extend(texts)
+            return super().encode_queries(texts)
+
+    with hybrid.open(tmp_path / "index", encoders={"sparse": Counted()}) as index:
+        queries = {"a": "merge", "b": "queue heap"}
+        run = index.search(queries, fusion="sparse", rerank=length, rerank_fusion="rerank")
+        assert asked == list(queries.values())
+        for query_id, text in queries.items():
+            for hit, best in zip(
+                run[query_id],
+                index.best_passages(text, run.doc_ids(query_id), ["sparse"]),
+                strict=True,
+            ):
+                assert hit.score == max([len(each.text) for each in best])
+    store_domain(tmp_path / "index", "one", "sparse", {})
+    grades = {"a": {"d1": 1}, "b": {"d2": 1}}
+    with hybrid.open(tmp_path / "index", encoders=encoders) as index:
+        asked_of: list[str] = []
+        told: Any = {"domain": "one", "rerank": recorded(asked_of)}
+        index.search(queries, k=4, **told)
+        before = asked_of.copy()
+        asked_of.clear()
+        evaluate_systems(index, (queries, grades), EvaluateOptions(**told))
+    assert asked_of == before
 
 
 def test_a_reranked_system_is_measured_beside_the_others(tiny_index: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.plan import plan_rerank, stored_domain
+from hybrid.search.rerank import rerank
 from hybrid.search.view import View
 
 RRF = "rrf"
@@ -215,8 +216,10 @@ def evaluate_systems(
 
     def measured(name: str, fusion: Fusion) -> System:
         if name == RERANKED and again is not None:
-            first = fuse(judged.pool, view.fusion(options.search))
-            fused = view.rerank(judged.texts, judged.pool, first, again, progress)[1]
+            before = view.fusion(options.search)
+            asked = before.branch_names(view.branches)
+            pairs = view.pair_scores(judged.texts, again, branches=asked)
+            fused = rerank(judged.pool, fuse(judged.pool, before), again, pairs, progress)[1]
         else:
             fused = fuse(judged.pool, fusion)
         run = rank(judged.pool, fused, judged.pool.depth)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hybrid.build.kept import rows_space
 from hybrid.corpus.passages import starts
 from hybrid.errors import UsageError
-from hybrid.fusion import Fusion
+from hybrid.fusion import Fusion, fuse
 from hybrid.fusion.apply import ranked_positions
 from hybrid.fusion.pool import Pool
 from hybrid.machine.cache import Cache, text_digest
@@ -102,7 +102,7 @@ class PairScores:
         index: whose documents they are.
         queries: query id to text.
         score: of a query and texts.
-        encoded: of a query, branch to the query as it encodes it; asked for passages alone.
+        encoded: of a query id, branch to the query as it encodes it; asked for passages alone.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class PairScores:
         new = [each for each in doc_nums if (query_id, each) not in self._known]
         if new:
             query = self._queries[query_id]
-            read = best_texts(self._index, self._encoded(query), new)
+            read = best_texts(self._index, self._encoded(query_id), new)
             texts = list(chain.from_iterable(read))
             scores = np.asarray(self._score(query, texts), dtype=np.float32)
             if scores.shape != (len(texts),) or not np.isfinite(scores).all():
@@ -214,6 +214,29 @@ def cut_pool(
         positions,
         tuple(order[end:stop] for end, stop in zip(ends, starts[1:], strict=True)),
     )
+
+
+def rerank(
+    pool: Pool,
+    fused: FloatArray,
+    plan: RerankPlan,
+    score: Callable[..., NDArray[np.float32]],
+    progress: StartProgress = no_progress,
+) -> tuple[Cut, FloatArray]:
+    """Return the first documents of each query scored again, and the scores of all, (n,).
+
+    Args:
+        pool: of the first stage.
+        fused: score of each candidate by it, (n,).
+        plan: how many documents, and how both stages are joined.
+        score: of a query id and doc_nums, as `PairScores`.
+        progress: shows how many documents are scored.
+
+    Raises:
+        UsageError: the model does not give one finite score for each text.
+    """
+    cut = cut_pool(pool, fused, plan.depth, score, progress)
+    return cut, cut.spread(fuse(cut.pool, plan.fusion), len(fused))
 
 
 def _ranks(scores: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -102,7 +102,9 @@ class SearchResult:
             )
         }
         return [
-            replace(second[each.doc_id], first=each) if each.doc_id in second else each
+            replace(second[each.doc_id], first=replace(each, missed=None))
+            if each.doc_id in second
+            else each
             for each in found
         ]
 

@@ -6,9 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
@@ -22,12 +19,12 @@ from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.cache import cache_key
 from hybrid.machine.progress import StartProgress, no_progress
-from hybrid.search.branches import pool_of, search_branches, without_copies
+from hybrid.search.branches import BranchResult, pool_of, search_branches, without_copies
 from hybrid.search.encoders import QueryEncoders, as_sparse
 from hybrid.search.options import SearchOptions
 from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import PoolPlan, SearchPlan, chosen_fusion, plan_pool, plan_search
-from hybrid.search.rerank import Cut, PairScores, RerankPlan, cut_pool
+from hybrid.search.rerank import PairScores, RerankPlan, rerank
 from hybrid.search.result import HitSources, SearchResult
 from hybrid.version import __version__
 
@@ -111,7 +108,8 @@ class View:
             most = max(plan.k, 0 if plan.rerank is None else plan.rerank.depth)
             fused = without_copies(self.contents, pool, fused, most)
         if plan.rerank is not None:
-            cut, fused = self.rerank(queries, pool, fused, plan.rerank, progress)
+            pairs = self.pair_scores(queries, plan.rerank, results=results)
+            cut, fused = rerank(pool, fused, plan.rerank, pairs, progress)
         best, offsets = best_positions(pool, fused, plan.k)
         run = ranked_run(pool, fused, best, offsets)
         return SearchResult(self.contents, queries, plan, results, pool, run, best, fused, cut)
@@ -119,30 +117,6 @@ class View:
     def hit_sources(self, result: SearchResult) -> HitSources:
         """Return the sources of the hits of a search here, for `Run.bound`."""
         return HitSources(result, self._encoders)
-
-    def rerank(
-        self,
-        queries: Mapping[str, str],
-        pool: Pool,
-        fused: NDArray[np.float64],
-        plan: RerankPlan,
-        progress: StartProgress = no_progress,
-    ) -> tuple[Cut, NDArray[np.float64]]:
-        """Return the first documents of each query scored again, and the scores of all, (n,).
-
-        Args:
-            queries: query id to text.
-            pool: of those queries.
-            fused: score of each candidate by the first stage, (n,).
-            plan: the model, how many documents, and how both stages are joined.
-            progress: shows how many documents are scored.
-
-        Raises:
-            ModelError: the model cannot be loaded.
-            UsageError: it does not give one finite score for each text.
-        """
-        cut = cut_pool(pool, fused, plan.depth, self.pair_scores(queries, plan), progress)
-        return cut, cut.spread(fuse(cut.pool, plan.fusion), len(fused))
 
     def find_reranker(self, plan: RerankPlan | None) -> None:
         """Do nothing if the model of a plan is there, so that it is not missed after the search.
@@ -153,9 +127,31 @@ class View:
         if plan is not None:
             self._encoders.find_scorer(plan.model)
 
-    def pair_scores(self, queries: Mapping[str, str], plan: RerankPlan) -> PairScores:
-        """Return the scorer of the index's documents for these queries by a plan's model."""
-        return PairScores(self.contents, queries, self._encoders.scorer(plan.model), self._encoded)
+    def pair_scores(
+        self,
+        queries: Mapping[str, str],
+        plan: RerankPlan,
+        *,
+        branches: Sequence[str] | None = None,
+        results: Mapping[str, BranchResult] | None = None,
+    ) -> PairScores:
+        """Return the scorer of the index's documents for these queries by a plan's model.
+
+        Args:
+            queries: query id to text.
+            plan: whose model scores.
+            branches: those whose best passages are read; default: all of the index.
+            results: of the search of those branches, so that no query is encoded again.
+        """
+        places = {query_id: at for at, query_id in enumerate(queries)}
+
+        def encoded(query_id: str) -> dict[str, Any]:
+            if results is None:
+                return self._encoded(queries[query_id], branches)
+            at = places[query_id]
+            return {name: one.of_query(at).encoded for name, one in results.items()}
+
+        return PairScores(self.contents, queries, self._encoders.scorer(plan.model), encoded)
 
     def _encoded(self, query: str, branches: Sequence[str] | None = None) -> dict[str, Any]:
         """Return the query as each branch encodes it; nothing where texts are not cut."""
