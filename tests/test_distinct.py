@@ -13,6 +13,7 @@ import pytest
 from hybrid.build.create import BuildOptions, BuildReport, build_index
 from hybrid.corpus import Document, Passages
 from hybrid.search.index import Index
+from hybrid.search.options import SearchOptions
 from tests.made_encoders import HashDense, HashSparse
 from tests.test_cli import Command, hybrid_command
 from tests.test_living import Memory
@@ -86,6 +87,63 @@ def test_a_reranker_scores_no_copy(tmp_path: Path) -> None:
     assert len(scored) == len(set(scored)) == 3
     assert {hit.doc_id for hit in hits[:3]} == set(first[:3])
     assert hits[3].doc_id == first[3]
+
+
+def test_an_explanation_agrees_with_the_search(tmp_path: Path) -> None:
+    built(tmp_path / "index")
+    with Index(tmp_path / "index", encoders=ENCODERS) as index:
+        names = [each.doc_id for each in HELD]
+        for fusion in ("cc(norm=minmax)", "rrf", "dense"):
+            told = {"fusion": fusion, "distinct": True}
+            returned = index.search("merge sort", k=20, **told)  # type: ignore[call-overload]
+            places = {hit.doc_id: hit.rank for hit in returned}
+            for k in (1, 3, 20):
+                found = index.explain("merge sort", names, k, **told)  # type: ignore[arg-type]
+                for each in found:
+                    assert each.rank == places.get(each.doc_id, 0)
+                    assert each.candidates == len(places)
+                    assert (each.missed is None) == (0 < each.rank <= k)
+                    if each.missed is not None:
+                        cause = "fusion" if each.doc_id in places else "copy"
+                        assert each.missed.cause == cause
+                        assert (each.missed.lacks is None) == (cause == "copy")
+        copied = index.explain("merge sort", ["a0"], 3, distinct=True)[0]
+        assert copied.to_dict()["rank"] is None
+        assert "rank - of" in copied.result
+        assert str(copied.missed) == "not in the top 3: it is a copy of a better one"
+        (e,) = index.explain("merge sort", ["e"], 3, distinct=True, fusion="cc(norm=minmax)")
+        others = dict(e.others)
+        for fusion in ("sparse", "dense", "cc(norm=tmm)"):
+            hits = index.search("merge sort", k=20, distinct=True, fusion=fusion)
+            assert others[fusion] == [hit.doc_id for hit in hits].index("e") + 1
+
+
+def test_an_explanation_of_a_filtered_search_tells_copies_from_the_filtered(tmp_path: Path) -> None:
+    built(tmp_path / "index")
+    with Index(tmp_path / "index", encoders=ENCODERS) as index:
+        found = index.explain(
+            "merge sort", ["a3", "a2", "a0", "b"], 3, distinct=True, filter="n > 1"
+        )
+        assert [each.missed and each.missed.cause for each in found] == [
+            None, "copy", "filter", "filter",
+        ]  # fmt: skip
+
+
+def test_facets_count_no_copy(tmp_path: Path) -> None:
+    held = [*HELD, Document("f", "a queue of n", fields={"n": 9})]
+    build_index(Memory(held), tmp_path / "index", BuildOptions(), encoders=ENCODERS)
+    with Index(tmp_path / "index", encoders=ENCODERS) as index:
+        view = index.view()
+        for k in (1, 20):
+            for again in ({}, {"rerank": lambda _, texts: [*map(len, texts)], "rerank_depth": 2}):
+                options = SearchOptions(distinct=True, **again)  # type: ignore[arg-type]
+                queries = {"a": "queue", "b": "merge sort"}
+                result = view.search(queries, view.plan(k, options))
+                whole = view.search(queries, view.plan(20, options)).run
+                for query, name in enumerate(queries):
+                    found = result.facets(["n"], query=query)
+                    assert found == index.facets(whole[name], ["n"])
+                    assert found == {"n": {9: 1}}
 
 
 def test_texts_are_read_only_as_far_as_the_list_goes(

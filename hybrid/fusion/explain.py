@@ -22,11 +22,12 @@ from hybrid.fusion.pool import Pool
 from hybrid.fusion.values import Fusion
 
 TermOrigin = Literal["literal", "query-expanded", "document-expanded", "both-expanded"]
-Cause = Literal["filter", "depth", "fusion", "reranking"]
+Cause = Literal["filter", "depth", "copy", "fusion", "reranking"]
 Stretches = tuple[tuple[float, float], ...]
 CAUSES: dict[Cause, str] = {
     "filter": "the filter leaves it out",
     "depth": "no branch has it within its depth",
+    "copy": "it is a copy of a better one",
     "fusion": "the fusion ranks it lower",
     "reranking": "scored again, it ranks lower",
 }
@@ -153,7 +154,8 @@ class Explanation:
         fusion: the fusion in its printed form.
         score: the fused score, the sum of the shares and of ``tie_break``; None for a document that
             no branch of the fusion retrieved, which is no candidate.
-        rank: the document's place among the candidates, from 1; 0 for no candidate.
+        rank: the document's place among the candidates, from 1; 0 for no candidate,
+            and for a copy that was left out.
         candidates: how many candidates there are.
         branches: one share a branch.
         tie_break: what a fusion that breaks its ties by another (``rrf`` with ``norm``) added.
@@ -193,7 +195,7 @@ class Explanation:
         """The score and rank as a phrase."""
         if self.score is None:
             return f"no candidate among {self.candidates}: no branch of the fusion retrieved it"
-        return f"{self.score:.6g}, rank {self.rank} of {self.candidates} candidates"
+        return f"{self.score:.6g}, rank {self.rank or '-'} of {self.candidates} candidates"
 
     def lines(self, *, terms: int = 15) -> list[str]:
         """Return the same as lines of text, with at most ``terms`` terms a branch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +29,7 @@ def with_outcomes(
     fusion: Fusion,
     k: int,
     *,
-    hidden: Collection[str] = (),
+    hidden: Mapping[str, Cause] | None = None,
     cause: Cause = "fusion",
 ) -> list[Explanation]:
     """Return the explanations with what kept each document out, and what would change its rank.
@@ -39,18 +39,27 @@ def with_outcomes(
         pool: of one query.
         fusion: that the explanations are of.
         k: how many documents the search returned at most.
-        hidden: doc_ids that a filter leaves out.
+        hidden: doc_id to cause, of documents of the pool that the search leaves out: no rank counts
+            them.
         cause: of a candidate that is below the top k.
     """
-    fused = fuse(pool, fusion)
+    hidden = hidden or {}
+    out = np.zeros(len(pool.doc_nums), dtype=bool)
+    out[[position(pool, doc_id) for doc_id in hidden]] = True
+
+    def kept(by: Fusion) -> FloatArray:
+        return np.where(out, -np.inf, fuse(pool, by))
+
+    fused = kept(fusion)
     best = np.sort(fused[np.isfinite(fused)])[::-1]
-    others = [(str(each), fuse(pool, each)) for each in _others(pool, fusion)]
+    others = [(str(each), kept(each)) for each in _others(pool, fusion)]
     lines = _lines(pool, fusion)
     taken = candidate_table(pool, fusion)[0]
+    inside = ~out[taken]
 
     def missed(one: Explanation) -> Missed | None:
-        if one.score is None:
-            return Missed(k, "filter" if one.doc_id in hidden else "depth", None)
+        if one.score is None or one.doc_id in hidden:
+            return Missed(k, hidden.get(one.doc_id, "depth"), None)
         return Missed(k, cause, float(best[k - 1]) - one.score) if one.rank > k else None
 
     def share(one: BranchShare, row: int, at: int) -> BranchShare:
@@ -58,13 +67,15 @@ def with_outcomes(
         outside = not one.rank and len(listed) > 0
         alphas = None
         if row in lines and np.isfinite(fused[at]):
-            x, y = lines[row]
-            alphas = top_stretches(x, y, int(np.searchsorted(taken, at)), k)
+            x, y = (scores[inside] for scores in lines[row])
+            alphas = top_stretches(x, y, int(np.searchsorted(taken[inside], at)), k)
         lacks = float(listed.min()) - one.score if outside else None
         return replace(one, lacks=lacks, alphas=alphas)
 
     def told(one: Explanation) -> Explanation:
         at = position(pool, one.doc_id)
+        rank = rank_of(fused, pool.doc_nums, at) if np.isfinite(fused[at]) else 0
+        one = replace(one, rank=rank, candidates=len(best))
         return replace(
             one,
             missed=missed(one),

@@ -12,7 +12,9 @@ from scipy.sparse import csr_matrix
 
 from hybrid.encoders import DenseEncoder
 from hybrid.errors import UsageError
+from hybrid.fusion.apply import fuse
 from hybrid.fusion.explain import (
+    Cause,
     Explanation,
     Sentence,
     TermContribution,
@@ -25,7 +27,7 @@ from hybrid.fusion.pool import Pool
 from hybrid.index.documents.passages import MaxPassage
 from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.arrays import Ints
-from hybrid.search.branches import BranchResult
+from hybrid.search.branches import BranchResult, without_copies
 from hybrid.search.encoders import as_sparse
 from hybrid.search.passages import sentence_spans
 from hybrid.search.plan import SearchPlan
@@ -61,6 +63,12 @@ def explain_documents(
     if not len(doc_ids):
         return []
     doc_nums = np.array([index.documents.doc_num(doc_id) for doc_id in doc_ids], dtype=np.int32)
+    hidden: dict[str, Cause] = {}
+    if plan.distinct:
+        fused = fuse(pool, plan.fusion)
+        kept = without_copies(index, pool, fused, max(1, len(fused)))
+        copies = pool.doc_nums[np.isfinite(fused) & np.isinf(kept)]
+        hidden = {index.doc_ids[doc_num]: "copy" for doc_num in copies.tolist()}
     absent = np.setdiff1d(doc_nums, pool.doc_nums)
     if len(absent):
         scores = {
@@ -82,10 +90,10 @@ def explain_documents(
         first = index.passages.offsets[doc_nums]
         passages = {name: (row - first + 1).tolist() for name, row in rows.items()}
     found = explain(pool, plan.fusion, doc_ids, terms=terms, passages=passages)
-    hidden = set()
     if plan.subset is not None:
         inside = plan.subset.mask[doc_nums].tolist()
-        hidden = {doc_id for doc_id, there in zip(doc_ids, inside, strict=True) if not there}
+        outside = (doc_id for doc_id, there in zip(doc_ids, inside, strict=True) if not there)
+        hidden.update(dict.fromkeys(outside, "filter"))
     return with_outcomes(found, pool, plan.fusion, plan.k, hidden=hidden)
 
 

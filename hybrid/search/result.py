@@ -24,7 +24,7 @@ from hybrid.fusion.run import Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.manifest import MANIFEST
-from hybrid.search.branches import BranchResult
+from hybrid.search.branches import BranchResult, without_copies
 from hybrid.search.encoders import QueryEncoders
 from hybrid.search.explain import explain_documents, with_sentences
 from hybrid.search.passages import BestPassage, best_passages
@@ -127,9 +127,12 @@ class SearchResult:
         Raises:
             UsageError: a field that the index does not have.
         """
-        best, offsets = best_positions(self.pool, self.fused, max(FACET_HITS, self.plan.k))
-        hits = best[offsets[query] : offsets[query + 1]]
-        return self.index.documents.facets(self.pool.doc_nums[hits].tolist(), fields)
+        most, pool = max(FACET_HITS, self.plan.k), self.pool.select([query])
+        fused = self.fused[self.pool.offsets[query] : self.pool.offsets[query + 1]]
+        if self.plan.distinct:  # of the search, they are left out among the first k alone
+            fused = without_copies(self.index, pool, fused, most)
+        best, _ = best_positions(pool, fused, most)
+        return self.index.documents.facets(pool.doc_nums[best].tolist(), fields)
 
 
 class HitSources:

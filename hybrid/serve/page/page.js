@@ -259,6 +259,7 @@ function table(caption, names, rows) {
 const CAUSES = {
   filter: "the filter leaves it out",
   depth: "no branch has it within its depth",
+  copy: "it is a copy of a better one",
   fusion: "the fusion ranks it lower",
   reranking: "scored again, it ranks lower",
 };
@@ -272,7 +273,7 @@ async function toggleWhy(docId, button, why) {
     const found = await call("explain", { ...readForm(), query: state.found.query, doc_id: docId });
     const number = (value) => (value === null ? "–" : value.toFixed(4));
     const parts = [table(
-      found.score === null ? `No candidate of ${found.fusion}` : `Rank ${found.rank} of ${found.candidates} by ${found.fusion}`,
+      found.score === null ? `No candidate of ${found.fusion}` : `Rank ${found.rank || "–"} of ${found.candidates} by ${found.fusion}`,
       ["branch", "rank", "own score", "weight", "part", "share"],
       found.branches.map((one) => [one.branch, one.rank || "–", number(one.score), number(one.weight),
         number(one.part), number(one.share)]))];
