@@ -1,0 +1,57 @@
+"""A second build of the same texts after a field was added: no text is encoded again.
+
+    python benchmarks/second_build.py --json docs/results/second_build.json
+
+The collection ``stdlib`` is written as JSON lines with the fields ``module`` and ``words``,
+and built twice by the command line, into a cache that is empty at first: with one field, and then
+with both. ``seconds`` is what `hybrid build` reports, models included; ``reused`` counts the rows
+that came from the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hybrid.corpus import open_source
+
+
+def write_documents(path: Path) -> None:
+    """Write the documents of ``stdlib``, with two fields."""
+    with path.open("w", encoding="utf-8") as file:
+        for each in open_source("stdlib").documents():
+            row = {"_id": each.doc_id, "title": each.title, "text": each.text}
+            row |= {"module": each.doc_id.split(".")[0], "words": len(each.text.split())}
+            file.write(json.dumps(row) + "\n")
+
+
+def built(folder: Path, name: str, fields: str) -> dict[str, Any]:
+    """Return the figures of one build."""
+    command = [sys.executable, "-m", "hybrid", "build", str(folder / "documents.jsonl"), "--json"]
+    options = ["-o", str(folder / name), "--cache", str(folder / "cache"), "--fields", fields]
+    done = subprocess.run([*command, *options], check=True, capture_output=True, timeout=1200)
+    found = json.loads(done.stdout)
+    figures = {each: found[each] for each in ("documents", "reused", "seconds")}
+    return {"build": name, "fields": fields, **figures, "load": round(os.getloadavg()[0], 1)}
+
+
+def main() -> None:
+    """Build twice and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_documents(folder / "documents.jsonl")
+        found = [built(folder, "first", "module"), built(folder, "second", "module,words")]
+    given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
