@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -24,6 +24,9 @@ from hybrid.cli.options import (
 )
 from hybrid.corpus import Source, SourceOptions
 from hybrid.evaluate.options import EvaluateOptions
+
+if TYPE_CHECKING:
+    from hybrid.search.index import Index
 
 IndexFolder: TypeAlias = Annotated[Path, typer.Argument(help="index folder")]
 Judged: TypeAlias = Annotated[
@@ -54,13 +57,9 @@ def report(
     """Write one HTML page about an index that opens offline; with judged queries, how it does."""
     from hybrid.machine.files import check_new
     from hybrid.report.write import write_report
-    from hybrid.search.index import open_index
 
     check_new(output)
-    with (
-        _judged(context, source, options, reading) as judged,
-        open_index(index, device=device) as opened,
-    ):
+    with _opened(context, index, device, source, options, reading) as (opened, judged):
         found = write_report(opened, output, judged, options)
     data = {"output": str(output), **found.to_dict()}
     print_result(data, [f"{output}: {', '.join(data['sections'])}"], as_json=as_json)
@@ -81,30 +80,34 @@ def plot(
 ) -> None:
     """Write each plot of the report alone, as SVG or PNG."""
     from hybrid.report.write import check_folder, write_plots
-    from hybrid.search.index import open_index
 
     check_folder(output)
-    with (
-        _judged(context, source, options, reading) as judged,
-        open_index(index, device=device) as opened,
-    ):
+    with _opened(context, index, device, source, options, reading) as (opened, judged):
         found = write_plots(opened, output, judged, options, form=form.value)
     files = [str(output / f"{each.name}.{form.value}") for each in found.plots]
     print_result({"output": str(output), "files": files}, files, as_json=as_json)
 
 
 @contextmanager
-def _judged(
-    context: typer.Context, source: str | None, options: EvaluateOptions, reading: SourceOptions
-) -> Iterator[Source | None]:
-    """Yield the source of judged queries, None where none is named; say what was skipped."""
+def _opened(
+    context: typer.Context,
+    index: Path,
+    device: str,
+    source: str | None,
+    options: EvaluateOptions,
+    reading: SourceOptions,
+) -> Iterator[tuple[Index, Source | None]]:
+    """Yield the index and its judged queries, None where none are named; say what was skipped."""
+    from hybrid.search.index import open_index
+
+    judged, doing = None, "gathering"
     if source is None and reading.queries is None and reading.qrels is None:
         names = [each.name for each in fields(EvaluateOptions)]
         refuse_given(context, names, "without judged queries; name a source of them")
-        with err.status("gathering"):
-            yield None
-        return
-    judged = judged_source(source, replace(reading, split=options.split))
-    with err.status("searching and measuring"):
-        yield judged
-    print_skipped(judged.skipped_queries, err)
+    else:
+        judged = judged_source(source, replace(reading, split=options.split))
+        doing = "searching and measuring"
+    with err.status(doing), open_index(index, device=device) as opened:
+        yield opened, judged
+    if judged is not None:
+        print_skipped(judged.skipped_queries, err)
