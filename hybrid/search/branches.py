@@ -102,6 +102,11 @@ def pool_of(
     )
 
 
+def encoded_query(results: Mapping[str, BranchResult], at: int) -> dict[str, Any]:
+    """Return a query, given by position, as each branch that was searched encodes it."""
+    return {name: result.of_query(at).encoded for name, result in results.items()}
+
+
 def without_copies(
     index: HybridIndex, pool: Pool, fused: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:

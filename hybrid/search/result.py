@@ -24,7 +24,7 @@ from hybrid.fusion.run import Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.storage.manifest import MANIFEST
-from hybrid.search.branches import BranchResult, without_copies
+from hybrid.search.branches import BranchResult, encoded_query, without_copies
 from hybrid.search.encoders import QueryEncoders
 from hybrid.search.explain import explain_documents, with_sentences
 from hybrid.search.passages import BestPassage, best_passages
@@ -116,8 +116,7 @@ class SearchResult:
         Raises:
             UsageError: a document that the index does not have.
         """
-        encoded = {name: result.of_query(query).encoded for name, result in self.branches.items()}
-        return best_passages(self.index, encoded, doc_ids)
+        return best_passages(self.index, encoded_query(self.branches, query), doc_ids)
 
     def facets(self, fields: Sequence[str], *, query: int = 0) -> Facets:
         """Return how many of the first hundred documents of a query hold each value of each field.
@@ -163,6 +162,7 @@ class HitSources:
         starts = accumulate(map(len, self._doc_ids.values()), initial=0)
         self._starts = dict(zip(self._doc_ids, starts, strict=False))
         self._queries = result.queries
+        self._places = {query_id: at for at, query_id in enumerate(result.queries)}
         self._made: dict[str, QueryHits] = {}
 
     def __call__(self, query_id: str) -> QueryHits:
@@ -174,7 +174,7 @@ class HitSources:
 
     def encoded(self, query_id: str) -> dict[str, Any]:
         """Return a query as each branch that was searched encodes it."""
-        at = list(self._queries).index(query_id)
+        at = self._places[query_id]
         return {name: rows[at : at + 1] for name, (_, rows) in self._encoded.items()}
 
     def terms(self, query_id: str) -> list[BranchTerms]:

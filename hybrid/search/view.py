@@ -19,7 +19,13 @@ from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.cache import cache_key
 from hybrid.machine.progress import StartProgress, no_progress
-from hybrid.search.branches import BranchResult, pool_of, search_branches, without_copies
+from hybrid.search.branches import (
+    BranchResult,
+    encoded_query,
+    pool_of,
+    search_branches,
+    without_copies,
+)
 from hybrid.search.encoders import QueryEncoders, as_sparse
 from hybrid.search.options import SearchOptions
 from hybrid.search.passages import BestPassage, best_passages
@@ -148,8 +154,7 @@ class View:
         def encoded(query_id: str) -> dict[str, Any]:
             if results is None:
                 return self._encoded(queries[query_id], branches)
-            at = places[query_id]
-            return {name: one.of_query(at).encoded for name, one in results.items()}
+            return encoded_query(results, places[query_id])
 
         return PairScores(self.contents, queries, self._encoders.scorer(plan.model), encoded)
 
