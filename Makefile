@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,models,onnx,train,report,notebooks,serve,docs,dev
 
-.PHONY: help demo models test test-wheel test-serve test-doors docs docs-test lint bench faults clean
+.PHONY: help demo models test test-wheel test-serve test-doors test-engines docs docs-test lint bench faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test-wheel  build the wheel, install it elsewhere, use it"
 	@echo "make test-serve  start servers and a browser (chromium) and use them"
 	@echo "make test-doors  run the test suites of LangChain, PyTerrier and others in an environment of their own"
+	@echo "make test-engines  run the tests of clusters and outside engines, as processes on this machine"
 	@echo "make docs   build the site into build/site, offline; a warning or a dead link fails it"
 	@echo "make docs-test  run every block of the documents and the notebooks, and compare their output"
 	@echo "make lint   ruff and mypy"
@@ -33,7 +34,7 @@ models: $(VENV)/.installed
 	$(BIN)/hybrid models fetch splade-tiny bge-small cross-encoder
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not serve and not doors and not docs"
+	$(BIN)/python -m pytest -m "not serve and not doors and not engines and not docs"
 
 # The wheel in an environment of its own, used outside of the checkout.
 test-wheel: $(VENV)/.installed
@@ -57,6 +58,11 @@ test-doors:
 	runs/doors/env/bin/python -m pip install -q -c constraints.txt -e ".[cpu,langchain,llamaindex,haystack,pyterrier,mteb,tables]" \
 	  "langchain-tests>=1.1" qdrant-client pytest pytest-timeout pytest-asyncio hypothesis
 	runs/doors/env/bin/python -m pytest -o asyncio_mode=auto -m doors tests/doors
+
+# Engines as real processes on loopback; their clients are installed by this target alone.
+test-engines: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dask]"
+	$(BIN)/python -m pytest -m engines tests/engines
 
 # Material's notice about MkDocs 2 is no warning of ours: mkdocs is pinned.
 docs: $(VENV)/.installed
