@@ -6,9 +6,11 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hybrid.cli.demo import DemoResult
 from hybrid.fusion.run import Run
 from hybrid.index.storage.generation import open_generation
 from tests.conftest import DOCUMENTS
@@ -418,3 +420,11 @@ def test_tuning_says_when_search_uses_it(
     assert hybrid_command(*tune)[1].endswith("domain 'default'; search uses it\n")
     out = hybrid_command(*tune, "--domain", "mine")[1]
     assert out.endswith("domain 'mine'; search uses it with --domain mine\n")
+
+
+def test_the_demo_ends_by_naming_the_commands_that_go_on() -> None:
+    nothing: Any = type("Nothing", (), {"lines": staticmethod(list)})
+    told = DemoResult(Path("stdlib.idx"), False, nothing, nothing, ()).lines()[-5:]
+    shown = Path("docs/results/demo.txt").read_text(encoding="utf-8").splitlines()
+    assert told == shown[-5:]
+    assert [line.split()[1] for line in told[1:]] == ["search", "explain", "report", "serve"]

@@ -78,6 +78,7 @@ class DemoResult:
             f"The index lies in {self.output}{again}. Go on with, for instance:",
             f'  hybrid search {self.output} "{QUERIES[0]}"',
             f'  hybrid explain {self.output} "{QUERIES[0]}" heapq.merge --fusion sparse',
+            f"  hybrid report {self.output} {COLLECTION} -o report.html",
             f"  hybrid serve {self.output}",
         ]
         return lines
