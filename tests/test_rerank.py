@@ -31,7 +31,7 @@ from hybrid.index.change import store_domain
 from hybrid.machine.cache import Cache
 from hybrid.search.passages import best_texts
 from hybrid.search.rerank import PairScores, RerankPlan, cut_pool
-from hybrid.tune import TuneOptions, tune
+from hybrid.tune import TuneOptions, TuneResult, tune
 from hybrid.tune.on_index import DomainTask, tune_index, tune_indexes
 from hybrid.tune.rerank import Reranking, _weight_curve
 from tests.conftest import DOCUMENTS, QUERIES, write_beir
@@ -299,6 +299,8 @@ def test_a_reranker_that_knows_more_is_used_and_noise_is_not() -> None:
     assert not result.rerank.keep
     assert result.rerank.difference.mean < 0.01
     assert "not shown to be better" in result.lines()[-1]
+    stored = TuneResult.stored(json.loads(json.dumps(result.to_dict())))
+    assert (stored.rerank, stored.lines()) == (result.rerank, result.lines())
     assert tune(pool, qrels, QUICK).fusion == result.fusion
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.significance import Difference, compare_paired
-from hybrid.fusion import Fusion, cc
+from hybrid.fusion import Fusion, cc, parse_fusion
 from hybrid.fusion.apply import fuse_table, pool_table
 from hybrid.fusion.norms import normalise
 from hybrid.search.rerank import cut_pool
@@ -68,6 +68,16 @@ class RerankResult:
             "keep": self.keep,
             "difference": self.difference.to_dict(),
         }
+
+    @classmethod
+    def stored(cls, report: Mapping[str, Any]) -> RerankResult:
+        """Return the result that `to_dict` described."""
+        return cls(
+            **{name: report[name] for name in ("depth", "first", "held_out", "keep")},
+            name=report["model"],
+            fusion=parse_fusion(report["fusion"]),
+            difference=Difference(**report["difference"]),
+        )
 
     def line(self) -> str:
         """Return the result as a line of text."""

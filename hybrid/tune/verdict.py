@@ -256,7 +256,7 @@ class TuneResult:
 
     @classmethod
     def stored(cls, report: Mapping[str, Any]) -> TuneResult:
-        """Return the result that `to_dict` described, without reranker and weights per query."""
+        """Return the result that `to_dict` described, without weights per query."""
         budget = {**report["label_budget"]}
         curve = tuple(LearningPoint(**point) for point in budget.pop("curve"))
         plain = ("verdict", "because", "measure", "queries", "in_sample", "held_out")
@@ -273,6 +273,7 @@ class TuneResult:
             difference={n: Difference(**each) for n, each in report["difference"].items()},
             label_budget=LabelBudget(**budget, curve=curve),
             importance=report["importance"],
+            rerank=RerankResult.stored(report["rerank"]) if "rerank" in report else None,
             settings=report["settings"],
             query_hashes=report["query_hashes"],
             warnings=tuple(report.get("warnings", ())),
