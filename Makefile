@@ -16,7 +16,7 @@ help:
 	@echo "make test-engines  run the tests of clusters and outside engines, as processes on this machine"
 	@echo "make docs   build the site into build/site, offline; a warning or a dead link fails it"
 	@echo "make docs-test  run every block of the documents and the notebooks, and compare their output"
-	@echo "make lint   ruff and mypy"
+	@echo "make lint   ruff, mypy, and hadolint of the Dockerfile"
 	@echo "make bench  time the kernels, the tuner and the encoders"
 	@echo "make faults inject faults, damage and crashes into an index"
 
@@ -75,6 +75,7 @@ docs-test: $(VENV)/.installed
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/hadolint examples/serve/Dockerfile
 
 # Each script says its peers and conditions; peers that are not installed are left out.
 bench: $(VENV)/.installed
