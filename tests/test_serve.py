@@ -193,7 +193,11 @@ def test_the_filter_of_a_key_holds_everywhere(
         return client.post("/search", json=body, headers={"X-API-Key": key}).json()["facets"]
 
     (every,) = years("all").values()
-    assert [each["value"] for each in every] == [2019, 2021]
+    assert every == [
+        {"value": year, "count": 1, "filter": f"year == {year}"} for year in (2019, 2021)
+    ]
+    for each in every:
+        assert len(ids("all", filter=each["filter"])) == each["count"]
     assert years("some") == {"year": [each for each in every if each["value"] >= 2020]}
     absent = {"query": QUERY, "facets": ["month"]}
     refused = client.post("/search", json=absent, headers={"X-API-Key": "all"})
@@ -397,7 +401,11 @@ def test_changes(client_of: Callable[..., TestClient], tiny_index: Path, tmp_pat
     found = {**asked, "filter": '"red" in tags', "facets": ["tags"]}
     answer = client.post("/search", json=found).json()
     assert [hit["fields"]["tags"] for hit in answer["hits"]] == [["red", "blue"]]
-    assert answer["facets"] == {"tags": [{"value": each, "count": 1} for each in ("blue", "red")]}
+    assert answer["facets"] == {
+        "tags": [
+            {"value": each, "count": 1, "filter": f'"{each}" in tags'} for each in ("blue", "red")
+        ]
+    }
     gone = {"doc_ids": ["n/1"]}
     assert client.post("/documents/delete", json=gone).json() == {"deleted": 1, "documents": 10}
     assert client.post("/documents/delete", json=gone).status_code == 400

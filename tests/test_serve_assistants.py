@@ -11,6 +11,9 @@ from mcp.client.client import Client
 
 from hybrid.search.index import open_index
 from hybrid.serve.assistants import make_server
+from tests.test_serve import dated
+
+__all__ = ["dated"]
 
 QUERY = "merge sorted lists"
 
@@ -50,12 +53,23 @@ def test_tools_return_what_the_library_returns(tiny_index: Path) -> None:
     assert (why["rank"], why["score"]) == (explained.rank, explained.score)
 
 
+def test_facets_are_counted_over_the_documents_that_the_filter_passes(dated: Path) -> None:
+    asked = {"query": QUERY, "k": 1, "facets": ["year"]}
+    ((_, every), (_, some)) = answers(
+        dated, ("search", asked), ("search", {**asked, "filter": "year > 2019"})
+    )
+    found = [(each["value"], each["filter"]) for each in every["facets"]["year"]]
+    assert found == [(2019, "year == 2019"), (2021, "year == 2021")]
+    assert [each["value"] for each in some["facets"]["year"]] == [2021]
+
+
 def test_an_error_says_what_to_do(tiny_index: Path) -> None:
     for failed, text in answers(
         tiny_index,
         ("search", {"query": " "}),
         ("search", {"query": QUERY, "k": 1_000}),
         ("search", {"query": QUERY, "filter": "colour == 1"}),
+        ("search", {"query": QUERY, "facets": ["colour"]}),
         ("explain", {"query": QUERY, "doc_id": "none"}),
     ):
         assert failed

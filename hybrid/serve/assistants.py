@@ -29,17 +29,22 @@ def make_server(index: Index) -> MCPServer:
     )
 
     @server.tool()
-    def search(query: str, k: int = 10, filter: str | None = None) -> dict[str, Any]:
+    def search(
+        query: str, k: int = 10, filter: str | None = None, facets: list[str] | None = None
+    ) -> dict[str, Any]:
         """Return the documents that fit a query best: rank, doc_id, score, title, text, fields.
 
         Args:
             query: words or a question.
             k: how many documents, at most 100.
             filter: only documents whose fields match, such as year >= 2020.
+            facets: fields whose values are counted over the first hundred documents; each value
+                comes with the filter that keeps its documents.
         """
         if k > MOST_HITS:
             raise ToolError(f"k is too large; give at most {MOST_HITS}")
-        found = _asked(lambda: service.search(query, k, SearchOptions(filter=filter)))
+        options = SearchOptions(filter=filter)
+        found = _asked(lambda: service.search(query, k, options, facets=facets or ()))
         hits = [{name: hit[name] for name in SHOWN} for hit in found["hits"]]
         return {**found, "hits": [{**hit, "text": hit["text"][:CLIPPED]} for hit in hits]}
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.corpus.fields.types import is_list
 from hybrid.corpus.snippets import Match, marks_of, snippet_of
 from hybrid.errors import UsageError
 from hybrid.fusion import normalise
 from hybrid.fusion.apply import pool_table
 from hybrid.fusion.pool import Pool
 from hybrid.index.documents.fields import facet_rows
+from hybrid.index.documents.filter_nodes import Comparison, Contains, Filter
 from hybrid.index.documents.filters import parse_filter
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
@@ -79,7 +81,8 @@ class Service:
             explain: with each hit's explanation.
             candidates: with the first candidates of every branch, their raw and normalised
                 scores, which is all that a page needs to rank them by other weights.
-            facets: fields whose values are counted over the first hundred documents.
+            facets: fields whose values are counted over the first hundred documents; each comes
+                with the filter that its documents pass.
 
         Raises:
             UsageError: as `Index.search`.
@@ -104,7 +107,7 @@ class Service:
             "hits": hits,
         }
         if facets:
-            found["facets"] = facet_rows(result.facets(facets))
+            found["facets"] = _facets(view, result, facets)
         if candidates:
             found["candidates"] = _candidates(view, result, terms)
         return found
@@ -191,6 +194,18 @@ def _document(view: View, doc_id: str) -> dict[str, Any]:
 
 def _marks(matches: Sequence[Match]) -> list[dict[str, Any]]:
     return [asdict(mark) for mark in marks_of(matches)]
+
+
+def _facets(view: View, result: SearchResult, names: Sequence[str]) -> dict[str, Any]:
+    kinds = view.contents.documents.field_kinds
+    return {
+        name: [{**each, "filter": str(_holds(name, kinds[name], each["value"]))} for each in rows]
+        for name, rows in facet_rows(result.facets(names)).items()
+    }
+
+
+def _holds(field: str, kind: str, value: Any) -> Filter:
+    return Contains(field, value) if is_list(kind) else Comparison(field, "==", value)
 
 
 def _candidates(view: View, result: SearchResult, terms: list[BranchTerms]) -> dict[str, Any]:
