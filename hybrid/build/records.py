@@ -13,7 +13,7 @@ from hybrid.errors import ModelError, ModelMismatchError, UsageError
 
 if TYPE_CHECKING:
     from hybrid.encoders import Bm25Encoder
-    from hybrid.index.hybrid import HybridIndex
+    from hybrid.index.place import Place
 
 
 LOG = logging.getLogger(__name__)
@@ -29,14 +29,14 @@ folders, with commas. An index alone, which may have been pulled, never decides 
 QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
 
 
-def stored_bm25(index: HybridIndex, name: str) -> Bm25Encoder:
+def stored_bm25(index: Place, name: str) -> Bm25Encoder:
     """Return the BM25 encoder that is stored with a branch."""
     from hybrid.encoders import Bm25Encoder
 
     return Bm25Encoder.load(index.generation.folder(f"{name}/encoder"))
 
 
-def check_unchanged(index: HybridIndex, encoders: Mapping[str, Any]) -> None:
+def check_unchanged(index: Place, encoders: Mapping[str, Any]) -> None:
     """Do nothing if the encoders are those which built the branches of an index to be changed.
 
     Raises:

@@ -10,6 +10,7 @@ numbering/                     where each live document lies, unless one segment
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Sized
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -220,6 +221,12 @@ class HybridIndex:
             if document is None or owner != last:
                 last, document = owner, self.documents[owner]
             yield passage_text(document, start, stop)
+
+    def unheld(self) -> HybridIndex:
+        """Return the same index, which does not keep its generation from being removed."""
+        other = copy(self)
+        other.generation = copy(self.generation)  # whose lock the first one holds
+        return other
 
     def close(self) -> None:
         """Let go of the generation; arrays that are already mapped stay readable."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
 from hybrid.index.records import changed_models, figures
 
 
@@ -30,7 +30,7 @@ class IndexSummary:
         fields: type of each field that filters may name.
     """
 
-    directory: Path
+    directory: Path | str
     document_count: int
     source: str
     size_bytes: int
@@ -98,7 +98,7 @@ class IndexSummary:
         return lines
 
 
-def summarise(directory: Path, index: HybridIndex) -> IndexSummary:
+def summarise(directory: Path | str, index: Place) -> IndexSummary:
     """Return the summary of an opened index."""
     return IndexSummary(
         directory=directory,
@@ -114,10 +114,10 @@ def summarise(directory: Path, index: HybridIndex) -> IndexSummary:
             for name, record in index.records.items()
         },
         domains={name: domain["fusion"] for name, domain in index.domains.items()},
-        created=index.generation.manifest.created_at,
+        created=index.generation.created_at,
         passages=None if index.window is None else index.window.to_dict(),
-        segments=len(index.numbering.sizes),
-        deleted=sum(index.numbering.sizes) - len(index.numbering),
+        segments=len(index.segments),
+        deleted=sum(index.segments.values()) - index.document_count,
         fields={name: str(kind) for name, kind in index.documents.field_types.items()},
         other_models={
             name: changed

@@ -85,7 +85,7 @@ def contents_section(index: HybridIndex) -> Section:
 
 def sparsity_section(view: View) -> Section | None:
     """Return the terms of each row and the postings of each term; None without sparse branches."""
-    index = view.contents
+    index = view.local
     if not sparse_branches(index):
         return None
     names, texts = sparse_branches(index), row_name(index)
@@ -132,7 +132,7 @@ def _lengths(index: HybridIndex, name: str) -> Ints:
 
 
 def _longest(view: View, name: str, lengths: Ints, texts: str) -> Table:
-    stored = max(1, sum(len(segment) for segment in view.contents.sparse(name).segments))
+    stored = max(1, sum(len(segment) for segment in view.local.sparse(name).segments))
     vocabulary = view.sparse_encoder(name).vocabulary
     rows: list[tuple[Cell, ...]] = [
         (vocabulary[column], int(lengths[column]), float(lengths[column] / stored))
@@ -144,7 +144,7 @@ def _longest(view: View, name: str, lengths: Ints, texts: str) -> Table:
 
 def expansions_section(view: View) -> Section | None:
     """Return the terms that learned branches add to documents most often; None without any."""
-    index = view.contents
+    index = view.local
     learned = learned_branches(index)
     if not learned:
         return None

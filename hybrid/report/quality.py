@@ -44,7 +44,7 @@ def quality_sections(view: View, report: SystemsReport) -> Iterator[Section]:
     if len(pool.branches) > 1:
         yield _weights(report)
         yield _overlap(pool)
-    if sparse_branches(view.contents):
+    if sparse_branches(view.local):
         yield _query_terms(view, report)
     yield Section("Query by query", (queries_table(report),))
 
@@ -127,7 +127,7 @@ def _overlap(pool: Pool) -> Section:
 
 
 def _query_terms(view: View, report: SystemsReport) -> Section:
-    index, texts = view.contents, list(report.judged.texts.values())
+    index, texts = view.local, list(report.judged.texts.values())
     names = sparse_branches(index)
     encoded = {name: view.sparse_encoder(name).encode_queries(texts) for name in names}
     counts = {name: np.diff(each.indptr) for name, each in encoded.items()}

@@ -41,11 +41,11 @@ def make_report(
     view, options = index.view(), options or EvaluateOptions()
     if not len(view):
         raise UsageError(f"{index.directory} holds no documents; there is nothing to report")
-    found: list[Section | None] = [contents_section(view.contents)]
+    found: list[Section | None] = [contents_section(view.local)]
     if source is not None:
         check_asked(view, options)
         found += quality_sections(view, evaluate_systems(index, as_judged(source), options))
-    found += [*tuning_sections(view.contents), sparsity_section(view), expansions_section(view)]
+    found += [*tuning_sections(view.local), sparsity_section(view), expansions_section(view)]
     return Report(f"Report of {index.directory}", tuple(each for each in found if each is not None))
 
 

@@ -16,7 +16,7 @@ from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError
 from hybrid.fusion.apply import ranked_positions
 from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
-from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
 from hybrid.index.records import BranchRecord
 from hybrid.machine.cache import text_digest
 from hybrid.search.plan import PoolPlan
@@ -52,14 +52,14 @@ def least_score(record: BranchRecord) -> float:
     return -np.inf if unbounded else record.minimum
 
 
-def search_branch(index: HybridIndex, name: str, encoded: Any, plan: PoolPlan) -> BranchHits:
+def search_branch(index: Place, name: str, encoded: Any, plan: PoolPlan) -> BranchHits:
     """Return the hits of one branch for encoded queries."""
     options: dict[str, Any] = {} if plan.subset is None else {"subset": plan.subset}
     return BranchHits(*index.branch(name).search(encoded, plan.depth, **options))
 
 
 def search_branches(
-    index: HybridIndex, encoder_of: EncoderOf, queries: Mapping[str, str], plan: PoolPlan
+    index: Place, encoder_of: EncoderOf, queries: Mapping[str, str], plan: PoolPlan
 ) -> dict[str, BranchResult]:
     """Return the result of each branch, the branches searched side by side.
 
@@ -82,7 +82,7 @@ def search_branches(
 
 
 def pool_of(
-    index: HybridIndex,
+    index: Place,
     queries: Mapping[str, str],
     results: Mapping[str, BranchResult],
     plan: PoolPlan,
@@ -108,7 +108,7 @@ def encoded_query(results: Mapping[str, BranchResult], at: int) -> dict[str, Any
 
 
 def without_copies(
-    index: HybridIndex, pool: Pool, fused: NDArray[np.float64], count: int
+    index: Place, pool: Pool, fused: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:
     """Return the fused scores, float64 (n,), -inf for documents that repeat a better one.
 
@@ -135,7 +135,7 @@ def without_copies(
     return kept
 
 
-def _scorer(index: HybridIndex, name: str, encoded: Any) -> CrossScorer:
+def _scorer(index: Place, name: str, encoded: Any) -> CrossScorer:
     branch = index.branch(name)
 
     def score(doc_nums: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from hybrid.search.options import Score
 from hybrid.search.rerank import CrossScores
 
 if TYPE_CHECKING:
-    from hybrid.index.hybrid import HybridIndex
+    from hybrid.index.place import Place
     from hybrid.index.records import BranchRecord
 
 
@@ -52,7 +52,7 @@ class QueryEncoders:
         self._scorers: dict[str, Score] = {}
         self._lock = RLock()
 
-    def get(self, index: HybridIndex, name: str) -> QueryEncoder:
+    def get(self, index: Place, name: str) -> QueryEncoder:
         """Return the encoder of a branch.
 
         Raises:
@@ -113,7 +113,7 @@ class QueryEncoders:
         if isinstance(model, str) and model not in self._scorers:
             check_model(model, None, "cross")
 
-    def forget_changed(self, index: HybridIndex) -> None:
+    def forget_changed(self, index: Place) -> None:
         """Let go of the encoders of branches that something else has built since."""
         with self._lock:
             self._checked = {
@@ -122,7 +122,7 @@ class QueryEncoders:
                 if name in index.records and _same_encoder(index.records[name], record)
             }
 
-    def _load(self, index: HybridIndex, name: str, record: BranchRecord) -> QueryEncoder:
+    def _load(self, index: Place, name: str, record: BranchRecord) -> QueryEncoder:
         if record.encoder["model"] == BM25:
             return stored_bm25(index, name)
         try:

@@ -25,7 +25,7 @@ from hybrid.fusion.explain import (
 from hybrid.fusion.outcome import with_outcomes
 from hybrid.fusion.pool import Pool
 from hybrid.index.documents.passages import MaxPassage
-from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
 from hybrid.machine.arrays import Ints
 from hybrid.search.branches import BranchResult, without_copies
 from hybrid.search.encoders import as_sparse
@@ -40,7 +40,7 @@ NEAREST = 3
 
 
 def explain_documents(
-    index: HybridIndex,
+    index: Place,
     query: str,
     results: Mapping[str, BranchResult],
     pool: Pool,
@@ -98,7 +98,7 @@ def explain_documents(
 
 
 def with_sentences(
-    index: HybridIndex, results: Mapping[str, BranchResult], found: Sequence[Explanation]
+    index: Place, results: Mapping[str, BranchResult], found: Sequence[Explanation]
 ) -> list[Explanation]:
     """Return the explanations with the sentences that are nearest the query in the dense branches.
 
@@ -156,7 +156,7 @@ def _nearest(
     ]
 
 
-def _scored_rows(index: HybridIndex, name: str, encoded: Any, doc_nums: Ints) -> Ints:
+def _scored_rows(index: Place, name: str, encoded: Any, doc_nums: Ints) -> Ints:
     """Return the row that gives each document its score: its own, or that of its best passage."""
     branch = index.branch(name)
     if not isinstance(branch, MaxPassage):
@@ -165,7 +165,7 @@ def _scored_rows(index: HybridIndex, name: str, encoded: Any, doc_nums: Ints) ->
     return rows
 
 
-def _part(index: HybridIndex, row: int, text: str) -> tuple[int, int]:
+def _part(index: Place, row: int, text: str) -> tuple[int, int]:
     """Return the part of its document's text that a row is of, in characters."""
     if index.passages is None:
         return 0, len(text)
@@ -174,7 +174,7 @@ def _part(index: HybridIndex, row: int, text: str) -> tuple[int, int]:
 
 
 def _terms(
-    index: HybridIndex, name: str, query: str, result: BranchResult, doc_nums: Ints, rows: Ints
+    index: Place, name: str, query: str, result: BranchResult, doc_nums: Ints, rows: Ints
 ) -> list[list[TermContribution]]:
     """Return the terms that the query shares with the row of each document in a sparse branch."""
     encoder = as_sparse(name, result.encoder)

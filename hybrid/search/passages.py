@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.index.documents.passages import MaxPassage
-from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
 
 SENTENCE = re.compile(
     r"\S.*?(?:[.!?][\"')\]]*(?=\s)|[\u3002\uff01\uff1f]+|(?<!\s)(?=\s*\n\s*\n|\s*\Z))",
@@ -53,7 +53,7 @@ class BestPassage:
 
 
 def best_passages(
-    index: HybridIndex, encoded: Mapping[str, Any], doc_ids: Sequence[str]
+    index: Place, encoded: Mapping[str, Any], doc_ids: Sequence[str]
 ) -> list[tuple[BestPassage, ...]]:
     """Return the best passages of each document for one query, that of most branches first.
 
@@ -88,7 +88,7 @@ def best_passages(
 
 
 def best_texts(
-    index: HybridIndex, encoded: Mapping[str, Any], doc_nums: Sequence[int]
+    index: Place, encoded: Mapping[str, Any], doc_nums: Sequence[int]
 ) -> list[list[str]]:
     """Return the texts of the best passages of each document, the title in front of each.
 
@@ -113,7 +113,7 @@ def best_texts(
 
 
 def _named(
-    index: HybridIndex, encoded: Mapping[str, Any], doc_nums: NDArray[np.int32]
+    index: Place, encoded: Mapping[str, Any], doc_nums: NDArray[np.int32]
 ) -> list[dict[int, list[str]]]:
     """Return for each document its best rows, each with the branches whose best it is."""
     named: list[dict[int, list[str]]] = [{} for _ in doc_nums]
@@ -125,7 +125,7 @@ def _named(
 
 
 def _best_rows(
-    index: HybridIndex, name: str, query: Any, doc_nums: NDArray[np.int32]
+    index: Place, name: str, query: Any, doc_nums: NDArray[np.int32]
 ) -> list[int | None]:
     branch = index.branch(name)
     if not isinstance(branch, MaxPassage):

@@ -10,7 +10,7 @@ from hybrid.errors import UsageError, given, whole_number
 from hybrid.fusion import Fusion, cc, parse_fusion, single
 from hybrid.index.documents.filters import filter_text
 from hybrid.index.documents.subset import Subset
-from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
 from hybrid.search.options import DEPTH, RERANK_DEPTH, SearchOptions
 from hybrid.search.rerank import BRANCHES, RerankPlan
 
@@ -54,7 +54,7 @@ class SearchPlan(PoolPlan):
 
 
 def plan_search(
-    index: HybridIndex, k: int | None, options: SearchOptions, domains: Mapping[str, Fusion]
+    index: Place, k: int | None, options: SearchOptions, domains: Mapping[str, Fusion]
 ) -> SearchPlan:
     """Return the plan of a search for ``k`` documents, 10 by default.
 
@@ -74,7 +74,7 @@ def plan_search(
     return SearchPlan(**vars(pool), k=k, fusion=fusion, rerank=again, distinct=distinct)
 
 
-def plan_rerank(index: HybridIndex, options: SearchOptions) -> RerankPlan | None:
+def plan_rerank(index: Place, options: SearchOptions) -> RerankPlan | None:
     """Return how the first documents are scored again, None where no model is named.
 
     Raises:
@@ -94,7 +94,7 @@ def plan_rerank(index: HybridIndex, options: SearchOptions) -> RerankPlan | None
     return RerankPlan(options.rerank, asked, fusion)
 
 
-def plan_pool(index: HybridIndex, branches: Sequence[str], options: SearchOptions) -> PoolPlan:
+def plan_pool(index: Place, branches: Sequence[str], options: SearchOptions) -> PoolPlan:
     """Return the plan of the pool of some branches, by the depth and filter of ``options``.
 
     Raises:
@@ -105,7 +105,7 @@ def plan_pool(index: HybridIndex, branches: Sequence[str], options: SearchOption
 
 
 def _pool_plan(
-    index: HybridIndex, branches: Sequence[str], depth: int, options: SearchOptions
+    index: Place, branches: Sequence[str], depth: int, options: SearchOptions
 ) -> PoolPlan:
     text = filter_text(options.filter)
     subset = None if text is None else index.select(text)

@@ -124,7 +124,7 @@ class Reader:
     @property
     def contents(self) -> HybridIndex:
         """The id space, documents and branches underneath."""
-        return self._view.contents
+        return self._view.local
 
     def close(self) -> None:
         """Let go of the files."""

@@ -28,7 +28,7 @@ from hybrid.search.passages import best_texts
 
 if TYPE_CHECKING:
     from hybrid.encoders import CrossEncoder
-    from hybrid.index.hybrid import HybridIndex
+    from hybrid.index.place import Place
 
 FIRST, RERANK = "first", "rerank"
 BRANCHES = (FIRST, RERANK)
@@ -107,7 +107,7 @@ class PairScores:
 
     def __init__(
         self,
-        index: HybridIndex,
+        index: Place,
         queries: Mapping[str, str],
         score: Score,
         encoded: Callable[[str], Mapping[str, Any]],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -22,8 +21,7 @@ from hybrid.fusion.outcome import with_outcomes
 from hybrid.fusion.pool import BranchScore, Pool
 from hybrid.fusion.run import Run
 from hybrid.index.documents.fields import Facets
-from hybrid.index.hybrid import HybridIndex
-from hybrid.index.storage.manifest import MANIFEST
+from hybrid.index.place import Place
 from hybrid.search.branches import BranchResult, encoded_query, without_copies
 from hybrid.search.encoders import QueryEncoders
 from hybrid.search.explain import explain_documents, with_sentences
@@ -52,7 +50,7 @@ class SearchResult:
         cut: the documents that were scored again, where any were.
     """
 
-    index: HybridIndex
+    index: Place
     queries: Mapping[str, str]
     plan: SearchPlan
     branches: Mapping[str, BranchResult]
@@ -146,8 +144,7 @@ class HitSources:
     """
 
     def __init__(self, result: SearchResult, encoders: QueryEncoders) -> None:
-        self.index = copy(result.index)
-        self.index.generation = copy(result.index.generation)  # whose lock the first one holds
+        self.index = result.index.unheld()
         pool, at = result.pool, result.positions
         self.doc_nums = pool.doc_nums[at]
         self.scores = {
@@ -194,13 +191,13 @@ class HitSources:
         Raises:
             IndexFormatError: the generation is gone.
         """
-        directory = self.index.generation.directory
+        generation = self.index.generation
         try:
             return read()
         finally:
-            if not (directory / MANIFEST).exists():  # then it may have gone while it was read
+            if not generation.is_there():  # then it may have gone while it was read
                 raise IndexFormatError(
-                    f"the generation {directory.name} that this hit is of is gone since the index "
+                    f"the generation {generation.name} that this hit is of is gone since the index "
                     "was changed; search again"
                 )
 

@@ -12,7 +12,7 @@ from hybrid.build.records import QueryEncoder
 from hybrid.corpus.snippets import Match
 from hybrid.encoders import Bm25Encoder, SparseEncoder
 from hybrid.encoders.protocol import PlacedTerms, PlacesTerms, words_by_space
-from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
 from hybrid.search.encoders import as_sparse
 
 LEAST = 0.1
@@ -66,7 +66,7 @@ def branch_terms(name: str, encoder: SparseEncoder, encoded: Any, query: str) ->
 
 
 def query_terms(
-    index: HybridIndex, encoders: Mapping[str, QueryEncoder], encoded: Mapping[str, Any], query: str
+    index: Place, encoders: Mapping[str, QueryEncoder], encoded: Mapping[str, Any], query: str
 ) -> list[BranchTerms]:
     """Return the terms that a query weighs in each of its sparse branches.
 

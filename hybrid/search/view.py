@@ -10,13 +10,14 @@ from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.corpus.checks import check_text
 from hybrid.encoders import SparseEncoder
-from hybrid.errors import several_texts
+from hybrid.errors import UsageError, several_texts
 from hybrid.fusion import Fusion, fuse, parse_fusion
 from hybrid.fusion.apply import best_positions, ranked_run
 from hybrid.fusion.pool import Pool
 from hybrid.fusion.run import Hit, Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
 from hybrid.machine.cache import cache_key
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.branches import (
@@ -43,12 +44,26 @@ class View:
         encoders: the query encoders, which the views of one index share.
     """
 
-    def __init__(self, contents: HybridIndex, encoders: QueryEncoders) -> None:
+    def __init__(self, contents: Place, encoders: QueryEncoders) -> None:
         self.contents = contents
         self._encoders = encoders
 
     def __len__(self) -> int:
         return self.contents.document_count
+
+    @property
+    def local(self) -> HybridIndex:
+        """The contents, where they lie in a folder.
+
+        Raises:
+            UsageError: they lie in an engine.
+        """
+        if not isinstance(self.contents, HybridIndex):
+            raise UsageError(
+                "this reads or changes the files of an index, and an engine has none; give the "
+                "folder that was pushed there"
+            )
+        return self.contents
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -183,13 +198,13 @@ class View:
         contents = self.contents
         if not self._encoders.are_recorded(plan.branches):
             return None
-        texts, asked = list(queries.values()), (list(plan.branches), plan.depth, plan.filter)
-        files = {name: each.checksum for name, each in contents.generation.manifest.files.items()}
+        asked = list(plan.branches), plan.depth, plan.filter
         records = {name: contents.record(name) for name in plan.branches}
         encoders = {
             name: [dict(record.fingerprint), self._encoders.described(name, record)]
             for name, record in records.items()
         }
+        files, texts = contents.generation.checksums, list(queries.values())
         return cache_key(__version__, files, encoders, asked, list(queries), texts)
 
     def best_passages(

@@ -188,7 +188,7 @@ class HybridTeacher:
     def _known_places(self) -> dict[bytes, int]:
         """Return the doc_num of every text that is indexed, by its digest."""
         if self._places is None:
-            documents = self._view.contents.documents
+            documents = self._view.local.documents
             self._places = {_digest(each.full_text): num for num, each in enumerate(documents)}
         return self._places
 

@@ -78,6 +78,20 @@ class Generation:
         return [name for name in self.manifest.files if name.startswith(start)]
 
     @property
+    def checksums(self) -> dict[str, str]:
+        """The checksum of every file, by name."""
+        return {name: entry.checksum for name, entry in self.manifest.files.items()}
+
+    @property
+    def created_at(self) -> str:
+        """UTC time of the commit."""
+        return self.manifest.created_at
+
+    def is_there(self) -> bool:
+        """Return whether it is still on disk: a later commit may have removed it."""
+        return (self.directory / MANIFEST).exists()
+
+    @property
     def size(self) -> int:
         """Bytes of all files of this generation."""
         return sum(entry.size for entry in self.manifest.files.values())

@@ -104,7 +104,7 @@ def document_batches(view: View, branch: str) -> Iterator[VectorBatch]:
     """Yield the stored vectors of a sparse branch, with ids and texts."""
     from hybrid.integrations.formats.anserini import VectorBatch
 
-    contents = view.contents
+    contents = view.local
     for start in range(0, contents.row_count, BATCH):
         rows = np.arange(start, min(start + BATCH, contents.row_count), dtype=np.int32)
         yield VectorBatch(

@@ -77,7 +77,7 @@ class Store:
         """Return the documents of some ids, in their order; ids that are not there are left out."""
         if self._index is None:
             return []
-        documents = self._index.contents.documents
+        documents = self._index.view().contents.documents
         numbers = [documents.find(doc_id) for doc_id in doc_ids]
         return [documents[number] for number in numbers if number is not None]
 
