@@ -15,6 +15,7 @@ from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document
 from hybrid.encoders import Bm25Parameters
 from hybrid.errors import path_of
+from hybrid.index.documents.filters import FilterLike
 from hybrid.integrations.frameworks.found import Found, found
 from hybrid.search.index import Index, open_index
 
@@ -80,6 +81,18 @@ class Store:
         documents = self._index.view().contents.documents
         numbers = [documents.find(doc_id) for doc_id in doc_ids]
         return [documents[number] for number in numbers if number is not None]
+
+    def select(self, filter: FilterLike | None = None) -> list[Document]:
+        """Return the documents that a filter lets through, by descending id; default: all.
+
+        Raises:
+            UsageError: the filter cannot be parsed, or names a field or value that cannot be.
+        """
+        if self._index is None:
+            return []
+        documents = self._index.contents.documents
+        numbers = range(len(documents)) if filter is None else documents.select(filter).doc_nums
+        return list(documents.take(numbers))
 
     def find(self, query: str, k: int, **options: Any) -> list[Found]:
         """Return the hits of a query, best first; a store without documents has none.
