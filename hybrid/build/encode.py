@@ -30,6 +30,7 @@ from hybrid.corpus import Document, Passages
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
 from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
 from hybrid.encoders.shared import find_shared_pass
+from hybrid.encoders.splade_sum import without_sums
 from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.cache import Cache
 from hybrid.machine.files import sync
@@ -133,7 +134,8 @@ class _Encoding:
             for name, each in encoders.items()
             if isinstance(each, Bm25Parameters)
         }
-        self._shared = find_shared_pass(encoders)
+        self._flat = without_sums(encoders)[0]
+        self._shared = find_shared_pass(self._flat)
         self._kept = None if cache is None else KeptEncodings(cache, workdir)
         self._counts: list[int] = []
         self._rows: list[int] = []
@@ -143,7 +145,7 @@ class _Encoding:
         """Write the parts of a shard that are not there yet."""
         shard, texts = len(self._counts), chunk.texts
         digest = digest_of(texts)
-        finished = _Finished(progress, len(chunk.documents), len(texts) * len(self._encoders))
+        finished = _Finished(progress, len(chunk.documents), len(texts) * len(self._flat))
         write_documents_part(self._workdir, shard, chunk)
         keys = {name: part_key(digest, each) for name, each in self._fingerprints.items()}
         paths = {name: part_path(self._workdir, shard, name) for name in keys}

@@ -20,6 +20,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
 from hybrid.encoders.shared import SharedPass
+from hybrid.encoders.splade_sum import without_sums
 from hybrid.machine.cache import Cache, cache_key, text_digest
 
 KIND = "encodings"
@@ -96,7 +97,7 @@ def shard_rows(
     progress: Progress,
     kept: KeptEncodings | None = None,
 ) -> Iterator[tuple[str, Any]]:
-    """Yield (branch, rows) of every encoder, CSR or float32.
+    """Yield (branch, rows) of every encoder, CSR or float32; a sum's are made of its parts' rows.
 
     Args:
         texts: of one shard.
@@ -106,6 +107,28 @@ def shard_rows(
         progress: called with the number of texts that an encoder has done.
         kept: rows that need not be encoded; takes in those that are.
     """
+    flat, sums = without_sums(encoders)
+    of_parts: dict[str, Any] = {}
+    for name, rows in _kept_or_encoded(texts, digest, flat, shared, progress, kept):
+        if name in encoders:
+            yield name, rows
+        for total, parts in sums.items():
+            if name in parts:
+                of_parts[name] = rows
+                if of_parts.keys() >= set(parts):
+                    found = [of_parts[part] for part in parts]
+                    yield total, encoders[total].together(found, "document")
+
+
+def _kept_or_encoded(
+    texts: Sequence[str],
+    digest: str,
+    encoders: Mapping[str, Any],
+    shared: tuple[str, str, SharedPass] | None,
+    progress: Progress,
+    kept: KeptEncodings | None,
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, rows) of every encoder; no sum is among them."""
     if kept is None:
         yield from _encoded(texts, encoders, shared, progress)
         return

@@ -70,7 +70,7 @@ class BuildOptions:
 
     sparse: str | None = option(
         SPARSE,
-        "sparse model: builtin:splade, a hub id, a path, or none",
+        "sparse model: builtin:splade, a hub id, a path, a sum of such (ONE+OTHER), or none",
         read=model_or_none,
     )
     dense: str | None = option(
@@ -195,7 +195,8 @@ class BuildOptions:
             f"{name.replace('_', ' ')} of {self.dense}: {prompt!r}, from the table of known models"
             for name, prompt in self._known_prompts.items()
         ]
-        licences = (known.licence_warning(model) for model in (self.sparse, self.dense) if model)
+        models = [*known.parts_of(self.sparse or ""), self.dense or ""]
+        licences = (known.licence_warning(model) for model in models)
         return (*said, *(each for each in licences if each))
 
     @property

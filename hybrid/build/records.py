@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
+from hybrid.encoders.models.known import parts_of
 from hybrid.errors import ModelError, ModelMismatchError, UsageError
 
 if TYPE_CHECKING:
@@ -58,8 +59,13 @@ def model_record(model: str, **options: Any) -> dict[str, Any]:
 
     A folder is recorded by its full path, so that the index opens from anywhere.
     """
-    lasting = str(Path(model).resolve()) if os.path.isdir(model) else model
-    return {"model": lasting, **{key: each for key, each in options.items() if each is not None}}
+    lasting = [
+        str(Path(part).resolve()) if os.path.isdir(part) else part for part in parts_of(model)
+    ]
+    return {
+        "model": "+".join(lasting),
+        **{key: each for key, each in options.items() if each is not None},
+    }
 
 
 def load_encoder(kind: str, described: Mapping[str, Any], *, trusted: bool = False) -> QueryEncoder:

@@ -24,7 +24,7 @@ from hybrid.encoders.models.fetched import (
     fetched_models,
 )
 from hybrid.encoders.models.fingerprint import tokenizer_sha256
-from hybrid.encoders.models.known import known_model
+from hybrid.encoders.models.known import known_model, parts_of
 from hybrid.encoders.models.loading import (
     EncoderOptions,
     gives_term_weights,
@@ -33,6 +33,7 @@ from hybrid.encoders.models.loading import (
 )
 from hybrid.encoders.models.locate import ModelFolder, locate
 from hybrid.encoders.splade import SpladeEncoder
+from hybrid.encoders.splade_sum import SumEncoder
 from hybrid.errors import MissingPackageError, ModelError, OutputExistsError, UsageError
 from hybrid.machine.cache import Cache
 from hybrid.machine.files import file_digest, refusals
@@ -76,12 +77,20 @@ def load_dense(
 
 def load_sparse(
     spec: str, *, revision: str | None = None, **options: Any
-) -> SpladeEncoder | OnnxSparseQueries:
+) -> SpladeEncoder | OnnxSparseQueries | SumEncoder:
     """Return the learned sparse encoder that ``spec`` names.
+
+    Models joined by ``+`` are one encoder, whose score is the sum of theirs; see
+    :class:`~hybrid.encoders.splade_sum.SumEncoder`.
 
     Args, Raises: as :func:`load_dense`; ModelError also where a plain transformers model has no
     masked-language-model head, because a random one would be put in its place.
     """
+    parts = parts_of(spec)
+    if len(parts) > 1:
+        _check_parts(spec, revision)
+        own = options | {"document_terms": None, "query_terms": None}
+        return SumEncoder([load_sparse(part, **own) for part in parts], _options(options))
     folder = _folder(spec, revision, "sparse")
     if not gives_term_weights(folder):
         raise ModelError(
@@ -169,6 +178,10 @@ def check_model(spec: str, revision: str | None, kind: str) -> None:
         ModelError: it cannot be found, or is a built-in model of another kind.
         MissingPackageError, UsageError: as :func:`load_dense`.
     """
+    if kind == "sparse" and len(parts_of(spec)) > 1:
+        for part in _check_parts(spec, revision):
+            check_model(part, None, kind)
+        return
     _check_kind(spec, kind)
     if spec in {model.spec for model in list_models()} - fetched_models().keys():
         _refuse_revision(spec, revision)
@@ -188,6 +201,16 @@ def _check_kind(spec: str, kind: str) -> None:
         raise ModelError(
             f"{spec} is a {builtin.kind} model; expected a {kind} one, such as {names}"
         )
+
+
+def _check_parts(spec: str, revision: str | None) -> list[str]:
+    """Return the parts of a sum of sparse models."""
+    parts = parts_of(spec)
+    if revision is not None:
+        raise UsageError(f"{spec} is a sum of models; leave revision {revision!r} out")
+    if len(set(parts)) < len(parts) or not all(parts):
+        raise UsageError(f"{spec} is a sum of models; give different ones with a + between each")
+    return parts
 
 
 def _refuse_revision(spec: str, revision: str | None) -> None:

@@ -6,6 +6,7 @@ source. Where the table was written, only those that are ``tried`` could be load
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -219,6 +220,15 @@ PRESETS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Name to (sparse model, dense model). All may be used commercially."""
+
+
+def parts_of(model: str) -> list[str]:
+    """Return the models of a sum of sparse ones, joined by ``+``; a folder is one model.
+
+    >>> parts_of("builtin:splade+builtin:splade-tiny")
+    ['builtin:splade', 'builtin:splade-tiny']
+    """
+    return [model] if os.path.isdir(model) else model.split("+")
 
 
 def known_model(model: str) -> KnownModel | None:
