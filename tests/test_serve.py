@@ -8,6 +8,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hybrid.build.options import BuildOptions
 from hybrid.corpus import SourceOptions, open_source
 from hybrid.errors import UsageError
 from hybrid.search.index import Index, open_index
+from hybrid.search.options import SearchOptions
 from hybrid.serve.app import make_app
 from hybrid.serve.guard import Counts, Guard
 from hybrid.serve.options import ServeOptions, keys_of
@@ -111,6 +113,49 @@ def test_candidates_rank_again_to_what_a_search_by_that_weight_returns(client: T
     assert len(hits) == 10
     for hit in hits:
         assert scores[hit["doc_id"]] == pytest.approx(hit["score"], abs=1e-5)
+
+
+def test_only_the_reranker_of_the_server_reranks(
+    client_of: Callable[..., TestClient], tiny_index: Path, tiny_cross: Path
+) -> None:
+    asked = {"query": QUERY, "k": 3, "rerank": True}
+    refused = client_of(tiny_index).post("/search", json=asked)
+    assert (refused.status_code, "--rerank" in refused.text) == (400, True)
+    client = client_of(tiny_index, rerank=str(tiny_cross))
+    named = client.post("/search", json={**asked, "rerank": str(tiny_cross)})
+    assert named.status_code == 422
+    assert client.get("/index").json()["rerank"] == str(tiny_cross)
+    with open_index(tiny_index) as index:
+        expected = index.search(QUERY, 3, rerank=str(tiny_cross))
+        first = index.search(QUERY, 3)
+        options = SearchOptions(rerank=str(tiny_cross))
+        (why,) = index.explain(QUERY, [expected[0].doc_id], 3, options=options)
+    found = client.post("/search", json={**asked, "facets": [], "candidates": True}).json()
+    assert [(hit["doc_id"], hit["score"]) for hit in found["hits"]] == [
+        (hit.doc_id, hit.score) for hit in expected
+    ]
+    again = found["rerank"]
+    assert (again["model"], again["depth"]) == (str(tiny_cross), 50)
+    assert [(row["doc_id"], row["rank"]) for row in again["first"]] == [
+        (hit.doc_id, hit.rank) for hit in first
+    ]
+    assert [row["score"] for row in again["first"]] == pytest.approx([hit.score for hit in first])
+    explained = client.post("/explain", json={**asked, "doc_id": expected[0].doc_id}).json()
+    assert explained == json.loads(json.dumps(why.to_dict()))
+    assert "rerank" not in client.post("/search", json={**asked, "rerank": False}).json()
+
+
+def test_sentences_are_those_of_the_library(client: TestClient, tiny_index: Path) -> None:
+    asked = {"query": QUERY, "doc_id": "os.path"}
+    with open_index(tiny_index) as index:
+        (expected,) = index.explain(QUERY, ["os.path"], sentences=True)
+    (share,) = [each for each in expected.branches if each.sentences]
+    found = client.post("/explain", json={**asked, "sentences": True}).json()
+    assert [each["sentences"] for each in found["branches"] if each["branch"] == share.branch] == [
+        [asdict(each) for each in share.sentences]
+    ]
+    plain = client.post("/explain", json=asked).json()
+    assert [each["sentences"] for each in plain["branches"]] == [[]] * 3
 
 
 def test_marks_are_the_words_of_the_text(client: TestClient) -> None:
@@ -470,8 +515,11 @@ def test_threads_judge_at_once(tmp_path: Path) -> None:
         Judge(tmp_path).add("q", "a b", 1)
 
 
-def test_threads_search_one_service(client: TestClient) -> None:
-    body = {"query": QUERY, "candidates": True}
+def test_threads_search_one_service(
+    client_of: Callable[..., TestClient], tiny_index: Path, tiny_cross: Path
+) -> None:
+    client = client_of(tiny_index, rerank=str(tiny_cross))
+    body = {"query": QUERY, "candidates": True, "rerank": True}
     expected = client.post("/search", json=body).json()["hits"]
     found: list[Any] = []
 

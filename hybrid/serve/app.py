@@ -27,6 +27,7 @@ from hybrid.serve.service import NoDocumentError, Service, both
 from hybrid.version import __version__
 
 PAGE = Path(__file__).parent / "page"
+ASSETS = {each.name for each in PAGE.iterdir()}
 STATUSES = (
     (NoDocumentError, 404),
     (UsageError, 400),
@@ -78,12 +79,15 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
             )
         if asked.k > options.most_hits:
             raise UsageError(f"k is too large; give at most {options.most_hits:,}")
+        if asked.rerank and options.rerank is None:
+            raise UsageError("this server reranks nothing; start it with hybrid serve --rerank")
         return SearchOptions(
             fusion=asked.fusion,
             domain=asked.domain,
             depth=asked.depth,
             filter=both(request.state.filter, asked.filter),
             distinct=asked.distinct,
+            rerank=options.rerank if asked.rerank else None,
         )
 
     @app.post("/search", response_model=dict[str, Any])
@@ -100,14 +104,20 @@ def _add_searches(app: FastAPI, service: Service, options: ServeOptions) -> None
         )
         found["milliseconds"] = round(1000 * (time.perf_counter() - began), 2)
         if log is not None:
-            log.add(found, {"filter": asked.filter, "k": asked.k})
+            log.add(found, {"filter": asked.filter, "k": asked.k, "rerank": asked.rerank})
         return JSONResponse(found)  # plain values already: as a dict they would be walked again
 
     @app.post("/explain")
     def explain(request: Request, asked: ExplainBody) -> dict[str, Any]:
         """Explain a document's score, whether or not it was returned."""
-        chosen = searched(request, asked)
-        return service.explain(asked.query, asked.doc_id, chosen, request.state.filter, asked.k)
+        return service.explain(
+            asked.query,
+            asked.doc_id,
+            searched(request, asked),
+            request.state.filter,
+            asked.k,
+            sentences=asked.sentences,
+        )
 
 
 def _add_reads(app: FastAPI, service: Service, options: ServeOptions, counts: Counts) -> None:
@@ -128,9 +138,9 @@ def _add_reads(app: FastAPI, service: Service, options: ServeOptions, counts: Co
 
     @app.get("/index")
     def info() -> dict[str, Any]:
-        """Return the contents of the index, and whether it can be changed and judged here."""
-        judged = options.judge is not None
-        return {**service.info(), "writable": options.writable, "judge": judged}
+        """Return the contents of the index, and what this server lets one do with it."""
+        allowed = {"writable": options.writable, "judge": options.judge is not None}
+        return {**service.info(), **allowed, "rerank": options.rerank}
 
     @app.get("/health")
     def health() -> dict[str, str]:
@@ -187,7 +197,7 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/page/{name}", include_in_schema=False)
     def asset(name: str) -> FileResponse:
-        if name not in {"page.js", "page.css"}:
+        if name not in ASSETS:
             raise HTTPException(404)
         return FileResponse(PAGE / name)
 

@@ -19,7 +19,10 @@ class Body(BaseModel):
 
 
 class Asked(Body):
-    """A query and how it is searched: see `hybrid.search.options.SearchOptions`."""
+    """A query and how it is searched: see `hybrid.search.options.SearchOptions`.
+
+    ``rerank`` asks for the reranker that the server was started with.
+    """
 
     query: Text = Field(examples=["merge sorted lists"])
     k: int = Field(10, ge=1)
@@ -28,6 +31,7 @@ class Asked(Body):
     depth: Depth | None = None
     filter: Text | None = Field(None, examples=["year >= 2020"])
     distinct: bool = False
+    rerank: bool = False
 
 
 class SearchBody(Asked):
@@ -39,9 +43,10 @@ class SearchBody(Asked):
 
 
 class ExplainBody(Asked):
-    """A question why a document has its rank, or has none."""
+    """A question why a document has its rank, or has none; ``sentences`` asks for the nearest."""
 
     doc_id: Name
+    sentences: bool = False
 
 
 class DocumentBody(Body):

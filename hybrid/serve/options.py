@@ -32,6 +32,9 @@ class ServeOptions:
     timeout: float = option(30.0, "seconds until a request is answered 504")
     cors: str = option("", "origins whose pages may call the API, with commas; default: none")
     hosts: str = option("", "host names that requests may name, with commas; loopback always may")
+    rerank: str | None = option(
+        None, "cross-encoder that requests may ask for, by no name of theirs"
+    )
     writable: bool = option(False, "let requests add, update and delete documents")
     judge: Path | None = option(None, "folder for queries.tsv and qrels of judgments on the page")
     log: Path | None = option(None, "append one line for each search to this file")

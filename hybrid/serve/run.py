@@ -31,11 +31,12 @@ def run(index: Index, options: ServeOptions, *, ready: Callable[[str], None]) ->
 
     Raises:
         UsageError: the address cannot be had, or the filter of a key does not fit the index.
+        ModelError: a model cannot be found or loaded.
     """
     app = make_app(index, options)
     listening = _listen(options)
     try:
-        Service(index).warm()
+        Service(index).warm(options.rerank)
         config = uvicorn.Config(
             app,
             http=_protocol(options.timeout),

@@ -19,6 +19,7 @@ from hybrid.index.documents.filter_nodes import Comparison, Contains, Filter
 from hybrid.index.documents.filters import parse_filter
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
+from hybrid.search.rerank import FIRST, Cut, RerankPlan
 from hybrid.search.result import SearchResult
 from hybrid.search.snippets import BranchTerms, matches_of
 from hybrid.search.view import View
@@ -106,6 +107,8 @@ class Service:
             "branches": list(result.branches),
             "hits": hits,
         }
+        if result.cut is not None and result.plan.rerank is not None:
+            found["rerank"] = _reranked(view, result.cut, result.plan.rerank, k)
         if facets:
             found["facets"] = _facets(view, result, facets)
         if candidates:
@@ -119,6 +122,8 @@ class Service:
         options: SearchOptions,
         required: str = "",
         k: int | None = None,
+        *,
+        sentences: bool = False,
     ) -> dict[str, Any]:
         """Return why a document has its score for a query, whether or not it was returned.
 
@@ -128,6 +133,7 @@ class Service:
             options: of the search; ``filter`` holds the required one, too.
             required: the filter that hides documents.
             k: of the search.
+            sentences: with those nearest the query in the dense branches.
 
         Raises:
             UsageError: as `Index.explain`.
@@ -136,7 +142,7 @@ class Service:
         view = self.index.view()
         self._check_visible(view, doc_id, required)
         result = view.search({ONE: query}, view.plan(k, options))
-        return result.explain([doc_id])[0].to_dict()
+        return result.explain([doc_id], sentences=sentences)[0].to_dict()
 
     def document(self, doc_id: str, required: str = "") -> dict[str, Any]:
         """Return a document: id, title, text and fields.
@@ -157,19 +163,23 @@ class Service:
         }
 
     def info(self) -> dict[str, Any]:
-        """Return the contents of the index, with the kind of each branch and the field names."""
+        """Return the contents of the index, with the kind of each branch."""
         contents = self.index.view().contents
         return {
             **self.index.info().to_dict(),
             "kinds": {name: contents.record(name).kind for name in contents.branches},
-            "field_names": sorted(contents.documents.field_types),
         }
 
-    def warm(self) -> None:
-        """Load the models and the kernels of every branch by one search."""
+    def warm(self, rerank: str | None = None) -> None:
+        """Load the models and the kernels of every branch, and the reranker, by one search.
+
+        Raises:
+            ModelError: one cannot be found or loaded.
+        """
         view = self.index.view()
+        plan = view.plan(1, SearchOptions(fusion="rrf", rerank=rerank))
+        view.find_reranker(plan.rerank)
         if len(view):
-            plan = view.plan(1, SearchOptions(fusion="rrf"))
             view.hit_sources(view.search({ONE: "warm"}, plan)).terms(ONE)
 
     def check_filters(self, filters: list[str]) -> None:
@@ -194,6 +204,18 @@ def _document(view: View, doc_id: str) -> dict[str, Any]:
 
 def _marks(matches: Sequence[Match]) -> list[dict[str, Any]]:
     return [asdict(mark) for mark in marks_of(matches)]
+
+
+def _reranked(view: View, cut: Cut, plan: RerankPlan, k: int) -> dict[str, Any]:
+    row, pool = cut.pool.branch(FIRST), cut.pool
+    best = np.argsort(pool.ranks[row])[:k].tolist()
+    documents = view.contents.documents.take(pool.doc_nums[best].tolist())
+    first = [
+        {"doc_id": document.doc_id, "rank": rank, "score": float(pool.scores[row, at])}
+        | {"title": document.title}
+        for rank, (at, document) in enumerate(zip(best, documents, strict=True), start=1)
+    ]
+    return {"model": plan.name, "depth": plan.depth, "fusion": str(plan.fusion), "first": first}
 
 
 def _facets(view: View, result: SearchResult, names: Sequence[str]) -> dict[str, Any]:

@@ -48,22 +48,23 @@ def page_index(
     folder = tmp_path_factory.mktemp("page")
     rows = [
         {"id": doc_id, "title": title, "text": text, "year": 2000 + number}
+        | {"kind": "odd" if number % 2 else "even"}
         for number, (doc_id, (title, text)) in enumerate(DOCUMENTS.items())
     ]
-    rows.append(
-        {"id": SCRIPT.replace(" ", "_"), "title": SCRIPT, "text": f"seed {SCRIPT}", "year": 1999}
-    )
+    script = {"id": SCRIPT.replace(" ", "_"), "title": SCRIPT, "text": f"seed {SCRIPT}"}
+    rows.append({**script, "year": 1999, "kind": SCRIPT})
     path = folder / "corpus.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    source = open_source(path, options=SourceOptions(fields=("year",)))
+    source = open_source(path, options=SourceOptions(fields=("year", "kind")))
     options = BuildOptions(sparse=str(tiny_sparse), dense=str(tiny_dense))
     build_index(source, folder / "index", options)
     return folder / "index"
 
 
 @pytest.fixture(scope="module")
-def address(page_index: Path, judged: Path) -> Iterator[str]:
-    with served(page_index, "--judge", str(judged)) as (address, _):
+def address(page_index: Path, judged: Path, tiny_cross: Path) -> Iterator[str]:
+    options = ("--judge", str(judged), "--rerank", str(tiny_cross))
+    with served(page_index, *options) as (address, _):
         yield address
 
 
@@ -88,14 +89,28 @@ class Page:
         self.browser.get(f"{self.address}/{asked}")
         self.wait(lambda: "documents" in self.one("#index").text)
         if asked:
-            self.wait(lambda: self.all(".fused li") or self.one("#failed").is_displayed())
+            self.wait(lambda: self.all(".hits li") or self.one("#failed").is_displayed())
 
-    def ids(self, which: str = ".fused") -> list[str]:
+    def ids(self, which: str = ".hits") -> list[str]:
         return [item.get_attribute("data-id") for item in self.all(f"{which} li")]
 
     def requests(self) -> int:
         names = "return performance.getEntriesByType('resource').map(one => one.name)"
         return sum(name.endswith("/search") for name in self.browser.execute_script(names))
+
+    def modules(self, body: str, given: object = None) -> Any:
+        """Return what a function body returns that uses the modules rank.js and state.js."""
+        return self.browser.execute_async_script(
+            "const [given, done] = arguments;"
+            "Promise.all([import('/page/rank.js'), import('/page/state.js')])"
+            f".then(([{{ rankedBy, interval }}, {{ state }}]) => {{ {body} }}).then(done, done)",
+            given,
+        )
+
+    def button(self, text: str) -> Any:
+        """Return the button of a facet whose text begins so."""
+        (found,) = [one for one in self.all("#values button") if one.text.startswith(text)]
+        return found
 
     def style(self, selector: str, name: str) -> str:
         return str(self.one(selector).value_of_css_property(name))
@@ -127,7 +142,7 @@ def test_typing_searches_and_the_lists_stand_side_by_side(page: Page) -> None:
     page.open()
     assert page.browser.switch_to.active_element == page.one("#query")
     page.one("#query").send_keys("merge sorted lists", Keys.ENTER)
-    page.wait(lambda: page.all(".fused li"))
+    page.wait(lambda: page.all(".hits li"))
     assert page.ids()[0] == "heapq.merge"
     names = [one.text for one in page.all("#lists h2")]
     assert sorted(names) == ["bm25", "dense", "fused", "sparse"]
@@ -160,7 +175,7 @@ def test_the_slider_ranks_again_without_a_request(page: Page) -> None:
     ]
     expected = [i.get_attribute("data-id") for i in dense[0].find_elements("css selector", "li")]
     assert page.ids() == expected
-    assert all("stays from" in one.text for one in page.all(".fused .stays"))
+    assert all("stays from" in one.text for one in page.all(".hits .stays"))
     slider.send_keys(Keys.HOME)
     assert page.ids()[0] == "heapq.merge"
     assert page.requests() == asked
@@ -170,27 +185,27 @@ def test_the_slider_ranks_again_without_a_request(page: Page) -> None:
 
 def test_a_hit_stays_for_as_long_as_it_says(page: Page) -> None:
     page.open("#query=heap+file+path+thread&k=3&weight=0.5")
-    stays = page.browser.execute_script(
-        "state.weight = 0.5; const rows = rankedBy(0.5);"
+    stays = page.modules(
+        "const rows = rankedBy(state.found.candidates, 0.5);"
         "return rows.slice(0, 3).map(row => [row.doc_id, ...interval(row, rows, 0.5, 3)])"
     )
-    inside = "return rankedBy(arguments[0]).slice(0, 3).map(row => row.doc_id)"
+    inside = "return rankedBy(state.found.candidates, given).slice(0, 3).map(row => row.doc_id)"
     assert len(stays) == 3
     for doc_id, low, high in stays:
         assert 0 <= low <= 0.5 <= high <= 1
         for weight in (low + 1e-6, high - 1e-6):
-            assert doc_id in page.browser.execute_script(inside, weight)
+            assert doc_id in page.modules(inside, weight)
         for weight in [low - 1e-6] * (low > 0) + [high + 1e-6] * (high < 1):
-            assert doc_id not in page.browser.execute_script(inside, weight)
+            assert doc_id not in page.modules(inside, weight)
 
 
 def test_words_are_marked_by_weight_and_kind_told_apart_without_colour(page: Page) -> None:
     page.open("#query=heap&k=5")
-    literal = page.all(".fused mark.literal")
+    literal = page.all(".hits mark.literal")
     assert {one.text for one in literal} == {"heap"}
-    assert page.all(".fused mark.expanded")
+    assert page.all(".hits mark.expanded")
     styles = {
-        kind: page.style(f".fused mark.{kind}", "text-decoration-style")
+        kind: page.style(f".hits mark.{kind}", "text-decoration-style")
         for kind in ("literal", "expanded")
     }
     assert styles == {"literal": "solid", "expanded": "dotted"}
@@ -221,25 +236,77 @@ def test_keys_move_between_hits_explain_and_close(page: Page) -> None:
 
 def test_an_explanation_says_what_would_change_the_rank(page: Page) -> None:
     page.open("#query=merge+sorted+lists&k=5")
-    page.one(".fused li").send_keys(Keys.ENTER)
+    page.one(".hits li").send_keys(Keys.ENTER)
     page.wait(lambda: page.all(".why table"))
     captions = [each.text for each in page.all(".why caption")]
     assert "Rank under other fusions" in captions
-    assert not page.all(".why p")
-    fusion = quote("cc(alpha=1, norm=minmax, branches=(sparse, dense))")
-    page.open(f"#query=heap+file+path+thread&k=3&fusion={fusion}&weight=0")
-    for one in page.all(".fused li"):
-        one.send_keys(Keys.ENTER)
-        page.wait(lambda one=one: one.find_elements("css selector", ".why table"))
+    (nearest,) = [each for each in captions if each.startswith("Sentences nearest the query")]
+    assert "by dense" in nearest
+    assert "approximation" in nearest
+    text = page.one(".hits li .text").text
+    assert {each.text for each in page.all(".why table:nth-of-type(4) td:last-child")} <= {text}
     said = [each.text for each in page.all(".why p")]
     assert said
+    assert all(each.startswith("In the top k for a weight of") for each in said)
+    fusion = quote("cc(alpha=1, norm=minmax, branches=(sparse, dense))")
+    page.open(f"#query=heap+file+path+thread&k=3&fusion={fusion}&weight=0")
+    for one in page.all(".hits li"):
+        one.send_keys(Keys.ENTER)
+        page.wait(lambda one=one: one.find_elements("css selector", ".why table"))
+    said = [each.text for each in page.all(".why p:first-child")]
+    assert said
     assert all("Not in the top 3: the fusion ranks it lower; it lacks" in each for each in said)
+
+
+def test_facets_narrow_the_list_and_let_go(page: Page) -> None:
+    page.open("#query=heap+file+path+thread&k=20&filter=year+%3E+1999")
+    assert [one.text for one in page.all("#values legend")] == ["kind"]
+    every, even = page.ids(), page.button("even")
+    assert even.get_attribute("aria-pressed") == "false"
+    even.click()
+    page.wait(lambda: page.button("even").get_attribute("aria-pressed") == "true")
+    kept = list(page.ids())
+    assert 0 < len(kept) < len(every)
+    assert set(kept) < set(every)
+    assert page.button("even").text == f"even ({len(kept)})"
+    assert "facet=kind" in page.browser.current_url
+    page.browser.refresh()
+    page.wait(lambda: page.all(".hits li"))
+    assert page.ids() == kept
+    page.one("#filter").clear()
+    page.one("#filter").send_keys("year < 1900", Keys.ENTER)
+    page.wait(lambda: "Nothing found" in page.one("#said").text)
+    page.one("#filter").clear()
+    page.button("kind ==").click()
+    page.wait(lambda: len(page.ids()) >= len(every))
+    assert page.button(SCRIPT).text == f"{SCRIPT} (1)"
+
+
+def test_a_reranked_list_stands_beside_the_fused_one(page: Page) -> None:
+    page.open("#query=merge+sorted+lists&k=5")
+    fused = page.ids()
+    page.one("#rerank").click()
+    page.wait(lambda: "reranked by" in page.one("#said").text)
+    names = [one.text for one in page.all("#lists h2")]
+    assert names[:2] == ["reranked", "fused"]
+    assert page.ids(".branch")[:5] == fused
+    assert len(page.all(".hits .moved")) == 5
+    page.one(".hits li button").click()
+    page.wait(lambda: page.all(".why h4"))
+    assert {one.text for one in page.all(".why td")} >= {"first", "rerank", "sparse", "dense"}
+    page.one("#weight").send_keys(Keys.END)
+    names = [one.text for one in page.all("#lists h2")]
+    assert names[:2] == ["fused", "reranked"]
+    assert "rerank=yes" in page.browser.current_url
+    page.browser.refresh()
+    page.wait(lambda: page.all(".hits li"))
+    assert page.one("#rerank").is_selected()
 
 
 def test_judgments_are_written_for_the_tuner(page: Page, judged: Path) -> None:
     page.open("#query=parse+json&fusion=bm25")
     page.one("#who").send_keys("Ada")
-    relevant, other = page.all(".fused li:first-child [aria-pressed]")
+    relevant, other = page.all(".hits li:first-child [aria-pressed]")
     relevant.click()
     page.wait(lambda: relevant.get_attribute("aria-pressed") == "true")
     (line,) = (judged / "qrels").read_text().splitlines()
@@ -266,7 +333,7 @@ def test_nothing_found_and_errors_are_said(page: Page) -> None:
 
 def test_a_document_with_a_script_is_shown_as_text(page: Page) -> None:
     page.open("#query=seed&fusion=bm25")
-    shown = {item.get_attribute("data-id"): item for item in page.all(".fused li")}
+    shown = {item.get_attribute("data-id"): item for item in page.all(".hits li")}
     item = shown[SCRIPT.replace(" ", "_")]
     assert item.find_element("css selector", "h3").text == SCRIPT
     assert SCRIPT in item.find_element("css selector", ".text").text
@@ -281,7 +348,7 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page) -> None:
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         page.open("#query=merge+sorted+lists&weight=0.4")
-        page.one(".fused li button").click()
+        page.one(".hits li button").click()
         page.wait(lambda: page.all(".why table"))
         width = page.browser.execute_script("return document.documentElement.scrollWidth")
         assert width <= 380
@@ -310,7 +377,7 @@ return [...document.querySelectorAll('body *')].filter((one) => one.checkVisibil
 
 def test_light_and_dark_have_contrast(page: Page) -> None:
     page.open("#query=heap+thread&weight=0.5")
-    page.one(".fused li button").click()
+    page.one(".hits li button").click()
     page.wait(lambda: page.all(".why table"))
     papers = set()
     for _ in range(2):
@@ -346,6 +413,6 @@ def test_a_key_is_asked_for_and_kept(browser: webdriver.Chrome, page_index: Path
         page.wait(lambda: page.one("#unlock").is_displayed())
         assert "API key" in page.one("#failed").text
         page.one("#key").send_keys("opens", Keys.ENTER)
-        page.wait(lambda: page.all(".fused li"))
+        page.wait(lambda: page.all(".hits li"))
         assert not page.one("#unlock").is_displayed()
         assert not page.one("#failed").is_displayed()
