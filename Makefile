@@ -55,7 +55,7 @@ test-serve: $(VENV)/.installed
 test-doors:
 	test -x runs/doors/env/bin/python || $(PYTHON) -m venv runs/doors/env
 	runs/doors/env/bin/python -m pip install -q -c constraints.txt torch
-	runs/doors/env/bin/python -m pip install -q -c constraints.txt -e ".[cpu,langchain,llamaindex,haystack,pyterrier,mteb,tables]" \
+	runs/doors/env/bin/python -m pip install -q -c constraints.txt -e ".[cpu,offline,train,langchain,llamaindex,haystack,pyterrier,mteb,tables]" \
 	  "langchain-tests>=1.1" qdrant-client pytest pytest-timeout pytest-asyncio hypothesis
 	runs/doors/env/bin/python -m pytest -o asyncio_mode=auto -m doors tests/doors
 
