@@ -20,7 +20,7 @@ from hybrid.index.sparse.searcher import PostingsSearcher
 from hybrid.index.sparse.segment import SparseSegment
 from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels.sparse import search
-from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
 
 WIDTH = 30
 Weights = Literal["uint8", "float32"]

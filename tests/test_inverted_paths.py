@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random
 
+from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.subset import Subset
+from hybrid.index.sparse import inverted
 from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.segment import SparseSegment
 from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels import reference
+from hybrid.kernels.sparse.layout import RANGE
+
+
+@contextmanager
+def before_kernels_are_loaded(scanned: int = inverted.SCAN_MOST) -> Iterator[None]:
+    """Answer as a process does that has not loaded the kernels yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inverted, "loaded", lambda module: False)
+        patch.setattr(inverted, "SCAN_MOST", scanned)
+        yield
 
 
 def matrix(rows: int, terms: int, density: float, levels: int, seed: int) -> csr_matrix:
@@ -62,6 +79,8 @@ def test_a_batch_is_the_reference_however_it_is_cut(tmp_path_factory, drawn, pat
         found = index.search(queries, k, threads=threads, path=path)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
+    with before_kernels_are_loaded():
+        assert_same(index.search(queries, k), expected)
     for row in range(queries.shape[0]):
         alone = index.search(queries[row], k, path=path)
         np.testing.assert_array_equal(alone[0][0], expected[0][row])
@@ -92,3 +111,52 @@ def test_a_subset_is_the_reference_over_its_rows(
         nums, scores = index.search(queries, k, subset=given_, path=path, threads=threads)
         np.testing.assert_array_equal(nums, np.append(subset, -1)[expected])
         np.testing.assert_array_equal(scores, expected_scores)
+        with before_kernels_are_loaded():
+            assert_same(index.search(queries, k, subset=given_), (nums, scores))
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("weights", ["uint8", "float32"])
+def test_numpy_answers_over_segments_ranges_and_deletions(tmp_path: Path, weights: str) -> None:
+    """Several scales, a segment of two ranges, deleted documents, ties, subsets and k > n."""
+    rng = np.random.default_rng(3)
+    parts, live = [], []
+    for number, (rows, levels) in enumerate([(RANGE + 700, 3), (300, 1000), (1, 1), (900, 2)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        documents = matrix(rows, 40, 0.04, levels, number)
+        options = SparseOptions(vocabulary_size=40, weights=weights, order="none")  # type: ignore[arg-type]
+        write_postings([documents], folder, options)
+        parts.append(SparseSegment.open(folder))
+        live += [(number, place) for place in np.flatnonzero(rng.random(rows) < 0.9)]
+    rng.shuffle(live)
+    live.sort(key=lambda each: each[1])
+    segments, places = np.array(live, dtype=np.int32).T
+    numbering = Numbering(segments.copy(), places.copy(), [len(part) for part in parts])
+    index, queries = InvertedIndex(parts, numbering), matrix(6, 40, 0.2, 7, 9)
+    named = rng.integers(-1, len(live), (6, 50)).astype(np.int32)
+    allowed = np.flatnonzero(rng.random(len(live)) < 0.01).astype(np.int32)
+    for k, subset in ((10, None), (len(live) + 5, None), (10, allowed), (2000, allowed)):
+        expected = index.search(queries, k, subset=subset)
+        with before_kernels_are_loaded():
+            assert_same(index.search(queries, k, subset=subset), expected)
+    scores = index.score(queries, named)
+    with before_kernels_are_loaded():
+        assert_same([index.score(queries, named)], [scores])
+
+
+def test_kernels_are_loaded_when_numpy_has_looked_at_enough(tmp_path_factory) -> None:
+    documents, queries = matrix(400, 9, 0.5, 5, 1), matrix(1, 9, 0.9, 5, 2)
+    index, _ = built(tmp_path_factory, documents, {})
+    expected = index.search(queries, 5)
+    once = 400 + int(np.diff(documents.tocsc().indptr)[queries.indices].sum())
+    with before_kernels_are_loaded(2 * (once + inverted.SCAN_START * queries.nnz)):
+        index.__dict__.pop("searcher")
+        for loads in (False, False, True):
+            assert_same(index.search(queries, 5), expected)
+            assert ("searcher" in index.__dict__) is loads

@@ -162,20 +162,24 @@ def test_sorting_by_term_is_a_transpose():
 @pytest.mark.parametrize(
     ("terms", "weights", "state"),
     [
-        ([0, 2], [1, 2], assembly.CANONICAL),
-        ([2, 0], [1, 2], assembly.NOT_CANONICAL),
-        ([2, 2], [1, 2], assembly.NOT_CANONICAL),
-        ([0, 2], [1, 0], assembly.NOT_CANONICAL),
-        ([0, 2], [1, -1], assembly.BAD_WEIGHT),
-        ([0, 2], [np.nan, 1], assembly.BAD_WEIGHT),
-        ([0, 2], [np.inf, 1], assembly.BAD_WEIGHT),
+        ([0, 2], [1, 2], reference.CANONICAL),
+        ([2, 0], [1, 2], reference.NOT_CANONICAL),
+        ([2, 2], [1, 2], reference.NOT_CANONICAL),
+        ([0, 2], [1, 0], reference.NOT_CANONICAL),
+        ([0, 2], [1, -1], reference.BAD_WEIGHT),
+        ([0, 2], [np.nan, 1], reference.BAD_WEIGHT),
+        ([0, 2], [np.inf, 1], reference.BAD_WEIGHT),
     ],
 )
 def test_a_matrix_is_inspected(terms, weights, state):
-    found = assembly.inspect(
-        np.array([0, 0, 2]), np.array(terms, dtype=np.int32), np.array(weights, dtype=np.float32)
-    )
-    assert found == state
+    rows = np.array([0, 0, 2]), np.array(terms, dtype=np.int32), np.array(weights, np.float32)
+    assert assembly.inspect(*rows) == state
+    assert reference.inspect(*rows) == state
+
+
+def test_the_first_term_of_a_row_may_be_below_the_last_of_the_row_before():
+    rows = np.array([0, 1, 1, 2]), np.array([2, 0], dtype=np.int32), np.ones(2, dtype=np.float32)
+    assert assembly.inspect(*rows) == reference.inspect(*rows) == reference.CANONICAL
 
 
 @pytest.mark.parametrize("row", [(), (3,)])

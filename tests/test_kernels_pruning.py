@@ -8,7 +8,7 @@ from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels import reference
 from hybrid.kernels.sparse import bounds as kernel
-from hybrid.kernels.sparse import picking, pruning, tiles
+from hybrid.kernels.sparse import layout, picking, pruning, tiles
 
 
 def made(tmp_path, seed, rows, terms, density, **options):
@@ -42,7 +42,7 @@ def tile_bounds(index, query):
     steps = np.zeros(len(terms), dtype=np.uint16)
     table = np.zeros((len(terms), 256), dtype=np.uint16)
     unit = kernel.counts_of(index.segments[0].postings, terms, query.data, steps, table, False)
-    bounds = np.full(-(-index.doc_count // tiles.TILE), -7, dtype=np.int32)
+    bounds = np.full(-(-index.doc_count // layout.TILE), -7, dtype=np.int32)
     highest = kernel.bound(index.segments[0].postings, terms, steps, table, bounds)
     assert highest == bounds.max(initial=0)
     return bounds, unit
@@ -56,25 +56,25 @@ def test_bounds_are_the_reference(tmp_path, head_fill, rows):
     bounds, unit = tile_bounds(index, query)
     heads = np.asarray(index.segments[0].postings.heads) >= 0
     expected, expected_unit = reference.block_bounds(
-        codes_of(index), index.segments[0].postings.scales, query, heads, tiles.BLOCK
+        codes_of(index), index.segments[0].postings.scales, query, heads, layout.BLOCK
     )
-    padded = np.zeros(len(bounds) * (tiles.TILE // tiles.BLOCK), dtype=np.int64)
+    padded = np.zeros(len(bounds) * (layout.TILE // layout.BLOCK), dtype=np.int64)
     padded[: len(expected)] = expected
     assert unit == expected_unit
     assert bounds.tolist() == padded.reshape(len(bounds), -1).max(axis=1).tolist()
 
 
 def test_bounds_reach_over_ranges(tmp_path):
-    rows = tiles.RANGE + 300
+    rows = layout.RANGE + 300
     index = made(tmp_path, 8, rows, 12, 0.1, head_fill=0.99, order="none")
     query = query_of(12, 2)
     bounds, _ = tile_bounds(index, query)
     heads = np.asarray(index.segments[0].postings.heads) >= 0
     assert heads.any()
     expected, _ = reference.block_bounds(
-        codes_of(index), index.segments[0].postings.scales, query, heads, tiles.BLOCK
+        codes_of(index), index.segments[0].postings.scales, query, heads, layout.BLOCK
     )
-    padded = np.zeros(len(bounds) * (tiles.TILE // tiles.BLOCK), dtype=np.int64)
+    padded = np.zeros(len(bounds) * (layout.TILE // layout.BLOCK), dtype=np.int64)
     padded[: len(expected)] = expected
     assert bounds.tolist() == padded.reshape(len(bounds), -1).max(axis=1).tolist()
 
@@ -89,7 +89,7 @@ def test_no_score_exceeds_its_bound(tmp_path, head_fill):
         slack = 1 + (query.nnz + 4) * 2.0**-23
         for place, score in enumerate(reference.scores(stored, query)):
             needed = pruning.needed(int(np.float32(score).view(np.int32)), unit * slack)
-            assert score == 0 or bounds[place // tiles.TILE] >= needed
+            assert score == 0 or bounds[place // layout.TILE] >= needed
 
 
 def test_bounds_of_many_terms_fit_sixteen_bits(tmp_path):
@@ -150,18 +150,18 @@ def test_tiles_and_windows_are_the_reference(tmp_path, weights):
     postings = index.segments[0].postings
     table = tiles.lookups(postings, terms, values)
     chosen = np.array([0, 3, 4, 7], dtype=np.int32)
-    scores = np.empty(4 * tiles.TILE, dtype=np.float32)
+    scores = np.empty(4 * layout.TILE, dtype=np.float32)
     picking.add_tiles(postings, terms, values, table, chosen, scores)
     for slot, tile in enumerate(chosen):
-        part = expected[tile * tiles.TILE : (tile + 1) * tiles.TILE]
-        np.testing.assert_array_equal(scores[slot * tiles.TILE :][: len(part)], part)
+        part = expected[tile * layout.TILE : (tile + 1) * layout.TILE]
+        np.testing.assert_array_equal(scores[slot * layout.TILE :][: len(part)], part)
     cursors = np.empty(len(terms), dtype=np.int64)
     ends = np.empty(len(terms), dtype=np.int64)
     assert tiles.enter_range(postings, terms, 0, cursors, ends)
-    window = np.empty(tiles.WINDOW * tiles.TILE, dtype=np.float32)
+    window = np.empty(tiles.WINDOW * layout.TILE, dtype=np.float32)
     for first, last in ((1, 3), (5, 8)):  # a gap between windows must be skipped
         tiles.add_window(postings, terms, values, table, cursors, ends, first, last, window)
-        part = expected[first * tiles.TILE : last * tiles.TILE]
+        part = expected[first * layout.TILE : last * layout.TILE]
         np.testing.assert_array_equal(window[: len(part)], part)
     places = np.array([0, 1, 255, 256, 1999], dtype=np.int32)
     out = np.empty(5, dtype=np.float32)

@@ -119,6 +119,7 @@ NOT_FOR_BM25 = {
     "ir_datasets",
     "ir_measures",
     "faiss",
+    "numba",
     "hybrid.build.create",
     "hybrid.build.update",
     "hybrid.cli.commands.build",

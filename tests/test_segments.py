@@ -29,8 +29,8 @@ from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segment import SparseSegment
 from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.kernels.sparse import search
+from hybrid.kernels.sparse.layout import TILE, Postings
 from hybrid.kernels.sparse.table import table_of
-from hybrid.kernels.sparse.tiles import TILE, Postings
 
 WIDTH, DIMENSION = 7, 3
 Vectors = dict[str, tuple[list[int], list[int]]]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hybrid.errors import MissingPackageError, UsageError, require
-from hybrid.index.dense.brute_force import BruteForce, FaissBruteForce
-from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
+
+if TYPE_CHECKING:
+    from hybrid.index.dense.brute_force import BruteForce
 
 AUTO = "auto"
 CPU = "cpu"
@@ -120,6 +121,8 @@ def choose(device: str = AUTO, *, thorough: bool = False) -> Backends:
 
 def probe_torch(ordinal: int) -> Probe:
     """Return whether torch multiplies on this GPU, dense and sparse."""
+    from hybrid.index.dense.gpu import TorchBruteForce
+
     try:
         torch: Any = require("torch", extra="cpu", purpose="search on a GPU")
         name = f"torch {torch.__version__}"
@@ -140,6 +143,9 @@ def probe_torch(ordinal: int) -> Probe:
 
 def probe_faiss(ordinal: int) -> Probe:
     """Return whether FAISS is built for a GPU, loads, and searches on this one."""
+    from hybrid.index.dense.brute_force import FaissBruteForce
+    from hybrid.index.dense.gpu import FaissGpuBruteForce
+
     try:
         faiss: Any = require("faiss", extra="gpu", purpose="dense search on a GPU")
         name = f"FAISS {faiss.__version__}"

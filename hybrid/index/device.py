@@ -10,19 +10,20 @@ import warnings
 from collections.abc import Callable
 from functools import cached_property
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hybrid.errors import DeviceError, MissingPackageError
 from hybrid.index import backends
 from hybrid.index.backends import Backends
-from hybrid.index.dense.brute_force import BruteForce, FaissBruteForce
-from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
-from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.documents.passages import Rows
 from hybrid.index.documents.subset import Subset, SubsetLike
 from hybrid.index.sparse.gpu import DeviceSearcher
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.machine.arrays import Floats, Ints, Longs
+
+if TYPE_CHECKING:
+    from hybrid.index.dense.brute_force import BruteForce
+    from hybrid.index.dense.vector import VectorIndex
 
 LEAST = 16  # queries: fewer are answered before a device would have been given them
 
@@ -114,6 +115,8 @@ class DeviceBruteForce:
     """Vectors compared on the device: in every search if it was named, in batches with ``auto``."""
 
     def __init__(self, device: SearchDevice) -> None:
+        from hybrid.index.dense.brute_force import FaissBruteForce
+
         self._device = device
         self._cpu = FaissBruteForce()
         self._held = Held(self._make, device, "dense")
@@ -147,6 +150,8 @@ class DeviceBruteForce:
         return True
 
     def _make(self) -> BruteForce:
+        from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
+
         backend = self._device.backends.dense
         if backend.name == "faiss-gpu":
             return FaissGpuBruteForce(backends.ordinal_of(backend.device) or 0, self._cpu)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence, Sized
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +21,27 @@ from numpy.typing import NDArray
 from hybrid.corpus import Passages
 from hybrid.corpus.passages import PassageTable, passage_text
 from hybrid.errors import CorruptIndexError, UsageError
-from hybrid.index.dense.segment import VectorSegment
-from hybrid.index.dense.vector import VectorIndex
 from hybrid.index.device import SearchDevice
 from hybrid.index.documents.filters import FilterLike
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
-from hybrid.index.records import NUMBERING, SEGMENTS, Branch, BranchKind, BranchRecord, check_names
-from hybrid.index.segment_writer import DOCUMENTS
+from hybrid.index.records import (
+    DOCUMENTS,
+    NUMBERING,
+    SEGMENTS,
+    Branch,
+    BranchKind,
+    BranchRecord,
+    check_names,
+)
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segment import SparseSegment
 from hybrid.index.storage.writer import Generation, open_generation
+
+if TYPE_CHECKING:
+    from hybrid.index.dense.vector import VectorIndex
 
 ID_BYTES = 4
 """A document has at least the offset of its id."""
@@ -174,6 +182,9 @@ class HybridIndex:
         Raises:
             UsageError: the branch is absent or sparse.
         """
+        from hybrid.index.dense.segment import VectorSegment
+        from hybrid.index.dense.vector import VectorIndex
+
         self._refuse_other_kind(name, "dense")
         if name not in self._dense:
             numbering = self._row_numbering

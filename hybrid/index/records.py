@@ -14,11 +14,8 @@ from hybrid.index.documents.subset import SubsetLike
 from hybrid.machine.cache import cache_key
 
 SEGMENTS = "segments"
-
-
+DOCUMENTS = "documents"
 NUMBERING = "numbering"
-
-
 BranchKind = Literal["sparse", "dense"]
 
 

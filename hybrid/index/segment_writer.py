@@ -17,11 +17,11 @@ from hybrid.errors import CorpusError, MemoryLimitError
 from hybrid.index.dense.write import write_vectors
 from hybrid.index.documents.passages import PASSAGES, save_passages
 from hybrid.index.documents.write import write_documents
+from hybrid.index.records import DOCUMENTS
 from hybrid.index.sparse.write import SparseOptions, write_postings
 from hybrid.machine.memory import MemoryLimit
 from hybrid.machine.progress import StartProgress, no_progress
 
-DOCUMENTS = "documents"
 MAX_ROWS = 2**31 - 1
 VECTOR_BYTES = 5
 """Of one component while a graph or lists are built: float32, and what is built around it."""

@@ -12,16 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.sparse.tiles import TILE
-
-
-@njit(cache=True, nogil=True)
-def ascends(doc_nums: NDArray[np.int32]) -> bool:
-    """Return whether each number is above the one before; counting all is vectorised."""
-    falls = np.int32(0)
-    for at in range(np.uint64(1), np.uint64(max(1, len(doc_nums)))):
-        falls += np.int32(doc_nums[at] <= doc_nums[at - np.uint64(1)])
-    return falls == 0
+from hybrid.kernels.sparse.layout import TILE
 
 
 @njit(cache=True, nogil=True)

@@ -7,12 +7,36 @@ matrix, so a fast path is right when its bits are the same.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+
+CANONICAL = 0
+NOT_CANONICAL = 1
+BAD_WEIGHT = 2
+
+
+def inspect(indptr: NDArray[np.generic], terms: NDArray[np.generic], weights: Floats) -> int:
+    """Return the state of a CSR matrix.
+
+    CANONICAL: terms ascend strictly and weights are above zero. NOT_CANONICAL: a term is out of
+    order or repeated, or a weight is zero. BAD_WEIGHT: one is negative or not finite.
+    """
+    if not np.all((weights >= 0) & (weights < np.inf)):
+        return BAD_WEIGHT
+    falls = np.diff(np.asarray(terms, dtype=np.int64)) <= 0
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    falls &= rows[1:] == rows[:-1]
+    if falls.any() or not weights.all() or (len(terms) and terms.min() < 0):
+        return NOT_CANONICAL
+    return CANONICAL
 
 
 def scores(documents: csr_matrix, query: csr_matrix) -> Floats:
@@ -21,12 +45,41 @@ def scores(documents: csr_matrix, query: csr_matrix) -> Floats:
     return np.asarray(documents @ dense, dtype=np.float32)
 
 
+def scores_by_place(postings: Postings, terms: Ints, weights: Floats) -> Floats:
+    """Return the score of the document at every place, float32 (n,), for a query's terms."""
+    documents = len(postings.order)
+    out = np.zeros(-(-documents // TILE) * TILE, dtype=np.float32)
+    for term, weight in zip(terms.tolist(), weights, strict=True):
+        start, end = postings.spans[term].tolist()
+        cuts = [start, *(start + cut for cut in postings.cuts[term].tolist()), end]
+        for part, (low, high) in enumerate(pairwise(cuts)):
+            if postings.heads[term] >= 0:
+                entries = postings.head_stream[low:high]
+                places: NDArray[np.integer] = np.cumsum((entries & 255) + 1, dtype=np.int64) - 1
+                values = (entries >> 8).astype(np.float32)
+            else:
+                places = postings.tail_places[low:high]
+                values = postings.tail_codes[low:high].astype(np.float32)
+            # A term has each place once, so nothing is lost in this sum.
+            out[part * RANGE :][places] += values * postings.scales[term] * weight
+    return out[:documents]
+
+
+def score_places(
+    postings: Postings, terms: Ints, weights: Floats, places: Ints, out: Floats
+) -> None:
+    """Fill ``out`` with the scores of the documents at ``places``."""
+    out[:] = scores_by_place(postings, terms, weights)[places]
+
+
 def top_k(scores: Floats, doc_nums: Ints, k: int) -> tuple[Ints, Floats]:
     """Return the k best (doc_nums, scores): score descending, then doc_num ascending.
 
     Only scores above zero count. The result is shorter than k where fewer exist.
     """
     hits = np.flatnonzero(scores > 0)
+    if len(hits) > k:
+        hits = hits[scores[hits] >= np.partition(scores[hits], -k)[-k]]
     best = hits[np.lexsort((doc_nums[hits], -scores[hits]))[:k]]
     return doc_nums[best].astype(np.int32), scores[best].astype(np.float32)
 

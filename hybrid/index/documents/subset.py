@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid.errors import UsageError
-from hybrid.kernels import masks
 from hybrid.machine.arrays import Ints
 
 Mask = NDArray[np.bool_]
@@ -58,7 +57,7 @@ class Subset:
             raise UsageError(_NOT_ASCENDING)
         if array.dtype != np.int32:
             array = checked_doc_nums(array, 0, doc_count)
-        ascending = masks.ascends(array)
+        ascending = bool((array[1:] > array[:-1]).all())
         check_span(array[[0, -1]] if ascending and len(array) else array, 0, doc_count)
         if not ascending:
             raise UsageError(_NOT_ASCENDING)
@@ -88,6 +87,8 @@ class Subset:
         """Whether each document is in it, bool (doc_count,)."""
         if self._mask is not None:
             return self._mask
+        from hybrid.kernels import masks
+
         mask = np.zeros(self.doc_count, dtype=np.bool_)
         masks.mark(self.doc_nums, mask)
         return mask

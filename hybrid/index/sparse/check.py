@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.index.sparse.segment import SparseSegment
-from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
 
 
 def check_postings(segment: SparseSegment) -> list[str]:

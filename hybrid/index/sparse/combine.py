@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from hybrid.index.sparse.merge import HEAD_FILL, HEAD_POSTINGS
 from hybrid.kernels.postings import combining
+from hybrid.kernels.sparse.layout import BLOCK, RANGE, TILE, Postings
 from hybrid.kernels.sparse.table import table_of
-from hybrid.kernels.sparse.tiles import BLOCK, RANGE, TILE, Postings
 
 COMBINED_HEAD = 2  # postings a tile that a head has: in memory, time counts for more than room
 LOOKS = 500_000  # terms of segments that are looked at in some 40 milliseconds

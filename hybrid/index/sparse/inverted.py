@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
@@ -15,14 +15,21 @@ from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.segments import search_apart
 from hybrid.index.documents.subset import Subset, SubsetLike, checked_doc_nums
 from hybrid.index.sparse.queries import checked, row_of
-from hybrid.index.sparse.searcher import PostingsSearcher
 from hybrid.index.sparse.segment import SparseSegment
-from hybrid.kernels.sparse import picking, planner, topk
+from hybrid.kernels import loaded, reference
 from hybrid.machine.arrays import Floats, Ints
 from hybrid.machine.threads import each, scoring_threads
 
+if TYPE_CHECKING:
+    from hybrid.index.sparse.searcher import PostingsSearcher
+
 SearchPath = Literal["auto", "exhaustive", "pruned"]
-PATHS = {"auto": planner.AUTO, "exhaustive": planner.EXHAUSTIVE, "pruned": planner.PRUNED}
+PATHS: tuple[SearchPath, ...] = get_args(SearchPath)
+SCAN_MOST = 10_000_000
+"""Postings and documents that NumPy looks at, in all queries, in a fifth of a second. The kernels
+take one second to load, and are loaded when more is asked for."""
+SCAN_START = 1_000
+"""Those that it looks at in the time that it takes to begin with a term."""
 SCANNED = 50_000
 """Documents of a mask that are looked through in the time that one more call takes, with room."""
 
@@ -40,6 +47,7 @@ class InvertedIndex:
     ) -> None:
         self.segments = segments
         self.numbering = Numbering.whole(len(segments[0])) if numbering is None else numbering
+        self._scanned = 0
 
     def __getstate__(self) -> dict[str, Any]:
         # The searcher holds addresses, which a copy does not share.
@@ -100,19 +108,31 @@ class InvertedIndex:
         if path not in PATHS:
             raise UsageError(f"path is {path!r}; expected {', '.join(PATHS)}.")
         queries = checked(queries, self.vocabulary_size, "query")
-        within = None
-        if subset is not None:
-            within = Subset.of(subset, self.doc_count)
+        within = None if subset is None else Subset.of(subset, self.doc_count)
+        if path == "auto" and self._scans(queries):
+            return self._scan(queries, k, within)
+        if within is not None:
             if not within.dense and len(self.segments) == 1:
                 return self._search_places(queries, k, within, threads)
             if not within.dense and self.doc_count > SCANNED * len(self.segments):
                 return self._search_apart(queries, k, within, threads)
         searcher = self.searcher  # held until the kernel is done, which reads by address
-        return searcher.search(queries, k, threads=threads, path=PATHS[path], within=within)
+        return searcher.search(queries, k, threads=threads, path=path, within=within)
 
     @cached_property
     def searcher(self) -> PostingsSearcher:
-        """The postings by doc_num, as one compiled call searches them.
+        """The postings by doc_num, as one compiled call searches them."""
+        from hybrid.index.sparse.searcher import PostingsSearcher
+
+        postings = [
+            stored.postings._replace(order=order)
+            for stored, order in zip(self.segments, self._orders, strict=True)
+        ]
+        return PostingsSearcher.of(postings, self._frequencies, self.doc_count)
+
+    @cached_property
+    def _orders(self) -> list[Ints]:
+        """The doc_num at each place of each segment, -1 for a deleted document.
 
         Raises:
             CorruptIndexError: segments of different vocabularies or weights.
@@ -121,21 +141,58 @@ class InvertedIndex:
             raise CorruptIndexError(
                 "segments of one branch have different vocabularies or weights; build it again"
             )
-        postings = [stored.postings for stored in self.segments]
-        if not self.numbering.is_whole:
-            for segment, stored in enumerate(postings):
-                doc_nums = self.numbering.doc_nums(segment)[stored.order]
-                postings[segment] = stored._replace(order=np.ascontiguousarray(doc_nums))
+        orders = [stored.postings.order for stored in self.segments]
+        if self.numbering.is_whole:
+            return orders
+        return [
+            np.ascontiguousarray(self.numbering.doc_nums(segment)[order])
+            for segment, order in enumerate(orders)
+        ]
+
+    @cached_property
+    def _frequencies(self) -> Ints:
+        """How many documents of all segments each term is in."""
         frequencies: Ints = np.sum(
             [stored.frequencies for stored in self.segments], axis=0, dtype=np.int32
         )
         frequencies.flags.writeable = False  # kernels are compiled for one type of array
-        return PostingsSearcher.of(postings, frequencies, self.doc_count)
+        return frequencies
+
+    def _scans(self, queries: csr_matrix) -> bool:
+        """Return whether NumPy answers: in all, it has less to do than loading kernels takes."""
+        if loaded("sparse.search"):
+            return False
+        self._scanned += int(self._frequencies[queries.indices].sum(dtype=np.int64))
+        self._scanned += queries.shape[0] * self.doc_count + queries.nnz * SCAN_START
+        return self._scanned <= SCAN_MOST
+
+    def _scan(self, queries: csr_matrix, k: int, within: Subset | None) -> tuple[Ints, Floats]:
+        """Score every document in NumPy, with the bits of the kernels; see `SCAN_MOST`."""
+        nums = np.full((queries.shape[0], k), -1, dtype=np.int32)
+        values = np.full((queries.shape[0], k), -np.inf, dtype=np.float32)
+        doc_nums = np.concatenate(self._orders)
+        hits = doc_nums >= 0
+        if within is not None:
+            allowed = np.zeros(self.doc_count, dtype=np.bool_)
+            allowed[within.doc_nums] = True
+            hits &= allowed[doc_nums]
+        for row in range(len(nums)):
+            scores = np.concatenate(
+                [
+                    reference.scores_by_place(stored.postings, *row_of(queries, row))
+                    for stored in self.segments
+                ]
+            )
+            best, found = reference.top_k(np.where(hits, scores, 0), doc_nums, k)
+            nums[row, : len(best)], values[row, : len(best)] = best, found
+        return nums, values
 
     def _search_places(
         self, queries: csr_matrix, k: int, subset: Subset, threads: int
     ) -> tuple[Ints, Floats]:
         """Score the documents of a subset one by one, where there is one segment."""
+        from hybrid.kernels.sparse import picking, topk
+
         nums = np.full((queries.shape[0], k), -1, dtype=np.int32)
         values = np.full((queries.shape[0], k), -np.inf, dtype=np.float32)
         bits = values.view(np.int32)
@@ -188,6 +245,9 @@ class InvertedIndex:
             )
         out = np.full(doc_nums.shape, -np.inf, dtype=np.float32)
         segments, numbers = self.numbering.located(doc_nums)
+        score_places: Callable[..., None] = reference.score_places
+        if not self._scans(queries):
+            from hybrid.kernels.sparse.picking import score_places
 
         def answer(row: int) -> None:
             terms, weights = row_of(queries, row)
@@ -198,7 +258,7 @@ class InvertedIndex:
                 places = stored.places[numbers[row, named]]
                 ascending = np.argsort(places)
                 scores = np.empty(len(named), dtype=np.float32)
-                picking.score_places(stored.postings, terms, weights, places[ascending], scores)
+                score_places(stored.postings, terms, weights, places[ascending], scores)
                 out[row, named[ascending]] = scores
 
         each(answer, queries.shape[0], scoring_threads(doc_nums.size, threads))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.kernels.postings import assembly
-from hybrid.kernels.sparse.tiles import BLOCK, TILE
+from hybrid.kernels.sparse.layout import BLOCK, TILE
 from hybrid.machine.arrays import ArrayWriter
 
 GROUP = 2_000_000

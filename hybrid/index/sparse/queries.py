@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.kernels.postings import assembly
+from hybrid.kernels import loaded, reference
 from hybrid.machine.arrays import Floats, Ints
 
 
@@ -39,12 +41,15 @@ def checked(matrix: csr_matrix, width: int, what: str) -> csr_matrix:
         )
     if not isinstance(matrix, csr_matrix) or matrix.dtype != np.float32:
         matrix = csr_matrix(matrix, dtype=np.float32)
-    state = assembly.inspect(matrix.indptr, matrix.indices, matrix.data)
-    if state == assembly.BAD_WEIGHT:
+    inspect: Callable[..., int] = reference.inspect
+    if loaded("postings.assembly"):
+        from hybrid.kernels.postings.assembly import inspect
+    state = inspect(matrix.indptr, matrix.indices, matrix.data)
+    if state == reference.BAD_WEIGHT:
         raise UsageError(
             f"A {what} has a weight that is negative or not finite; weights must be >= 0."
         )
-    if state == assembly.NOT_CANONICAL:
+    if state == reference.NOT_CANONICAL:
         matrix = matrix.copy()
         matrix.has_canonical_format = False
         matrix.sum_duplicates()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hybrid.index.sparse.segment import Weights
 from hybrid.index.sparse.spool import PIECE, Spool, pieces
 from hybrid.kernels.postings import assembly
-from hybrid.kernels.sparse.tiles import RANGE
+from hybrid.kernels.sparse.layout import RANGE
 
 
 def deal(

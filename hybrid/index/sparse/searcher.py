@@ -13,10 +13,12 @@ from hybrid.index.documents.subset import Subset
 from hybrid.index.sparse.combine import combine_postings, group_segments
 from hybrid.index.sparse.queries import compiled
 from hybrid.kernels.sparse import planner, search
+from hybrid.kernels.sparse.layout import Postings
 from hybrid.kernels.sparse.table import Table, table_of
-from hybrid.kernels.sparse.tiles import Postings
 from hybrid.machine import threads as shared
 from hybrid.machine.arrays import Floats, Ints
+
+PATHS = {"auto": planner.AUTO, "exhaustive": planner.EXHAUSTIVE, "pruned": planner.PRUNED}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class PostingsSearcher:
         k: int,
         *,
         threads: int = 0,
-        path: int = planner.AUTO,
+        path: str = "auto",
         within: Subset | None = None,
     ) -> tuple[Ints, Floats]:
         """Return (doc_nums, scores), both (queries, k), padded with -1 and -inf.
@@ -85,7 +87,7 @@ class PostingsSearcher:
             queries: checked.
             k: at least 1.
             threads: queries answered at once; 0 means one a core.
-            path: `planner.AUTO` or one way for all queries.
+            path: ``auto``, or one way for all queries.
             within: the documents that may be hits, by its mask.
         """
         nums = np.empty((queries.shape[0], k), dtype=np.int32)
@@ -96,7 +98,7 @@ class PostingsSearcher:
             depth = min(depth, len(within))
             allowed = within.mask, depth * self.doc_count // max(len(within), 1)
         given = self.table, self.frequencies, self.together, *compiled(queries)
-        way = path, depth, nums, scores, *allowed
+        way = PATHS[path], depth, nums, scores, *allowed
 
         def answer(first: int, last: int) -> None:
             search.answer(*given, first, last, *way)

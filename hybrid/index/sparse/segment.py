@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import CorruptIndexError, IndexFormatError
-from hybrid.kernels.postings import rows
-from hybrid.kernels.sparse.tiles import BLOCK, RANGE, TILE, Postings, pack_maxima
+from hybrid.kernels.sparse.layout import BLOCK, RANGE, TILE, Postings
 from hybrid.machine.arrays import Ints, open_array
 
 FORMAT = 2
@@ -94,6 +93,8 @@ class SparseSegment:
         Args:
             numbers: those of documents inside the segment, int32.
         """
+        from hybrid.kernels.postings import rows
+
         unique, inverse = np.unique(self.places[numbers], return_inverse=True)
         gather, key = rows.seek_rows, unique
         if len(unique) * self.vocabulary_size > self.nnz:
@@ -160,6 +161,8 @@ def _description(path: Path) -> dict[str, Any]:
 
 def _repacked(maxima: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the block maxima of format 1, a code for each 64 documents, as those of today."""
+    from hybrid.kernels.sparse.tiles import pack_maxima
+
     packed = np.empty((len(maxima), maxima.shape[1] * 64 // BLOCK // 2), dtype=np.uint8)
     for row in range(len(maxima)):
         pack_maxima(np.repeat(maxima[row], 64 // BLOCK), packed[row])

@@ -29,7 +29,7 @@ from hybrid.index.sparse.queries import checked
 from hybrid.index.sparse.ranges import deal, sort_range
 from hybrid.index.sparse.segment import DESCRIPTION, FORMAT, Weights
 from hybrid.index.sparse.spool import Spool, clustered_order, spooled
-from hybrid.kernels.sparse.tiles import RANGE, TILE
+from hybrid.kernels.sparse.layout import RANGE, TILE
 from hybrid.machine.arrays import Floats
 
 REORDER_FROM = 20_000

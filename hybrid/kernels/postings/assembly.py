@@ -6,11 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.sparse.tiles import BLOCK, RANGE, TILE, pack_maxima
-
-CANONICAL = 0
-NOT_CANONICAL = 1
-BAD_WEIGHT = 2
+from hybrid.kernels.reference import BAD_WEIGHT, CANONICAL, NOT_CANONICAL
+from hybrid.kernels.sparse.layout import BLOCK, RANGE, TILE
+from hybrid.kernels.sparse.tiles import pack_maxima
 
 
 @njit(cache=True, nogil=True)

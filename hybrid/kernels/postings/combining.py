@@ -13,8 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hybrid.kernels.postings.assembly import head_term
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
 from hybrid.kernels.sparse.table import Table, postings_of
-from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings
 
 
 @njit(cache=True, nogil=True)

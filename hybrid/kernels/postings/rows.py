@@ -6,7 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.sparse.tiles import RANGE, TILE, Postings, bounds, seek
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
+from hybrid.kernels.sparse.tiles import bounds, seek
 
 
 @njit(cache=True, nogil=True)

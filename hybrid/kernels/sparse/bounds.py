@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.sparse.tiles import BLOCK, LEVEL, RANGE, TILE, Postings, bounds
+from hybrid.kernels.sparse.layout import BLOCK, RANGE, TILE, Postings
+from hybrid.kernels.sparse.tiles import LEVEL, bounds
 
 MOST_TERMS = 1024
 FRACTION = 4096  # of a count: steps of a tail's codes are whole numbers of it, rounded up

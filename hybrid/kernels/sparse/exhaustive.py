@@ -9,17 +9,9 @@ from numpy.typing import NDArray
 
 from hybrid.kernels import masks
 from hybrid.kernels.sparse import topk
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
 from hybrid.kernels.sparse.picking import add_tiles
-from hybrid.kernels.sparse.tiles import (
-    RANGE,
-    SWEEP_SHARE,
-    TILE,
-    WIDE,
-    WINDOW,
-    Postings,
-    add_window,
-    enter_range,
-)
+from hybrid.kernels.sparse.tiles import SWEEP_SHARE, WIDE, WINDOW, add_window, enter_range
 
 MANY_TERMS = 16  # with fewer, clearing and reading the scores is what counts
 

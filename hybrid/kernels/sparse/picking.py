@@ -10,13 +10,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
 from hybrid.kernels.sparse.prefetch import prefetch, prefetch_run
 from hybrid.kernels.sparse.tiles import (
-    RANGE,
     SWEEP_SHARE,
-    TILE,
     WINDOW,
-    Postings,
     add_entries,
     add_window,
     bounds,

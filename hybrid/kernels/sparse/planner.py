@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hybrid.kernels.sparse import tiles
+from hybrid.kernels.sparse import layout
 
 AUTO = 0
 EXHAUSTIVE = 1
@@ -38,7 +38,7 @@ def pays(
         terms: the query's.
         k: hits wanted.
     """
-    if k * HIT_TILES > together / tiles.TILE:
+    if k * HIT_TILES > together / layout.TILE:
         return False
     total = 0
     in_tails = 0

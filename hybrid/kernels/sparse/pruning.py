@@ -17,17 +17,10 @@ from numpy.typing import NDArray
 from hybrid.kernels import masks
 from hybrid.kernels.sparse import exhaustive, topk
 from hybrid.kernels.sparse.bounds import bound
+from hybrid.kernels.sparse.layout import RANGE, TILE, Postings
 from hybrid.kernels.sparse.picking import add_located, ask_starts, locate
 from hybrid.kernels.sparse.table import Table, postings_of
-from hybrid.kernels.sparse.tiles import (
-    RANGE,
-    SWEEP_SHARE,
-    TILE,
-    WINDOW,
-    Postings,
-    add_window,
-    enter_range,
-)
+from hybrid.kernels.sparse.tiles import SWEEP_SHARE, WINDOW, add_window, enter_range
 
 BATCH = 32
 BUCKETS = 512

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from hybrid.kernels.sparse import exhaustive, planner, pruning, topk
 from hybrid.kernels.sparse.bounds import LEAST_UNIT, MOST_TERMS, counts_of
 from hybrid.kernels.sparse.keys import resolve
+from hybrid.kernels.sparse.layout import TILE, Postings
 from hybrid.kernels.sparse.prefetch import prefetch, prefetch_run
 from hybrid.kernels.sparse.table import Table, postings_of
-from hybrid.kernels.sparse.tiles import TILE, Postings, lookups
+from hybrid.kernels.sparse.tiles import lookups
 
 # mypy: disable-error-code="no-any-return"
 

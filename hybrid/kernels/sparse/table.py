@@ -14,7 +14,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from hybrid.kernels.sparse.tiles import TILE, Postings
+from hybrid.kernels.sparse.layout import TILE, Postings
 
 
 class Table(NamedTuple):

@@ -1,10 +1,5 @@
 """Scoring over tiled postings, term at a time, in accumulators that fit a cache.
 
-Documents stand in an internal order, cut into ranges of 65,536, tiles of 256 and blocks of 16.
-A *head* term (one with postings in many tiles) is a stream of 16-bit entries: the low byte is the
-step from the place before, less one, the high byte the code. Every tile has an entry for its last
-place, with code 0 if need be, so that a tile can be entered without reading those before it and a
-step never exceeds 256. A *tail* term stores 16-bit places within its range and, beside them, codes.
 Terms are added in ascending order with float32 products and sums (adding a zero changes no bit),
 one document's score is therefore the same bits on every path.
 """
@@ -12,18 +7,14 @@ one document's score is therefore the same bits on every path.
 # mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from hybrid.kernels.sparse.layout import BLOCK, RANGE, TILE, Postings
 from hybrid.kernels.sparse.prefetch import prefetch_run
 
-RANGE = 65536
-TILE = 256
-BLOCK = 16
 LEVEL = 17  # block maxima are stored as multiples of it, rounded up: 15 of them reach 255
 WINDOW = 32  # tiles that are scored together where some may be left out; divides those of a range
 WIDE = 64  # the same where all are wanted
@@ -31,21 +22,6 @@ AHEAD = 1024  # entries of a term's next window that are asked for while other t
 CODES = np.arange(256, dtype=np.float32)
 SEEK = 256  # places that are compared at once
 SWEEP_SHARE = 4  # scoring a tile within a window costs about a quarter of picking it
-
-
-class Postings(NamedTuple):
-    """The arrays of an inverted index; n documents, V terms, R ranges, H head terms."""
-
-    order: NDArray[np.int32]  # (n,): doc_num at each place
-    scales: NDArray[np.float32]  # (V,): a weight is code * scale
-    heads: NDArray[np.int32]  # (V,): row of a head term, -1 for a tail term
-    spans: NDArray[np.int64]  # (V, 2): start and end in the stream of the term's class
-    cuts: NDArray[np.uint32]  # (V, R - 1): where ranges 1.. begin, relative to the start
-    head_stream: NDArray[np.uint16]  # entries
-    head_starts: NDArray[np.uint16]  # (H, tiles): where a tile begins, relative to its range
-    head_maxima: NDArray[np.uint8]  # (H, blocks / 2): levels of block maxima, see pack_maxima
-    tail_places: NDArray[np.uint16]
-    tail_codes: NDArray[np.generic]  # uint8, or float32 (then there are no head terms)
 
 
 @njit(cache=True, nogil=True)
