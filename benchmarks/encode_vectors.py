@@ -64,7 +64,7 @@ def main() -> None:
 
     encoder: Bm25Parameters | SparseEncoder = Bm25Parameters()
     if not args.bm25:
-        options = {"precision": args.precision, "max_length": args.max_length}
+        options = {"dtype": args.precision, "max_length": args.max_length}
         encoder = load_sparse("builtin:splade", device="cpu", **options)
     source = open_source(args.corpus)
     documents = until(islice(source.documents(), args.limit), began + 60 * args.minutes)

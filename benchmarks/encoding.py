@@ -54,7 +54,7 @@ def work(branch: str, system: str, arguments: argparse.Namespace) -> None:
         load = load_dense if branch == "dense" else load_sparse
         precision = "bfloat16" if system == "ours-bfloat16" else "float32"
         spec = arguments.model or SPECS[branch]
-        encode = load(spec, device="cpu", precision=precision).encode_documents
+        encode = load(spec, device="cpu", dtype=precision).encode_documents
     encode(texts[:8])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = [], []

@@ -33,7 +33,7 @@ def measure(spec: str, split: str, work: Path, model: str) -> tuple[object, ...]
     asked = {query_id: text for query_id, text in asked.items() if query_id in qrels}
     found, vectors = {}, {}
     for precision in PRECISIONS:
-        encoder = load_dense(model, precision=precision)
+        encoder = load_dense(model, dtype=precision)
         folder = work / f"{Path(source.name).name}-{precision}"
         shards = encode_corpus(source.documents(), folder, {"dense": encoder})
         rows = [shards.dense("dense", shard) for shard in range(len(shards.counts))]

@@ -84,7 +84,7 @@ class Models:
     @classmethod
     def load(cls, precision: str, states: Path | None) -> Models:
         """Return the built-in models, their backbone's states kept in ``states``."""
-        options: dict[str, Any] = {"precision": precision, "device": "cpu"}
+        options: dict[str, Any] = {"dtype": precision, "device": "cpu"}
         splade = load_sparse("builtin:splade", **options)
         dense = load_dense("builtin:minilm", **options)
         if states is not None:

@@ -69,8 +69,8 @@ class Setup:
 
     def encoders(self, model: str) -> dict[str, Any]:
         """Return the encoders by branch; one pass of a backbone that two share is kept."""
-        sparse = load_sparse(model, precision=self.precision)
-        dense = load_dense(self.dense, precision=self.precision)
+        sparse = load_sparse(model, dtype=self.precision)
+        dense = load_dense(self.dense, dtype=self.precision)
         if shared_pass(sparse, dense) is not None:
             name = f"{self.dense} {self.precision}"
             kept = KeptStates(self.work / "tokens", name, dense.dimension)

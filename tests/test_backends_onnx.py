@@ -230,7 +230,7 @@ def test_the_precision_of_documents_is_in_the_fingerprint(
 ) -> None:
     for load, model in ((load_dense, tiny_dense), (load_sparse, tiny_sparse)):
         torch, onnx = (
-            load(str(model), device="cpu", precision="bfloat16", backend=backend)  # type: ignore[operator]
+            load(str(model), device="cpu", dtype="bfloat16", backend=backend)  # type: ignore[operator]
             for backend in ("torch", "onnx")
         )
         assert onnx.fingerprint == torch.fingerprint

@@ -182,7 +182,7 @@ def test_other_architectures_are_taken_apart(
 def test_bfloat16_is_close_and_named(tiny_sparse: Path, tiny_dense: Path) -> None:
     for load, path in ((load_sparse, tiny_sparse), (load_dense, tiny_dense)):
         exact = load(str(path), device="cpu")
-        rough = load(str(path), device="cpu", precision="bfloat16")
+        rough = load(str(path), device="cpu", dtype="bfloat16")
         first, second = exact.encode_documents(TEXTS), rough.encode_documents(TEXTS)
         if load is load_sparse:
             first, second = first.toarray(), second.toarray()
@@ -190,5 +190,5 @@ def test_bfloat16_is_close_and_named(tiny_sparse: Path, tiny_dense: Path) -> Non
         np.testing.assert_allclose(second, first, atol=0.05)
         assert (second != first).any()
         assert rough.fingerprint["precision"] == "bfloat16"
-    with pytest.raises(UsageError, match="precision is 'int3'"):
-        load_dense(str(tiny_dense), precision="int3")
+    with pytest.raises(UsageError, match="dtype is 'int3'"):
+        load_dense(str(tiny_dense), dtype="int3")

@@ -75,7 +75,7 @@ def test_nothing_is_shared_by_encoders_that_differ(
     for options in (
         {"max_length": 8},
         {"document_prompt": "read "},
-        {"precision": "bfloat16"},
+        {"dtype": "bfloat16"},
         {"token_budget": 7},
         {"batch_size": 3},
     ):

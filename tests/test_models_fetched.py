@@ -308,7 +308,7 @@ def test_the_query_prompt_is_that_of_the_original_unless_another_is_given(
 
 
 @pytest.mark.parametrize(
-    "options", [{"precision": "bfloat16"}, {"token_budget": 8}, {"trust_remote_code": True}]
+    "options", [{"dtype": "bfloat16"}, {"token_budget": 8}, {"trust_remote_code": True}]
 )
 def test_options_that_an_onnx_model_cannot_take(
     runtime: None, tiny_bert: Path, options: dict[str, Any]

@@ -220,6 +220,7 @@ def _unstored(kinds: FieldKinds) -> tuple[str, ...]:
 
 def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[str, Any]]]:
     """Return the encoders by branch, and the arguments that load each again for queries."""
+    from hybrid.encoders.backends.dtype import settle_dtype
     from hybrid.encoders.models.by_name import check_model
 
     described: dict[str, dict[str, Any]] = {}
@@ -246,6 +247,10 @@ def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[s
         name: load_encoder(name, record | options.running, trusted=options.trust_remote_code)
         for name, record in described.items()
     }
+    for name, encoder in loaded.items():
+        dtype = settle_dtype(encoder, options.dtype)
+        if dtype != "float32":
+            described[name]["dtype"] = dtype
     queries = {
         name: record | _query_backend(name, record, options) for name, record in described.items()
     }

@@ -64,6 +64,8 @@ class BuildOptions:
             neither, and vectors differ by rounding alone.
         backend: what runs queries, recorded with the index; "auto" is onnx for each model that can
             be converted here. Documents run in torch in any case.
+        dtype: of the matrix products of documents, recorded with the index; "bfloat16" is tested on
+            a probe, "auto" is that where the device multiplies it and the test is passed.
         trust_remote_code: recorded with the index; whoever opens it elsewhere must trust it anew,
             see `hybrid.build.records.TRUSTED`.
     """
@@ -119,6 +121,9 @@ class BuildOptions:
     backend: Literal["torch", "onnx", "auto"] = option(
         "torch", "what runs queries; onnx is converted once, auto is onnx where that works"
     )
+    dtype: Literal["float32", "bfloat16", "auto"] = option(
+        "float32", "products of documents; bfloat16 is 2 to 3 times as fast on newer processors"
+    )
 
     def __post_init__(self) -> None:
         if self.preset is not None:
@@ -143,6 +148,8 @@ class BuildOptions:
             self._check_pinned()
         if self.backend not in ("torch", "onnx", "auto"):
             raise UsageError(f"backend is {self.backend!r}; give one of torch, onnx, auto")
+        if self.dtype not in ("float32", "bfloat16", "auto"):
+            raise UsageError(f"dtype is {self.dtype!r}; give one of float32, bfloat16, auto")
         if self.weights not in ("uint8", "float32"):
             raise UsageError(f"weights is {self.weights!r}; give one of uint8, float32")
         if self.vectors != "flat":

@@ -52,7 +52,7 @@ class TransformerEncoder:
             "similarity": self.similarity,
             "normalized": self.similarity == "cosine",
             "dimension": self.dimension,
-            "precision": self.options.precision,
+            "precision": self.options.dtype,
         }
 
     def encode_documents(
@@ -88,7 +88,7 @@ class TransformerEncoder:
                 size=self.options.batch_size,
             ):
                 with torch.inference_mode():
-                    with self.options.products(self.model.device):
+                    with self.options.products(self.model.device, task):
                         found = self.model(features, task=task)["sentence_embedding"]
                     vectors[start + rows] = self.finished(found)
                 if progress is not None:

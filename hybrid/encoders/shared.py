@@ -55,7 +55,7 @@ class SharedPass:
                 size=dense.options.batch_size,
             ):
                 with torch.inference_mode():
-                    with dense.options.products(dense.model.device):
+                    with dense.options.products(dense.model.device, "document"):
                         states = self._backbone(features)
                         pooled = _through(list(dense.model)[1:], states)
                         weights = _through(self._head, states)

@@ -66,7 +66,7 @@ class SpladeEncoder:
             "document_terms": _attribute(self.model, "document_terms"),
             "query_terms": _attribute(self.model, "query_terms"),
             "vocabulary_size": len(self.vocabulary),
-            "precision": self.options.precision,
+            "precision": self.options.dtype,
             **pruned(self.options),
             **({"similarity": "cosine"} if self.similarity == "cosine" else {}),
         }
@@ -174,14 +174,14 @@ class SpladeEncoder:
         """Return the weights of one batch, through its route where that can be taken apart."""
         import torch
 
-        route = self._routes[task]
+        route, products = self._routes[task], self.options.products(self.model.device, task)
         with torch.inference_mode():
             if route is not None:
-                found = route(features, self.options.products(self.model.device))
+                found = route(features, products)
                 return self.finished(found, task)
             top = self.model.max_active_dims
             extra = {} if top is None else {"max_active_dims": top}
-            with self.options.products(self.model.device):
+            with products:
                 found = self.model(features, task=task, **extra)["sentence_embedding"]
             return self.finished(found, task)
 

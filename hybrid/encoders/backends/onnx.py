@@ -31,7 +31,7 @@ class OnnxModel:
 
     Args:
         folder: with ``model.onnx`` and ``tokenizer.json``.
-        options: ``max_length`` alone counts; the model has its own precision and device.
+        options: ``max_length`` alone counts; the model has its own dtype and device.
         longest: the most tokens that the model reads.
 
     Raises:
@@ -43,7 +43,7 @@ class OnnxModel:
     def __init__(self, folder: ModelFolder, options: EncoderOptions, longest: int) -> None:
         runtime: Any = require("onnxruntime", extra="models", purpose=folder.spec)
         tokenizers: Any = require("tokenizers", extra="models", purpose=folder.spec)
-        for name in ("precision", "token_budget", "trust_remote_code"):
+        for name in ("dtype", "token_budget", "trust_remote_code"):
             if getattr(options, name) != EncoderOptions.__dataclass_fields__[name].default:
                 raise UsageError(f"{folder.spec} runs as it is and takes no {name}; leave it out")
         self._spec = folder.spec

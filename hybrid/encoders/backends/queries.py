@@ -67,7 +67,7 @@ class OnnxQueries(Generic[Encoder]):
         self._load: Callable[[], Encoder] = load
         self._facts = {**own, **{name: each for name, each in given.items() if each is not None}}
         self._facts |= {"model": folder.spec, "revision": folder.revision, **pruned(options)}
-        self._facts["precision"] = options.precision  # of the documents: queries are float32
+        self._facts["precision"] = options.dtype  # of the documents: queries are float32
         self.vocabulary: tuple[str, ...] = tuple(facts["vocabulary"])
         self._terms = frozenset(self.vocabulary)
         length = EncoderOptions(max_length=self._facts["max_length"])

@@ -24,8 +24,9 @@ class EncoderOptions:
         token_budget: padded tokens of one batch; None suits the device. It changes speed and
             memory, and the results only by rounding.
         batch_size: texts of one batch; None is as many as the token budget holds.
-        precision: of the matrix products. "bfloat16" is up to twice as fast where the processor
-            has it, and moves a component of a unit vector by up to 2e-3.
+        dtype: of the matrix products of documents; queries have float32. "bfloat16" is two to
+            three times as fast where the processor multiplies it, and moves a component of a unit
+            vector by up to 2e-3.
         document_terms, query_terms: the most terms of a text that a sparse encoder keeps.
         min_weight: weights up to this are dropped by a sparse encoder.
         trust_remote_code: run Python code that the model brings.
@@ -39,7 +40,7 @@ class EncoderOptions:
     device: str | None = None
     token_budget: int | None = None
     batch_size: int | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     document_terms: int | None = None
     query_terms: int | None = None
     min_weight: float = 0.0
@@ -55,19 +56,19 @@ class EncoderOptions:
             raise UsageError(f"min_weight is {self.min_weight}; expected 0 or more")
         if self.backend not in ("torch", "onnx"):
             raise UsageError(f"backend is {self.backend!r}; expected 'torch' or 'onnx'")
-        if self.precision not in ("float32", "bfloat16"):
-            raise UsageError(f"precision is {self.precision!r}; expected 'float32' or 'bfloat16'")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise UsageError(f"dtype is {self.dtype!r}; expected 'float32' or 'bfloat16'")
 
     @property
     def prunes(self) -> bool:
         """Whether a sparse encoder is to keep a part of its terms."""
         return bool(self.document_terms or self.query_terms or self.min_weight)
 
-    def products(self, device: Any) -> AbstractContextManager[object]:
-        """Return the context in which matrix products on ``device`` have this precision."""
+    def products(self, device: Any, task: str) -> AbstractContextManager[object]:
+        """Return the context in which matrix products for ``task`` on ``device`` have the dtype."""
         import torch
 
-        enabled = self.precision == "bfloat16"
+        enabled = self.dtype == "bfloat16" and task == "document"
         context: AbstractContextManager[object] = torch.autocast(
             device.type, dtype=torch.bfloat16, enabled=enabled
         )
