@@ -75,14 +75,14 @@ class KeptEncodings:
 def rows_space(encoder: Any, query: str = "") -> str | None:
     """Return the name of all that decides the rows of a model, beside their text, or None.
 
-    None where the fingerprint does not tell the weights.
+    None where the fingerprint does not tell the weights, or the rows were given.
 
     Args:
         encoder: with a fingerprint.
         query: which the rows depend on, too, if they are scores.
     """
     fingerprint = dict(encoder.fingerprint)
-    if not fingerprint.get("weights"):
+    if not fingerprint.get("weights") or getattr(encoder, "given_rows", False):
         return None
     for name in ("model", "revision"):  # where the weights came from
         fingerprint.pop(name, None)

@@ -71,14 +71,14 @@ def pull(
 @options_of
 def export(
     index: Annotated[Path, typer.Argument(help="index folder")],
-    directory: Annotated[Path, typer.Argument(help="output folder, must not exist")],
+    directory: Annotated[Path, typer.Argument(help="output folder or file, must not exist")],
     options: ExportOptions,
     queries: Annotated[
         str | None, typer.Option(help="a source whose queries are exported too")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export the sparse vectors with integer weights and, where asked, the query file."""
+    """Export a branch: for Anserini, with the query file where asked, or as a file of vectors."""
     from hybrid.corpus import open_source
     from hybrid.search.index import open_index
 

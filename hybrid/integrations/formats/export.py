@@ -1,4 +1,4 @@
-"""An index written for another system: what is written, and by whom."""
+"""An index written for another system or as files of vectors: the options, and who writes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybrid.corpus import Source
 from hybrid.errors import UsageError, path_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 BATCH = 1024
 Progress = Callable[[int], None]
-System = Literal["anserini"]
+System = Literal["anserini", "ciff", "parquet", "arrow", "safetensors"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,20 @@ class ExportOptions:
         to: a key of ``SYSTEMS``.
     """
 
-    to: System = option("anserini", "the system to export to")
-    branch: str = option("sparse", "which sparse branch")
+    to: System = option(
+        "anserini", "the system or file: anserini, ciff, parquet, arrow, safetensors"
+    )
+    branch: str = option("sparse", "which branch; the first two take a sparse one")
     split: str | None = option(None, "which of its queries; default: all")
+
+
+@dataclass(frozen=True)
+class FileExport:
+    """The result of an export to one file."""
+
+    documents: int
+    queries: int = 0
+    commands: tuple[str, ...] = ()
 
 
 class Export(Protocol):
@@ -95,8 +107,69 @@ def to_anserini(
     )
 
 
+def to_ciff(
+    view: View,
+    path: Path,
+    options: ExportOptions,
+    queries: Source | None,
+    progress: Progress | None,
+) -> FileExport:
+    """Write a sparse branch as one CIFF file; return what was written.
+
+    Raises:
+        UsageError: queries are given, or a weight that is no impact.
+    """
+    from scipy.sparse import vstack
+
+    from hybrid.integrations.formats.ciff import export_ciff
+
+    _refuse_queries(options, queries)
+    encoder = view.sparse_encoder(options.branch)
+    batches = list(document_batches(view, options.branch))
+    rows = vstack([batch.vectors for batch in batches], format="csc")
+
+    def postings(column: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        span = slice(rows.indptr[column], rows.indptr[column + 1])
+        return rows.indices[span], rows.data[span]
+
+    doc_ids = [doc_id for batch in batches for doc_id in batch.ids]
+    written = export_ciff(postings, path, vocabulary=encoder.vocabulary, doc_ids=doc_ids)
+    return FileExport(written.documents)
+
+
+def to_file(
+    view: View,
+    path: Path,
+    options: ExportOptions,
+    queries: Source | None,
+    progress: Progress | None,
+) -> FileExport:
+    """Write the rows of a branch as Parquet, Arrow or safetensors; return what was written.
+
+    Raises:
+        UsageError: queries are given, or the index has no documents.
+    """
+    from hybrid.integrations.formats.vectors import write_safetensors, write_table
+
+    _refuse_queries(options, queries)
+    if not view.local.row_count:
+        raise UsageError("the index has no documents to export; add some first")
+    if options.to == "safetensors":
+        return FileExport(write_safetensors(view, path, options.branch))
+    return FileExport(write_table(view, path, options.branch, options.to))
+
+
+def _refuse_queries(options: ExportOptions, queries: Source | None) -> None:
+    if queries is not None:
+        raise UsageError(f"{options.to} holds no queries; leave them out, or export to anserini")
+
+
 Writer: TypeAlias = "Callable[[View, Path, ExportOptions, Source | None, Progress | None], Export]"
-SYSTEMS: dict[str, Writer] = {"anserini": to_anserini}
+SYSTEMS: dict[str, Writer] = {
+    "anserini": to_anserini,
+    "ciff": to_ciff,
+    **dict.fromkeys(("parquet", "arrow", "safetensors"), to_file),
+}
 """System to the function that writes an index for it."""
 
 
