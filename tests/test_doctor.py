@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import threadpoolctl
@@ -43,3 +46,49 @@ def test_two_openmp_runtimes_are_named(
             doctor._openmp()
     else:
         assert doctor._openmp() == (", ".join(prefixes) or "none")
+
+
+COMPILED = """
+import sys
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from hybrid import BuildOptions, Document, build_index, open as open_index
+
+def compiled():
+    modules = [each for name, each in sys.modules.items() if name.startswith("hybrid.kernels.")]
+    named = [(name, each) for module in modules for name, each in vars(module).items()]
+    return {(name, *each.signatures) for name, each in named if isinstance(each, Dispatcher)}
+
+folder = sys.argv[1] + "/index"
+documents = [Document(f"d{n:03}", text=f"word{n % 7} word", fields={"n": n}) for n in range(200)]
+build_index(documents, folder, BuildOptions(sparse=None, dense=None, bm25=True))
+with open_index(folder) as index:
+    {warm}
+    before = compiled()
+    assert ("answer" in {name for name, *signatures in before if signatures})
+    for where in (None, "n < 190", "n < 3"):
+        assert len(index.search("word1 word2", k=1, filter=where)) == 1, where
+    for step in range(int(sys.argv[2])):
+        index.add([Document(f"e{step}", text="word1", fields={"n": 1})])
+        for where in (None, "n < 190", "n < 3"):
+            assert len(index.search("word1 word2", k=1, filter=where)) == 1, where
+    print(sorted({name for name, *_ in compiled() - before}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("warm", "changes"),
+    [
+        ("from hybrid.cli import doctor; doctor._kernels()", "2"),
+        ("from hybrid.serve.service import Service; Service(index).warm()", "0"),
+    ],
+)
+def test_no_search_compiles_a_kernel_after_it(warm: str, changes: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED.replace("{warm}", warm), str(tmp_path), changes],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import get_args
 
 from hybrid.errors import HybridError, MissingPackageError, require
 from hybrid.index.backends import choose
@@ -124,19 +125,50 @@ def _installed(name: str) -> bool:
 
 
 def _kernels() -> str:
+    """Return what answered, once all kernels of searches are compiled and kept for other runs."""
     import numba
     import numpy as np
     from scipy.sparse import csr_matrix
 
+    from hybrid.index.documents.numbering import Numbering
     from hybrid.index.sparse.inverted import InvertedIndex
+    from hybrid.index.sparse.segment import SparseSegment, Weights
     from hybrid.index.sparse.write import SparseOptions, write_postings
 
+    rows = np.array([[0, 1], [2, 0]], np.float32)
+    query = csr_matrix(rows[1:])
+    three = np.repeat(np.arange(3, dtype=np.int32), 2), np.tile(np.arange(2, dtype=np.int32), 3)
+    for weights in get_args(Weights):
+        with tempfile.TemporaryDirectory() as folder:
+            options = SparseOptions(vocabulary_size=2, weights=weights)
+            write_postings([csr_matrix(rows)], Path(folder), options)
+            segment = SparseSegment.open(Path(folder))
+            for index in (
+                InvertedIndex([segment]),
+                InvertedIndex([segment] * 3, Numbering(*three, (2, 2, 2))),
+            ):
+                index.load_kernels()
+                doc_nums, scores = index.search(query, 1)
+                _expect((int(doc_nums[0, 0]), float(scores[0, 0])), (1, 4.0), "a sparse search")
+    _search_vectors("flat")
+    return f"numba {numba.__version__}, searches compiled and answered"
+
+
+def _search_vectors(kind: str) -> None:
+    """Search vectors that are stored in a way of `write_vectors`."""
+    import numpy as np
+
+    from hybrid.index.dense.segment import VectorSegment
+    from hybrid.index.dense.vector import VectorIndex
+    from hybrid.index.dense.write import write_vectors
+
+    vectors = np.zeros((64, 2), np.float32)
+    vectors[1] = 2, 0
     with tempfile.TemporaryDirectory() as folder:
-        rows = csr_matrix(np.array([[0, 1], [2, 0]], np.float32))
-        write_postings([rows], Path(folder), SparseOptions(vocabulary_size=2, weights="float32"))
-        doc_nums, scores = InvertedIndex.open(Path(folder)).search(rows[1], 1)
-    _expect((int(doc_nums[0, 0]), float(scores[0, 0])), (1, 4.0), "a sparse search")
-    return f"numba {numba.__version__}, a sparse search answered"
+        write_vectors([vectors], Path(folder), dimension=2, kind=kind)
+        index = VectorIndex([VectorSegment.open(Path(folder))])
+        doc_nums, scores = index.search(vectors[1:2], 1)
+    _expect((int(doc_nums[0, 0]), float(scores[0, 0])), (1, 4.0), "a dense search")
 
 
 def _faiss() -> str:
@@ -147,8 +179,9 @@ def _faiss() -> str:
     index.add(np.eye(2, dtype=np.float32))
     _, found = index.search(np.array([[0.1, 0.9]], np.float32), 1)
     _expect(int(found[0, 0]), 1, "a flat search")
+    _search_vectors("hnsw")
     gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    return f"{faiss.__version__}, a flat search answered, {gpus} GPUs"
+    return f"{faiss.__version__}, searches answered, {gpus} GPUs"
 
 
 def _arrow() -> str:

@@ -17,6 +17,7 @@ from hybrid.fusion.pool import Pool
 from hybrid.index.documents.fields import facet_rows
 from hybrid.index.documents.filter_nodes import Comparison, Contains, Filter
 from hybrid.index.documents.filters import parse_filter
+from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.rerank import FIRST, Cut, RerankPlan
@@ -171,7 +172,7 @@ class Service:
         }
 
     def warm(self, rerank: str | None = None) -> None:
-        """Load the models and the kernels of every branch, and the reranker, by one search.
+        """Load the models and the kernels of every branch, those of filters too, and the reranker.
 
         Raises:
             ModelError: one cannot be found or loaded.
@@ -179,6 +180,10 @@ class Service:
         view = self.index.view()
         plan = view.plan(1, SearchOptions(fusion="rrf", rerank=rerank))
         view.find_reranker(plan.rerank)
+        sparse = (name for name in view.branches if view.contents.record(name).kind == "sparse")
+        for rows in map(view.contents.sparse, sparse):
+            if isinstance(rows, InvertedIndex):
+                rows.load_kernels()
         if len(view):
             view.hit_sources(view.search({ONE: "warm"}, plan)).terms(ONE)
 

@@ -119,6 +119,17 @@ class InvertedIndex:
         searcher = self.searcher  # held until the kernel is done, which reads by address
         return searcher.search(queries, k, threads=threads, path=path, within=within)
 
+    def load_kernels(self) -> None:
+        """Load every kernel that a search or a score here may take, with and without a filter."""
+        if not self.doc_count:
+            return
+        query = csr_matrix(([1], [0], [0, 1]), shape=(1, self.vocabulary_size), dtype=np.float32)
+        first = Subset.of(np.zeros(1, dtype=np.int32), self.doc_count)
+        for within in (None, Subset.of(first.mask, self.doc_count)):
+            self.searcher.search(query, 1, within=within)
+        alone = self.segments[0]
+        InvertedIndex([alone])._search_places(query, 1, Subset(len(alone), first.doc_nums, None), 1)
+
     @cached_property
     def searcher(self) -> PostingsSearcher:
         """The postings by doc_num, as one compiled call searches them."""
