@@ -20,13 +20,14 @@ _PUBLIC = {
     "hybrid.corpus.qrels": ("read_qrels", "write_qrels"),
     "hybrid.encoders": ("export_model", "fetch_model", "list_models"),
     "hybrid.encoders.models.by_name": ("model_card",),
+    "hybrid.engines.addresses": ("push_index",),
     "hybrid.errors": ("HybridError", "UsageError"),
     "hybrid.evaluate": ("EvaluateOptions", "Judging", "compare_runs"),
     "hybrid.evaluate.systems": ("evaluate_systems",),
     "hybrid.fusion": ("Fusion", "cc", "fuse_runs", "rrf"),
     "hybrid.fusion.pool": ("Pool",),
     "hybrid.fusion.run": ("Hit", "Run"),
-    "hybrid.index.transfer": ("pull_index", "push_index", "restore_index", "snapshot_index"),
+    "hybrid.index.transfer": ("pull_index", "restore_index", "snapshot_index"),
     "hybrid.index.verify": ("verify_index",),
     "hybrid.integrations.formats.export": ("export_index",),
     "hybrid.report.write": ("write_plots", "write_report"),
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from hybrid.encoders import fetch_model as fetch_model
     from hybrid.encoders import list_models as list_models
     from hybrid.encoders.models.by_name import model_card as model_card
+    from hybrid.engines.addresses import push_index as push_index
     from hybrid.errors import HybridError as HybridError
     from hybrid.errors import UsageError as UsageError
     from hybrid.evaluate import EvaluateOptions as EvaluateOptions
@@ -72,7 +74,6 @@ if TYPE_CHECKING:
     from hybrid.fusion.run import Hit as Hit
     from hybrid.fusion.run import Run as Run
     from hybrid.index.transfer import pull_index as pull_index
-    from hybrid.index.transfer import push_index as push_index
     from hybrid.index.transfer import restore_index as restore_index
     from hybrid.index.transfer import snapshot_index as snapshot_index
     from hybrid.index.verify import verify_index as verify_index

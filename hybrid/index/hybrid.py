@@ -19,22 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.corpus import Passages
-from hybrid.corpus.passages import PassageTable, passage_text
-from hybrid.errors import CorruptIndexError, UsageError
+from hybrid.corpus.passages import PassageTable
+from hybrid.errors import CorruptIndexError
 from hybrid.index.device import SearchDevice
 from hybrid.index.documents.filters import FilterLike
 from hybrid.index.documents.numbering import Numbering
 from hybrid.index.documents.passages import PASSAGES, MaxPassage, open_passages, row_numbering
 from hybrid.index.documents.store import DocumentSegment, DocumentStore
 from hybrid.index.documents.subset import Subset
+from hybrid.index.place import row_texts
 from hybrid.index.records import (
     DOCUMENTS,
     NUMBERING,
     SEGMENTS,
     Branch,
-    BranchKind,
     BranchRecord,
     check_names,
+    record_of,
 )
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.index.sparse.segment import SparseSegment
@@ -143,9 +144,7 @@ class HybridIndex:
         Raises:
             UsageError: the index has no such branch.
         """
-        if name not in self.records:
-            raise UsageError(f"the index has no branch {name!r}; it has {', '.join(self.branches)}")
-        return self.records[name]
+        return record_of(self.records, name)
 
     def branch(self, name: str) -> Branch:
         """Return a branch over documents, its files verified when it is first asked for.
@@ -169,7 +168,7 @@ class HybridIndex:
         Raises:
             UsageError: the branch is absent or dense.
         """
-        self._refuse_other_kind(name, "sparse")
+        record_of(self.records, name, "sparse")
         if name not in self._sparse:
             numbering = self._row_numbering
             segments = self._opened(name, SparseSegment.open, numbering)
@@ -185,7 +184,7 @@ class HybridIndex:
         from hybrid.index.dense.segment import VectorSegment
         from hybrid.index.dense.vector import VectorIndex
 
-        self._refuse_other_kind(name, "dense")
+        record_of(self.records, name, "dense")
         if name not in self._dense:
             numbering = self._row_numbering
             segments = self._opened(name, VectorSegment.open, numbering)
@@ -223,15 +222,7 @@ class HybridIndex:
 
     def row_texts(self, rows: NDArray[Any]) -> Iterator[str]:
         """Yield the text of each row as encoders see it."""
-        if self.passages is None:
-            yield from (each.full_text for each in self.documents.take(rows.tolist()))
-            return
-        last, document = -1, None
-        owners = self.passages.documents(rows).tolist()
-        for owner, (start, stop) in zip(owners, self.passages.spans[rows].tolist(), strict=True):
-            if document is None or owner != last:
-                last, document = owner, self.documents[owner]
-            yield passage_text(document, start, stop)
+        return row_texts(self.documents, self.passages, rows)
 
     def unheld(self) -> HybridIndex:
         """Return the same index, which does not keep its generation from being removed."""
@@ -281,10 +272,3 @@ class HybridIndex:
     @property
     def _row_offsets(self) -> NDArray[np.int64]:
         return self._numbered_rows[1]
-
-    def _refuse_other_kind(self, name: str, wanted: BranchKind) -> None:
-        if self.record(name).kind != wanted:
-            those = [each for each, record in self.records.items() if record.kind == wanted]
-            raise UsageError(
-                f"branch {name!r} is not {wanted}; these are: {', '.join(those) or 'none'}"
-            )

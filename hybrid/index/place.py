@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.corpus import Document, Passages
-from hybrid.corpus.passages import PassageTable
+from hybrid.corpus.passages import PassageTable, passage_text
 from hybrid.index.documents.fields import Facets
 from hybrid.index.documents.filters import FilterLike
 from hybrid.index.documents.subset import Subset
@@ -126,3 +126,18 @@ class Place(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def row_texts(
+    documents: PlaceDocuments, passages: PassageTable | None, rows: NDArray[Any]
+) -> Iterator[str]:
+    """Yield the text of each row as encoders see it: of a document, or of a passage."""
+    if passages is None:
+        yield from (each.full_text for each in documents.take(rows.tolist()))
+        return
+    last, document = -1, None
+    owners = passages.documents(rows).tolist()
+    for owner, (start, stop) in zip(owners, passages.spans[rows].tolist(), strict=True):
+        if document is None or owner != last:
+            last, document = owner, documents[owner]
+        yield passage_text(document, start, stop)

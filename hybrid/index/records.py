@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.errors import UsageError
 from hybrid.index.documents.subset import SubsetLike
 from hybrid.machine.cache import cache_key
 
@@ -53,6 +54,22 @@ class BranchRecord:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON data."""
         return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def record_of(
+    records: Mapping[str, BranchRecord], name: str, kind: BranchKind | None = None
+) -> BranchRecord:
+    """Return the record of a branch, of a kind where one is wanted.
+
+    Raises:
+        UsageError: there is no such branch.
+    """
+    if name not in records:
+        raise UsageError(f"the index has no branch {name!r}; it has {', '.join(records)}")
+    if kind is not None and records[name].kind != kind:
+        those = [each for each, record in records.items() if record.kind == kind]
+        raise UsageError(f"branch {name!r} is not {kind}; these are: {', '.join(those) or 'none'}")
+    return records[name]
 
 
 def figures(report: Mapping[str, Any]) -> dict[str, Any]:

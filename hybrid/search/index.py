@@ -173,7 +173,8 @@ def open_index(
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
 
     Args:
-        directory: what `hybrid build` wrote.
+        directory: the folder that `hybrid build` wrote, or the address of the engine that `hybrid
+            push` filled, such as ``postgresql://host/db``.
         encoders: query encoders by branch, in place of those that the index names; each must have
             the fingerprint that the index records.
         models: branch to the folder or hub id of its model, where it has moved since the build;
@@ -186,6 +187,8 @@ def open_index(
             that cannot run here.
 
     Raises:
+        MissingPackageError: the package of the engine is not installed.
+        TransferError: the engine does not answer, or refuses.
         UsageError: no such device here; says what torch and FAISS found.
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.

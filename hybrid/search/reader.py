@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
-from hybrid.errors import IndexFormatError, path_of, several_texts
+from hybrid.engines.addresses import checked_address, open_place
+from hybrid.errors import IndexFormatError, UsageError, several_texts
 from hybrid.fusion import Fusion
 from hybrid.fusion.explain import Explanation
 from hybrid.fusion.pool import Pool
@@ -19,7 +20,6 @@ from hybrid.index.device import SearchDevice
 from hybrid.index.documents.fields import Facets
 from hybrid.index.documents.filters import FilterLike
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.storage.generation import open_named
 from hybrid.index.summary import IndexSummary, summarise
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.encoders import QueryEncoders
@@ -52,7 +52,7 @@ class Reader:
         batch_size: int | None = None,
         backend: str | None = None,
     ) -> None:
-        self.directory = path_of("the index", directory)
+        self.address = checked_address(directory)
         self._prepare(encoders, models, device, batch_size, backend)
         self._view = self._opened()
 
@@ -73,23 +73,38 @@ class Reader:
         )
 
     def _opened(self) -> View:
-        return View(HybridIndex.open(self.directory, self._device), self._encoders)
+        return View(open_place(self.address, self._device), self._encoders)
 
-    def __getstate__(self) -> tuple[Path, str, Any]:
+    @property
+    def directory(self) -> Path:
+        """The folder.
+
+        Raises:
+            UsageError: the index is in an engine.
+        """
+        if isinstance(self.address, str):
+            raise UsageError(
+                "an index in an engine is not changed or copied there; change the index in its "
+                "folder, and push it again"
+            )
+        return self.address
+
+    def __getstate__(self) -> tuple[Path | str, str, Any]:
         """Return the state by which another process opens the same generation."""
-        return self.directory.resolve(), self._view.contents.generation.name, self._given
+        where = self.address.resolve() if isinstance(self.address, Path) else self.address
+        return where, self._view.contents.generation.name, self._given
 
-    def __setstate__(self, state: tuple[Path, str, Any]) -> None:
-        self.directory, generation, given = state
+    def __setstate__(self, state: tuple[Path | str, str, Any]) -> None:
+        self.address, generation, given = state
         self._prepare(*given)
         try:
-            opened = open_named(self.directory, generation)
+            opened = open_place(self.address, self._device, generation)
         except (FileNotFoundError, IndexFormatError) as error:
             raise IndexFormatError(
-                f"the generation {generation} of {self.directory} is gone since the index was "
+                f"the generation {generation} of {self.address} is gone since the index was "
                 "handed to this process; open it here with hybrid.open"
             ) from error
-        self._view = View(HybridIndex(opened, self._device), self._encoders)
+        self._view = View(opened, self._encoders)
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +117,7 @@ class Reader:
 
     def __repr__(self) -> str:
         now, name = self._view, type(self).__name__
-        return f"{name}({str(self.directory)!r}, {len(now)} documents, {', '.join(now.branches)})"
+        return f"{name}({str(self.address)!r}, {len(now)} documents, {', '.join(now.branches)})"
 
     def view(self) -> View:
         """Return a view of the index as it is now; later changes do not change it.
@@ -297,4 +312,4 @@ class Reader:
 
     def info(self) -> IndexSummary:
         """Return a summary of the index."""
-        return summarise(self.directory, self._view.contents)
+        return summarise(self.address, self._view.contents)

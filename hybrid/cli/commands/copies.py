@@ -43,14 +43,19 @@ def restore(
 def push(
     index: Annotated[Path, typer.Argument(help="index folder")],
     url: Annotated[
-        str, typer.Argument(help="a hub repository (hf://owner/name) or any fsspec URL: s3://, ...")
+        str,
+        typer.Argument(
+            help="a hub repository (hf://owner/name), any fsspec URL (s3://, ...), or an engine: "
+            "postgresql://host/db"
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Copy the current generation to a hub repository or another place, every file verified."""
-    from hybrid.index.transfer import push_index
+    """Copy the current generation to a hub repository, an engine or another place."""
+    from hybrid.engines.addresses import push_index
 
-    push_index(index, url)
+    with progress_bars(err) as start:
+        push_index(index, url, progress=start)
     _print(index, url, "a whole copy of", as_json=as_json)
 
 

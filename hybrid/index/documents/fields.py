@@ -169,6 +169,14 @@ def value_counts(column: pa.ChunkedArray, kind: pa.DataType) -> Counter[Scalar]:
     return counts
 
 
+def sorted_counts(counts: Mapping[str, Counter[Scalar]]) -> Facets:
+    """Return the counts of each field, most first, ties by value."""
+    return {
+        name: dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
+        for name, found in counts.items()
+    }
+
+
 def facet_rows(facets: Facets) -> dict[str, list[dict[str, Any]]]:
     """Return counts as JSON data, in which a value keeps its type.
 
@@ -179,6 +187,11 @@ def facet_rows(facets: Facets) -> dict[str, list[dict[str, Any]]]:
         name: [{"value": value, "count": count} for value, count in counts.items()]
         for name, counts in facets.items()
     }
+
+
+def types_of(kinds: Mapping[str, str]) -> dict[str, pa.DataType]:
+    """Return the Arrow types of fields of these kinds."""
+    return {name: _TYPES[kind] for name, kind in kinds.items()}
 
 
 def kinds_of(types: Mapping[str, pa.DataType]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from hybrid.index.documents.fields import (
     Types,
     kinds_of,
     open_fields,
+    sorted_counts,
     value_at,
     value_counts,
 )
@@ -219,10 +220,7 @@ class DocumentStore(ByNumber[Document]):
         """
         doc_num = self.find(check_text("the doc_id", doc_id, nul=True))
         if doc_num is None:
-            raise UsageError(
-                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
-                "results show them as they are"
-            )
+            raise absent_document(doc_id)
         return doc_num
 
     def document(self, doc_id: str) -> Document:
@@ -277,15 +275,14 @@ class DocumentStore(ByNumber[Document]):
         """
         self.check_fields(names)
         segments, places = self.numbering.located(np.unique(np.fromiter(doc_nums, np.int32)))
-        found: Facets = {}
-        for name in names:
-            counts: Counter[Scalar] = Counter()
+        found: dict[str, Counter[Scalar]] = {name: Counter() for name in names}
+        for name, counts in found.items():
             for segment, stored in enumerate(self.segments):
                 if name in stored.fields:
                     here = pa.array(places[segments == segment])
-                    counts += value_counts(stored.fields[name].take(here), self.field_types[name])
-            found[name] = dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
-        return found
+                    held = stored.fields[name].take(here)
+                    counts.update(value_counts(held, self.field_types[name]))
+        return sorted_counts(found)
 
     def select(self, text: FilterLike) -> Subset:
         """Return the documents that a filter lets through.
@@ -308,3 +305,11 @@ class DocumentStore(ByNumber[Document]):
 def _types_of(segments: Sequence[DocumentSegment]) -> dict[str, Any]:
     columns = [column for stored in segments for column in stored.fields.items()]
     return {name: column.type for name, column in columns}
+
+
+def absent_document(doc_id: str) -> UsageError:
+    """Return the error for a document that is not in the index."""
+    return UsageError(
+        f"the index has no document {doc_id!r}; ids are case-sensitive, and the search results "
+        "show them as they are"
+    )

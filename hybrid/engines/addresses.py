@@ -1,0 +1,85 @@
+"""Addresses of indexes: a folder, or an engine by its scheme, whose package is loaded on use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from hybrid.engines.place import EnginePlace
+from hybrid.errors import path_of
+from hybrid.index.device import SearchDevice
+from hybrid.index.hybrid import HybridIndex
+from hybrid.index.place import Place
+from hybrid.index.storage.generation import open_generation, open_named
+from hybrid.index.transfer import push_index as push_folder
+from hybrid.machine.progress import StartProgress, no_progress
+
+ENGINES = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
+"""Scheme of an address to the package of its engine, which has ``open_store`` and ``push``."""
+
+
+def engine_of(address: object) -> str | None:
+    """Return the engine of an address, None for a folder or another place for files.
+
+    >>> engine_of("postgresql://localhost/db"), engine_of("s3://bucket/my.idx"), engine_of("my.idx")
+    ('postgres', None, None)
+    """
+    return ENGINES.get(address.partition("://")[0]) if isinstance(address, str) else None
+
+
+def checked_address(value: str | Path) -> str | Path:
+    """Return the address of an engine as it is, everything else as a path.
+
+    Raises:
+        UsageError: it is neither a text nor a path.
+    """
+    return value if engine_of(value) else path_of("the index", value)
+
+
+def open_place(
+    address: str | Path, device: SearchDevice | None = None, generation: str | None = None
+) -> Place:
+    """Return the current generation of the index at an address, or one by name.
+
+    Raises:
+        IndexFormatError: no index there, or one of another format version.
+        CorruptIndexError: a file is damaged.
+        MissingPackageError: the package of the engine is not installed.
+        TransferError: the engine does not answer, or refuses.
+        FileNotFoundError: a folder has no such generation.
+    """
+    engine = engine_of(address)
+    if engine is not None:
+        store = import_module(f"hybrid.engines.{engine}.store")
+        return EnginePlace(store.open_store(str(address), generation))
+    folder = Path(address)
+    opened = open_named(folder, generation) if generation else open_generation(folder)
+    return HybridIndex(opened, device)
+
+
+def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_progress) -> None:
+    """Copy the current generation to an fsspec URL, a hub repository or an engine.
+
+    ``s3://bucket/name`` or a folder gets its files, and so does a hub repository,
+    ``hf://owner/name``: see `hybrid.index.transfer.push_index`. An engine, such as
+    ``postgresql://host/db``, gets documents and vectors, to be searched there by `hybrid.open`; an
+    earlier push is read until all of this one is there. A push to an engine that was cut goes on
+    where it was.
+
+    Raises:
+        OutputExistsError: files are there already.
+        MissingPackageError: the package for this kind of URL is not installed.
+        TransferError: the place refuses, or cannot be reached.
+        CorruptIndexError: a file of the index is damaged.
+        IndexLockedError: another process pushes to the same place in an engine.
+        UsageError: the engine cannot hold this index.
+    """
+    engine = engine_of(url)
+    if engine is None:
+        push_folder(index_dir, url)
+        return
+    index = HybridIndex.open(index_dir)
+    try:
+        import_module(f"hybrid.engines.{engine}.push").push(index, url, progress)
+    finally:
+        index.close()

@@ -1,0 +1,79 @@
+"""The description of an index that is pushed to an engine with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from hybrid.index.hybrid import HybridIndex
+
+FORMAT = 1
+OFFSETS, SPANS = "passages/offsets", "passages/spans"
+SHARD = 10_000
+"""Documents of one transaction."""
+
+
+def described(index: HybridIndex, files: Iterable[str]) -> dict[str, Any]:
+    """Return the description as JSON data; ``files`` are the names of those that go along."""
+    content, generation = index.generation.content, index.generation
+    return {
+        "format": FORMAT,
+        "pushed": generation.name,
+        "created_at": generation.created_at,
+        "size": generation.size,
+        "document_count": index.document_count,
+        "row_count": index.row_count,
+        "source": index.source,
+        "branches": {name: record.to_dict() for name, record in index.records.items()},
+        "domains": index.domains,
+        "passages": content.get("passages"),
+        "fields": index.documents.field_kinds,
+        "files": sorted(files),
+        "vectors": {name: _vectors(index, name) for name in index.branches},
+    }
+
+
+def files_of(index: HybridIndex) -> dict[str, bytes]:
+    """Return the files that a search needs: encoders that were fitted, and where texts are cut."""
+    generation = index.generation
+    files = {
+        name: generation.path(name).read_bytes()
+        for branch in index.branches
+        for name in generation.names(f"{branch}/encoder")
+    }
+    if index.passages is not None:
+        files[OFFSETS] = index.passages.offsets.astype("<i8").tobytes()
+        files[SPANS] = index.passages.spans.astype("<i4").tobytes()
+    return files
+
+
+def shard_count(index: HybridIndex) -> int:
+    """Return how many parts of at most `SHARD` documents an index has."""
+    return -(-index.document_count // SHARD)
+
+
+def rows_of(index: HybridIndex, shard: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the documents and the rows of a part, int32."""
+    first, last = shard * SHARD, min((shard + 1) * SHARD, index.document_count)
+    documents = np.arange(first, last, dtype=np.int32)
+    if index.passages is None:
+        return documents, documents
+    offsets = index.passages.offsets
+    return documents, np.arange(offsets[first], offsets[last], dtype=np.int32)
+
+
+def stored_vectors(index: HybridIndex, name: str, rows: np.ndarray[Any, Any]) -> Any:
+    """Return the vectors of some rows of a branch, CSR or float32."""
+    if index.record(name).kind == "sparse":
+        return index.sparse(name).vectors(rows)
+    return index.dense(name).vectors(rows)
+
+
+def _vectors(index: HybridIndex, name: str) -> dict[str, Any]:
+    if index.record(name).kind == "sparse":
+        return {"width": index.sparse(name).vocabulary_size, "largest_norm": 0.0}
+    segments = index.dense(name).segments
+    largest = max((stored.largest_norm for stored in segments), default=0.0)
+    return {"width": index.dense(name).dimension, "largest_norm": largest}

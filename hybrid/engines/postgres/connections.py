@@ -1,0 +1,124 @@
+"""Addresses of PostgreSQL, and connections that are kept for the next statement."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from queue import Empty, LifoQueue
+from typing import Any
+
+from hybrid.errors import IndexFormatError, TransferError, UsageError, require
+
+PATIENCE = 10.0
+"""Seconds for which a statement is tried again where a server does not answer."""
+PAUSE = 0.2
+NAME = "hybrid"
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
+_PASSWORD = re.compile(r"(?<=:)[^:@/]*(?=@)|(?<=password=)[^&]*")
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Return the address of the database, and the name of the index there, ``hybrid`` for none.
+
+    Raises:
+        UsageError: a name that is none.
+
+    >>> split_address("postgresql://me@host/db#papers")
+    ('postgresql://me@host/db', 'papers')
+    """
+    database, _, name = address.partition("#")
+    if not _NAME.fullmatch(name or NAME):
+        raise UsageError(
+            f"the index is called {name!r}; give up to 41 small letters, digits and _ after the #"
+        )
+    return database, name or NAME
+
+
+def shown(address: str) -> str:
+    """Return an address without its password.
+
+    >>> shown("postgresql://me:secret@host/db")
+    'postgresql://me:***@host/db'
+    """
+    return _PASSWORD.sub("***", address)
+
+
+def driver() -> Any:
+    """Return psycopg.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    return require("psycopg", extra="postgres", purpose="an index in PostgreSQL")
+
+
+class Connections:
+    """Connections to one database, as many as threads ask at once."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        self._psycopg = driver()
+        self.error: type[Exception] = self._psycopg.Error
+        self._idle: LifoQueue[Any] = LifoQueue()
+
+    def connect(self) -> Any:
+        """Return a new connection, each of its statements a transaction, times in UTC."""
+        try:
+            found = self._psycopg.connect(self.database, autocommit=True, connect_timeout=5)
+        except self._psycopg.ProgrammingError as error:
+            raise UsageError(f"{shown(self.database)} is no address: {error}") from error
+        found.execute("set timezone to 'UTC'")
+        return found
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement that changes nothing, values as PostgreSQL sends them.
+
+        Where the connection breaks, the statement is sent again over a new one.
+
+        Raises:
+            IndexFormatError: the generation is gone.
+            TransferError: no server answers for ten seconds, or it refuses.
+        """
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                connection = self._taken()
+                rows = connection.execute(sql, parameters, binary=True).fetchall()
+            except self._psycopg.errors.UndefinedTable as error:
+                raise IndexFormatError(
+                    "the generation that was read is gone since the index was pushed again; open "
+                    "it again"
+                ) from error
+            except self._psycopg.OperationalError as error:
+                self.close()  # the others are to the same server
+                if time.monotonic() > end:
+                    raise self.refused(error) from error
+                time.sleep(PAUSE)
+            except self._psycopg.Error as error:
+                raise self.refused(error) from error
+            else:
+                self._idle.put(connection)
+                return list(rows)
+
+    def refused(self, error: Exception) -> TransferError:
+        """Return the error for a server that does not do what was asked."""
+        said = " ".join(str(error).split())
+        return TransferError(
+            f"{shown(self.database)} cannot be read or written: {said}. Check the address, the "
+            "server and your access rights"
+        )
+
+    def _taken(self) -> Any:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return self.connect()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while not self._idle.empty():
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return

@@ -1,0 +1,153 @@
+"""A push to PostgreSQL: tables filled a shard a transaction, then one switch of the generation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hybrid.engines.content import described, files_of, rows_of, shard_count, stored_vectors
+from hybrid.engines.place import plain_fields
+from hybrid.engines.postgres.connections import Connections, shown, split_address
+from hybrid.engines.postgres.store import READY, generation_schema
+from hybrid.engines.postgres.values import dense_copy, sparse_copy
+from hybrid.errors import HybridError, IndexLockedError, UsageError
+from hybrid.index.hybrid import HybridIndex
+from hybrid.machine.progress import StartProgress
+
+SPARSE_ROWS = 1_000_000
+"""Rows of a sparse branch that are taken: without an inverted index each query reads them all."""
+_ROOT = """
+create extension if not exists vector;
+create schema if not exists "{0}";
+create table if not exists "{0}".generations (
+  number serial primary key, pushed text not null, content json not null,
+  state text not null default 'loading');
+"""
+_GENERATION = """
+create schema "{0}";
+create table "{0}".shards (shard int primary key);
+create table "{0}".files (name text primary key, data bytea not null);
+create table "{0}".documents (
+  doc_num int primary key, doc_id text collate "C" not null unique, title text not null,
+  text text not null, fields jsonb not null);
+"""
+_BRANCH = """
+create table "{0}"."{1}" (row int primary key, v {2} not null) with (toast_tuple_target = 8160);
+alter table "{0}"."{1}" alter v set storage external;
+"""
+
+
+def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
+    """Copy an index to a database, as the generation that whoever opens it from now on reads.
+
+    A push that was cut goes on where it was. Those who read go on with their generation, which the
+    next push but one removes.
+
+    Raises:
+        IndexLockedError: another process pushes there.
+        TransferError: the server does not answer, or refuses.
+        UsageError: a sparse branch with more rows than PostgreSQL can search.
+    """
+    if index.row_count > SPARSE_ROWS and any(r.kind == "sparse" for r in index.records.values()):
+        raise UsageError(
+            f"a sparse branch has {index.row_count:,} rows; PostgreSQL has no inverted index, so "
+            f"up to {SPARSE_ROWS:,} are taken. Push it to Milvus, or without the sparse branches"
+        )
+    database, name = split_address(address)
+    connections = Connections(database)
+    files = files_of(index)
+    content = described(index, files)
+    with _reached(connections), connections.connect() as connection:
+        connection.execute("set synchronous_commit to off")
+        ((held,),) = connection.execute("select pg_try_advisory_lock(hashtext(%s))", [name])
+        if not held:
+            raise IndexLockedError(f"another process pushes to {shown(address)}; wait for its end")
+        with connection.transaction():
+            connection.execute(_ROOT.format(name))
+            schema, number = _begun(connection, name, content, files)
+        _fill(connection, schema, index, progress("pushing", index.document_count))
+        _switch(connection, name, number)
+
+
+@contextmanager
+def _reached(connections: Connections) -> Iterator[None]:
+    try:
+        yield
+    except HybridError:
+        raise
+    except (connections.error, OSError) as error:
+        raise connections.refused(error) from error
+
+
+def _begun(
+    connection: Any, name: str, content: dict[str, Any], files: dict[str, bytes]
+) -> tuple[str, int]:
+    """Return the generation that this push fills, a new one unless it was begun before."""
+    sql = f'select number, pushed from "{name}".generations where state <> %s'
+    for number, pushed in connection.execute(sql, [READY]).fetchall():
+        if pushed == content["pushed"]:
+            return generation_schema(name, number), number
+        _remove(connection, name, number)
+    sql = f'insert into "{name}".generations (pushed, content) values (%s, %s) returning number'
+    given = [content["pushed"], json.dumps(content)]
+    number = connection.execute(sql, given).fetchone()[0]
+    schema = generation_schema(name, number)
+    connection.execute(_GENERATION.format(schema))
+    for branch, record in content["branches"].items():
+        kind = "sparsevec" if record["kind"] == "sparse" else "vector"
+        connection.execute(_BRANCH.format(schema, branch, kind))
+    for each, data in files.items():
+        connection.execute(f'insert into "{schema}".files values (%s, %s)', [each, data])
+    return schema, number
+
+
+def _fill(connection: Any, schema: str, index: HybridIndex, advance: Any) -> None:
+    """Write the shards that are not there yet, each in a transaction."""
+    done = {shard for (shard,) in connection.execute(f'select shard from "{schema}".shards')}
+    for shard in range(shard_count(index)):
+        documents, rows = rows_of(index, shard)
+        if shard not in done:
+            with connection.transaction():
+                connection.execute(f'insert into "{schema}".shards values (%s)', [shard])
+                _copy_documents(connection, schema, index, documents)
+                for branch in index.branches:
+                    vectors = stored_vectors(index, branch, rows)
+                    form = sparse_copy if index.record(branch).kind == "sparse" else dense_copy
+                    into = f'copy "{schema}"."{branch}" from stdin (format binary)'
+                    with connection.cursor().copy(into) as copy:
+                        for part in form(rows, vectors):
+                            copy.write(part)
+        advance(len(documents))
+
+
+def _copy_documents(connection: Any, schema: str, index: HybridIndex, documents: Any) -> None:
+    with connection.cursor().copy(f'copy "{schema}".documents from stdin') as copy:
+        numbers = documents.tolist()
+        for number, each in zip(numbers, index.documents.take(numbers), strict=True):
+            fields = json.dumps(plain_fields(each.fields), ensure_ascii=False)
+            copy.write_row((number, each.doc_id, each.title, each.text, fields))
+
+
+def _switch(connection: Any, name: str, number: int) -> None:
+    """Make a generation the one that is read from now on, and remove those before the last."""
+    for branch in ("documents", *_branches(connection, name, number)):
+        connection.execute(f'analyze "{generation_schema(name, number)}"."{branch}"')
+    with connection.transaction():
+        ready = f'update "{name}".generations set state = %s where number = %s'
+        connection.execute(ready, [READY, number])
+        sql = f'select number from "{name}".generations where number < %s order by number desc'
+        earlier = connection.execute(sql, [number]).fetchall()
+        for (each,) in earlier[1:]:
+            _remove(connection, name, each)
+
+
+def _branches(connection: Any, name: str, number: int) -> list[str]:
+    sql = f'select content -> %s from "{name}".generations where number = %s'
+    return list(connection.execute(sql, ["branches", number]).fetchone()[0])
+
+
+def _remove(connection: Any, name: str, number: int) -> None:
+    connection.execute(f'drop schema if exists "{generation_schema(name, number)}" cascade')
+    connection.execute(f'delete from "{name}".generations where number = %s', [number])

