@@ -273,7 +273,7 @@ class EngineDocuments:
 def fields_of(held: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of a document, as the folder gives them, from JSON data.
 
-    JSON has neither NaN nor infinities, which are texts there, and may drop the point of a float.
+    JSON may drop the point of a float.
     """
 
     def read(value: Any, kind: str) -> Any:
@@ -282,14 +282,3 @@ def fields_of(held: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, An
         return float(value) if value is not None and "float" in kind else value
 
     return {name: read(held[name], kind) for name, kind in sorted(kinds.items()) if name in held}
-
-
-def plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a document as JSON data, from which `fields_of` reads them back."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(each) for each in value]
-        return value if not isinstance(value, float) or np.isfinite(value) else str(value)
-
-    return {name: plain(value) for name, value in fields.items()}

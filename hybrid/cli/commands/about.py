@@ -9,13 +9,13 @@ import typer
 from rich.table import Table
 
 from hybrid.cli.app import app, err, example, out, print_json, print_result
-from hybrid.cli.options import OUT, AsJson
+from hybrid.cli.options import OUT, AsJson, IndexAddress
 from hybrid.cli.output import print_tables, progress_bars
 
 
 @app.command(epilog=example("hybrid info stdlib.idx"))
 def info(
-    index: Annotated[Path, typer.Argument(help="index folder")],
+    index: IndexAddress,
     as_json: AsJson = False,
 ) -> None:
     """Say what an index holds: documents, branches, models, sizes, tuned domains."""

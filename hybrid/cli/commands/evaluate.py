@@ -15,6 +15,7 @@ from hybrid.cli.options import (
     AsJson,
     Crowded,
     Device,
+    IndexAddress,
     QueryBackend,
     QuerySource,
     judged_source,
@@ -103,7 +104,7 @@ class Outputs:
 @options_of
 def evaluate(
     context: typer.Context,
-    index: Annotated[Path, typer.Argument(help="index folder")],
+    index: IndexAddress,
     options: EvaluateOptions,
     further: Further,
     outputs: Outputs,

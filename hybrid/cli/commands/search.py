@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import AsJson, Device, QueryBackend, options_of
+from hybrid.cli.options import AsJson, Device, IndexAddress, QueryBackend, options_of
 from hybrid.cli.output import one_line, print_hit
 from hybrid.corpus.records import field_names
 from hybrid.errors import UsageError
@@ -20,7 +20,7 @@ FACET_VALUES = 10
 @app.command(epilog=example('hybrid search stdlib.idx "merge sorted lists" -k 5'))
 @options_of
 def search(
-    index: Annotated[Path, typer.Argument(help="index folder")],
+    index: IndexAddress,
     query: Annotated[str, typer.Argument(help="the query")],
     options: SearchOptions,
     k: Annotated[
@@ -87,7 +87,7 @@ def _moved(text: str) -> tuple[str, str]:
 @app.command(epilog=example('hybrid explain stdlib.idx "merge sorted lists" heapq.merge'))
 @options_of
 def explain(
-    index: Annotated[Path, typer.Argument(help="index folder")],
+    index: IndexAddress,
     query: Annotated[str, typer.Argument(help="the query")],
     options: SearchOptions,
     doc_ids: Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_result
-from hybrid.cli.options import AsJson, QueryBackend, options_of
+from hybrid.cli.options import AsJson, IndexAddress, QueryBackend, options_of
 from hybrid.errors import require
 from hybrid.serve.options import ServeOptions
 
@@ -17,7 +17,7 @@ from hybrid.serve.options import ServeOptions
 @app.command(epilog=example("hybrid serve stdlib.idx --port 8000"))
 @options_of
 def serve(
-    index: Annotated[Path, typer.Argument(help="index folder")],
+    index: IndexAddress,
     options: ServeOptions,
     backend: QueryBackend = None,
 ) -> None:
@@ -42,7 +42,7 @@ def serve(
 
 
 @app.command(epilog=example("hybrid mcp stdlib.idx"))
-def mcp(index: Annotated[Path, typer.Argument(help="index folder")]) -> None:
+def mcp(index: IndexAddress) -> None:
     """Give an assistant the tools search and explain over stdin and stdout, by MCP."""
     require("mcp", extra="serve", purpose="a server for assistants")
     from hybrid.search.index import open_index

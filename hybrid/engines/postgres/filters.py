@@ -23,7 +23,7 @@ Condition = tuple[str, list[Any]]
 _CASTS = {
     "bool": "({})::boolean",
     "int": "({})::numeric",
-    "float": "nullif(({})::float8, 'NaN')",
+    "float": "({})::float8",
     "str": '({}) collate "C"',
     "date": "({})::timestamptz",
     "datetime": "({})::timestamptz",

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid.engines.content import described, files_of, rows_of, shard_count, stored_vectors
-from hybrid.engines.place import plain_fields
 from hybrid.engines.postgres.connections import Connections, shown, split_address
 from hybrid.engines.postgres.store import READY, generation_schema
 from hybrid.engines.postgres.values import dense_copy, sparse_copy
@@ -84,11 +83,13 @@ def _reached(connections: Connections) -> Iterator[None]:
 def _begun(
     connection: Any, name: str, content: dict[str, Any], files: dict[str, bytes]
 ) -> tuple[str, int]:
-    """Return the generation that this push fills, a new one unless it was begun before."""
-    sql = f'select number, pushed from "{name}".generations where state <> %s'
-    for number, pushed in connection.execute(sql, [READY]).fetchall():
+    """Return the generation that this push fills, a new one unless it was begun, or is there."""
+    sql = f'select number, pushed, state from "{name}".generations order by number desc'
+    for number, pushed, state in connection.execute(sql).fetchall():
         if pushed == content["pushed"]:
             return generation_schema(name, number), number
+        if state == READY:
+            break
         _remove(connection, name, number)
     sql = f'insert into "{name}".generations (pushed, content) values (%s, %s) returning number'
     given = [content["pushed"], json.dumps(content)]
@@ -126,7 +127,7 @@ def _copy_documents(connection: Any, schema: str, index: HybridIndex, documents:
     with connection.cursor().copy(f'copy "{schema}".documents from stdin') as copy:
         numbers = documents.tolist()
         for number, each in zip(numbers, index.documents.take(numbers), strict=True):
-            fields = json.dumps(plain_fields(each.fields), ensure_ascii=False)
+            fields = json.dumps(dict(each.fields), ensure_ascii=False)
             copy.write_row((number, each.doc_id, each.title, each.text, fields))
 
 
@@ -134,6 +135,7 @@ def _switch(connection: Any, name: str, number: int) -> None:
     """Make a generation the one that is read from now on, and remove those before the last."""
     for branch in ("documents", *_branches(connection, name, number)):
         connection.execute(f'analyze "{generation_schema(name, number)}"."{branch}"')
+    connection.execute("set synchronous_commit to on")  # and with it all that went before
     with connection.transaction():
         ready = f'update "{name}".generations set state = %s where number = %s'
         connection.execute(ready, [READY, number])

@@ -1,0 +1,158 @@
+"""PostgreSQL alone: connections that break, pushes that are cut, and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+import hybrid
+from hybrid.cli import application
+from hybrid.encoders import Bm25Parameters
+from hybrid.engines.postgres import connections, push
+from hybrid.errors import IndexFormatError, IndexLockedError, TransferError, UsageError
+from tests.conformance.conftest import NUMBERS, opened
+from tests.conformance.servers import Server
+from tests.conformance.test_places import hits
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def address(postgres: Server) -> str:
+    return f"{postgres.url}#q{next(NUMBERS)}"
+
+
+def test_a_connection_that_breaks_is_made_anew(
+    postgres: Server, address: str, made: dict[str, Path]
+) -> None:
+    hybrid.push_index(made["documents"], address)
+    with opened(made["documents"]) as folder, opened(address) as there:
+        expected = hits(folder, "w1 w2")
+        for _ in range(3):
+            assert hits(there, "w1 w2") == expected
+            with psycopg.connect(postgres.url, autocommit=True) as other:
+                other.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where pid <> pg_backend_pid() and backend_type = 'client backend'"
+                )
+        assert hits(there, "w1 w2") == expected
+
+
+def test_a_server_that_is_away_is_an_error_and_may_come_back(
+    made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.5)
+    server = Server().make()
+    try:
+        hybrid.push_index(made["documents"], server.url)
+        with opened(server.url) as there:
+            expected = hits(there, "w1 w2")
+            server.kill()
+            with pytest.raises(TransferError, match="cannot be read or written"):
+                there.search("w1 w2")
+            server.start()
+            assert hits(there, "w1 w2") == expected
+    finally:
+        server.close()
+
+
+def test_a_push_that_is_cut_goes_on_and_nothing_is_double(
+    postgres: Server, address: str, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("hybrid.engines.content", "hybrid.engines.postgres.push"):
+        monkeypatch.setattr(f"{module}.SHARD", 40, raising=False)
+    copied: list[int] = []
+    copy_documents = push._copy_documents
+
+    def cut(connection: Any, schema: str, index: Any, documents: Any) -> None:
+        copied.append(int(documents[0]))
+        copy_documents(connection, schema, index, documents)
+        if len(copied) == 4:
+            with psycopg.connect(postgres.url, autocommit=True) as other:
+                pid = connection.info.backend_pid
+                other.execute("select pg_terminate_backend(%s)", [pid])
+
+    monkeypatch.setattr(push, "_copy_documents", cut)
+    with pytest.raises(TransferError):
+        hybrid.push_index(made["documents"], address)
+    with pytest.raises(IndexFormatError, match="holds no index"):
+        opened(address)
+    hybrid.push_index(made["documents"], address)
+    assert copied == [0, 40, 80, 120, *range(120, 400, 40)]
+    with opened(made["documents"]) as folder, opened(address) as there:
+        assert hits(there, "w1 w2", k=400) == hits(folder, "w1 w2", k=400)
+        name = there.view().contents.generation.name
+    with psycopg.connect(postgres.url) as other:
+        for table in ("documents", "sparse", "dense", "bm25"):
+            assert other.execute(f'select count(*) from "{name}"."{table}"').fetchone() == (399,)
+
+
+def test_the_same_index_is_pushed_once(
+    postgres: Server, address: str, made: dict[str, Path]
+) -> None:
+    for _ in range(2):
+        hybrid.push_index(made["documents"], address)
+    with opened(address) as there:
+        assert there.view().contents.generation.name.endswith("_000001")
+
+
+def test_two_pushes_at_once_are_refused(
+    postgres: Server, address: str, made: dict[str, Path]
+) -> None:
+    name = address.partition("#")[2]
+    with psycopg.connect(postgres.url) as other:
+        other.execute("select pg_advisory_lock(hashtext(%s))", [name])
+        with pytest.raises(IndexLockedError, match="wait for its end"):
+            hybrid.push_index(made["documents"], address)
+
+
+def test_a_sparse_branch_too_large_is_refused(
+    address: str, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "SPARSE_ROWS", 398)
+    with pytest.raises(UsageError, match="no inverted index"):
+        hybrid.push_index(made["documents"], address)
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        ("postgresql://tester@127.0.0.1:1/postgres", TransferError),
+        ("postgresql://tester@127.0.0.1/postgres#Not a name", UsageError),
+        ("postgresql://tester@127.0.0.1/postgres?nonsense=1", UsageError),
+    ],
+)
+def test_addresses_that_cannot_be_are_refused(
+    address: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.1)
+    with pytest.raises(error):
+        hybrid.open(address)
+
+
+def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.1)
+    with pytest.raises(TransferError) as refused:
+        hybrid.open("postgresql://tester:secret@127.0.0.1:1/postgres?password=secret")
+    assert "secret" not in str(refused.value)
+
+
+def test_commands_take_an_address(address: str, beir_folder: Path) -> None:
+    folder = str(beir_folder.with_name("tiny"))
+    hybrid.build_index(beir_folder, folder, encoders={"bm25": Bm25Parameters()})
+
+    def printed(*arguments: str) -> str:
+        done = CliRunner().invoke(application(arguments), arguments)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    printed("push", folder, address)
+    for command in ("search", "explain"):
+        shown = [printed(command, each, "merge lists", "--json") for each in (folder, address)]
+        assert shown[0] == shown[1]
+    assert address in printed("info", address)
+    assert "nDCG" in printed("evaluate", address, str(beir_folder))
