@@ -5,13 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from hybrid.engines.place import EnginePlace
 from hybrid.errors import path_of
 from hybrid.index.device import SearchDevice
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.place import Place
 from hybrid.index.storage.generation import open_generation, open_named
-from hybrid.index.transfer import push_index as push_folder
 from hybrid.machine.progress import StartProgress, no_progress
 
 ENGINES = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
@@ -50,6 +48,8 @@ def open_place(
     """
     engine = engine_of(address)
     if engine is not None:
+        from hybrid.engines.place import EnginePlace
+
         store = import_module(f"hybrid.engines.{engine}.store")
         return EnginePlace(store.open_store(str(address), generation))
     folder = Path(address)
@@ -74,6 +74,8 @@ def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_
         IndexLockedError: another process pushes to the same place in an engine.
         UsageError: the engine cannot hold this index.
     """
+    from hybrid.index.transfer import push_index as push_folder
+
     engine = engine_of(url)
     if engine is None:
         push_folder(index_dir, url)
