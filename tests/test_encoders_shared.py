@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hybrid
+from hybrid.build.create import build_index
 from hybrid.build.encode import EncodeOptions, encode_corpus
-from hybrid.corpus import Document
+from hybrid.build.options import BuildOptions
+from hybrid.corpus import Document, open_source
 from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.shared import find_shared_pass, shared_pass
 
@@ -56,7 +59,7 @@ def test_bits_are_those_of_two_passes(tiny_head: Path, tiny_dense: Path) -> None
     found = shared_pass(sparse, dense)
     assert found is not None
     seen: list[int] = []
-    weights, vectors = found.encode_documents(TEXTS, seen.append)
+    weights, vectors = found.encode(TEXTS, seen.append)
     assert vectors.tobytes() == dense.encode_documents(TEXTS).tobytes()
     expected = sparse.encode_documents(TEXTS)
     assert weights.nnz > 0
@@ -118,3 +121,57 @@ def test_a_corpus_is_encoded_once_for_both_and_resumes_apart(
     encode_corpus(corpus(), tmp_path / "b", {"sparse": sparse}, EncodeOptions(shard_size=9))
     encode_corpus(corpus(), tmp_path / "b", {"dense": dense}, EncodeOptions(shard_size=9))
     assert len(passes) == 2 * together
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_queries_of_both_branches_pass_the_backbone_once(
+    backend: str,
+    tiny_head: Path,
+    tiny_dense: Path,
+    beir_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if backend == "onnx":
+        pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+        pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+        monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    options = {"device": "cpu", "backend": backend}
+    encoders = {
+        "sparse": load_sparse(str(tiny_head), **options),
+        "dense": load_dense(str(tiny_dense), **options),
+    }
+    texts = [*TEXTS, "heap " * 100]
+    found = find_shared_pass(encoders, "query")
+    assert found is not None
+    assert found[:2] == ("sparse", "dense")
+    weights, vectors = found[2].encode(texts)
+    assert vectors.tobytes() == encoders["dense"].encode_queries(texts).tobytes()
+    expected = encoders["sparse"].encode_queries(texts)
+    assert weights.nnz > 0
+    assert (weights != expected).nnz == 0
+    for different in ({"query_prompt": "find "}, {"max_length": 8}):
+        other = load_dense(str(tiny_dense), **options, **different)
+        assert find_shared_pass({**encoders, "dense": other}, "query") is None
+
+    build = BuildOptions(sparse=str(tiny_head), dense=str(tiny_dense), cache=False)
+    build_index(open_source(beir_folder), tmp_path / "both.idx", build)
+    calls: list[str] = []
+    for name, encoder in encoders.items():
+        monkeypatch.setattr(encoder, "encode_queries", lambda texts, name=name: calls.append(name))
+    with hybrid.open(tmp_path / "both.idx", encoders=encoders) as index:
+        assert len(index.search("merge sorted lists", k=2)) == 2
+    assert calls == []
+
+
+def test_documents_share_a_pass_whatever_runs_the_queries(
+    tiny_head: Path, tiny_dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    sparse = load_sparse(str(tiny_head), device="cpu", backend="onnx")
+    dense = load_dense(str(tiny_dense), device="cpu", backend="onnx")
+    found = shared_pass(sparse, dense)
+    assert found is not None
+    assert found.encode(TEXTS)[1].tobytes() == dense.encode_documents(TEXTS).tobytes()

@@ -168,7 +168,7 @@ def _encoded(
     together: tuple[str, ...] = ()
     if shared is not None and shared[0] in encoders and shared[1] in encoders:
         together = shared[:2]
-        yield from zip(together, shared[2].encode_documents(texts, progress), strict=True)
+        yield from zip(together, shared[2].encode(texts, progress), strict=True)
     for name, encoder in encoders.items():
         if name not in together:
             yield name, encoder.encode_documents(texts, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,10 +19,9 @@ from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
 from hybrid.index.place import Place
 from hybrid.index.records import BranchRecord
 from hybrid.machine.cache import text_digest
+from hybrid.search.encoders import QueryEncoders
 from hybrid.search.plan import PoolPlan
 from hybrid.search.queries import text_features, warn_of_cut
-
-EncoderOf = Callable[[str], QueryEncoder]
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,11 @@ def search_branch(index: Place, name: str, encoded: Any, plan: PoolPlan) -> Bran
 
 
 def search_branches(
-    index: Place, encoder_of: EncoderOf, queries: Mapping[str, str], plan: PoolPlan
+    index: Place, owner: QueryEncoders, queries: Mapping[str, str], plan: PoolPlan
 ) -> dict[str, BranchResult]:
     """Return the result of each branch, the branches searched side by side.
+
+    Branches that share a backbone pass it once.
 
     Raises:
         UsageError: an empty query.
@@ -70,14 +71,20 @@ def search_branches(
         if not check_text(f"query {query_id!r}", text).strip():
             raise UsageError(f"query {query_id!r} is empty; give at least one word")
     texts = list(queries.values())
-    encoders = {name: encoder_of(name) for name in plan.branches}
+    encoders = {name: owner.get(index, name) for name in plan.branches}
+    shared = owner.shared_pass(encoders)
 
     def searched(name: str) -> BranchResult:
         warn_of_cut(name, encoders[name], texts)
-        encoded = encoders[name].encode_queries(texts)
+        if shared is not None and name in shared[:2]:
+            encoded = together.result()[shared.index(name)]
+        else:
+            encoded = encoders[name].encode_queries(texts)
         return BranchResult(encoders[name], encoded, search_branch(index, name, encoded, plan))
 
-    with ThreadPoolExecutor(max_workers=len(plan.branches)) as threads:
+    with ThreadPoolExecutor(max_workers=len(plan.branches) + 1) as threads:
+        if shared is not None:
+            together = threads.submit(shared[2].encode, texts)
         return dict(zip(plan.branches, threads.map(searched, plan.branches), strict=True))
 
 

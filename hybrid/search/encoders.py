@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 TORCH = "torch"
+SharedQueries = tuple[str, str, Any]
+"""The names of a sparse and a dense branch, and their pass of queries."""
 
 
 class QueryEncoders:
@@ -49,6 +51,7 @@ class QueryEncoders:
         self._running = running(device, batch_size, backend)
         self._in_torch: set[str] = set()
         self._checked: dict[str, tuple[BranchRecord, QueryEncoder]] = {}
+        self._shared: dict[tuple[str, ...], tuple[list[QueryEncoder], SharedQueries | None]] = {}
         self._scorers: dict[str, Score] = {}
         self._lock = RLock()
 
@@ -66,6 +69,22 @@ class QueryEncoders:
                 check_fingerprint(dict(record.fingerprint), encoder.fingerprint)
                 self._checked[name] = record, encoder
             return self._checked[name][1]
+
+    def shared_pass(self, encoders: Mapping[str, QueryEncoder]) -> SharedQueries | None:
+        """Return the pass of queries that a sparse and a dense branch share; None for none.
+
+        See `hybrid.encoders.shared.find_shared_pass`; it is looked for once.
+        """
+        neural = {n: each for n, each in encoders.items() if not isinstance(each, Bm25Encoder)}
+        if len(neural) < 2:
+            return None
+        from hybrid.encoders.shared import find_shared_pass
+
+        names, given = tuple(neural), list(neural.values())
+        with self._lock:
+            if names not in self._shared or self._shared[names][0] != given:
+                self._shared[names] = given, find_shared_pass(neural, "query")
+            return self._shared[names][1]
 
     def are_recorded(self, names: Iterable[str]) -> bool:
         """Return whether the branches have the encoders that the index names, none given here.

@@ -39,7 +39,8 @@ def stage_latencies(
     """Return encode and search of each branch, pooling and fusion, then their total.
 
     The first queries are searched once before the clock runs, so that no model is loaded in it. The
-    stages run one after the other here; a search runs its branches side by side.
+    stages run one after the other here; a search runs its branches side by side, and encodes a
+    query once for two that share a backbone.
 
     Args:
         view: what is searched.

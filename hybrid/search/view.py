@@ -122,7 +122,7 @@ class View:
             ModelMismatchError: a query encoder that is not the one which built the branch.
         """
         self.find_reranker(plan.rerank)
-        results = search_branches(self.contents, self.encoder, queries, plan)
+        results = search_branches(self.contents, self._encoders, queries, plan)
         pool = pool_of(self.contents, queries, results, plan)
         fused, cut = fuse(pool, plan.fusion), None
         if plan.distinct:
@@ -185,7 +185,7 @@ class View:
 
         Raises: as `search` does.
         """
-        results = search_branches(self.contents, self.encoder, queries, plan)
+        results = search_branches(self.contents, self._encoders, queries, plan)
         return pool_of(self.contents, queries, results, plan)
 
     def pool_key(self, queries: Mapping[str, str], plan: PoolPlan) -> str | None:

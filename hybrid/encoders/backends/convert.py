@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.encoders.backends.onnx import TOKENIZER, WEIGHTS
-from hybrid.encoders.backends.queries import FACTS, OnnxDenseQueries, OnnxSparseQueries
+from hybrid.encoders.backends.queries import (
+    ENCODED,
+    FACTS,
+    POOLED,
+    STATES,
+    OnnxDenseQueries,
+    OnnxSparseQueries,
+)
 from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.mlm import route_modules
 from hybrid.encoders.models.loading import EncoderOptions
@@ -23,7 +30,7 @@ from hybrid.encoders.splade import SpladeEncoder
 from hybrid.errors import ModelError, require
 from hybrid.machine.cache import Cache, cache_key
 
-RECIPE = "queries in ONNX 1"
+RECIPE = "queries in ONNX 2"
 """Named in the cache: a change of the conversion makes new entries."""
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 POSITIONS = "max_position_embeddings"
@@ -89,12 +96,13 @@ def _write(folder: ModelFolder, encoder: TransformerEncoder | SpladeEncoder, tar
         "fingerprint": encoder.fingerprint,
         "positions": min(filter(None, limits), default=None),
         "vocabulary": list(encoder.vocabulary) if isinstance(encoder, SpladeEncoder) else [],
+        "backbone": _backbone(encoder, modules),
     }
     tokenizer.save(str(target / TOKENIZER))
     (target / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     expected = encoder.encode_queries(PROBE)  # before the export changes the model
     try:
-        _export(model, modules, target / WEIGHTS)
+        _export(model, modules, target / WEIGHTS, with_states=facts["backbone"] is not None)
     except (ImportError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
             f"{spec} cannot be converted to ONNX: {error}. Is hybrid-retrieval[onnx] installed? "
@@ -113,14 +121,38 @@ def _write(folder: ModelFolder, encoder: TransformerEncoder | SpladeEncoder, tar
         )
 
 
-def _export(model: Any, modules: Sequence[Any], path: Path) -> None:
-    """Write the way of one query from its tokens to its vector or weights as ONNX."""
+def _backbone(encoder: TransformerEncoder | SpladeEncoder, modules: Sequence[Any]) -> str | None:
+    """Return a digest of a model's backbone; None where its token states are of no further use.
+
+    They are if all that follows is a head of this package, or the mean or first state.
+    """
+    rest = [type(each).__name__ for each in modules[1:]]
+    pools = rest in (["Pooling"], ["Pooling", "Normalize"])
+    if rest != ["SpladeHead"] and not (pools and encoder.fingerprint["pooling"] in POOLED):
+        return None
+    found = hashlib.sha256(modules[0].model.config.to_json_string().encode())
+    for name, weights in modules[0].model.state_dict().items():
+        found.update(name.encode() + weights.numpy().tobytes())
+    return found.hexdigest()
+
+
+def _export(model: Any, modules: Sequence[Any], path: Path, *, with_states: bool) -> None:
+    """Write the way of one query from its tokens to its vector or weights as ONNX.
+
+    Args:
+        model, modules: it, and the modules on that way.
+        path: of the new file.
+        with_states: give the token states, too.
+    """
     import torch
 
     from hybrid.encoders.splade_head import SpladeHead
 
     features = model.preprocess([PROBE[0]], task="query")
     names = [name for name in INPUTS if name in features]
+    outputs = {ENCODED: "sentence_embedding"}
+    if with_states:
+        outputs[STATES] = "token_embeddings"
 
     class Query(torch.nn.Module):
         def __init__(self) -> None:
@@ -129,7 +161,8 @@ def _export(model: Any, modules: Sequence[Any], path: Path) -> None:
 
         def forward(self, *values: Any) -> Any:
             given = {**features, **dict(zip(names, values, strict=True))}
-            return self.model(given, task="query")["sentence_embedding"]
+            found = self.model(given, task="query")
+            return tuple(found[name] for name in outputs.values())
 
     for module in model.modules():
         if isinstance(module, SpladeHead):
@@ -142,7 +175,7 @@ def _export(model: Any, modules: Sequence[Any], path: Path) -> None:
             tuple(features[name] for name in names),
             str(path),
             input_names=names,
-            output_names=["encoded"],
+            output_names=list(outputs),
             dynamic_axes={name: {1: "tokens"} for name in names},
             opset_version=OPSET,
             dynamo=False,

@@ -66,6 +66,7 @@ class OnnxModel:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_length)
         self._inputs = [each.name for each in self._session.get_inputs()]
+        self._first = self._session.get_outputs()[0].name
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens of a text that the model reads, none of its own among them."""
@@ -84,15 +85,19 @@ class OnnxModel:
     def outputs(
         self,
         texts: Sequence[str] | Sequence[tuple[str, str]],
-        take: Callable[[NDArray[np.float32]], Taken],
+        take: Callable[..., Taken],
         progress: Progress | None = None,
+        *,
+        names: Sequence[str] = (),
     ) -> list[Taken]:
         """Return ``take(output)`` of each text, whose output is (tokens, width) or (1,).
+
+        With ``names`` it is given these outputs of the model, in their order.
 
         Raises:
             ModelError: the model fails on a text.
         """
-        found: dict[int, Taken] = {}
+        taken: dict[int, Taken] = {}
         for start in range(0, len(texts), CHUNK):
             coded = self._tokenizer.encode_batch(list(texts[start : start + CHUNK]))
 
@@ -104,18 +109,18 @@ class OnnxModel:
                 }
                 feed = {name: np.array([given[name]], dtype=np.int64) for name in self._inputs}
                 try:
-                    output = self._session.run(None, feed)[0][0]
+                    found = self._session.run(list(names) or [self._first], feed)
                 except Exception as error:  # those of onnxruntime have no narrower base
                     raise ModelError(
                         f"{self._spec} fails in ONNX on a text of {len(coded[row].ids)} tokens: "
                         f"{error}. Use the backend torch, or another model"
                     ) from error
-                found[start + row] = take(output)
+                taken[start + row] = take(*(each[0] for each in found))
                 if progress is not None:
                     progress(1)
 
             each(run, len(coded), threads=0)
-        return [found[row] for row in range(len(texts))]
+        return [taken[row] for row in range(len(texts))]
 
 
 class OnnxEncoder:

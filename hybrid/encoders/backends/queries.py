@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 FACTS = "facts.json"
-"""What the model's encoder says of itself: fingerprint, positions, vocabulary."""
+"""What the model's encoder says of itself: fingerprint, positions, vocabulary, backbone."""
+ENCODED, STATES = "encoded", "states"
+"""Outputs: the vector or weights, and the token states where these are of further use."""
+POOLED: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "mean": lambda states: states.sum(axis=0) / max(len(states), 1),
+    "cls": lambda states: states[0],
+}
+"""By the name of a pooling: from the token states of one text to its vector."""
 ANY_LENGTH = 1 << 30
 Encoder = TypeVar("Encoder", TransformerEncoder, SpladeEncoder)
 
@@ -68,6 +75,7 @@ class OnnxQueries(Generic[Encoder]):
         self._facts = {**own, **{name: each for name, each in given.items() if each is not None}}
         self._facts |= {"model": folder.spec, "revision": folder.revision, **pruned(options)}
         self._facts["precision"] = options.dtype  # of the documents: queries are float32
+        self.backbone: str | None = facts["backbone"]
         self.vocabulary: tuple[str, ...] = tuple(facts["vocabulary"])
         self._terms = frozenset(self.vocabulary)
         length = EncoderOptions(max_length=self._facts["max_length"])
@@ -100,9 +108,14 @@ class OnnxQueries(Generic[Encoder]):
         """Return the tokens of each text that the model does not read, int64 (len(texts),)."""
         return self._limits[task].unread(texts)
 
-    def _outputs(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    def outputs(self, texts: Sequence[str], *names: str) -> list[Any]:
+        """Return these outputs of each query: one array each, or a tuple of several."""
+
+        def take(*found: Any) -> Any:
+            return np.copy(found[0]) if len(found) == 1 else tuple(np.copy(each) for each in found)
+
         prompt = str(self._facts["query_prompt"])
-        return self._model.outputs([prompt + text for text in texts], np.copy)
+        return self._model.outputs([prompt + text for text in texts], take, names=names)
 
 
 class OnnxDenseQueries(OnnxQueries[TransformerEncoder]):
@@ -121,9 +134,14 @@ class OnnxDenseQueries(OnnxQueries[TransformerEncoder]):
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of queries, float32 (len(texts), dimension)."""
-        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for row, found in zip(vectors, self._outputs(texts), strict=True):
-            row[:] = found[: self.dimension]
+        return self.finished(self.outputs(texts, ENCODED if self.backbone is None else STATES))
+
+    def finished(self, found: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the vectors of queries from the token states of each, or from its vector."""
+        vectors = np.zeros((len(found), self.dimension), dtype=np.float32)
+        for row, each in zip(vectors, found, strict=True):
+            vector = each if self.backbone is None else POOLED[str(self._facts["pooling"])](each)
+            row[:] = vector[: self.dimension]
             if self._facts["normalized"]:
                 row /= max(float(np.linalg.norm(row)), 1e-12)
         return vectors
@@ -140,13 +158,14 @@ class OnnxSparseQueries(OnnxQueries[SpladeEncoder]):
 
     def encode_queries(self, texts: Sequence[str]) -> csr_matrix:
         """Return the weights of queries, CSR float32 (len(texts), len(vocabulary))."""
+        return self.finished(texts, self.outputs(texts, ENCODED))
+
+    def finished(self, texts: Sequence[str], rows: Sequence[NDArray[np.float32]]) -> csr_matrix:
+        """Return the weights of queries, CSR, from the model's for each."""
         from scipy.sparse import csr_matrix, vstack
 
         empty = np.zeros(len(self.vocabulary), dtype=np.float32)
-        found = [
-            row if text.strip() else empty
-            for text, row in zip(texts, self._outputs(texts), strict=True)
-        ]
+        found = [row if text.strip() else empty for text, row in zip(texts, rows, strict=True)]
         if not found:
             return csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
         weights = vstack([positive_csr(row[None]) for row in found], format="csr")
