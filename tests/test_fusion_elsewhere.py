@@ -32,12 +32,22 @@ def test_minmax_weights_sum_to_1_in_the_order_of_the_branches() -> None:
     ]
 
 
+def test_sql_weighs_ranks_and_scaled_scores() -> None:
+    sql = to_engine(parse_fusion("rrf(k=0.5, weights=(bm25:1, dense:3))"), "postgres", TWO)["sql"]
+    assert [part in sql for part in ("1.0 / (0.5 + ", "3.0 / (0.5 + ", 'FROM "dense"')] == [
+        True
+    ] * 3
+    sql = to_engine(parse_fusion("cc(alpha=0.75, norm=minmax)"), "postgres", TWO)["sql"]
+    assert sql.count("nullif(max(score) OVER () - min(score) OVER (), 0)") == 2
+
+
 @pytest.mark.parametrize(
     ("fusion", "engine", "reason"),
     [
         ("cc(alpha=0.4, norm=tmm)", "opensearch", "cannot express"),
         ("cc(alpha=0.4, norm=minmax)", "qdrant", "cannot express"),
         ("rrf(k=60, alpha=0.4)", "qdrant", "cannot weigh"),
+        ("cc(alpha=0.4, norm=tmm)", "postgres", "cannot express"),
         ("rrf(k=0.5)", "milvus", "whole k"),
         ("rrf(k=60, norm=tmm)", "milvus", "cannot express"),
         ("dense", "qdrant", "reads the branches dense"),

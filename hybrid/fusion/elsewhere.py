@@ -2,7 +2,8 @@
 
 The engines count ranks differently. Here reciprocal rank fusion is the sum of w / (k + rank), ranks
 from 1. Milvus, OpenSearch and Elasticsearch count so, too; Qdrant counts from 0, so its k is one
-more. Qdrant divides the rank by the weight, which is another formula.
+more. Qdrant divides the rank by the weight, which is another formula. PostgreSQL has no fusion of
+its own; SQL can say those that read ranks or the range of scores.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from hybrid.errors import UsageError
 from hybrid.fusion.values import Fusion
 
-Engine = Literal["qdrant", "milvus", "opensearch", "elasticsearch"]
+Engine = Literal["qdrant", "milvus", "opensearch", "elasticsearch", "postgres"]
 DEPTH = 1000
 
 
@@ -25,8 +26,9 @@ def to_engine(fusion: Fusion, engine: Engine, branches: Sequence[str]) -> dict[s
     Args:
         fusion: what was tuned.
         engine: qdrant (the ``query`` beside its prefetches), milvus (name and parameters of a
-            ranker), opensearch (a search pipeline), or elasticsearch (a retriever, where the place
-            of each branch's retriever holds its name).
+            ranker), opensearch (a search pipeline), elasticsearch (a retriever, where the place of
+            each branch's retriever holds its name), or postgres (``sql`` over a table, view or
+            ``WITH`` of the name of each branch, with its list as ``doc_id`` and ``score``).
         branches: of the index, in the order in which the engine's query has them.
 
     Raises:
@@ -44,6 +46,10 @@ def to_engine(fusion: Fusion, engine: Engine, branches: Sequence[str]) -> dict[s
             f"{fusion} reads the branches {', '.join(names)}; ask {engine} for these, in this order"
         )
     if fusion.method == "rrf" and not fusion.norm:
+        if engine == "postgres":
+            rank = f"row_number() OVER (ORDER BY score DESC, {_ID} DESC)"
+            k, weights = fusion.parameter("k"), fusion.branch_weights(names).tolist()
+            return _sql(names, [f"{w!r} / ({k!r} + {rank})" for w in weights])
         return _rrf(fusion, engine, names)
     if fusion.method == "cc" and fusion.norm == "minmax" and engine in _MINMAX:
         return _minmax(fusion, engine, names)
@@ -51,7 +57,21 @@ def to_engine(fusion: Fusion, engine: Engine, branches: Sequence[str]) -> dict[s
     raise UsageError(f"{engine} cannot express {fusion}; it can rrf{other}. Fuse in the program")
 
 
-_MINMAX = ("opensearch", "elasticsearch")
+_MINMAX = ("opensearch", "elasticsearch", "postgres")
+_ID = 'doc_id COLLATE "C"'
+_SCALED = (
+    "coalesce((score - min(score) OVER ()) / nullif(max(score) OVER () - min(score) OVER (), 0), 1)"
+)
+
+
+def _sql(names: Sequence[str], parts: Sequence[str]) -> dict[str, Any]:
+    """Return the sum of a part of each branch by document, in our order."""
+    union = " UNION ALL ".join(
+        f'SELECT doc_id, ({part})::float8 AS part FROM "{name}"'
+        for name, part in zip(names, parts, strict=True)
+    )
+    order = f"GROUP BY doc_id ORDER BY score DESC, {_ID} DESC"
+    return {"sql": f"SELECT doc_id, sum(part) AS score FROM ({union}) AS parts {order}"}
 
 
 def _rrf(fusion: Fusion, engine: Engine, names: Sequence[str]) -> dict[str, Any]:
@@ -80,6 +100,8 @@ def _rrf(fusion: Fusion, engine: Engine, names: Sequence[str]) -> dict[str, Any]
 
 def _minmax(fusion: Fusion, engine: Engine, names: Sequence[str]) -> dict[str, Any]:
     weights = fusion.branch_shares(names).tolist()
+    if engine == "postgres":
+        return _sql(names, [f"{weight!r} * {_SCALED}" for weight in weights])
     if engine == "opensearch":
         processor = {
             "normalization": {"technique": "min_max"},
