@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from importlib.metadata import version
 
 import pytest
 import Stemmer
@@ -23,6 +24,13 @@ SHARES = {  # of the kinds of ``stdlib``: train and test queries
     "names": (18, 27),
     "errors": (18, 27),
     "paraphrases": (18, 27),
+}
+SCIENTIFIC = {  # the same of ``scientific``
+    "keywords": (14, 22),
+    "questions": (12, 18),
+    "names": (7, 11),
+    "errors": (7, 11),
+    "paraphrases": (7, 11),
 }
 
 STOPWORDS = frozenset(
@@ -170,7 +178,8 @@ def test_failing_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("collection", source.COLLECTIONS)
 def test_queries_and_splits(collection: str) -> None:
     queries = dict(source.queries(collection))
-    assert len(queries) == len(source.queries(collection)) >= 300
+    least = 120 if collection == "scientific" else 300
+    assert len(queries) == len(source.queries(collection)) >= least
     assert len(set(queries.values())) == len(queries)
     train, test = (set(source.qrels(split, collection)) for split in source.splits())
     assert not train & test
@@ -182,6 +191,29 @@ def test_judgments(collection: str) -> None:
     for judged in judgments(collection).values():
         assert set(judged.values()) <= {0, 1, 2}
         assert list(answers(judged))
+
+
+def test_scientific_documents() -> None:
+    found = list(source.documents("scientific"))
+    texts = {doc_id: (title, text) for doc_id, title, text in found}
+    assert list(texts) == sorted(texts) and len(texts) == len(found) > 2000
+    assert len({text for _, text in texts.values()}) == len(found)
+    assert texts["numpy.clip"][0].startswith("numpy.clip(a, a_min=")
+    assert texts["scipy.special.gammaln"][0] == "scipy.special.gammaln"  # a ufunc has no signature
+    assert texts["scipy.stats.norm"][1].startswith("A normal continuous random variable.")
+    assert not [i for i in texts if any(part.startswith("_") for part in i.split("."))]
+    judged = judgments("scientific")
+    if (version("numpy"), version("scipy")) == source.JUDGED_PACKAGES:
+        assert {doc_id for row in judged.values() for doc_id in row} <= texts.keys()
+    assert all(set(answers(row)) & texts.keys() for row in judged.values())
+
+
+def test_scientific_shares() -> None:
+    kinds = {q: kept["kind"] for q, kept in source.query_metadata("scientific").items()}
+    for kind, (train, test) in SCIENTIFIC.items():
+        for split, count in (("train", train), ("test", test)):
+            qrels = source.qrels(split, "scientific")
+            assert sum(kinds[query_id] == kind for query_id in qrels) == count
 
 
 def test_unknown_split() -> None:
@@ -234,7 +266,7 @@ def test_splits_of_the_hard_collection_are_alike() -> None:
     assert abs(overlap[0] - overlap[1]) <= 1
 
 
-@pytest.mark.parametrize("collection", source.COLLECTIONS)
+@pytest.mark.parametrize("collection", ["stdlib", "stdlib-hard"])
 def test_judged_documents_exist(collection: str, documents: dict[str, tuple[str, str]]) -> None:
     judged = {doc_id for judged in judgments(collection).values() for doc_id in judged}
     missing = judged - set(documents)

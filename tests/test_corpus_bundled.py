@@ -20,7 +20,7 @@ def stdlib(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("sorted", "", "Sort."),
     ]
     qrels = {"train": {"q1": {"sorted": 1}}, "test": {"q2": {"heapq.merge": 2, "sorted": 0}}}
-    module.documents = lambda: iter(documents)  # type: ignore[attr-defined]
+    module.documents = lambda name: iter(documents)  # type: ignore[attr-defined]
     module.queries = lambda name: iter([("q1", "order a list"), ("q2", "join")])  # type: ignore[attr-defined]
     module.qrels = lambda split, name: qrels[split]  # type: ignore[attr-defined]
     module.splits = lambda: ("train", "test")  # type: ignore[attr-defined]
@@ -47,7 +47,7 @@ def test_the_documents_are_gathered_once(
 ) -> None:
     real, gathered = stdlib.documents, []
     monkeypatch.setattr(
-        hybrid.corpus.stdlib.source, "documents", lambda: gathered.append(1) or real()
+        hybrid.corpus.stdlib.source, "documents", lambda name: gathered.append(1) or real(name)
     )
     source = open_source("stdlib")
     assert gathered == []
@@ -61,7 +61,7 @@ def test_columns_are_not_taken_for_the_bundled_collection(stdlib: ModuleType) ->
     assert len(list(open_source("stdlib", options=options).documents())) == 2
 
 
-@pytest.mark.parametrize("name", ["stdlib", "stdlib-hard", "stdlib-small"])
+@pytest.mark.parametrize("name", ["stdlib", "stdlib-hard", "stdlib-small", "scientific"])
 def test_each_collection_has_its_name_and_its_splits(name: str) -> None:
     source = open_source(name)
     assert (source.name, source.splits()) == (name, ("train", "test"))

@@ -1,7 +1,7 @@
 """Corpora: Document, Query, and streaming readers of everything that can be indexed.
 
 A source is an ir-datasets id, a BEIR folder, a JSONL, TSV, CSV or Parquet file with chosen columns,
-or a bundled collection: ``stdlib``, ``stdlib-hard``, ``stdlib-small``.
+or a bundled collection: ``stdlib``, ``stdlib-hard``, ``stdlib-small``, ``scientific``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["Document", "Passages", "Query", "Skipped", "Source", "SourceOptions"
 def open_source(spec: str | Path, *, options: SourceOptions | None = None) -> Source:
     """Return the source that ``spec`` names; no document is read yet.
 
-    ``stdlib``, ``stdlib-hard`` and ``stdlib-small`` are bundled (a folder of that name is
-    ``./stdlib``); then come an existing folder (BEIR), an existing file (by suffix), and an
+    ``stdlib``, ``stdlib-hard``, ``stdlib-small`` and ``scientific`` are bundled (a folder of that
+    name is ``./stdlib``); then come an existing folder (BEIR), an existing file (by suffix), and an
     ir-datasets id.
 
     Raises:

@@ -177,5 +177,5 @@ def _load(dataset_id: str) -> Any:
         hint = f"nearest ids: {', '.join(near)}" if near else "see https://ir-datasets.com"
         raise CorpusError(
             f"{dataset_id!r} is neither a file, a folder, a bundled collection (stdlib, "
-            f"stdlib-hard, stdlib-small), nor an ir-datasets id; {hint}"
+            f"stdlib-hard, stdlib-small, scientific), nor an ir-datasets id; {hint}"
         ) from error

@@ -1,7 +1,8 @@
-"""The docstrings of the running interpreter's standard library, as JSON lines on stdout.
+"""The docstrings of the standard library, or of NumPy and SciPy, as JSON lines on stdout.
 
 Run as a program in its own process (``python -I -S docstrings.py``), so that what the imports
-do never reaches the caller. It imports nothing outside the standard library.
+do never reaches the caller. It imports nothing outside the standard library, unless it is given
+the argument ``scientific``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,16 @@ _SKIPPED_NAMES = """
 """
 SKIPPED = frozenset(_SKIPPED_NAMES.split())
 WITHOUT_PARTS = frozenset({"asyncio"})  # the package itself offers all that its modules do
+_SCIENTIFIC = """
+    numpy numpy.exceptions numpy.fft numpy.lib.format numpy.lib.scimath numpy.lib.stride_tricks
+    numpy.linalg numpy.ma numpy.polynomial numpy.polynomial.chebyshev numpy.polynomial.hermite
+    numpy.polynomial.legendre numpy.polynomial.polynomial numpy.random numpy.strings scipy
+    scipy.cluster.hierarchy scipy.cluster.vq scipy.constants scipy.differentiate scipy.fft
+    scipy.integrate scipy.interpolate scipy.io scipy.io.arff scipy.io.wavfile scipy.linalg
+    scipy.ndimage scipy.odr scipy.optimize scipy.signal scipy.signal.windows scipy.sparse
+    scipy.sparse.csgraph scipy.sparse.linalg scipy.spatial scipy.spatial.distance
+    scipy.spatial.transform scipy.special scipy.stats scipy.stats.contingency scipy.stats.qmc
+"""
 FAILED_IMPORT = (ImportError, OSError, RuntimeError, AttributeError, ValueError)
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -59,6 +70,20 @@ def named_objects() -> Iterator[tuple[str, Any]]:
         yield from _members(module.__name__, module)
         if module.__name__ == "os":
             yield from _members("os.path", module.path)
+
+
+def scientific_objects() -> Iterator[tuple[str, Any]]:
+    """Yield the same for NumPy and SciPy: no methods, but whatever can be called.
+
+    Their functions over arrays and their distributions are instances with docstrings.
+    """
+    for name in _SCIENTIFIC.split():
+        module = importlib.import_module(name)
+        yield name, module
+        for each in sorted(set(getattr(module, "__all__", vars(module)))):
+            found = getattr(module, each, None)
+            if not each.startswith("_") and callable(found) and not inspect.ismodule(found):
+                yield f"{name}.{each}", found
 
 
 def _members(prefix: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
@@ -160,10 +185,10 @@ def docstring(found: Any) -> str:
     return "" if made_up else text
 
 
-def documents() -> Iterator[tuple[str, str, str]]:
+def documents(objects: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, str, str]]:
     """Yield ``(id, title, text)`` in id order: an object, and a docstring, only once."""
     names: dict[int, tuple[str, Any]] = {}
-    for name, found in named_objects():
+    for name, found in objects:
         identity = id(getattr(found, "__func__", found))
         known = names.get(identity)
         if known is None or preference(name, found) < preference(*known):
@@ -173,7 +198,8 @@ def documents() -> Iterator[tuple[str, str, str]]:
         if text := docstring(found):
             kept.setdefault(text, (name, found))
     for text, (name, found) in sorted(kept.items(), key=lambda item: item[1][0]):
-        yield name, name + ("" if inspect.ismodule(found) else signature(found)), text
+        instance = not (inspect.isclass(found) or inspect.isroutine(found))
+        yield name, name + ("" if instance else signature(found)), text
 
 
 def main() -> None:
@@ -182,7 +208,8 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as lines, open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
         with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
-            for document in documents():
+            objects = scientific_objects() if "scientific" in sys.argv[1:] else named_objects()
+            for document in documents(objects):
                 lines.write(json.dumps(document) + "\n")
 
 

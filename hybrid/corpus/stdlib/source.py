@@ -1,7 +1,8 @@
-"""The bundled collections ``stdlib`` and ``stdlib-hard``: Python's own documentation, searched.
+"""The bundled collections ``stdlib``, ``stdlib-hard`` and ``scientific``: docstrings, searched.
 
-The documents of both are the docstrings of the standard library of the running interpreter; their
-queries and graded judgments were written for this library and lie in ``stdlib_data``.
+The documents of the first two are the docstrings of the standard library of the running
+interpreter, those of ``scientific`` the docstrings of the installed NumPy and SciPy. The queries and
+graded judgments were written for this library and lie in ``stdlib_data``.
 """
 
 from __future__ import annotations
@@ -23,19 +24,26 @@ from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.files import open_text
 
 DATA = Path(__file__).parent / "stdlib_data"
-COLLECTIONS = {"stdlib": DATA, "stdlib-hard": DATA / "hard"}
+COLLECTIONS = {
+    "stdlib": DATA,
+    "stdlib-hard": DATA / "hard",
+    "scientific": DATA / "scientific",
+}
 """Where the queries and judgments of each bundled collection lie."""
 GATHER = Path(__file__).parent / "docstrings.py"
 SPLITS = ("train", "test")
 JUDGED_PYTHON = (3, 11)
 """The version whose docstrings were judged, for both collections; others differ in a few."""
+JUDGED_PACKAGES = ("2.4.6", "1.17.1")
+"""The versions of NumPy and SciPy whose docstrings were judged for ``scientific``."""
 
 
-def documents() -> Iterator[tuple[str, str, str]]:
+def documents(collection: str = "stdlib") -> Iterator[tuple[str, str, str]]:
     """Yield ``(id, title, text)`` in id order: qualified name, name with parameters, docstring.
 
-    About 5,000 documents, the same in every process of one Python version. They are gathered in
-    a process of their own (about two seconds), which leaves nothing behind in the caller's.
+    About 5,000 documents (``scientific``: 2,300), the same in every process of one version of
+    Python or of the packages. They are gathered in a process of their own (two to four seconds),
+    which leaves nothing behind in the caller's.
 
     Raises:
         CorpusError: the interpreter cannot be started, or the gathering fails.
@@ -43,18 +51,21 @@ def documents() -> Iterator[tuple[str, str, str]]:
     >>> next(documents())[0]
     'abc'
     """
-    command = [sys.executable, "-I", "-S", str(GATHER)]
+    given = ["-I", str(GATHER), collection]
+    if collection != "scientific":
+        given.insert(0, "-S")  # no package but the standard library
+    command = [sys.executable, *given]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError as error:
         raise CorpusError(
-            f"stdlib: the interpreter {sys.executable!r} cannot be started ({error}); the "
+            f"{collection}: the interpreter {sys.executable!r} cannot be started ({error}); the "
             "collection is gathered from it, so run from a normal Python installation"
         ) from error
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise CorpusError(
-            f"stdlib: gathering the docstrings of {sys.executable} failed with exit status "
+            f"{collection}: gathering the docstrings of {sys.executable} failed with exit status "
             f"{done.returncode}: {last}; run {GATHER} with it to see the whole error"
         )
     for line in done.stdout.splitlines():
@@ -94,7 +105,7 @@ def splits() -> tuple[str, ...]:
 
 
 class StdlibSource:
-    """The docstrings of the running interpreter's standard library, and a collection's queries."""
+    """The docstrings of a bundled collection, and its queries."""
 
     def __init__(self, name: str, options: SourceOptions) -> None:
         self.name = name
@@ -139,10 +150,10 @@ class StdlibSource:
         return tuple(splits())
 
     def document_count(self) -> int | None:
-        """Return how many docstrings the running interpreter has."""
+        """Return how many docstrings the interpreter or the packages have."""
         return len(self.gathered)
 
     @cached_property
     def gathered(self) -> list[tuple[str, str, str]]:
-        """Id, title and text of each document: some megabytes, and about two seconds of work."""
-        return list(documents())
+        """Id, title and text of each document: some megabytes, and seconds of work."""
+        return list(documents(self.name))
