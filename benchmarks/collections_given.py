@@ -16,7 +16,7 @@ from hybrid.search.index import Index
 
 @dataclass(frozen=True)
 class Collection:
-    """An index, and a split of the judged queries of a source."""
+    """An index, and a split (or several, joined by ``+``) of the judged queries of a source."""
 
     name: str
     index: Index
@@ -25,8 +25,14 @@ class Collection:
 
     def judged(self, branches: tuple[str, ...] = ()) -> JudgedPool:
         """Return the judged pool over ``branches``, all where none are given."""
-        view, options = self.index.view(), PoolOptions(split=self.split)
-        return judged_pool(view, self.source, options, view.pool_plan(branches=branches))
+        view = self.index.view()
+        plan = view.pool_plan(branches=branches)
+        if "+" not in self.split:
+            return judged_pool(view, self.source, PoolOptions(split=self.split), plan)
+        splits = [self.source.qrels(split) for split in self.split.split("+")]
+        qrels = {query_id: judged for split in splits for query_id, judged in split.items()}
+        texts = {query.query_id: query.text for query in self.source.queries()}
+        return judged_pool(view, (texts, qrels), plan=plan)
 
     def bench(self, measure: str, branches: tuple[str, ...] = ()) -> Bench:
         """Return the bench of the judged pool."""

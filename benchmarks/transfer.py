@@ -1,6 +1,7 @@
 """What a fusion tuned on one collection reaches on another, and the pooled fusion.
 
-python benchmarks/transfer.py cacm.idx=PATH/cacm:test scifact.idx=PATH/scifact:train
+    python benchmarks/transfer.py cacm.idx=PATH/cacm:test scifact.idx=PATH/scifact:train
+    python benchmarks/transfer.py stdlib.idx=stdlib:train+test scientific.idx=scientific:train+test
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main() -> None:
     found = tune_domains(domains, options)
     print(render(transfer_table(found, arguments.measure), "markdown"))
     for name, result in found.results.items():
-        print(f"{name}: tuned {result.tuned}, verdict {result.verdict}: {result.fusion}")
+        print(f"{name}: tuned {result.tuned}", *result.lines(), sep="\n    ")
     print(f"unknown domains: {found.pooled}")
 
 
