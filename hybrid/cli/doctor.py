@@ -125,7 +125,7 @@ def _installed(name: str) -> bool:
 
 
 def _kernels() -> str:
-    """Return what answered, once all kernels of searches are compiled and kept for other runs."""
+    """Return the answer of a search, after every kernel of searches was compiled and kept."""
     import numba
     import numpy as np
     from scipy.sparse import csr_matrix
