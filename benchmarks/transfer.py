@@ -1,7 +1,7 @@
 """What a fusion tuned on one collection reaches on another, and the pooled fusion.
 
-    python benchmarks/transfer.py cacm.idx=PATH/cacm:test scifact.idx=PATH/scifact:train
-    python benchmarks/transfer.py stdlib.idx=stdlib:train+test scientific.idx=scientific:train+test
+python benchmarks/transfer.py cacm.idx=PATH/cacm:test scifact.idx=PATH/scifact:train
+python benchmarks/transfer.py stdlib.idx=stdlib:train+test scientific.idx=scientific:train+test
 """
 
 from __future__ import annotations

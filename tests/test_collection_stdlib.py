@@ -196,7 +196,8 @@ def test_judgments(collection: str) -> None:
 def test_scientific_documents() -> None:
     found = list(source.documents("scientific"))
     texts = {doc_id: (title, text) for doc_id, title, text in found}
-    assert list(texts) == sorted(texts) and len(texts) == len(found) > 2000
+    assert list(texts) == sorted(texts)
+    assert len(texts) == len(found) > 2000
     assert len({text for _, text in texts.values()}) == len(found)
     assert texts["numpy.clip"][0].startswith("numpy.clip(a, a_min=")
     assert texts["scipy.special.gammaln"][0] == "scipy.special.gammaln"  # a ufunc has no signature

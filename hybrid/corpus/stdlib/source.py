@@ -1,8 +1,8 @@
 """The bundled collections ``stdlib``, ``stdlib-hard`` and ``scientific``: docstrings, searched.
 
 The documents of the first two are the docstrings of the standard library of the running
-interpreter, those of ``scientific`` the docstrings of the installed NumPy and SciPy. The queries and
-graded judgments were written for this library and lie in ``stdlib_data``.
+interpreter, those of ``scientific`` the docstrings of the installed NumPy and SciPy. The queries
+and graded judgments were written for this library and lie in ``stdlib_data``.
 """
 
 from __future__ import annotations
