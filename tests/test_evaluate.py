@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ir_measures
 import numpy as np
 import pytest
 import pytrec_eval
@@ -133,3 +134,40 @@ def test_per_query_table(tmp_path) -> None:
     path = tmp_path / "values.tsv"
     evaluate(RUN, QRELS, "RR").write_per_query(path)
     assert path.read_text().splitlines() == ["query_id\tRR", "q1\t0.5", "q2\t0.0", "q3\t0.0"]
+
+
+def test_measures_together_are_those_one_by_one_over_whole_lists() -> None:
+    """Cut lists and several measures at once change no bit."""
+    rng = np.random.default_rng(4)
+    documents = [f"d{at:03}" for at in range(300)]
+    lists = {f"q{at}": rng.permutation(documents)[: rng.integers(1, 200)] for at in range(30)}
+    run = Run.from_dict(
+        {name: dict(zip(ids, range(len(ids), 0, -1), strict=True)) for name, ids in lists.items()}
+    )
+    qrels = {
+        name: {str(doc): int(rng.integers(-1, 4)) for doc in rng.choice(documents, 20, False)}
+        for name in [*lists, "without results"]
+    }
+    for judged in qrels.values():
+        judged["d000"] = 0
+    names = [
+        "nDCG@10",
+        "AP",
+        "RR@10",
+        "P@5",
+        "R@100",
+        "nDCG",
+        "AP@20",
+        "RR",
+        "Success@1",
+        "Judged@7",
+    ]
+    found = evaluate(run, qrels, names)
+    scored = {name: run.to_dict()[name] for name in lists}
+    for name in names:
+        measure = ir_measures.parse_measure(name)
+        expected = {
+            each.query_id: each.value for each in ir_measures.iter_calc([measure], qrels, scored)
+        }
+        for query_id, value in zip(found.query_ids, found.per_query(name).tolist(), strict=True):
+            assert value == expected.get(query_id, 0.0), (name, query_id)

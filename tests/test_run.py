@@ -6,10 +6,11 @@ from pathlib import Path
 import ir_measures
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid.errors import CorpusError, OutputExistsError, UsageError
+from hybrid.fusion.apply import ranked_positions
 from hybrid.fusion.run import Hit, Run, ranking_order
 
 SCORES = st.floats(-4, 4, width=32).map(lambda x: round(x, 1))
@@ -123,3 +124,37 @@ def test_write_refuses_existing_file_and_white_space(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="white space"):
         Run.from_dict({"q": {"a b": 1.0}}).write_trec(tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+FLOATS = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45]),
+    st.floats(width=32),
+)
+
+
+@given(st.lists(st.lists(FLOATS, max_size=12), max_size=5))
+@settings(deadline=None)
+def test_positions_are_those_of_a_stable_sort_by_query_and_score(lists: list[list[float]]) -> None:
+    scores = np.array([each for row in lists for each in row], dtype=np.float32)
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64)
+    query = np.repeat(np.arange(len(lists)), np.diff(offsets))
+    expected = np.lexsort((-scores, query))
+    expected = expected[scores[expected] > -np.inf]
+    order, starts = ranked_positions(scores, offsets)
+    assert (order.dtype, starts.dtype) == (np.int64, np.int64)
+    assert order.tolist() == expected.tolist()
+    assert np.diff(starts).tolist() == np.bincount(query[expected], minlength=len(lists)).tolist()
+
+
+def test_a_run_that_is_known_to_be_in_order_is_the_checked_one() -> None:
+    lists = (
+        ["q1", "q2"],
+        [["a", "b"], []],
+        [np.array([2, 1], np.float32), np.empty(0, np.float32)],
+    )
+    made = Run.ordered(*lists)
+    assert made == Run(*lists)
+    with pytest.raises(ValueError, match="read-only"):
+        made.scores("q1")[0] = 3
+    with pytest.raises(UsageError, match="occurs twice"):
+        Run.ordered(["q", "q"], [[], []], [np.empty(0, np.float32)] * 2)

@@ -17,6 +17,9 @@ from hybrid.evaluate.names import GRADE, parse_measure, parse_measures
 from hybrid.fusion.run import Run
 from hybrid.machine.files import write_new
 
+BLIND_BEHIND_CUTOFF = ("nDCG", "AP", "P", "R", "RR", "Success")
+"""Measures with a cutoff that documents behind it do not change."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -163,15 +166,15 @@ def _computed(
         MissingPackageError: the provider of a measure is not installed.
         UsageError: the provider refuses, for instance for want of a parameter.
     """
-    import ir_measures
-
     # Providers order ties each in its own way, some take numbers alone for queries, and some read
     # ids up to a space. So they get scores that fall by 1 to 1, and numbers for all ids.
-    whole, found = {}, {}
+    whole: dict[str, dict[str, int]] = {}
+    listed: dict[str, int] = {}
+    names = list(map(str, range(max((len(run.doc_ids(query)) for query in run), default=0))))
     for query, column in columns.items():
         _check_grades(query, qrels[query])
         documents = run.doc_ids(query) if query in run else ()
-        place = {doc_id: f"{rank}" for rank, doc_id in enumerate(documents)}
+        place = dict(zip(documents, names, strict=False))
         whole[f"{column}"] = {
             place.get(doc_id, f"{-number}"): grade
             for number, (doc_id, grade) in enumerate(qrels[query].items(), start=1)
@@ -181,15 +184,36 @@ def _computed(
             # of grade 0 that no run holds changes no measure.
             whole[f"{column}"]["-0"] = 0
         if documents:
-            found[f"{column}"] = {name: float(len(place) - int(name)) for name in place.values()}
+            listed[f"{column}"] = len(documents)
+    by_cutoff: dict[int, list[Any]] = {}
     for measure in measures:
-        try:
-            results = list(ir_measures.iter_calc([measure], whole, found))
-        except Exception as error:
-            raise _refusal(measure, error) from error
-        for result in results:
+        cutoff = measure.params.get("cutoff") if measure.NAME in BLIND_BEHIND_CUTOFF else None
+        by_cutoff.setdefault(cutoff or len(names), []).append(measure)
+    falling = np.arange(len(names), 0, -1, dtype=np.float64).tolist()
+    for cutoff, alike in by_cutoff.items():
+        found = {
+            column: dict(zip(names[: min(size, cutoff)], falling, strict=False))
+            for column, size in listed.items()
+        }
+        for result in _calculated(alike, whole, found):
             if result.query_id in whole:
                 yield result.measure, int(result.query_id), float(result.value)
+
+
+def _calculated(
+    measures: list[Any],
+    judged: dict[str, dict[str, int]],
+    found: dict[str, dict[str, float]],
+) -> list[Any]:
+    """Return the results of measures; where one of several fails, it is found one by one."""
+    import ir_measures
+
+    try:
+        return list(ir_measures.iter_calc(measures, judged, found))
+    except Exception as error:
+        if len(measures) == 1:
+            raise _refusal(measures[0], error) from error
+    return [each for measure in measures for each in _calculated([measure], judged, found)]
 
 
 def _check_grades(query: str, judged: Mapping[str, int]) -> None:

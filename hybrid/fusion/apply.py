@@ -15,6 +15,9 @@ from hybrid.fusion.run import Run
 from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
 
+LAST = np.uint64(2**64 - 1)
+"""A key above those of all scores."""
+
 
 def fuse(pool: Pool, fusion: Fusion) -> FloatArray:
     """Return the fused score of every candidate, float64 (n,).
@@ -90,7 +93,8 @@ def ranked_run(
     """Return the run of the candidates at positions, as `best_positions` gives them."""
     doc_ids, values = ids_of(pool.doc_ids, pool.doc_nums[best]), fused[best].astype(np.float32)
     lists = list(pairwise(offsets.tolist()))
-    return Run(pool.query_ids, [doc_ids[a:b] for a, b in lists], [values[a:b] for a, b in lists])
+    make = Run.ordered if np.isfinite(values).all() else Run  # which says where one is not
+    return make(pool.query_ids, [doc_ids[a:b] for a, b in lists], [values[a:b] for a, b in lists])
 
 
 def ranked_positions(
@@ -98,13 +102,19 @@ def ranked_positions(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return positions of the candidates best first, and the offsets of each query among them.
 
-    Candidates of score -inf are left out.
+    Candidates of score -inf are left out. Of equal scores the first comes first.
     """
-    query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    order = np.lexsort((-scores, query))
-    order = order[scores[order] > -np.inf]
-    counts = np.bincount(query[order], minlength=len(offsets) - 1)
-    return order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    # The bits of a float32 above 0 rise as it does, those of one below 0 as it falls. Keys of a
+    # score and its place are all different, so that a fast sort, which is not stable, will do.
+    bits = (scores + np.float32(0)).view(np.uint32)
+    falling = np.where(scores < 0, bits, np.uint32(0x7FFFFFFF) - bits)
+    keys = (falling.astype(np.uint64) << 32) | np.arange(len(scores), dtype=np.uint64)
+    keys[~(scores > -np.inf)] = LAST
+    for start, stop in pairwise(offsets.tolist()):
+        keys[start:stop].sort()
+    kept = keys != LAST
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return (keys[kept] & 0xFFFFFFFF).astype(np.int64), before[offsets].astype(np.int64)
 
 
 def candidate_table(

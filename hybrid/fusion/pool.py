@@ -203,12 +203,19 @@ def build_pool(
 
 def ids_of(doc_ids: Sequence[str], doc_nums: NDArray[np.int32]) -> list[str]:
     """Return the id of each number, in any order and as often as it occurs; each is read once."""
-    numbers, inverse = np.unique(doc_nums, return_inverse=True)
+    if len(doc_nums) > len(doc_ids):
+        held = np.zeros(len(doc_ids), dtype=bool)
+        held[doc_nums] = True
+        numbers = np.flatnonzero(held).astype(np.int32)
+        inverse = np.cumsum(held)[doc_nums] - 1
+    else:
+        numbers, inverse = np.unique(doc_nums, return_inverse=True)
     if isinstance(doc_ids, TakesIds):
         read = doc_ids.take(numbers)
     else:
         read = [doc_ids[at] for at in numbers.tolist()]
-    return [read[at] for at in inverse.tolist()]
+    ids: list[str] = np.array(read, dtype=object)[inverse].tolist()
+    return ids
 
 
 def _returned(doc_nums: NDArray[np.int32]) -> NDArray[np.int32]:

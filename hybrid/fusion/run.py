@@ -144,6 +144,15 @@ class Run:
                 f"a run got {len(query_ids)} query ids, {len(doc_ids)} document lists and "
                 f"{len(scores)} score lists; give one of each for every query"
             )
+        self._fill(query_ids, doc_ids, scores, _checked_list)
+
+    def _fill(
+        self,
+        query_ids: Sequence[str],
+        doc_ids: Sequence[Sequence[str]],
+        scores: Sequence[NDArray[np.float32]],
+        check: Callable[[str, tuple[str, ...], NDArray[np.float32]], NDArray[np.float32]],
+    ) -> None:
         self._source_of: Callable[[str], HitSource] | None = None
         self.query_ids = tuple(query_ids)
         self._doc_ids: dict[str, tuple[str, ...]] = {}
@@ -152,7 +161,19 @@ class Run:
             if check_text("a query id", query_id) in self._doc_ids:
                 raise UsageError(f"query {query_id!r} occurs twice in a run; ids must be distinct")
             self._doc_ids[query_id] = tuple(ids)
-            self._scores[query_id] = _checked_list(query_id, self._doc_ids[query_id], values)
+            self._scores[query_id] = check(query_id, self._doc_ids[query_id], values)
+
+    @classmethod
+    def ordered(
+        cls,
+        query_ids: Sequence[str],
+        doc_ids: Sequence[Sequence[str]],
+        scores: Sequence[NDArray[np.float32]],
+    ) -> Run:
+        """Return the run of lists that are known to be in the ordering rule, with finite scores."""
+        made = cls.__new__(cls)
+        made._fill(query_ids, doc_ids, scores, _read_only)
+        return made
 
     @classmethod
     def from_dict(cls, ranked: Mapping[str, Mapping[str, float]]) -> Run:
@@ -330,6 +351,13 @@ def _checked_list(
         )
     values.setflags(write=False)
     return values
+
+
+def _read_only(
+    query_id: str, doc_ids: tuple[str, ...], scores: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    scores.setflags(write=False)
+    return scores
 
 
 def _float32(scores: object) -> NDArray[np.float32]:
