@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +16,12 @@ from scipy.sparse import csr_matrix
 from hybrid.build.create import BuildOptions, build_index
 from hybrid.build.encode import EncodeOptions, Encoder, encode_corpus
 from hybrid.build.rebuild import rebuild_branches
+from hybrid.build.records import Deferred, deferred_encoder, loaded
 from hybrid.build.shards import Shards
 from hybrid.corpus import Document, open_source
 from hybrid.encoders import Bm25Parameters
 from hybrid.encoders.protocol import Fingerprint
+from hybrid.errors import ModelMismatchError
 from hybrid.machine.cache import Cache, text_digest
 from hybrid.search.index import open_index
 from tests.conftest import DOCUMENTS, write_beir
@@ -259,3 +263,64 @@ def test_builds_additions_and_rebuilds_share_what_they_encode(
             index.update(documents, cache=False)
     with pytest.raises(AssertionError, match="encoded again"):
         build_index(source, tmp_path / "third", replace(options, cache=tmp_path / "empty"))
+
+
+def test_a_build_whose_rows_are_all_kept_loads_no_model(
+    tiny_dense: Path, tiny_sparse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(write_beir(tmp_path / "beir"))
+    options = BuildOptions(
+        sparse=str(tiny_sparse), dense=str(tiny_dense), max_length=8, cache=tmp_path / "cache"
+    )
+    first = build_index(source, tmp_path / "first", options)
+    assert first.alarms
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    for module in ("by_name", "loading"):
+        monkeypatch.setattr(f"hybrid.encoders.models.{module}.load_module", refuse)
+    changed = [replace(each, fields={"year": 1}) for each in source.documents()]
+    second = build_index(changed, tmp_path / "second", options)
+    assert second.reused == 2 * len(DOCUMENTS)
+    assert second.alarms == first.alarms
+    assert second.branches == first.branches
+    for other in (
+        replace(options, max_length=9),  # another fingerprint
+        replace(options, cache=tmp_path / "empty"),
+        replace(options, memory=1 << 40),  # what a model needs must be known
+    ):
+        with pytest.raises(AssertionError, match="a model was loaded"):
+            build_index(changed, tmp_path / "third", other)
+    with pytest.raises(AssertionError, match="a model was loaded"):
+        build_index([*changed, Document("new", "a new text")], tmp_path / "third", options)
+    assert not (tmp_path / "third").exists()
+
+
+def test_a_model_whose_settings_changed_is_loaded_again(
+    tiny_dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_dense, model)
+    options = BuildOptions(sparse=None, dense=str(model), bm25=False, cache=tmp_path / "cache")
+    texts = ["a b c", "d e"]
+    build_index(texts, tmp_path / "first", options)
+    settings = model / "config_sentence_transformers.json"
+    known = json.loads(settings.read_text())
+    settings.write_text(json.dumps({**known, "similarity_fn_name": "dot"}))
+    second = build_index(texts, tmp_path / "second", options)
+    assert second.reused == 0
+    assert second.branches["dense"].fingerprint["similarity"] == "dot"
+
+
+def test_a_deferred_model_whose_files_change_before_it_is_loaded_is_refused(
+    tiny_dense: Path, tmp_path: Path
+) -> None:
+    cache, record = Cache(tmp_path / "cache"), {"model": str(tiny_dense)}
+    deferred_encoder("dense", record, cache)
+    found = deferred_encoder("dense", record, cache)
+    assert isinstance(found, Deferred)
+    assert found.width == found.loaded.dimension
+    changed = Deferred("dense", {**found.fingerprint, "weights": "other"}, record)
+    with pytest.raises(ModelMismatchError, match="weights"):
+        loaded(changed)

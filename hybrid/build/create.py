@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.build.options import BuildOptions
-from hybrid.build.records import BM25, GIVEN, load_encoder, model_record
+from hybrid.build.records import BM25, GIVEN, Deferred, deferred_encoder, load_encoder, model_record
 from hybrid.corpus import Source, SourceOptions
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
 from hybrid.errors import MissingPackageError, ModelError, StorageError, path_of
 from hybrid.index.documents.fields import format_of
-from hybrid.index.records import SEGMENTS, BranchRecord, figures
+from hybrid.index.records import SEGMENTS, BranchKind, BranchRecord, figures
 from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
 from hybrid.index.storage.generation import open_generation
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
@@ -218,12 +218,14 @@ def _unstored(kinds: FieldKinds) -> tuple[str, ...]:
     )
 
 
-def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[str, Any]]]:
+def _loaded(
+    options: BuildOptions,
+) -> tuple[dict[str, Encoder | Deferred], dict[str, dict[str, Any]]]:
     """Return the encoders by branch, and the arguments that load each again for queries."""
     from hybrid.encoders.backends.dtype import settle_dtype
     from hybrid.encoders.models.by_name import check_model
 
-    described: dict[str, dict[str, Any]] = {}
+    described: dict[BranchKind, dict[str, Any]] = {}
     if options.sparse is not None:
         described["sparse"] = model_record(
             options.sparse,
@@ -243,8 +245,13 @@ def _loaded(options: BuildOptions) -> tuple[dict[str, Encoder], dict[str, dict[s
     bm25: dict[str, Encoder] = {"bm25": options.bm25_parameters} if options.bm25 else {}
     for name, record in described.items():  # all are there before the first is loaded
         check_model(record["model"], record.get("revision"), name)
+    # A memory limit is shared out by what the models leave, and a dtype is tested on them.
+    first = options.memory is not None or options.dtype != "float32"
+    cache = None if first else chosen_cache(options.cache)
     loaded = {
-        name: load_encoder(name, record | options.running, trusted=options.trust_remote_code)
+        name: deferred_encoder(
+            name, record | options.running, cache, trusted=options.trust_remote_code
+        )
         for name, record in described.items()
     }
     for name, encoder in loaded.items():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.build.chunks import Chunk, chunks_of, digest_of, part_key, write_documents_part
-from hybrid.build.kept import KeptEncodings, shard_rows
+from hybrid.build.kept import KeptEncodings, kind_and_width, shard_rows
 from hybrid.build.parts import is_whole, open_csr, save_csr, save_vectors, write_part
+from hybrid.build.records import Deferred, loaded
 from hybrid.build.shards import STATE_FILE, Shards, part_path
-from hybrid.build.survey import Survey, survey_branches, unread_of_branches
+from hybrid.build.survey import Survey, survey_corpus
 from hybrid.corpus import Document, Passages
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
 from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
@@ -70,7 +71,7 @@ class EncodeOptions:
 def encode_corpus(
     documents: Iterable[Document],
     workdir: Path,
-    encoders: Mapping[str, Encoder],
+    encoders: Mapping[str, Encoder | Deferred],
     options: EncodeOptions | None = None,
     *,
     progress: Progress | None = None,
@@ -102,13 +103,14 @@ def encode_corpus(
     characters = options.allowance.characters(SHARD_CHARACTERS)
     for chunk in chunks_of(documents, options.shard_size, characters, options.passages):
         encoding.add(chunk, progress)
-    return Shards(workdir, options.allowance, reused=encoding.finish())
+    reused = encoding.finish()
+    return Shards(workdir, options.allowance, reused=reused, digest=encoding.digest)
 
 
 def encode_surveyed(
     documents: Iterable[Document],
     workdir: Path,
-    encoders: Mapping[str, Encoder],
+    encoders: Mapping[str, Encoder | Deferred],
     options: EncodeOptions,
     *,
     progress: Progress | None = None,
@@ -118,14 +120,16 @@ def encode_surveyed(
     Arguments and errors are those of `encode_corpus`.
     """
     shards = encode_corpus(documents, workdir, encoders, options, progress=progress)
-    shards.unread = unread_of_branches(shards, encoders)
-    return shards, survey_branches(shards, encoders)
+    shards.unread, surveys = survey_corpus(shards, encoders, options.cache)
+    return shards, surveys
 
 
 class _Encoding:
     """A corpus being encoded, one shard after the other."""
 
-    def __init__(self, workdir: Path, encoders: Mapping[str, Encoder], cache: Cache | None) -> None:
+    def __init__(
+        self, workdir: Path, encoders: Mapping[str, Encoder | Deferred], cache: Cache | None
+    ) -> None:
         self._workdir = workdir
         self._encoders = encoders
         self._fingerprints = {name: each.fingerprint for name, each in encoders.items()}
@@ -135,11 +139,11 @@ class _Encoding:
             if isinstance(each, Bm25Parameters)
         }
         self._flat = without_sums(encoders)[0]
-        self._shared = find_shared_pass(self._flat)
         self._kept = None if cache is None else KeptEncodings(cache, workdir)
         self._counts: list[int] = []
         self._rows: list[int] = []
         self._digests: list[str] = []
+        self._titles: list[str] = []
 
     def add(self, chunk: Chunk, progress: Progress | None) -> None:
         """Write the parts of a shard that are not there yet."""
@@ -156,13 +160,34 @@ class _Encoding:
                 write_part(paths[name], keys[name], len(texts), save)
             statistics.add(_read_counts(paths[name]))
         neural = {name: self._encoders[name] for name in missing if name not in self._bm25}
-        for name, rows in shard_rows(texts, digest, neural, self._shared, finished, self._kept):
+        encode = partial(self._encoded, finished)
+        for name, rows in shard_rows(texts, digest, neural, encode, finished, self._kept):
             save = partial(save_vectors if isinstance(rows, np.ndarray) else save_csr, rows=rows)
             write_part(paths[name], keys[name], len(texts), save)
         self._counts.append(len(chunk.documents))
         self._rows.append(len(texts))
         self._digests.append(digest)
+        self._titles.append(digest_of(each.title for each in chunk.documents))
         finished.close()
+
+    def _encoded(
+        self, progress: Progress, texts: Sequence[str], names: Sequence[str]
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield (branch, rows) of some encoders; two that share a backbone pass it once."""
+        models = {name: loaded(self._flat[name]) for name in names}
+        shared = find_shared_pass(models)
+        if shared is not None:
+            together = shared[:2]
+            yield from zip(together, shared[2].encode(texts, progress), strict=True)
+            models = {name: each for name, each in models.items() if name not in together}
+        for name, encoder in models.items():
+            yield name, encoder.encode_documents(texts, progress)
+
+    @property
+    def digest(self) -> str:
+        """The digest of all texts and titles, and of how they were cut."""
+        cut = map(str, (*self._counts, *self._rows))
+        return digest_of([*self._digests, *self._titles, *cut])
 
     def finish(self) -> int:
         """Write BM25 and the state; return how many rows came from the cache."""
@@ -172,17 +197,15 @@ class _Encoding:
         _write_state(self._workdir, self._counts, self._rows, branches)
         return 0 if self._kept is None else self._kept.reused
 
-    def _branch(self, name: str, encoder: Encoder) -> dict[str, Any]:
+    def _branch(self, name: str, encoder: Encoder | Deferred) -> dict[str, Any]:
         is_bm25 = isinstance(encoder, Bm25Parameters)
-        kind, fingerprint = "sparse", self._fingerprints[name]
+        fingerprint = self._fingerprints[name]
         if isinstance(encoder, Bm25Parameters):
             fitted = Bm25Encoder(encoder, self._bm25[name][1])
             self._write_bm25(name, fitted)
-            width, fingerprint = len(fitted.vocabulary), fitted.fingerprint
-        elif isinstance(encoder, DenseEncoder):
-            kind, width = "dense", encoder.dimension
+            kind, width, fingerprint = "sparse", len(fitted.vocabulary), fitted.fingerprint
         else:
-            width = len(encoder.vocabulary)
+            kind, width = kind_and_width(encoder)
         return {"kind": kind, "width": width, "fingerprint": fingerprint, "is_bm25": is_bm25}
 
     def _write_bm25(self, name: str, fitted: Bm25Encoder) -> None:

@@ -9,26 +9,30 @@ taken only if it was there before this corpus was begun.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
-from hybrid.encoders.shared import SharedPass
+from hybrid.build.records import Deferred
+from hybrid.encoders.protocol import DenseEncoder, Progress
 from hybrid.encoders.splade_sum import without_sums
 from hybrid.machine.cache import Cache, cache_key, text_digest
 
-KIND = "encodings"
+KIND, FIGURES = "encodings", "figures"
 VERSION = 1
-"""Raise it where an encoder of the same fingerprint gives other rows than in the last release."""
+"""Raise it where an encoder of the same fingerprint gives other rows, or its survey other figures,
+than in the last release."""
 BEGUN = "cache.json"
 WEIGHT = np.dtype("<f4")
 TERM = np.dtype("<i4")
+
+Encode: TypeAlias = Callable[[Sequence[str], Sequence[str]], Iterator[tuple[str, Any]]]
+"""Texts and the names of encoders to (name, rows) of each."""
 
 
 class KeptEncodings:
@@ -89,11 +93,28 @@ def rows_space(encoder: Any, query: str = "") -> str | None:
     return cache_key(VERSION, fingerprint, query)
 
 
+def kept_figures(cache: Cache | None, encoder: object, digest: str) -> Any:
+    """Return what was measured of an encoder on a corpus, JSON data; None if it is not known."""
+    space = rows_space(encoder)
+    if cache is None or space is None:
+        return None
+    (found,) = cache.rows(FIGURES, space, [(text_digest(digest), 0)])
+    return None if found is None else json.loads(found)
+
+
+def keep_figures(cache: Cache | None, encoder: object, digest: str, figures: Any) -> None:
+    """Keep what was measured of an encoder on a corpus."""
+    space = rows_space(encoder)
+    if cache is not None and space is not None:
+        value = json.dumps(figures).encode()
+        cache.put_rows(FIGURES, space, [(text_digest(digest), 0, value)])
+
+
 def shard_rows(
     texts: Sequence[str],
     digest: str,
     encoders: Mapping[str, Any],
-    shared: tuple[str, str, SharedPass] | None,
+    encode: Encode,
     progress: Progress,
     kept: KeptEncodings | None = None,
 ) -> Iterator[tuple[str, Any]]:
@@ -103,13 +124,13 @@ def shard_rows(
         texts: of one shard.
         digest: of the texts in this order.
         encoders: by branch name.
-        shared: two encoders that share a backbone, which they pass once where both encode.
-        progress: called with the number of texts that an encoder has done.
+        encode: encodes texts for some of the branches.
+        progress: called with the number of rows that came from the cache.
         kept: rows that need not be encoded; takes in those that are.
     """
     flat, sums = without_sums(encoders)
     of_parts: dict[str, Any] = {}
-    for name, rows in _kept_or_encoded(texts, digest, flat, shared, progress, kept):
+    for name, rows in _kept_or_encoded(texts, digest, flat, encode, progress, kept):
         if name in encoders:
             yield name, rows
         for total, parts in sums.items():
@@ -124,13 +145,13 @@ def _kept_or_encoded(
     texts: Sequence[str],
     digest: str,
     encoders: Mapping[str, Any],
-    shared: tuple[str, str, SharedPass] | None,
+    encode: Encode,
     progress: Progress,
     kept: KeptEncodings | None,
 ) -> Iterator[tuple[str, Any]]:
     """Yield (name, rows) of every encoder; no sum is among them."""
     if kept is None:
-        yield from _encoded(texts, encoders, shared, progress)
+        yield from encode(texts, list(encoders))
         return
     keys = [
         (text_digest(text), xxhash.xxh3_64_intdigest(f"{digest} {place}".encode()) >> 1)
@@ -143,12 +164,7 @@ def _kept_or_encoded(
         missing.setdefault(places, []).append(name)
         progress(len(texts) - len(places))
     for places, names in missing.items():
-        new = _encoded(
-            [texts[place] for place in places],
-            {name: encoders[name] for name in names if places},
-            shared,
-            progress,
-        )
+        new = encode([texts[place] for place in places], names) if places else ()
         for name, encoded in new:
             packed = _packed(encoded)
             kept.put(encoders[name], [keys[place] for place in places], packed)
@@ -158,20 +174,13 @@ def _kept_or_encoded(
             yield name, _unpacked([row for row in rows[name] if row is not None], encoders[name])
 
 
-def _encoded(
-    texts: Sequence[str],
-    encoders: Mapping[str, Any],
-    shared: tuple[str, str, SharedPass] | None,
-    progress: Progress,
-) -> Iterator[tuple[str, Any]]:
-    """Yield (branch, rows) of every encoder; two that share a backbone pass it once."""
-    together: tuple[str, ...] = ()
-    if shared is not None and shared[0] in encoders and shared[1] in encoders:
-        together = shared[:2]
-        yield from zip(together, shared[2].encode(texts, progress), strict=True)
-    for name, encoder in encoders.items():
-        if name not in together:
-            yield name, encoder.encode_documents(texts, progress)
+def kind_and_width(encoder: Any) -> tuple[Literal["sparse", "dense"], int]:
+    """Return the kind of an encoder, loaded or not, and the columns of its rows."""
+    if isinstance(encoder, Deferred):
+        return encoder.kind, encoder.width
+    if isinstance(encoder, DenseEncoder):
+        return "dense", encoder.dimension
+    return "sparse", len(encoder.vocabulary)
 
 
 def _packed(rows: csr_matrix | NDArray[np.float32]) -> list[bytes]:
@@ -185,12 +194,11 @@ def _packed(rows: csr_matrix | NDArray[np.float32]) -> list[bytes]:
     ]
 
 
-def _unpacked(
-    rows: Sequence[bytes], encoder: SparseEncoder | DenseEncoder
-) -> csr_matrix | NDArray[np.float32]:
+def _unpacked(rows: Sequence[bytes], encoder: Any) -> csr_matrix | NDArray[np.float32]:
     """Return the matrix of rows of `_packed`."""
-    if isinstance(encoder, DenseEncoder):
-        return np.frombuffer(b"".join(rows), WEIGHT).reshape(len(rows), encoder.dimension)
+    kind, width = kind_and_width(encoder)
+    if kind == "dense":
+        return np.frombuffer(b"".join(rows), WEIGHT).reshape(len(rows), width)
     middles = [len(row) // 2 for row in rows]
     terms = b"".join(row[:middle] for row, middle in zip(rows, middles, strict=True))
     weights = b"".join(row[middle:] for row, middle in zip(rows, middles, strict=True))
@@ -200,5 +208,5 @@ def _unpacked(
             np.frombuffer(terms, TERM),
             np.cumsum([0, *middles]) // TERM.itemsize,
         ),
-        shape=(len(rows), len(encoder.vocabulary)),
+        shape=(len(rows), width),
     )

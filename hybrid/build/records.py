@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybrid.encoders import DenseEncoder, SparseEncoder, check_fingerprint
 from hybrid.encoders.models.known import parts_of
+from hybrid.encoders.protocol import Fingerprint
 from hybrid.errors import ModelError, ModelMismatchError, UsageError
+from hybrid.machine.cache import Cache, cache_key, text_digest
 
 if TYPE_CHECKING:
     from hybrid.encoders import Bm25Encoder
     from hybrid.index.place import Place
+    from hybrid.index.records import BranchKind
 
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +35,47 @@ folders, with commas. An index alone, which may have been pulled, never decides 
 
 
 QueryEncoder: TypeAlias = SparseEncoder | DenseEncoder
+FINGERPRINTS = "fingerprints"
+PLACING = frozenset({"device", "batch_size", "token_budget"})
+"""Options of a model that its fingerprint does not depend on."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """An encoder whose fingerprint is known, and whose model is loaded once it is needed.
+
+    Attributes:
+        kind: "sparse" or "dense".
+        fingerprint: what it had when it was last loaded, from the same files.
+        record: loads it.
+    """
+
+    kind: BranchKind
+    fingerprint: Fingerprint
+    record: Mapping[str, Any]
+
+    @property
+    def width(self) -> int:
+        """The size of its vocabulary, or its dimension."""
+        return int(
+            self.fingerprint["dimension" if self.kind == "dense" else "vocabulary_size"] or 0
+        )
+
+    @cached_property
+    def loaded(self) -> QueryEncoder:
+        """The encoder itself.
+
+        Raises:
+            ModelMismatchError: it is not what it was: its files were changed in between.
+        """
+        encoder = load_encoder(self.kind, self.record)
+        check_fingerprint(self.fingerprint, encoder.fingerprint)
+        return encoder
+
+
+def loaded(encoder: Any) -> Any:
+    """Return the encoder itself, loaded now if it is a deferred one."""
+    return encoder.loaded if isinstance(encoder, Deferred) else encoder
 
 
 def stored_bm25(index: Place, name: str) -> Bm25Encoder:
@@ -94,6 +142,46 @@ def load_encoder(kind: str, described: Mapping[str, Any], *, trusted: bool = Fal
         _check_trusted(f"{model}@{options['revision']}" if "revision" in options else model)
     LOG.info("loading the %s model %s", kind, model)
     return load_sparse(model, **options) if kind == "sparse" else load_dense(model, **options)
+
+
+def deferred_encoder(
+    kind: BranchKind,
+    described: Mapping[str, Any],
+    cache: Cache | None,
+    *,
+    trusted: bool = False,
+) -> QueryEncoder | Deferred:
+    """Return the encoder that a branch record describes, not loaded if the cache knows it.
+
+    Known is one that was loaded before from the same files, with the same options, by the same
+    libraries. One that brings code of its own, or is a sum, is always loaded.
+
+    Args:
+        kind, described, trusted: as `load_encoder` takes them.
+        cache: knows fingerprints, and takes them in; None for none.
+
+    Raises: as `load_encoder`.
+    """
+    is_sum = len(parts_of(described["model"])) > 1
+    if cache is None or is_sum or described.get("trust_remote_code"):
+        return load_encoder(kind, described, trusted=trusted)
+    from hybrid.encoders.models.by_name import model_folder
+    from hybrid.encoders.models.fingerprint import settings_sha256
+
+    folder = model_folder(described["model"], described.get("revision"))
+    options = {name: each for name, each in described.items() if name not in {"model", *PLACING}}
+    libraries = [version(name) for name in ("sentence-transformers", "transformers")]
+    settings = settings_sha256(folder.path)
+    key = cache_key(kind, folder.weights, folder.tokenizer, settings, options, libraries)
+    wanted = text_digest(key)
+    (found,) = cache.rows(FINGERPRINTS, kind, [(wanted, 0)])
+    if found is not None:
+        named = {"model": folder.spec, "revision": folder.revision}
+        return Deferred(kind, json.loads(found) | named, described)
+    encoder = load_encoder(kind, described)
+    if folder.weights:
+        cache.put_rows(FINGERPRINTS, kind, [(wanted, 0, json.dumps(encoder.fingerprint).encode())])
+    return encoder
 
 
 def _check_trusted(model: str) -> None:

@@ -64,6 +64,7 @@ class Shards:
         directory: where they are.
         allowance: bounds what reading in order holds at once; without a limit it is 8,192 rows.
         reused: rows that came from the cache.
+        digest: of all texts and titles, and of how they were cut.
 
     Attributes:
         field_kinds: the fields to write in any case; those who know them set it.
@@ -74,9 +75,14 @@ class Shards:
     """
 
     def __init__(
-        self, directory: Path, allowance: Allowance | None = None, *, reused: int = 0
+        self,
+        directory: Path,
+        allowance: Allowance | None = None,
+        *,
+        reused: int = 0,
+        digest: str = "",
     ) -> None:
-        self.reused = reused
+        self.reused, self.digest = reused, digest
         self.unread: Mapping[str, Unread] = {}
         self.field_kinds: Mapping[str, str] = {}
         self.allowance = allowance or Allowance()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid.build.kept import keep_figures, kept_figures
+from hybrid.build.records import loaded
 from hybrid.build.unread import Unread
 from hybrid.corpus.passages import passage_text
 from hybrid.encoders.bm25 import Bm25Encoder
 from hybrid.encoders.density import FEW_TERMS, Alarm, Density, alarms, density, expected_flops
 from hybrid.encoders.protocol import ReadsSoMuch, SparseEncoder
+from hybrid.machine.cache import Cache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +45,12 @@ class Survey:
     queries: Density
     flops: float
     sampled: int
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Survey:
+        """Return the survey that `dataclasses.asdict` made data of."""
+        densities = {name: Density(**data[name]) for name in ("documents", "queries")}
+        return cls(**{**data, **densities})
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -73,6 +82,30 @@ class Survey:
             "expected_flops": round(self.flops, 2),
             **{name: f"{share:.1%}" for name, share in shares.items() if share == share},
         }
+
+
+def survey_corpus(
+    shards: Shards, encoders: Mapping[str, Any], cache: Cache | None
+) -> tuple[dict[str, Unread], dict[str, Survey]]:
+    """Return what every branch left unread, and its survey; known ones come from the cache."""
+    known = {name: kept_figures(cache, each, shards.digest) for name, each in encoders.items()}
+    models = {name: loaded(encoders[name]) for name, found in known.items() if found is None}
+    unread = {
+        name: each.tokens.tolist() for name, each in unread_of_branches(shards, models).items()
+    }
+    surveys = {name: asdict(each) for name, each in survey_branches(shards, models).items()}
+    for name in models:
+        known[name] = {"unread": unread.get(name), "survey": surveys.get(name)}
+        keep_figures(cache, encoders[name], shards.digest, known[name])
+    cut, rows = shards.passages is not None, sum(shards.row_counts)
+    return (
+        {
+            name: Unread(name, cut, rows, np.array(found["unread"], np.int64))
+            for name, found in known.items()
+            if found["unread"] is not None
+        },
+        {name: Survey.of(each["survey"]) for name, each in known.items() if each["survey"]},
+    )
 
 
 def survey_branches(shards: Shards, encoders: Mapping[str, object]) -> dict[str, Survey]:

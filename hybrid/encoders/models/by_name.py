@@ -363,6 +363,8 @@ def _made(
     weights = hashlib.sha256(f"{spec} {recipe} {minilm.weights}".encode()).hexdigest()
     name = f"{spec.removeprefix(PREFIX)}-{weights[:16]}"
     cache = Cache()
-    with quiet_transformers():
-        path = cache.entry("converted", name) or cache.put("converted", name, write)
+    path = cache.entry("converted", name)
+    if path is None:
+        with quiet_transformers():
+            path = cache.put("converted", name, write)
     return ModelFolder(spec, path, None, weights, minilm.tokenizer)

@@ -14,6 +14,7 @@ MAY_DIFFER = frozenset({"model", "revision", "precision"})
 """Where the weights agree, these may differ: where a model came from, and how it was rounded."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+SETTINGS = (".json", ".txt", ".py")
 TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -53,6 +54,12 @@ def tokenizer_sha256(folder: Path) -> str | None:
         folder,
         (path for path in files if path.name == "tokenizer.json" or path.parent not in whole),
     )
+
+
+def settings_sha256(folder: Path) -> str | None:
+    """Return the sha256 of a model folder's settings and code, None where it has none."""
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix in SETTINGS)
+    return _combined(folder, files)
 
 
 def _combined(folder: Path, files: Iterable[Path]) -> str | None:
