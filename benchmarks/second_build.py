@@ -17,16 +17,17 @@ import resource
 import subprocess
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hybrid.corpus import open_source
 
 
-def write_documents(path: Path) -> None:
-    """Write the documents of ``stdlib``, with two fields."""
+def write_documents(path: Path, count: int | None = None) -> None:
+    """Write the first documents of ``stdlib``, all by default, with two fields."""
     with path.open("w", encoding="utf-8") as file:
-        for each in open_source("stdlib").documents():
+        for each in islice(open_source("stdlib").documents(), count):
             row = {"_id": each.doc_id, "title": each.title, "text": each.text}
             row |= {"module": each.doc_id.split(".")[0], "words": len(each.text.split())}
             file.write(json.dumps(row) + "\n")
@@ -54,10 +55,11 @@ def main() -> None:
     """Build twice and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--documents", type=int, help="only the first so many; default: all")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_documents(folder / "documents.jsonl")
+        write_documents(folder / "documents.jsonl", given.documents)
         found = [built(folder, "first", "module"), built(folder, "second", "module,words")]
     given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import hybrid
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Passages, open_source
+from hybrid.encoders import Bm25Parameters
 from hybrid.encoders.cross import TransformerCrossEncoder
 from hybrid.errors import ModelError, UsageError
 from hybrid.evaluate import evaluate, judge
@@ -57,6 +58,28 @@ class Scores:
     def __call__(self, query_id: str, doc_nums: Sequence[int]) -> NDArray[np.float32]:
         self.asked += [(query_id, each) for each in doc_nums]
         return self.rows[self._places[query_id], list(doc_nums)]
+
+
+class Bars:
+    """Progress: the label, total and finished items of each bar."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[Any]] = []
+
+    def __call__(self, label: str, total: int | None) -> Callable[[int], None]:
+        bar = [label, total, 0]
+        self.seen.append(bar)
+
+        def advance(count: int) -> None:
+            bar[2] += count
+
+        return advance
+
+
+def made(score: Callable[..., Any], depth: int = 9) -> tuple[Reranking, Bars]:
+    """Return a reranking by scores that are there, and its progress."""
+    bars = Bars()
+    return Reranking("made", depth, lambda branches: score, bars), bars
 
 
 def length(query: str, texts: Sequence[str]) -> list[int]:
@@ -271,7 +294,7 @@ def test_the_weight_curve_is_the_measure_of_the_ranked_run() -> None:
     bench = Bench(judge(pool, qrels), "nDCG@10")
     for fusion in (cc(0.4, norm="minmax"), single("dense"), rrf()):
         scores = Scores(pool, 5, levels=1000)
-        curve = _weight_curve(bench, Reranking("made", 7, scores), fusion)
+        curve = _weight_curve(bench, made(scores, 7)[0], fusion)
         fused = fuse(pool, fusion)
         cut = cut_pool(pool, fused, 7, scores)
         for alpha in (0.03, 0.37, 0.81):
@@ -286,7 +309,7 @@ def test_a_reranker_that_knows_more_is_used_and_noise_is_not() -> None:
     def knows(query_id: str, doc_nums: Sequence[int]) -> NDArray[np.float32]:
         return np.array([qrels[query_id].get(pool.doc_ids[d], 0) for d in doc_nums], np.float32)
 
-    found = tune(pool, qrels, QUICK, rerank=Reranking("oracle", 20, knows)).rerank
+    found = tune(pool, qrels, QUICK, rerank=Reranking("oracle", 20, lambda _: knows)).rerank
     assert found is not None
     assert found.keep
     assert found.difference.mean > 0.05
@@ -294,7 +317,7 @@ def test_a_reranker_that_knows_more_is_used_and_noise_is_not() -> None:
     assert (found.fusion.alpha or 0) > 0.5
     json.dumps(found.to_dict())
     noise = Scores(pool, 9, levels=10_000)
-    result = tune(pool, qrels, QUICK, rerank=Reranking("noise", 20, noise))
+    result = tune(pool, qrels, QUICK, rerank=Reranking("noise", 20, lambda _: noise))
     assert result.rerank is not None
     assert not result.rerank.keep
     assert result.rerank.difference.mean < 0.01
@@ -307,11 +330,15 @@ def test_a_reranker_that_knows_more_is_used_and_noise_is_not() -> None:
 def test_the_first_stage_held_out_is_that_of_the_verdict() -> None:
     for seed, verdict in [(1, "fusion"), (4, "branch")]:
         pool, qrels = planted(seed, queries=120, copies=verdict == "branch")
-        result = tune(pool, qrels, QUICK, rerank=Reranking("made", 9, Scores(pool)))
+        reranking, bars = made(Scores(pool))
+        result = tune(pool, qrels, QUICK, rerank=reranking)
         assert result.rerank is not None
         assert result.verdict == verdict
         expected = result.held_out if verdict == "fusion" else result.baselines["branch"][1]
         assert result.rerank.first == pytest.approx(expected)
+        ((label, total, done),) = bars.seen
+        assert (label, done) == ("reranking", total)
+        assert total > 9 * 120 * 0.9  # the first of nearly every query, and others of some folds
 
 
 def test_a_cross_encoder_by_path_scores_and_its_scores_are_kept(
@@ -428,6 +455,38 @@ def test_the_commands_take_a_reranker(
         "tune", tiny_copy, beir_folder, "--trials", "0", "--folds", "2", *again
     )
     assert "reranking:" in out, err
+
+
+def test_tuning_reads_the_passages_of_the_branches_of_each_fusion(tmp_path: Path) -> None:
+    rows = [{"id": name, "title": title, "text": text} for name, (title, text) in DOCUMENTS.items()]
+    options = BuildOptions(bm25=True, passages=Passages(4, 1))
+    encoders = {"bm25": Bm25Parameters(), "dense": HashDense()}
+    hybrid.build_index(rows, tmp_path / "index", options, encoders=encoders)
+    read: list[str] = []
+    asked = {f"{name}{at}": text for at in range(3) for name, (text, _) in QUERIES.items()}
+    with hybrid.open(tmp_path / "index", encoders={"dense": HashDense()}) as index:
+        best = index.search(asked, k=1, fusion="bm25")
+        given = {query_id: {best[query_id][0].doc_id: 1} for query_id in asked}
+        view, bars = index.view(), Bars()
+        result = tune_index(
+            index,
+            (asked, given),
+            replace(QUICK, folds=2, rerank=recorded(read), rerank_depth=3),
+            progress=bars,
+        )
+        assert result.rerank is not None
+        assert [label for label, *_ in bars.seen] == ["tuning", "reranking"]
+        for _, total, done in bars.seen:
+            assert total == done
+        every = {
+            f"{title} {passage.text}"
+            for query in asked.values()
+            for doc_id, (title, _) in DOCUMENTS.items()
+            for passage in view.best_passages(query, [doc_id], ["bm25"])[0]
+        }
+        assert str(result.fusion) == "bm25"
+        assert read
+        assert set(read) <= every
 
 
 def test_several_domains_tune_the_weight_of_a_reranker_each(

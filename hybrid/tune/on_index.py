@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from hybrid.corpus.judged import JudgedQueries
 from hybrid.evaluate.pools import JudgedPool, judged_pool
@@ -11,10 +12,11 @@ from hybrid.evaluate.reuse import query_hashes
 from hybrid.fusion import Fusion
 from hybrid.index.documents.filters import filter_text
 from hybrid.index.records import model_keys
+from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.search.plan import POOLED_DOMAIN, plan_rerank, search_depth
-from hybrid.search.rerank import RerankPlan
+from hybrid.search.rerank import PairScores, RerankPlan
 from hybrid.search.view import View
 from hybrid.tune.domains import (
     Domain,
@@ -29,8 +31,6 @@ from hybrid.tune.rerank import Reranking
 from hybrid.tune.tuner import LEAST_QUERIES, check_searchable, tune
 from hybrid.tune.verdict import TuneResult
 
-Progress = Callable[[int], None]
-
 
 def tune_index(
     index: Index,
@@ -38,7 +38,7 @@ def tune_index(
     options: TuneOptions | None = None,
     *,
     prior: Prior | None = None,
-    progress: Progress | None = None,
+    progress: StartProgress = no_progress,
 ) -> TuneResult:
     """Return the fusion that the judged queries of a split speak for, and how sure they are.
 
@@ -47,7 +47,7 @@ def tune_index(
         source: of queries and judgments; or ``(queries, qrels)``, see `as_judged`.
         options: which queries, what to maximise, and how much work to do.
         prior: what other domains say, for few labels.
-        progress: called with the number of newly finished steps, of ``options.steps``.
+        progress: shows the steps, of ``options.steps``, and the pairs that are reranked.
 
     Raises:
         CorpusError: the split has no judged query.
@@ -64,8 +64,8 @@ def tune_index(
         judged.qrels,
         options,
         prior=prior,
-        rerank=_reranking(view, judged, again),
-        progress=progress,
+        rerank=_reranking(view, judged, again, progress),
+        progress=progress("tuning", options.steps),
     )
     return _recorded(result, view, judged)
 
@@ -89,10 +89,17 @@ def _planned(view: View, options: TuneOptions) -> RerankPlan | None:
     return again
 
 
-def _reranking(view: View, judged: JudgedPool, again: RerankPlan | None) -> Reranking | None:
+def _reranking(
+    view: View, judged: JudgedPool, again: RerankPlan | None, progress: StartProgress
+) -> Reranking | None:
     if again is None:
         return None
-    return Reranking(again.name, again.depth, view.pair_scores(judged.texts, again))
+    scorer = cache(partial(view.pair_scores, judged.texts, again))
+
+    def scores(branches: tuple[str, ...]) -> PairScores:
+        return scorer(branches=() if view.contents.passages is None else branches)
+
+    return Reranking(again.name, again.depth, scores, progress)
 
 
 def at_depth(result: TuneResult, depth: int, documents: int) -> TuneResult:
@@ -132,7 +139,7 @@ def tune_indexes(
     options: TuneOptions | None = None,
     *,
     store: bool = True,
-    progress: Progress | None = None,
+    progress: StartProgress = no_progress,
 ) -> DomainsResult:
     """Return one fusion a domain, the transfer between domains, and the pooled fusion.
 
@@ -154,10 +161,12 @@ def tune_indexes(
         for task in tasks
     }
     domains = [
-        Domain(name, each.pool, each.qrels, _reranking(views[name], each, plans[name]))
+        Domain(name, each.pool, each.qrels, _reranking(views[name], each, plans[name], progress))
         for name, each in judged.items()
     ]
-    result = tune_domains(domains, options, progress=progress)
+    result = tune_domains(
+        domains, options, progress=progress("tuning", options.steps * len(domains))
+    )
     deepest = max(each.pool.depth for each in judged.values())
     widest = max(len(task.index) for task in tasks)
     result = replace(

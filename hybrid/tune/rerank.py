@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.evaluate.bench import Bench
+from hybrid.evaluate.bench import Bench, FloatArray, JudgedCandidates
 from hybrid.evaluate.significance import Difference, compare_paired
 from hybrid.fusion import Fusion, cc, parse_fusion
-from hybrid.fusion.apply import fuse_table, pool_table
+from hybrid.fusion.apply import fuse_table, pool_table, ranked_positions
 from hybrid.fusion.norms import normalise
+from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.rerank import cut_pool
 from hybrid.tune.folds import Fold
 from hybrid.tune.line import Curve, alpha_curve
@@ -28,12 +29,15 @@ class Reranking:
     Attributes:
         name: as a person reads it.
         depth: how many documents of each query it scores.
-        score: of a query id and doc_nums; remembers, because folds ask for the same pairs.
+        scores: of branches, the score of a query id and doc_nums; with passages it reads the best
+            ones of those branches. It remembers, because folds ask for the same pairs.
+        progress: shows how many pairs are scored.
     """
 
     name: str
     depth: int
-    score: Callable[..., Any]
+    scores: Callable[[tuple[str, ...]], Callable[..., Any]]
+    progress: StartProgress = no_progress
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def tune_rerank(
         fusion: of the first stage, chosen on all queries.
         seed: of the bootstrap and the randomisation test.
     """
+    _score_first(bench, reranking, [*(used for _, used in chosen), fusion])
     curves: dict[str, Curve] = {}
 
     def curve(used: Fusion) -> Curve:
@@ -136,10 +141,33 @@ def tune_rerank(
 
 def _weight_curve(bench: Bench, reranking: Reranking, fusion: Fusion) -> Curve:
     """Return the measure of each query as a function of the weight of the reranker."""
-    names = fusion.branch_names(bench.branches)
-    taken = bench.candidates(names, fusion.depth)
-    fused = fuse_table(taken.table, fusion, list(names))
-    cut = cut_pool(taken.scorer.judged.pool, fused, reranking.depth, reranking.score)
+    names, taken, fused = _first_stage(bench, fusion)
+    cut = cut_pool(taken.scorer.judged.pool, fused, reranking.depth, reranking.scores(names))
     _, table = pool_table(cut.pool, np.arange(2))
     x, y = (cut.spread(row, len(fused)) for row in normalise(table, NORM))
     return alpha_curve(taken.scorer, x, y)
+
+
+def _score_first(bench: Bench, reranking: Reranking, fusions: Sequence[Fusion]) -> None:
+    """Score every pair that is asked for later, so that one bar shows how many there are."""
+    wanted: dict[tuple[Callable[..., Any], str], set[int]] = {}
+    for fusion in {str(each): each for each in fusions}.values():
+        names, taken, fused = _first_stage(bench, fusion)
+        pool, score = taken.scorer.judged.pool, reranking.scores(names)
+        order, starts = ranked_positions(fused.astype(np.float32), pool.offsets)
+        for query_id, start, stop in zip(pool.query_ids, starts, starts[1:], strict=False):
+            first = order[start : min(stop, start + reranking.depth)]
+            wanted.setdefault((score, query_id), set()).update(pool.doc_nums[first].tolist())
+    advance = reranking.progress("reranking", sum(map(len, wanted.values())))
+    for (score, query_id), doc_nums in wanted.items():
+        score(query_id, sorted(doc_nums))
+        advance(len(doc_nums))
+
+
+def _first_stage(
+    bench: Bench, fusion: Fusion
+) -> tuple[tuple[str, ...], JudgedCandidates, FloatArray]:
+    """Return the branches of a fusion, their candidates, and the score of each."""
+    names = fusion.branch_names(bench.branches)
+    taken = bench.candidates(names, fusion.depth)
+    return names, taken, fuse_table(taken.table, fusion, list(names))

@@ -29,6 +29,7 @@ from hybrid.corpus.checks import check_name
 from hybrid.errors import UsageError
 from hybrid.index.documents.filters import filter_text
 from hybrid.machine.options import option
+from hybrid.machine.progress import StartProgress
 from hybrid.tune.options import TuneOptions
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def tune(
     if several:
         with (
             _tasks(sources, kept.domain, reading, index, opening) as tasks,
-            _working(options, len(tasks)) as progress,
+            _working(options) as progress,
         ):
             found = tune_indexes(tasks, options, store=kept.store, progress=progress)
         _print_several(found, options.measure, kept, as_json=as_json)
@@ -96,7 +97,7 @@ def tune(
     with opening(index) as opened:
         known = None if prior is None else Prior.read(prior)
         source = judged_source(sources[0] if sources else None, reading)
-        with _working(options, 1) as progress:
+        with _working(options) as progress:
             result = tune_index(opened, source, options, prior=known, progress=progress)
         _finish(opened, own, result, filter_text(options.filter), store=kept.store, as_json=as_json)
 
@@ -168,13 +169,13 @@ def _finish(
 
 
 @contextmanager
-def _working(options: TuneOptions, domains: int) -> Iterator[Callable[[int], None]]:
-    """Yield a bar over all trials; Ctrl-C says what was kept."""
+def _working(options: TuneOptions) -> Iterator[StartProgress]:
+    """Yield what shows progress; Ctrl-C says what was kept."""
     kept = "no trial was kept; give --storage FILE to keep them"
     if options.storage is not None:
         kept = f"finished trials are in {options.storage}; run the same command again to go on"
     with stoppable(f"the index is as it was, and {kept}"), progress_bars(err) as start:
-        yield start("tuning", options.steps * domains)
+        yield start
 
 
 def _placed(spec: str, index: Path) -> tuple[str, Path]:
