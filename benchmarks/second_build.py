@@ -4,8 +4,8 @@
 
 The collection ``stdlib`` is written as JSON lines with the fields ``module`` and ``words``,
 and built twice by the command line, into a cache that is empty at first: with one field, and then
-with both. ``seconds`` is what `hybrid build` reports, models included, and ``cpu`` what the whole process
-took of the processors; ``reused`` counts the rows that came from the cache.
+with both. ``seconds`` is what `hybrid build` reports, models included, and ``cpu`` what the whole
+process took of the processors; ``reused`` counts the rows that came from the cache.
 """
 
 from __future__ import annotations
