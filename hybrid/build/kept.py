@@ -94,7 +94,7 @@ def rows_space(encoder: Any, query: str = "") -> str | None:
 
 
 def kept_figures(cache: Cache | None, encoder: object, digest: str) -> Any:
-    """Return what was measured of an encoder on a corpus, JSON data; None if it is not known."""
+    """Return the figures of an encoder on a corpus, JSON data; None if they are not known."""
     space = rows_space(encoder)
     if cache is None or space is None:
         return None
@@ -103,7 +103,7 @@ def kept_figures(cache: Cache | None, encoder: object, digest: str) -> Any:
 
 
 def keep_figures(cache: Cache | None, encoder: object, digest: str, figures: Any) -> None:
-    """Keep what was measured of an encoder on a corpus."""
+    """Keep the figures of an encoder on a corpus."""
     space = rows_space(encoder)
     if cache is not None and space is not None:
         value = json.dumps(figures).encode()

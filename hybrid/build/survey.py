@@ -87,7 +87,7 @@ class Survey:
 def survey_corpus(
     shards: Shards, encoders: Mapping[str, Any], cache: Cache | None
 ) -> tuple[dict[str, Unread], dict[str, Survey]]:
-    """Return what every branch left unread, and its survey; known ones come from the cache."""
+    """Return the unread tokens and the survey of every branch; known ones come from the cache."""
     known = {name: kept_figures(cache, each, shards.digest) for name, each in encoders.items()}
     models = {name: loaded(encoders[name]) for name, found in known.items() if found is None}
     unread = {

@@ -170,7 +170,7 @@ def _finish(
 
 @contextmanager
 def _working(options: TuneOptions) -> Iterator[StartProgress]:
-    """Yield what shows progress; Ctrl-C says what was kept."""
+    """Yield the progress of a tuning; Ctrl-C says what was kept."""
     kept = "no trial was kept; give --storage FILE to keep them"
     if options.storage is not None:
         kept = f"finished trials are in {options.storage}; run the same command again to go on"
