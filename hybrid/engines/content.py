@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from hybrid.corpus.passages import starts
 from hybrid.index.hybrid import HybridIndex
 
 FORMAT = 1
@@ -47,6 +49,25 @@ def files_of(index: HybridIndex) -> dict[str, bytes]:
         files[OFFSETS] = index.passages.offsets.astype("<i8").tobytes()
         files[SPANS] = index.passages.spans.astype("<i4").tobytes()
     return files
+
+
+def field_table(index: HybridIndex) -> bytes:
+    """Return the fields of the documents, by number, as an Arrow file."""
+    store, numbering = index.documents, index.numbering
+    firsts = starts(np.array(numbering.sizes))
+    order = pa.array(firsts[numbering.segments] + numbering.places)
+    columns = {}
+    for name, kind in store.field_types.items():
+        parts = [
+            stored.fields[name].cast(kind) if name in stored.fields else pa.nulls(len(stored), kind)
+            for stored in store.segments
+        ]
+        chunks = [chunk for part in parts for chunk in getattr(part, "chunks", [part])]
+        columns[name] = pa.chunked_array(chunks, kind).take(order)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, pa.table(columns).schema) as writer:
+        writer.write_table(pa.table(columns))
+    return bytes(sink.getvalue())
 
 
 def shard_count(index: HybridIndex) -> int:

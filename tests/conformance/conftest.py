@@ -21,6 +21,7 @@ from tests.made_encoders import HashDense, HashSparse
 ENCODERS = {"sparse": HashSparse(48), "dense": HashDense(12)}
 WORDS = [f"w{number}" for number in range(120)]
 ODD = ["d'1", 'a"b\\c', "#;%s", "\N{GRINNING FACE}", "é", "e\u0301", "Z" * 300, "\uffff", "$1{}"]
+COUNT = 160
 NUMBERS = count(1)
 
 
@@ -62,12 +63,14 @@ def postgres() -> Iterator[Server]:
     server.close()
 
 
-@pytest.fixture(scope="session", params=["folder", "postgresql"])
+@pytest.fixture(scope="session", params=["folder", "postgresql", "milvus"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Each place in turn."""
     folder = tmp_path_factory.mktemp("places")
     if request.param == "folder":
         return Place("folder", lambda: str(folder / str(next(NUMBERS))))
+    if request.param == "milvus":
+        return Place("milvus", lambda: f"milvus://{folder}/places.db#p{next(NUMBERS)}")
     server: Server = request.getfixturevalue("postgres")
     return Place(request.param, lambda: f"{server.url}#p{next(NUMBERS)}", server)
 
@@ -86,7 +89,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An index of documents and one of passages, in folders; copy them before a change."""
     folder = tmp_path_factory.mktemp("made")
     encoders = {**ENCODERS, "bm25": Bm25Parameters()}
-    documents = [document(number) for number in range(400)]
+    documents = [document(number) for number in range(COUNT)]
     for name, options in {
         "documents": BuildOptions(),
         "passages": BuildOptions(passages=Passages(size=8, overlap=2)),
@@ -94,7 +97,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         hybrid.build_index(documents, folder / name, options, encoders=encoders)
         with opened(folder / name) as index:
             index.delete([document(number).doc_id for number in (3, 50, 120)])
-            index.update([document(number, 1) for number in (60, 61, 401, 402)])
+            index.update([document(number, 1) for number in (60, 61, 201, 202)])
             index.store_domain("default", "cc(weights=(sparse:0.4, dense:0.6), norm=minmax)")
     return {name: folder / name for name in ("documents", "passages")}
 

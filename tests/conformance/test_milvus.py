@@ -1,0 +1,73 @@
+"""Milvus alone: pushes that are cut, long texts, and what it cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hybrid
+from hybrid import Document
+from hybrid.encoders import Bm25Parameters
+from hybrid.engines.milvus import push, store
+from hybrid.errors import IndexFormatError, UsageError
+from tests.conformance.conftest import NUMBERS, opened
+from tests.conformance.test_places import hits
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"milvus://{tmp_path_factory.getbasetemp()}/alone.db#m{next(NUMBERS)}"
+
+
+def test_a_push_that_is_cut_goes_on_and_nothing_is_double(
+    address: str, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybrid.engines.content.SHARD", 40)
+    note, noted = push._note, []
+
+    def cut(milvus: Any, generation: dict[str, Any], state: int) -> None:
+        noted.append(state)
+        if len(noted) == 2:
+            raise KeyboardInterrupt
+        note(milvus, generation, state)
+
+    monkeypatch.setattr(push, "_note", cut)
+    with pytest.raises(KeyboardInterrupt):
+        hybrid.push_index(made["documents"], address)
+    with pytest.raises(IndexFormatError, match="holds no index"):
+        opened(address)
+    hybrid.push_index(made["documents"], address)
+    assert noted == [1, 2, 2, 3, 4, -1]
+    with opened(made["documents"]) as folder, opened(address) as there:
+        for fusion in ("bm25", "dense"):
+            expected = hits(folder, "w1 w2", k=200, fusion=fusion)
+            assert hits(there, "w1 w2", k=200, fusion=fusion) == expected
+
+
+def test_a_text_longer_than_a_value_of_milvus_comes_back(address: str, tmp_path: Path) -> None:
+    text = "\N{GRINNING FACE} merge lists " * 4000
+    encoders = {"bm25": Bm25Parameters()}
+    hybrid.build_index([Document("long", text)], tmp_path / "idx", encoders=encoders)
+    hybrid.push_index(tmp_path / "idx", address)
+    with hybrid.open(address) as there:
+        assert there.search("merge")[0].text == text
+
+
+def test_more_candidates_than_milvus_gives_are_refused(
+    address: str, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hybrid.push_index(made["documents"], address)
+    monkeypatch.setattr(store, "FAR", 100)
+    with opened(address) as there:
+        assert there.search("w1", depth=50)
+        with pytest.raises(UsageError, match="smaller depth"):
+            there.search("w1", depth=90)
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="small letters"):
+        hybrid.open("milvus:///nowhere.db#Not a name")
