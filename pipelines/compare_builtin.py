@@ -46,21 +46,23 @@ TIMED, ENCODED = 50, 48
 Values = NDArray[np.float64]
 
 
-def load(precision: str) -> dict[str, Any]:
+def load(dtype: str, dense: Sequence[str]) -> dict[str, Any]:
     """Return the encoder of every branch; the sum is of the two sparse models beside it."""
-    options: dict[str, Any] = {"device": "cpu", "precision": precision}
+    options: dict[str, Any] = {"device": "cpu", "dtype": dtype}
+    loads = {
+        "minilm": lambda: load_dense("builtin:minilm", **options),
+        "bge": lambda: load_dense("builtin:bge-small"),
+    }
     total = load_sparse("builtin:splade+builtin:splade-tiny", **options)
     sparse = dict(zip(SPARSE, (*total.parts, total), strict=True))
-    minilm, bge = DENSE
-    dense = {minilm: load_dense("builtin:minilm", **options), bge: load_dense("builtin:bge-small")}
-    return {BM25: Bm25Parameters(), **sparse, **dense}
+    return {BM25: Bm25Parameters(), **sparse, **{name: loads[name]() for name in dense}}
 
 
-def branch_sets() -> list[tuple[str, ...]]:
+def branch_sets(dense: Sequence[str]) -> list[tuple[str, ...]]:
     """Return each branch alone, and what is compared of two and of three."""
-    pairs = [(BM25, dense) for dense in DENSE] + list(product(SPARSE, DENSE))
-    threes = [(BM25, sparse, dense) for sparse, dense in product(SPARSE, DENSE)]
-    return [*((name,) for name in (BM25, *SPARSE, *DENSE)), *pairs, *threes]
+    pairs = [(BM25, name) for name in dense] + list(product(SPARSE, dense))
+    threes = [(BM25, sparse, name) for sparse, name in product(SPARSE, dense)]
+    return [*((name,) for name in (BM25, *SPARSE, *dense)), *pairs, *threes]
 
 
 def label(names: Sequence[str]) -> str:
@@ -68,21 +70,23 @@ def label(names: Sequence[str]) -> str:
     return " + ".join(names)
 
 
-def split_values(index: Index, source: Source, split: str) -> tuple[list[str], dict[str, Values]]:
+def split_values(
+    index: Index, source: Source, split: str, dense: Sequence[str]
+) -> tuple[list[str], dict[str, Values]]:
     """Return the judged queries of a split, and by system the measure of each."""
     judged = judged_pool(index.view(), source, PoolOptions(split=split))
     found = {}
-    for names in branch_sets():
+    for names in branch_sets(dense):
         bench = Bench(judge(judged.pool.narrow(names), judged.qrels), MEASURE)
         found[label(names)] = bench.values(cc(norm="minmax"))
     return list(bench.judged.pool.query_ids), found
 
 
-def measured(index: Index, source: Source) -> dict[str, dict[str, Values]]:
+def measured(index: Index, source: Source, dense: Sequence[str]) -> dict[str, dict[str, Values]]:
     """Return the values of the ``report`` queries and, where there are any, of ``dev``."""
-    ids, values = split_values(index, source, "test")
+    ids, values = split_values(index, source, "test", dense)
     if "dev" in source.splits():
-        return {"dev": split_values(index, source, "dev")[1], "report": values}
+        return {"dev": split_values(index, source, "dev", dense)[1], "report": values}
     if "train" in source.splits():
         return {"report": values}
     even = np.array([int(number) % 2 == 0 for number in ids])
@@ -156,10 +160,10 @@ def compared(values: Values, reference: Values) -> dict[str, Any]:
     return {"difference": compare_paired(values, [reference])[0].to_dict()}
 
 
-def differences(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def differences(found: Sequence[Mapping[str, Any]], denses: Sequence[str]) -> list[dict[str, Any]]:
     """Return each three-way hybrid against BM25 and its dense model, Holm-corrected."""
     rows = []
-    for dense in DENSE:
+    for dense in denses:
         family: list[dict[str, Any]] = []
         for one, sparse in product(found, SPARSE):
             values = one["values"]["report"]
@@ -171,8 +175,14 @@ def differences(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def dense_of(encoders: Mapping[str, Any]) -> list[str]:
+    """Return the names of the dense models."""
+    return [name for name in encoders if name in DENSE]
+
+
 def costs_of(index: Index, source: Source, encoders: Mapping[str, Any]) -> dict[str, Any]:
     """Return what each set of branches with BM25 costs."""
+    dense = dense_of(encoders)
     texts = [query.text for query in islice(source.queries("test"), TIMED)]
     return {
         label(names): {
@@ -180,7 +190,7 @@ def costs_of(index: Index, source: Source, encoders: Mapping[str, Any]) -> dict[
             "bytes_a_document": bytes_of(index, names) / len(index),
             "query_ms": query_ms(index, texts, names),
         }
-        for names in branch_sets()
+        for names in branch_sets(dense)
         if len(names) > 1 and BM25 in names
     }
 
@@ -194,9 +204,10 @@ def measure_collection(
     if not directory.exists():
         build_index(source, directory, encoders=encoders)
     given = {name: encoder for name, encoder in encoders.items() if name != BM25}
-    stages = ((BM25, DENSE[0]), (BM25, SPARSE[-1], DENSE[0])) if rerank else ()
+    dense = dense_of(encoders)
+    stages = ((BM25, dense[0]), (BM25, SPARSE[-1], dense[0])) if rerank else ()
     with Index(directory, encoders=given) as index:
-        values = kept(work / f"{folder.name}.json", lambda: measured(index, source))
+        values = kept(work / f"{folder.name}.json", lambda: measured(index, source, dense))
         return {
             "collection": folder.name,
             "documents": len(index),
@@ -224,7 +235,7 @@ def tables(report: Mapping[str, Any]) -> str:
     names = [(one["collection"], part) for one in found for part in one["means"]]
     heads = " | ".join(f"{name}, {part}" for name, part in names)
     lines = [f"| branches | {heads} |", f"|---|{'---:|' * len(names)}"]
-    for system in map(label, branch_sets()):
+    for system in found[0]["means"]["report"]:
         cells = (f"{one['means'][part][system]:.4f}" for one in found for part in one["means"])
         lines.append(f"| {system} | {' | '.join(cells)} |")
     lines += [
@@ -265,19 +276,20 @@ def main(
     output: Path,
     work: Path,
     *,
-    precision: str = "float32",
+    dtype: str = "float32",
+    dense: Sequence[str] = DENSE,
     rerank: int = 0,
     depth: int = 30,
 ) -> None:
     """Measure every collection; write ``output`` and print the tables."""
-    encoders = load(precision)
+    encoders = load(dtype, dense)
     work.mkdir(parents=True, exist_ok=True)
     found = []
     for folder in collections:
         found.append(measure_collection(folder, encoders, work, rerank, depth))
         print(f"{folder.name}: measured", file=sys.stderr, flush=True)
     report = {
-        "differences": differences(found),
+        "differences": differences(found, dense),
         "costs": found[0]["costs"],
         "collections": found,
     }
@@ -297,7 +309,8 @@ if __name__ == "__main__":
     parser.add_argument("collections", type=Path, nargs="+", help="BEIR folders")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to make")
     parser.add_argument("--work", type=Path, default=Path("compare_builtin"), help="of indexes")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--dense", choices=DENSE, nargs="+", default=DENSE)
     parser.add_argument("--rerank", type=int, default=0, help="queries of each collection")
     parser.add_argument("--depth", type=int, default=30, help="documents that are reranked")
     given = vars(parser.parse_args())

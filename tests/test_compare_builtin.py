@@ -24,11 +24,11 @@ def test_every_set_of_branches_is_compared_and_has_its_costs(
 ) -> None:
     command: Any = load_script("pipelines/compare_builtin")
 
-    def load(precision: str) -> dict[str, Any]:
+    def load(dtype: str, dense: Any) -> dict[str, Any]:
         total = load_sparse(f"{tiny_sparse}+{tiny_head}", device="cpu")
-        dense = {name: load_dense(str(tiny_dense), device="cpu") for name in command.DENSE}
+        vectors = {name: load_dense(str(tiny_dense), device="cpu") for name in dense}
         sparse = dict(zip(command.SPARSE, (*total.parts, total), strict=True))
-        return {"bm25": Bm25Parameters(), **sparse, **dense}
+        return {"bm25": Bm25Parameters(), **sparse, **vectors}
 
     monkeypatch.setattr(command, "load", load)
     monkeypatch.setattr(command, "CROSS", str(tiny_cross))
@@ -37,7 +37,7 @@ def test_every_set_of_branches_is_compared_and_has_its_costs(
     report = json.loads(output.read_text())
     (one,) = report["collections"]
     means = one["means"]["report"]
-    sets = [" + ".join(each) for each in command.branch_sets()]
+    sets = [" + ".join(each) for each in command.branch_sets(command.DENSE)]
     assert list(means) == sets
     assert list(report["costs"]) == [each for each in sets if each.startswith("bm25 +")]
     assert means["minilm"] == means["bge"]  # one made model in both places
