@@ -107,6 +107,33 @@ def test_resumed_run_equals_uninterrupted(tiny_bert: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(one.toarray(), other.toarray())
 
 
+def test_trackers_are_told(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import TrainerCallback
+    from transformers.integrations import integration_utils
+
+    told: list[dict[str, float]] = []
+
+    class Tracker(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, *_: object, logs: dict[str, float], **__: object) -> None:
+            told.append(dict(logs))
+
+    class Absent(TrainerCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            raise RuntimeError("it is not installed")
+
+    known = integration_utils.INTEGRATION_TO_CALLBACK
+    monkeypatch.setitem(known, "trivial", Tracker)
+    monkeypatch.setitem(known, "absent", Absent)
+    options = made_options(tiny_bert, report_to=("trivial",))
+    report = train(made_examples(), tmp_path / "out", options)
+    assert [row["loss"] for row in told if "loss" in row] == [row["loss"] for row in report.losses]
+    for name, message in (("trviial", "is not supported"), ("absent", "not installed")):
+        with pytest.raises(UsageError, match=f"report_to is {name}: .*{message}"):
+            train(made_examples(), tmp_path / name, made_options(tiny_bert, report_to=(name,)))
+
+
 def test_finished_output_is_kept(tiny_bert: Path, tmp_path: Path) -> None:
     options = made_options(tiny_bert)
     train(made_examples(), tmp_path / "out", options)

@@ -38,6 +38,7 @@ class TrainOptions:
         layers: 0 is the head alone, None the whole model. With 0 or 1 the layers below are run
             once over every text, not at every step, where the model is a BERT with a SpladeHead,
             such as builtin:splade.
+        report_to: names of transformers' own reporting callbacks; each tracker is to be installed.
         states: a folder that keeps the output of the layers below, for further runs; None is one
             in the output.
     """
@@ -100,6 +101,11 @@ class TrainOptions:
     checkpoint_steps: int = RUN(200, "steps between checkpoints, and between dev figures")
     device: str | None = RUN(None, "cpu, cuda; default: what is there")
     seed: int = RUN(0, "of order and sampling")
+    report_to: tuple[str, ...] = RUN(
+        (),
+        "a tracker that is told losses and rates: tensorboard, wandb, mlflow, ...; again for more",
+        metavar="TRACKER",
+    )
     states: Path | None = None
 
     def __post_init__(self) -> None:

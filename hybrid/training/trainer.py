@@ -21,7 +21,8 @@ from hybrid.training.supervision import supervised
 
 MODEL, WORK, CONFIG = "model", "work", "config.json"
 STATE = "trainer_state.json"
-PLACES = ("cache", "states")
+UNASKED = ("cache", "states", "report_to")
+"""Options that may differ between a run and its checkpoint."""
 
 
 def train(
@@ -154,7 +155,7 @@ def _checkpoint_of(options: TrainOptions, output: Path) -> str | None:
         UsageError: the checkpoint is of other options.
     """
     checkpoint, path = last_checkpoint(output), output / WORK / CONFIG
-    asked = {name: value for name, value in options.to_dict().items() if name not in PLACES}
+    asked = {name: value for name, value in options.to_dict().items() if name not in UNASKED}
     text = json.dumps(asked, indent=1)
     if checkpoint is not None and path.is_file():
         ours, theirs = json.loads(text), json.loads(path.read_text(encoding="utf-8"))
@@ -232,10 +233,28 @@ def _trainer(
         args=arguments,
         train_dataset=dataset,
         loss=loss,
-        callbacks=[SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", RISE), log],
+        callbacks=[
+            SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", RISE),
+            log,
+            *_trackers(options.report_to),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _trackers(names: Sequence[str]) -> list[Any]:
+    """Return the callbacks of transformers that report to trackers.
+
+    Raises:
+        UsageError: a tracker that transformers does not know, or one that is not installed.
+    """
+    from transformers.integrations import get_reporting_integration_callbacks
+
+    try:
+        return [callback() for callback in get_reporting_integration_callbacks(list(names))]
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise UsageError(f"report_to is {', '.join(names)}: {error}") from error
 
 
 def _dataset(options: TrainOptions, examples: Sequence[Example]) -> Any:
