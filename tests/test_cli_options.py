@@ -47,7 +47,9 @@ ONE_NAME = (
     ("--baseline", "--against"),
 )
 """Flags of one option: a command that takes one of them takes all."""
-WIDTH, LINES, FIRST_SCREEN, SCREEN = 120, 72, 30, 50
+WIDTH, LINES, FIRST_SCREEN = 120, 62, 30
+SCREEN = {"build": 60, "evaluate": 50, "tune": 50}
+"""The help of crowded commands has fewer lines."""
 COMMANDS = written(get_command(application()))
 
 
@@ -69,7 +71,7 @@ def test_an_option_has_one_name_everywhere(flags: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("width", [100, 120])
-@pytest.mark.parametrize("command", ["evaluate", "tune"])
+@pytest.mark.parametrize("command", sorted(SCREEN))
 def test_the_help_of_a_crowded_command_fits_a_screen_and_names_every_option(
     command: str, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +79,7 @@ def test_the_help_of_a_crowded_command_fits_a_screen_and_names_every_option(
     wide = {"COLUMNS": str(width)}
     for _ in range(2):  # what is rare in one is an option again in the next
         found = CliRunner().invoke(application(), [command, "--help"], env=wide).output
-        assert len(found.splitlines()) < SCREEN
+        assert len(found.splitlines()) < SCREEN[command]
         options = [each.split(" ")[0].split(",")[0] for each in COMMANDS[command]]
         assert all(each in found for each in options if each.startswith("--"))
 

@@ -161,3 +161,34 @@ def test_ids_without_documents_or_queries(register: Any) -> None:
         list(source.queries())
     assert source.splits() == ("test",)
     assert source.document_count() is None
+
+
+class Author(NamedTuple):
+    name: str
+    born: int
+
+
+class NestedDoc(NamedTuple):
+    doc_id: str
+    body: dict[str, str]
+    author: Author
+
+    def default_text(self) -> str:
+        return self.body["text"]
+
+
+def test_nested_fields_are_named_by_dots(register: Any) -> None:
+    docs = [NestedDoc("a", {"text": "x", "lead": "y"}, Author("Ann", 1950))]
+    register("hybrid-nested", Docs(docs), Queries())
+    options = SourceOptions(fields="author.name,author.born")
+    (found,) = open_source("hybrid-nested", options=options).documents()
+    assert (found.text, dict(found.fields)) == ("x", {"author.name": "Ann", "author.born": 1950})
+    options = SourceOptions(text_column="body.lead", fields="*")
+    (found,) = open_source("hybrid-nested", options=options).documents()
+    assert found.text == "y"
+    assert found.fields == {"body.text": "x", "author.name": "Ann", "author.born": 1950}
+    for wrong in (SourceOptions(fields="author.nam"), SourceOptions(text_column="body.nam")):
+        with pytest.raises(CorpusError, match=r"'body.text', 'body.lead', 'author.name'"):
+            list(open_source("hybrid-nested", options=wrong).documents())
+    with pytest.raises(CorpusError, match=r"name a part of it: body\.text, body\.lead"):
+        list(open_source("hybrid-nested", options=SourceOptions(text_column="body")).documents())

@@ -18,8 +18,8 @@ from hybrid.machine.memory import parse_size
 from hybrid.machine.options import option
 
 SPARSE, DENSE = known.PRESETS["offline"]
-MEMORY = "what the process may hold, Python and models included, such as 4GB"
-DEVICE = "where the models run: cpu, cuda, cuda:1; default: a GPU where there is one"
+MEMORY = "the most that the process may hold, such as 4GB"
+DEVICE = "cpu, cuda, cuda:1; default: a GPU where there is one"
 BATCH = "texts of one batch; default: as many as 1,024 tokens hold (GPU: 16,384)"
 TRUST = "run code that the models bring; a hub model needs the commit as its revision"
 REVISION = "commit, tag or branch of a hub model"
@@ -72,29 +72,29 @@ class BuildOptions:
 
     sparse: str | None = option(
         SPARSE,
-        "sparse model: builtin:splade, a hub id, a path, a sum of such (ONE+OTHER), or none",
+        "sparse model: a hub id, a path, a sum ONE+OTHER, or none",
         read=model_or_none,
     )
     dense: str | None = option(
         DENSE,
-        "dense model: builtin:minilm, a hub id, a path, or none",
+        "dense model: a hub id, a path, or none",
         read=model_or_none,
     )
     preset: str | None = option(
-        None, f"a pair of models, in place of --sparse and --dense: {', '.join(known.PRESETS)}"
+        None, f"a pair of models in their place: {', '.join(known.PRESETS)}"
     )
     bm25: bool = option(True, "index BM25 too, the baseline")
     k1: float = option(0.9, "term saturation of BM25, 0 or more")
     b: float = option(0.4, "length normalisation of BM25, from 0 to 1")
     language: str = option(
         "en",
-        "of BM25, for stemmer and stop words: en, de, fr, ..., cjk; none has neither",
+        "of BM25: en, de, fr, ..., cjk, or none",
     )
     split_names: bool = option(
         False, "let BM25 index the parts of names of code, too: os.path, readLine"
     )
     max_length: int | None = option(
-        None, "tokens a text, for both models; default: each model's own"
+        None, "tokens of a text that both models read; default: each model's own"
     )
     document_terms: int | None = option(
         None, "terms of a document that the sparse branch keeps; default: all"
@@ -115,7 +115,7 @@ class BuildOptions:
     seed: int = 0
     cache: CacheChoice = True
     memory: int | None = option(None, MEMORY, read=parse_size)
-    device: str | None = option(None, DEVICE, rich_help_panel="Models")
+    device: str | None = option(None, DEVICE, rich_help_panel="Options")
     trust_remote_code: bool = option(False, TRUST)
     batch_size: int | None = option(None, BATCH)
     backend: Literal["torch", "onnx", "auto"] = option(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, TypeVar
 
-from hybrid.corpus.columns import ABSENT, Columns, Row, lookup, other_values, shown
+from hybrid.corpus.columns import ABSENT, Columns, Row, flat, lookup, other_values, shown
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.fields.types import FieldValue
 from hybrid.corpus.records import EVERY, Document, Query, Skipped, SourceOptions
@@ -226,7 +227,7 @@ def _string(
     if not isinstance(value, str):
         raise RefusedError(
             "field that is no string",
-            f"{name!r} of {record_id!r} is {shown(value)}, expected a string",
+            f"{name!r} of {record_id!r} is {shown(value)}, expected a string{_inside(name, value)}",
         )
     _check_characters(name, value)
     return value
@@ -243,9 +244,17 @@ def _field(
         of = f" of {record_id!r}" if record_id else ""
         raise RefusedError("missing field", f"{null!r}{of} is null, expected a text")
     wanted = " or ".join(repr(name) for name in names)
-    found = ", ".join(repr(name) for name in list(fields)[:8]) or "none"
+    found = ", ".join(repr(name) for name, _ in islice(flat(fields), 8)) or "none"
     raise RefusedError(
         "missing field", f"expected {wanted}, found the fields {found}; name the one that is meant"
+    )
+
+
+def _inside(name: str, value: object) -> str:
+    """Return a hint at the names in a nested object, such as body.text; else nothing."""
+    names = [each for each, _ in islice(flat({name: value}), 8)]
+    return (
+        f"; name a part of it: {', '.join(names)}" if isinstance(value, Mapping) and names else ""
     )
 
 

@@ -78,13 +78,14 @@ def other_values(fields: Mapping[str, object], columns: Columns) -> dict[str, ob
     """
     options = (columns.id, columns.title, columns.text)
     used = {next((n for n in names if lookup(fields, n) is not None), "") for names in options}
-    return {name: value for name, value in _flat(fields, "") if name and name not in used}
+    return {name: value for name, value in flat(fields) if name and name not in used}
 
 
-def _flat(fields: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+def flat(fields: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the name and value of each field; names in nested objects have dots."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
+            yield from flat(value, f"{above}{name}.")
         else:
             yield above + name, value
 

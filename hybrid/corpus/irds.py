@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from hybrid.corpus.checks import Door, field_pass, surveyed
-from hybrid.corpus.columns import Columns, Row, refuse_absent_fields
+from hybrid.corpus.columns import ABSENT, Columns, Row, flat, lookup, refuse_absent_fields
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.files import judged_queries, unknown_split
 from hybrid.corpus.qrels import Qrels
@@ -130,9 +130,10 @@ class IrDatasetsSource:
         self, what: str, records: Callable[[], Iterable[Any]], id_field: str, columns: Columns
     ) -> Iterator[Row]:
         for number, record in enumerate(self._guarded(records), start=1):
-            fields = record._asdict()
+            fields = _nested(record)
             if number == 1:
-                refuse_absent_fields(self.name, columns.fields, fields)
+                absent = [n for n in columns.fields if lookup(fields, n, ABSENT) is ABSENT]
+                refuse_absent_fields(self.name, absent, [name for name, _ in flat(fields)])
             if not columns.chosen:
                 text = fields.get("text")
                 others = [name for name in fields if name not in (id_field, "title", "text")]
@@ -141,10 +142,10 @@ class IrDatasetsSource:
                     "title": fields.get("title") if isinstance(text, str) else None,
                     "text": text if isinstance(text, str) else record.default_text(),
                 } | {
-                    name: fields.get(name)
+                    name: lookup(fields, name)
                     for name in [*columns.fields, *(others if columns.every else ())]
                 }
-            elif columns.id[0] not in fields:
+            elif lookup(fields, columns.id[0], ABSENT) is ABSENT:
                 take = fields.pop if columns.every else fields.__getitem__
                 fields[columns.id[0]] = take(id_field)
             yield Row(f"{self.name}, {what} {number}", fields)
@@ -166,6 +167,13 @@ class IrDatasetsSource:
                 "or fetch them elsewhere and point IR_DATASETS_HOME to that folder; a collection "
                 "on your disk can be given as a BEIR folder or a JSONL file"
             ) from error
+
+
+def _nested(record: Any) -> Any:
+    """Return a record as a dictionary, and so every record inside it."""
+    if not hasattr(record, "_asdict"):
+        return record
+    return {name: _nested(value) for name, value in record._asdict().items()}
 
 
 def _load(dataset_id: str) -> Any:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from hybrid.corpus.checks import Door
-from hybrid.corpus.columns import ABSENT, Columns, Row, lookup, refuse_absent_fields, shown
+from hybrid.corpus.columns import ABSENT, Columns, Row, flat, lookup, refuse_absent_fields, shown
 from hybrid.corpus.records import Skipped
 from hybrid.errors import CorpusError
 from hybrid.machine.files import open_bytes
@@ -103,6 +103,6 @@ def refuse_fields_of_no_row(
             missing -= {name for name in missing if lookup(row.fields, name, ABSENT) is not ABSENT}
             if not missing:
                 return
-            found |= dict.fromkeys(row.fields)
+            found |= dict.fromkeys(name for name, _ in flat(row.fields))
     if found:
         refuse_absent_fields(str(paths[0]), missing, found)

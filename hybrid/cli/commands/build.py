@@ -32,9 +32,7 @@ LOG = logging.getLogger(__name__)
 def build(
     source: Annotated[
         str,
-        typer.Argument(
-            help="stdlib, a BEIR folder, a JSONL/TSV/CSV/Parquet file, or an ir-datasets id"
-        ),
+        typer.Argument(help="stdlib, a BEIR folder, a file, or an ir-datasets id"),
     ],
     output: Annotated[Path, typer.Option(*OUT, help="index folder, must not exist")],
     options: BuildOptions,
@@ -42,7 +40,7 @@ def build(
     caching: CacheOptions,
     passages: Annotated[
         int | None,
-        typer.Option(help="cut texts into windows of so many words; the best one scores the text"),
+        typer.Option(help="cut texts into windows of so many words; the best counts"),
     ] = None,
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
@@ -51,8 +49,7 @@ def build(
 ) -> None:
     """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
 
-    A build that was interrupted goes on from its last finished shard when it is run again.
-    Encodings are kept in the cache, by text: another build of the same texts takes them from there.
+    A build that was interrupted goes on where it stopped. Texts encoded before are in the cache.
     """
     from hybrid.build.create import build_index
 
