@@ -34,6 +34,8 @@ def test_the_table_has_ten_models_or_more_of_both_kinds() -> None:
         assert each.width > 100
         assert each.licence
         assert each.pooling in {"mean", "cls", "max"}
+        assert each.tried <= (not each.unchecked)
+        assert all(name in "\n".join(each.lines()) for name in each.unchecked)
 
 
 def test_every_preset_names_a_sparse_and_a_dense_model_that_may_be_used_commercially() -> None:

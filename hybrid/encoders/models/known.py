@@ -1,7 +1,7 @@
 """Well-known models of both kinds, with the facts that their hub folders may not carry.
 
-Prompts, licences and lengths are those of the model cards, and each published figure names its
-source. Where the table was written, only those that are ``tried`` could be loaded.
+Each published figure names its source. Where the table was written, only those that are ``tried``
+could be loaded, and the facts that are ``unchecked`` were not held against a model card.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class KnownModel:
         note: a word on its use.
         tried: whether these weights were loaded; of the others a made model of the same
             architecture was.
+        unchecked: the facts that no model card, or file beside it, was seen to state.
     """
 
     model: str
@@ -53,10 +54,12 @@ class KnownModel:
     commercial: bool = True
     note: str = ""
     tried: bool = False
+    unchecked: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as JSON data, None for a text that is empty."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["unchecked"] = list(self.unchecked)
         return {name: None if value == "" else value for name, value in values.items()}
 
     def lines(self) -> list[str]:
@@ -67,6 +70,7 @@ class KnownModel:
             "" if self.ndcg is None else f"nDCG@10 {self.ndcg:.4f} ({self.source})",
             self.note,
             "" if self.tried else UNTRIED,
+            f"unchecked: {', '.join(self.unchecked)}" if self.unchecked else "",
         )
         prompts = {"query": self.query_prompt, "document": self.document_prompt}
         return [
@@ -99,6 +103,7 @@ KNOWN = (
         query_prompt=BGE,
         ndcg=0.7127,
         source=MTEB,
+        unchecked=("query prompt", "pooling"),
     ),
     KnownModel(
         "BAAI/bge-base-en-v1.5",
@@ -110,6 +115,7 @@ KNOWN = (
         query_prompt=BGE,
         ndcg=0.5325,
         source=RETRIEVAL,
+        unchecked=("licence", "query prompt", "pooling", "nDCG@10"),
     ),
     KnownModel(
         "intfloat/e5-small-v2",
@@ -122,6 +128,7 @@ KNOWN = (
         document_prompt="passage: ",
         ndcg=0.4904,
         source=RETRIEVAL,
+        unchecked=("licence", "width", "length", "prompts", "pooling", "nDCG@10"),
     ),
     KnownModel(
         "intfloat/multilingual-e5-small",
@@ -133,6 +140,7 @@ KNOWN = (
         query_prompt="query: ",
         document_prompt="passage: ",
         note="some 100 languages",
+        unchecked=("licence", "prompts", "pooling"),
     ),
     KnownModel(
         "Snowflake/snowflake-arctic-embed-s",
@@ -144,6 +152,7 @@ KNOWN = (
         query_prompt=BGE,
         ndcg=0.5198,
         source="mean of MTEB's 15 retrieval sets, model card",
+        unchecked=("length", "query prompt", "pooling"),
     ),
     KnownModel(
         "naver/splade-v3",
@@ -155,6 +164,7 @@ KNOWN = (
         ndcg=0.7140,
         source=ANSERINI,
         commercial=False,
+        unchecked=("licence", "width", "pooling"),
     ),
     KnownModel(
         "naver/splade-cocondenser-ensembledistil",
@@ -167,6 +177,7 @@ KNOWN = (
         source=ANSERINI,
         commercial=False,
         note="SPLADE++ EnsembleDistil",
+        unchecked=("licence", "width", "length", "pooling"),
     ),
     KnownModel(
         "opensearch-project/opensearch-neural-sparse-encoding-v2-distill",
@@ -177,6 +188,7 @@ KNOWN = (
         pooling="max",
         ndcg=0.528,
         source=CARD,
+        unchecked=("length", "pooling"),
     ),
     KnownModel(
         "opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill",
@@ -188,6 +200,7 @@ KNOWN = (
         ndcg=0.7080,
         source=ANSERINI,
         note="queries are looked up, not encoded",
+        unchecked=("licence", "width", "length", "pooling"),
     ),
     KnownModel(
         "opensearch-project/opensearch-neural-sparse-encoding-multilingual-v1",
@@ -196,7 +209,10 @@ KNOWN = (
         width=105879,
         max_length=512,
         pooling="max",
+        ndcg=0.629,
+        source="mean of MIRACL without Thai, model card",
         note="15 languages; queries are looked up, not encoded",
+        unchecked=("pooling",),
     ),
 )
 
