@@ -113,7 +113,9 @@ def main() -> None:
 
 
 def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
-    hybrid.build_index(documents(given.docs), folder, encoders=ENCODERS)
+    hybrid.build_index(
+        documents(given.docs), folder, hybrid.BuildOptions(cache=False), encoders=ENCODERS
+    )
     queries = [f"query {number}" for number in range(given.queries)]
     found, expected = [], None
     for address in (str(folder), *given.engine):

@@ -35,9 +35,19 @@ def checked_address(value: str | Path) -> str | Path:
 
 
 def open_place(
-    address: str | Path, device: SearchDevice | None = None, generation: str | None = None
+    address: str | Path,
+    device: SearchDevice | None = None,
+    generation: str | None = None,
+    *,
+    partial: bool = False,
 ) -> Place:
     """Return the current generation of the index at an address, or one by name.
+
+    Args:
+        address: a folder, or the address of an engine.
+        device: where the branches of a folder are searched.
+        generation: its name.
+        partial: of several servers of an engine leave out those that do not answer, with a warning.
 
     Raises:
         IndexFormatError: no index there, or one of another format version.
@@ -51,7 +61,7 @@ def open_place(
         from hybrid.engines.place import EnginePlace
 
         store = import_module(f"hybrid.engines.{engine}.store")
-        return EnginePlace(store.open_store(str(address), generation))
+        return EnginePlace(store.open_store(str(address), generation, partial))
     folder = Path(address)
     opened = open_named(folder, generation) if generation else open_generation(folder)
     return HybridIndex(opened, device)

@@ -169,6 +169,7 @@ def open_index(
     device: str = "auto",
     batch_size: int | None = None,
     backend: str | None = None,
+    partial: bool = False,
 ) -> Index:
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
 
@@ -185,6 +186,8 @@ def open_index(
         batch_size: texts that a model encodes at once; None is as many as suit the device.
         backend: what runs queries; None is what the index records, or torch, with a warning, where
             that cannot run here.
+        partial: of an index on several servers, leave out those that do not answer, and warn of
+            the documents that are missing; else that is an error.
 
     Raises:
         MissingPackageError: the package of the engine is not installed.
@@ -200,4 +203,5 @@ def open_index(
         device=device,
         batch_size=batch_size,
         backend=backend,
+        partial=partial,
     )

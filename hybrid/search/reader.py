@@ -51,9 +51,10 @@ class Reader:
         device: str = "auto",
         batch_size: int | None = None,
         backend: str | None = None,
+        partial: bool = False,
     ) -> None:
         self.address = checked_address(directory)
-        self._prepare(encoders, models, device, batch_size, backend)
+        self._prepare(encoders, models, device, batch_size, backend, partial)
         self._view = self._opened()
 
     def _prepare(
@@ -63,8 +64,10 @@ class Reader:
         device: str,
         batch_size: int | None,
         backend: str | None,
+        partial: bool,
     ) -> None:
-        self._given = encoders, models, device, batch_size, backend
+        self._given = encoders, models, device, batch_size, backend, partial
+        self._partial = partial
         self._device = SearchDevice(device)
         self._reopening = Lock()
         placed = self._device.encoder_device
@@ -73,7 +76,8 @@ class Reader:
         )
 
     def _opened(self) -> View:
-        return View(open_place(self.address, self._device), self._encoders)
+        opened = open_place(self.address, self._device, partial=self._partial)
+        return View(opened, self._encoders)
 
     @property
     def directory(self) -> Path:
@@ -98,7 +102,7 @@ class Reader:
         self.address, generation, given = state
         self._prepare(*given)
         try:
-            opened = open_place(self.address, self._device, generation)
+            opened = open_place(self.address, self._device, generation, partial=self._partial)
         except (FileNotFoundError, IndexFormatError) as error:
             raise IndexFormatError(
                 f"the generation {generation} of {self.address} is gone since the index was "

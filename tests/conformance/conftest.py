@@ -63,7 +63,23 @@ def postgres() -> Iterator[Server]:
     server.close()
 
 
-@pytest.fixture(scope="session", params=["folder", "postgresql", "milvus"])
+@pytest.fixture(scope="session")
+def more_servers() -> Iterator[list[Server]]:
+    servers = [Server().make(), Server().make()]
+    yield servers
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_shards() -> Iterator[None]:
+    """Shards of a part of the documents, so that each server holds some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hybrid.engines.content.SHARD", 60)
+        yield
+
+
+@pytest.fixture(scope="session", params=["folder", "postgresql", "three servers", "milvus"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Each place in turn."""
     folder = tmp_path_factory.mktemp("places")
@@ -72,6 +88,10 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "milvus":
         return Place("milvus", lambda: f"milvus://{folder}/places.db#p{next(NUMBERS)}")
     server: Server = request.getfixturevalue("postgres")
+    if request.param == "three servers":
+        servers = [server, *request.getfixturevalue("more_servers")]
+        databases = ";".join(each.url for each in servers)
+        return Place("three servers", lambda: f"{databases}#p{next(NUMBERS)}")
     return Place(request.param, lambda: f"{server.url}#p{next(NUMBERS)}", server)
 
 

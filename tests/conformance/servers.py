@@ -52,7 +52,9 @@ class Server:
 
     def standby_of(self, primary: Server) -> Server:
         """Copy the data of another, start it, and follow that one."""
-        self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-d", primary.url)
+        self.run(
+            "pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d", primary.url
+        )
         return self.start()
 
     def start(self) -> Server:

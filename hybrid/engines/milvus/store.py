@@ -149,8 +149,13 @@ def _sparse_rows(values: Sequence[dict[int, float]], width: int) -> csr_matrix:
     return csr_matrix((data, indices, bounds), shape=(len(values), width))
 
 
-def open_store(address: str, name: str | None = None) -> MilvusStore:
+def open_store(address: str, name: str | None = None, partial: bool = False) -> MilvusStore:
     """Return a generation of the index at an address, the current one for no name.
+
+    Args:
+        address: of the server; Milvus knows its shards by itself.
+        name: of the generation.
+        partial: has no effect.
 
     Raises:
         IndexFormatError: there is none.

@@ -15,24 +15,24 @@ PATIENCE = 10.0
 PAUSE = 0.2
 NAME = "hybrid"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
-_PASSWORD = re.compile(r"(?<=:)[^:@/]*(?=@)|(?<=password=)[^&]*")
+_PASSWORD = re.compile(r"(?<=:)[^:@/]*(?=@)|(?<=password=)[^&;#]*")
 
 
-def split_address(address: str) -> tuple[str, str]:
-    """Return the address of the database, and the name of the index there, ``hybrid`` for none.
+def split_address(address: str) -> tuple[list[str], str]:
+    """Return the addresses of the databases, and the name of the index there, or ``hybrid``.
 
     Raises:
         UsageError: a name that is none.
 
-    >>> split_address("postgresql://me@host/db#papers")
-    ('postgresql://me@host/db', 'papers')
+    >>> split_address("postgresql://me@one/db;postgresql://me@two/db#papers")
+    (['postgresql://me@one/db', 'postgresql://me@two/db'], 'papers')
     """
-    database, _, name = address.partition("#")
+    databases, _, name = address.partition("#")
     if not _NAME.fullmatch(name or NAME):
         raise UsageError(
             f"the index is called {name!r}; give up to 41 small letters, digits and _ after the #"
         )
-    return database, name or NAME
+    return databases.split(";"), name or NAME
 
 
 def shown(address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from hybrid.engines.content import described, files_of, rows_of, shard_count, stored_vectors
@@ -41,6 +41,9 @@ alter table "{0}"."{1}" alter v set storage external;
 def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
     """Copy an index to a database, as the generation that whoever opens it from now on reads.
 
+    Of several databases each takes every so many shards. A reader takes the newest generation that
+    all of them have, so it is safe that they switch one after the other.
+
     A push that was cut goes on where it was. Those who read go on with their generation, which the
     next push but one removes.
 
@@ -54,20 +57,32 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
             f"a sparse branch has {index.row_count:,} rows; PostgreSQL has no inverted index, so "
             f"up to {SPARSE_ROWS:,} are taken. Push it to Milvus, or without the sparse branches"
         )
-    database, name = split_address(address)
-    connections = Connections(database)
+    databases, name = split_address(address)
     files = files_of(index)
-    content = described(index, files)
-    with _reached(connections), connections.connect() as connection:
-        connection.execute("set synchronous_commit to off")
-        ((held,),) = connection.execute("select pg_try_advisory_lock(hashtext(%s))", [name])
-        if not held:
-            raise IndexLockedError(f"another process pushes to {shown(address)}; wait for its end")
-        with connection.transaction():
-            connection.execute(_ROOT.format(name))
-            schema, number = _begun(connection, name, content, files)
-        _fill(connection, schema, index, progress("pushing", index.document_count))
-        _switch(connection, name, number)
+    content = described(index, files) | {"parts": len(databases)}
+    advance = progress("pushing", index.document_count)
+    filled = []
+    with ExitStack() as stack:
+        for part, database in enumerate(databases):
+            connections = Connections(database)
+            with _reached(connections):
+                connection = stack.enter_context(connections.connect())
+                connection.execute("set synchronous_commit to off")
+                ((held,),) = connection.execute("select pg_try_advisory_lock(hashtext(%s))", [name])
+                if not held:
+                    raise IndexLockedError(
+                        f"another process pushes to {shown(database)}; wait for its end"
+                    )
+                with connection.transaction():
+                    connection.execute(_ROOT.format(name))
+                    pushed = f"{content['pushed']}, part {part} of {len(databases)}"
+                    number = _begun(connection, name, pushed, content, files)
+                shards = range(part, shard_count(index), len(databases))
+                _fill(connection, generation_schema(name, number), index, shards, advance)
+                filled.append((connections, connection, number))
+        for connections, connection, number in filled:
+            with _reached(connections):
+                _switch(connection, name, number)
 
 
 @contextmanager
@@ -81,18 +96,18 @@ def _reached(connections: Connections) -> Iterator[None]:
 
 
 def _begun(
-    connection: Any, name: str, content: dict[str, Any], files: dict[str, bytes]
-) -> tuple[str, int]:
+    connection: Any, name: str, pushed: str, content: dict[str, Any], files: dict[str, bytes]
+) -> int:
     """Return the generation that this push fills, a new one unless it was begun, or is there."""
     sql = f'select number, pushed, state from "{name}".generations order by number desc'
-    for number, pushed, state in connection.execute(sql).fetchall():
-        if pushed == content["pushed"]:
-            return generation_schema(name, number), number
+    for number, known, state in connection.execute(sql).fetchall():
+        if known == pushed:
+            return int(number)
         if state == READY:
             break
         _remove(connection, name, number)
     sql = f'insert into "{name}".generations (pushed, content) values (%s, %s) returning number'
-    given = [content["pushed"], json.dumps(content)]
+    given = [pushed, json.dumps(content)]
     number = connection.execute(sql, given).fetchone()[0]
     schema = generation_schema(name, number)
     connection.execute(_GENERATION.format(schema))
@@ -101,13 +116,13 @@ def _begun(
         connection.execute(_BRANCH.format(schema, branch, kind))
     for each, data in files.items():
         connection.execute(f'insert into "{schema}".files values (%s, %s)', [each, data])
-    return schema, number
+    return int(number)
 
 
-def _fill(connection: Any, schema: str, index: HybridIndex, advance: Any) -> None:
-    """Write the shards that are not there yet, each in a transaction."""
+def _fill(connection: Any, schema: str, index: HybridIndex, shards: range, advance: Any) -> None:
+    """Write those of the shards that are not there yet, each in a transaction."""
     done = {shard for (shard,) in connection.execute(f'select shard from "{schema}".shards')}
-    for shard in range(shard_count(index)):
+    for shard in shards:
         documents, rows = rows_of(index, shard)
         if shard not in done:
             with connection.transaction():

@@ -1,8 +1,10 @@
-"""PostgresStore: one generation of an index in a PostgreSQL database."""
+"""PostgresStore: one generation of an index in a PostgreSQL database, or in several."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,32 +15,40 @@ from hybrid.engines.postgres.connections import Connections, shown, split_addres
 from hybrid.engines.postgres.filters import condition_of
 from hybrid.engines.postgres.values import dense_vectors, literal, sparse_vectors
 from hybrid.engines.store import Candidates, Selected
-from hybrid.errors import IndexFormatError
+from hybrid.errors import IndexFormatError, TransferError
 from hybrid.index.documents.filter_nodes import Filter
 from hybrid.index.documents.subset import Subset
 from hybrid.machine.arrays import Ints
 
 READY = "ready"
+AT_ONCE = 4
+"""Statements that several servers are asked at once."""
 _TYPES = {"sparse": "sparsevec", "dense": "vector"}
 
 
 class PostgresStore:
-    """One generation; see `hybrid.engines.store.Store`."""
+    """One generation; see `hybrid.engines.store.Store`.
+
+    Args:
+        servers: the databases that hold a part of the documents each, and the schemas there.
+        content: the description of the whole.
+    """
 
     def __init__(
-        self, connections: Connections, schema: str, name: str, content: Mapping[str, Any]
+        self, servers: Sequence[tuple[Connections, str]], content: Mapping[str, Any]
     ) -> None:
-        self._connections, self._schema = connections, schema
-        self.name, self.content = name, content
+        self._servers, self.content = servers, content
+        self.name = ";".join(schema for _, schema in servers)
+        self._threads = ThreadPoolExecutor(AT_ONCE * len(servers))
 
     def is_there(self) -> bool:
         """Return whether later pushes have left it."""
         sql = "select 1 from pg_namespace where nspname = %s"
-        return bool(self._connections.read(sql, [self._schema]))
+        return all(connections.read(sql, [schema]) for connections, schema in self._servers)
 
     def file(self, name: str) -> bytes:
         """Return a file that was pushed with the index."""
-        ((data,),) = self._read("select data from {}.files where name = %s", [name])
+        (data,) = self._read("select data from {}.files where name = %s", [name])[0]
         return bytes(data)
 
     def documents(self, doc_nums: Sequence[int]) -> dict[int, Document]:
@@ -68,8 +78,7 @@ class PostgresStore:
         inside = f"select doc_num from {{}}.documents where {sql}"
 
         def read() -> Ints:
-            rows = self._read(f"{inside} order by doc_num", given)
-            return np.array([number for (number,) in rows], dtype=np.int32)
+            return np.array(sorted(row[0] for row in self._read(inside, given)), dtype=np.int32)
 
         return Selected(int(self.content["document_count"]), (inside, given), read)
 
@@ -86,6 +95,7 @@ class PostgresStore:
             f'from {{}}."{branch}" {where} order by near, row limit %s'
         )
         rows = self._read(sql, [literal(query), *given, count])
+        rows = sorted(rows, key=lambda row: (row[1], row[0]))[:count]
         near = np.array([-row[1] for row in rows], dtype=np.float64)
         numbers = np.array([row[0] for row in rows], dtype=np.int32)
         return Candidates(numbers, near, self._decoded(branch, [row[2] for row in rows]))
@@ -102,7 +112,9 @@ class PostgresStore:
 
     def close(self) -> None:
         """Close the connections."""
-        self._connections.close()
+        self._threads.shutdown()
+        for connections, _ in self._servers:
+            connections.close()
 
     def _kind(self, branch: str) -> str:
         return str(self.content["branches"][branch]["kind"])
@@ -112,7 +124,14 @@ class PostgresStore:
         return (dense_vectors if self._kind(branch) == "dense" else sparse_vectors)(values, width)
 
     def _read(self, sql: str, given: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return self._connections.read(sql.replace("{}", f'"{self._schema}"'), given)
+        """Return the rows of a statement from all servers, one after the other."""
+
+        def read(server: tuple[Connections, str]) -> list[tuple[Any, ...]]:
+            return server[0].read(sql.replace("{}", f'"{server[1]}"'), given)
+
+        if len(self._servers) == 1:
+            return read(self._servers[0])
+        return [row for rows in self._threads.map(read, self._servers) for row in rows]
 
 
 _AMONG = "doc_num = any(%s::int4[])"
@@ -127,26 +146,52 @@ def generation_schema(index: str, number: int) -> str:
     return f"{index}_{number:06d}"
 
 
-def open_store(address: str, name: str | None = None) -> PostgresStore:
-    """Return a generation of the index at an address, the current one for no name.
+def open_store(address: str, name: str | None = None, partial: bool = False) -> PostgresStore:
+    """Return a generation of the index at an address, the newest of all its servers for no name.
+
+    Args:
+        address: of one database, or of several with ; between.
+        name: of the generation.
+        partial: leave out servers that do not answer, with a warning that names them.
 
     Raises:
         IndexFormatError: there is none.
-        TransferError: the server does not answer, or refuses.
+        TransferError: a server does not answer, or refuses.
     """
-    database, index = split_address(address)
-    connections = Connections(database)
-    sql = f'select number, content from "{index}".generations where state = %s order by number desc'
-    there = connections.read("select 1 from pg_tables where schemaname = %s", [index])
-    found = {
-        generation_schema(index, number): content
-        for number, content in (connections.read(sql, [READY]) if there else ())
-    }
-    schema = name or next(iter(found), "")
-    if schema not in found:
+    databases, index = split_address(address)
+    servers: list[tuple[Connections, dict[str, tuple[str, Any]]]] = []
+    for database in databases:
+        connections = Connections(database)
+        try:
+            servers.append((connections, _generations(connections, index)))
+        except TransferError as error:
+            if not partial:
+                raise
+            warnings.warn(f"documents are missing: {error}", RuntimeWarning, stacklevel=2)
+    for pushed, (schema, content) in servers[0][1].items() if servers else ():
+        schemas = [found[pushed][0] for _, found in servers if pushed in found]
+        if len(schemas) == len(servers) and (name is None or schema in name.split(";")):
+            if content["parts"] != len(databases):
+                raise IndexFormatError(
+                    f"the index was pushed to {content['parts']} servers, and the address names "
+                    f"{len(databases)}; give all of them, with ; between"
+                )
+            named = zip(servers, schemas, strict=True)
+            return PostgresStore([(each, schema) for (each, _), schema in named], content)
+    for connections, _ in servers:
         connections.close()
-        raise IndexFormatError(
-            f"{shown(address)} holds no {f'generation {name}' if name else 'index'}"
-            f"{'' if name else f' called {index!r}'}; push one: hybrid push INDEX ADDRESS"
-        )
-    return PostgresStore(connections, schema, schema, found[schema])
+    raise IndexFormatError(
+        f"{shown(address)} holds no {f'generation {name}' if name else 'index'}"
+        f"{'' if name else f' called {index!r}'}; push one: hybrid push INDEX ADDRESS"
+    )
+
+
+def _generations(connections: Connections, index: str) -> dict[str, tuple[str, Any]]:
+    """Return what was pushed, the newest first, to its schema and description."""
+    if not connections.read("select 1 from pg_tables where schemaname = %s", [index]):
+        return {}
+    sql = f'select number, content from "{index}".generations where state = %s order by number desc'
+    return {
+        f"{content['pushed']} {content['parts']}": (generation_schema(index, number), content)
+        for number, content in connections.read(sql, [READY])
+    }
