@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hybrid.build.encode import EncodeOptions, encode_corpus
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder, load_dense, load_sparse
+from hybrid.encoders.backends import dtype
 from hybrid.encoders.models.by_name import check_model
 from hybrid.encoders.models.known import parts_of
 from hybrid.encoders.splade import strongest
@@ -113,6 +115,28 @@ def test_a_build_takes_a_sum_apart(
         for name in ("indptr", "indices", "data"):
             np.testing.assert_array_equal(getattr(rows, name), getattr(expected, name))
     np.testing.assert_array_equal(first.dense("dense", 0), vectors)
+    shutil.rmtree(tmp_path / "first" / "000000.sum")  # a build that ended in between
+    encode_corpus(documents, tmp_path / "first", encoders, options)
+    assert (first.sparse("sum", 0) != expected).nnz == 0
+
+
+@pytest.mark.parametrize("near", ["both", "one"])
+def test_the_dtype_of_a_sum_is_one_that_all_parts_bear(
+    spec: str, near: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summed = load_sparse(spec, device="cpu")
+    borne = summed.parts if near == "both" else summed.parts[:1]
+    monkeypatch.setattr(dtype, "_multiplies", lambda device: True)
+    monkeypatch.setattr(
+        dtype,
+        "_probed",
+        lambda each: (
+            np.ones((1, 2)) * (1 + (each.options.dtype == "bfloat16" and each not in borne))
+        ),
+    )
+    expected = "bfloat16" if near == "both" else "float32"
+    assert dtype.settle_dtype(summed, "auto") == expected
+    assert summed.fingerprint["precision"] == expected
 
 
 def refuse(*_: object) -> None:

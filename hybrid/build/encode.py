@@ -138,7 +138,7 @@ class _Encoding:
             for name, each in encoders.items()
             if isinstance(each, Bm25Parameters)
         }
-        self._flat = without_sums(encoders)[0]
+        self._encoded_apart = len(without_sums(encoders)[0])
         self._kept = None if cache is None else KeptEncodings(cache, workdir)
         self._counts: list[int] = []
         self._rows: list[int] = []
@@ -149,7 +149,7 @@ class _Encoding:
         """Write the parts of a shard that are not there yet."""
         shard, texts = len(self._counts), chunk.texts
         digest = digest_of(texts)
-        finished = _Finished(progress, len(chunk.documents), len(texts) * len(self._flat))
+        finished = _Finished(progress, len(chunk.documents), len(texts) * self._encoded_apart)
         write_documents_part(self._workdir, shard, chunk)
         keys = {name: part_key(digest, each) for name, each in self._fingerprints.items()}
         paths = {name: part_path(self._workdir, shard, name) for name in keys}
@@ -160,7 +160,7 @@ class _Encoding:
                 write_part(paths[name], keys[name], len(texts), save)
             statistics.add(_read_counts(paths[name]))
         neural = {name: self._encoders[name] for name in missing if name not in self._bm25}
-        encode = partial(self._encoded, finished)
+        encode = partial(_encoded, finished)
         for name, rows in shard_rows(texts, digest, neural, encode, finished, self._kept):
             save = partial(save_vectors if isinstance(rows, np.ndarray) else save_csr, rows=rows)
             write_part(paths[name], keys[name], len(texts), save)
@@ -169,19 +169,6 @@ class _Encoding:
         self._digests.append(digest)
         self._titles.append(digest_of(each.title for each in chunk.documents))
         finished.close()
-
-    def _encoded(
-        self, progress: Progress, texts: Sequence[str], names: Sequence[str]
-    ) -> Iterator[tuple[str, Any]]:
-        """Yield (branch, rows) of some encoders; two that share a backbone pass it once."""
-        models = {name: loaded(self._flat[name]) for name in names}
-        shared = find_shared_pass(models)
-        if shared is not None:
-            together = shared[:2]
-            yield from zip(together, shared[2].encode(texts, progress), strict=True)
-            models = {name: each for name, each in models.items() if name not in together}
-        for name, encoder in models.items():
-            yield name, encoder.encode_documents(texts, progress)
 
     @property
     def digest(self) -> str:
@@ -219,6 +206,20 @@ class _Encoding:
         state = self._workdir / f"{name}.state"
         shutil.rmtree(state, ignore_errors=True)
         write_folder(state, fitted.save)
+
+
+def _encoded(
+    progress: Progress, texts: Sequence[str], encoders: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, rows) of some encoders; two that share a backbone pass it once."""
+    models = {name: loaded(each) for name, each in encoders.items()}
+    shared = find_shared_pass(models)
+    if shared is not None:
+        together = shared[:2]
+        yield from zip(together, shared[2].encode(texts, progress), strict=True)
+        models = {name: each for name, each in models.items() if name not in together}
+    for name, encoder in models.items():
+        yield name, encoder.encode_documents(texts, progress)
 
 
 def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:

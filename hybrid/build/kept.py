@@ -31,7 +31,7 @@ BEGUN = "cache.json"
 WEIGHT = np.dtype("<f4")
 TERM = np.dtype("<i4")
 
-Encode: TypeAlias = Callable[[Sequence[str], Sequence[str]], Iterator[tuple[str, Any]]]
+Encode: TypeAlias = Callable[[Sequence[str], Mapping[str, Any]], Iterator[tuple[str, Any]]]
 """Texts and the names of encoders to (name, rows) of each."""
 
 
@@ -124,7 +124,7 @@ def shard_rows(
         texts: of one shard.
         digest: of the texts in this order.
         encoders: by branch name.
-        encode: encodes texts for some of the branches.
+        encode: encodes texts by some encoders, which have names.
         progress: called with the number of rows that came from the cache.
         kept: rows that need not be encoded; takes in those that are.
     """
@@ -151,7 +151,7 @@ def _kept_or_encoded(
 ) -> Iterator[tuple[str, Any]]:
     """Yield (name, rows) of every encoder; no sum is among them."""
     if kept is None:
-        yield from encode(texts, list(encoders))
+        yield from encode(texts, encoders)
         return
     keys = [
         (text_digest(text), xxhash.xxh3_64_intdigest(f"{digest} {place}".encode()) >> 1)
@@ -164,7 +164,8 @@ def _kept_or_encoded(
         missing.setdefault(places, []).append(name)
         progress(len(texts) - len(places))
     for places, names in missing.items():
-        new = encode([texts[place] for place in places], names) if places else ()
+        needed = {name: encoders[name] for name in names}
+        new = encode([texts[place] for place in places], needed) if places else ()
         for name, encoded in new:
             packed = _packed(encoded)
             kept.put(encoders[name], [keys[place] for place in places], packed)

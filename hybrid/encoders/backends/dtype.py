@@ -12,6 +12,7 @@ from hybrid.encoders.backends.convert import PROBE
 from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.pooling import multiplies_bfloat16
 from hybrid.encoders.splade import SpladeEncoder
+from hybrid.encoders.splade_sum import SumEncoder
 from hybrid.errors import ModelError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -34,6 +35,12 @@ def settle_dtype(encoder: object, asked: Literal["float32", "bfloat16", "auto"])
     """
     if asked == "float32":
         return "float32"
+    if isinstance(encoder, SumEncoder):
+        found = {settle_dtype(part, asked) for part in encoder.parts}
+        both: Dtype = "bfloat16" if found == {"bfloat16"} else "float32"
+        for part in encoder.parts:
+            part.options = replace(part.options, dtype=both)
+        return both
     if not isinstance(encoder, TransformerEncoder | SpladeEncoder):
         if asked == "auto":
             return "float32"
