@@ -187,7 +187,7 @@ def open_store(address: str, name: str | None = None, partial: bool = False) -> 
 
 
 def _generations(connections: Connections, index: str) -> dict[str, tuple[str, Any]]:
-    """Return what was pushed, the newest first, to its schema and description."""
+    """Return the name of each push, the newest first, to its schema and description."""
     if not connections.read("select 1 from pg_tables where schemaname = %s", [index]):
         return {}
     sql = f'select number, content from "{index}".generations where state = %s order by number desc'
