@@ -145,6 +145,25 @@ def test_only_the_reranker_of_the_server_reranks(
     assert "rerank" not in client.post("/search", json={**asked, "rerank": False}).json()
 
 
+def test_a_search_with_all_that_it_can_tell_encodes_the_query_once(
+    tiny_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    with open_index(tiny_index) as index:
+        for name in index.branches:
+            encoder = index.view().encoder(name)
+
+            def counted(texts: list[str], name: str = name, encode: Any = encoder.encode_queries):
+                encoded.append(name)
+                return encode(texts)
+
+            monkeypatch.setattr(encoder, "encode_queries", counted)
+        options = SearchOptions(distinct=True)
+        found = Service(index).search(QUERY, 5, options, explain=True, candidates=True)
+    assert len(found["hits"]) == 5
+    assert sorted(encoded) == ["bm25", "dense", "sparse"]
+
+
 def test_sentences_are_those_of_the_library(client: TestClient, tiny_index: Path) -> None:
     asked = {"query": QUERY, "doc_id": "os.path"}
     with open_index(tiny_index) as index:
@@ -293,8 +312,9 @@ def test_other_names_are_refused(client: TestClient, host: str) -> None:
 
 
 def test_names_and_origins(client_of: Callable[..., TestClient], tiny_index: Path) -> None:
-    client = client_of(tiny_index, hosts="search.example, other", cors="https://app.example")
-    assert client.get("/health", headers={"Host": "search.example:80"}).status_code == 200
+    client = client_of(tiny_index, hosts="Search.example, other", cors="https://app.example")
+    for host in ("search.example:80", "SEARCH.example"):
+        assert client.get("/health", headers={"Host": host}).status_code == 200
     for host in ("localhost:8000", "[::1]:8000"):
         assert client.get("/health", headers={"Host": host}).status_code == 200
     for origin in ("https://evil.example", "null", "http://127.0.0.1:9"):
@@ -356,6 +376,8 @@ def test_a_huge_body_is_refused(client_of: Callable[..., TestClient], tiny_index
     client = client_of(tiny_index, most_bytes=100)
     assert client.post("/search", content=b" " * 101).status_code == 413
     assert client.post("/search", content=iter([b" " * 60, b" " * 60])).status_code == 413
+    assert client.post("/search", content=b" " * 101).headers["connection"] == "close"
+    assert "connection" not in client.post("/search", content=b"{").headers
     wrong = {"Content-Length": "-1"}
     assert client.post("/search", content=b"{}", headers=wrong).status_code == 413
 

@@ -88,14 +88,19 @@ class Answer:
             message["headers"] = [*message.get("headers", ()), *SAFETY]
         await self._send(message)
 
-    async def refuse(self, status: int, text: str) -> None:
-        """Send an error, unless an answer has begun; let nothing follow."""
+    async def refuse(self, status: int, text: str, *, close: bool) -> None:
+        """Send an error, unless an answer has begun; let nothing follow.
+
+        With ``close`` the connection ends, too: a client whose body was not read could go on.
+        """
         if not self.status:
             body = error_body(text)
             length = b"%d" % len(body)
             headers = [(b"content-type", b"application/json"), (b"content-length", length)]
             if status == 429:
                 headers.append((b"retry-after", b"1"))
+            if close:
+                headers.append((b"connection", b"close"))
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": body})
         self.cut = True
@@ -122,16 +127,17 @@ class Guard:
             return
         began, answer = time.perf_counter(), Answer(send)
         failed: dict[str, str] = {}
+        body: bytes | None = None
         try:
             headers = _read_headers(scope)
             self._check(scope, headers)
             body = await self._body(headers, receive)
             await self._run(scope, body, answer)
         except RefusedError as refused:
-            await answer.refuse(refused.status, str(refused))
+            await answer.refuse(refused.status, str(refused), close=body is None)
         except Exception as error:  # noqa: BLE001 - the last door: logged, answered 500
             failed = {"error": type(error).__name__, "at": _place(error)}
-            await answer.refuse(500, "the server failed; its log says where")
+            await answer.refuse(500, "the server failed; its log says where", close=body is None)
         finally:
             seconds = time.perf_counter() - began
             self._counts.requests[answer.status] += 1
