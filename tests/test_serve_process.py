@@ -58,6 +58,14 @@ def seconds_until_cut(address: str, sent: bytes) -> tuple[float, bytes]:
         return time.monotonic() - began, received
 
 
+def is_answered(address: str) -> bool:
+    """Return whether the port of a server is open."""
+    try:
+        return httpx.get(f"{address}/health").is_success
+    except httpx.TransportError:
+        return False
+
+
 @pytest.mark.serve
 def test_a_process_serves_logs_and_stops(tiny_index: Path, tmp_path: Path) -> None:
     log = tmp_path / "searches.jsonl"
@@ -81,6 +89,24 @@ def test_a_process_serves_logs_and_stops(tiny_index: Path, tmp_path: Path) -> No
     with open_index(tiny_index) as one, open_index(tiny_index) as other:
         same = replay(log, one, other)
     assert (same.queries, same.overlaps, same.changed) == ((QUERY["query"],), (1.0,), [])
+
+
+@pytest.mark.serve
+def test_a_request_at_work_is_answered_before_the_end(tiny_index: Path) -> None:
+    body = json.dumps(QUERY).encode()
+    head = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with served(tiny_index) as (address, pid):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:5])
+            httpx.get(f"{address}/health")  # by then the head of the other was read
+            os.kill(pid, signal.SIGTERM)
+            while is_answered(address):
+                time.sleep(0.05)
+            connection.sendall(body[5:])
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 200")
+    assert b"heapq.merge" in received
 
 
 @pytest.mark.serve

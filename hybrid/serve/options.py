@@ -63,7 +63,7 @@ class ServeOptions:
 
         A browser sends requests of any page to loopback; the name in them tells whose page it is.
         """
-        return LOOPBACK | {self.host} | _names(self.hosts)
+        return LOOPBACK | _names(f"{self.host},{self.hosts}".lower())
 
     @property
     def origins(self) -> frozenset[str]:
