@@ -18,6 +18,7 @@ from hybrid.encoders import SparseEncoder, load_dense, load_sparse
 from hybrid.encoders.backends import dtype
 from hybrid.encoders.models.by_name import check_model
 from hybrid.encoders.models.known import parts_of
+from hybrid.encoders.shared import shared_pass
 from hybrid.encoders.splade import strongest
 from hybrid.errors import ModelError, UsageError
 from hybrid.machine.cache import Cache
@@ -118,6 +119,21 @@ def test_a_build_takes_a_sum_apart(
     shutil.rmtree(tmp_path / "first" / "000000.sum")  # a build that ended in between
     encode_corpus(documents, tmp_path / "first", encoders, options)
     assert (first.sparse("sum", 0) != expected).nnz == 0
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_one_part_shares_the_pass_of_queries(spec: str, tiny_dense: Path, backend: str) -> None:
+    if backend == "onnx":
+        for package in ("onnxruntime", "onnx"):
+            pytest.importorskip(package, reason="the extra `onnx` is not installed")
+    summed = load_sparse(spec, device="cpu", backend=backend)
+    dense = load_dense(str(tiny_dense), device="cpu", backend=backend)
+    shared = shared_pass(summed, dense, "query")
+    assert shared is not None
+    rows, vectors = shared.encode(TEXTS)
+    assert (rows != summed.encode_queries(TEXTS)).nnz == 0
+    assert vectors.tobytes() == dense.encode_queries(TEXTS).tobytes()
+    assert shared_pass(summed, dense, "document") is None
 
 
 @pytest.mark.parametrize("near", ["both", "one"])

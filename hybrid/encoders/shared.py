@@ -25,6 +25,7 @@ from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.mlm import route_modules
 from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
 from hybrid.encoders.splade import SpladeEncoder
+from hybrid.encoders.splade_sum import SumEncoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,13 +91,35 @@ class OnnxSharedPass:
         return weights, self._dense.finished([each[1] for each in found])
 
 
+class SharedSum:
+    """A sum of sparse encoders one of which shares a pass of queries; see :func:`shared_pass`."""
+
+    def __init__(self, total: SumEncoder, place: int, shared: SharedPass | OnnxSharedPass) -> None:
+        self._total, self._place, self._shared = total, place, shared
+
+    def encode(self, texts: Sequence[str]) -> tuple[csr_matrix, NDArray[np.float32]]:
+        """Return the rows of the sum and of the dense encoder."""
+        own, vectors = self._shared.encode(texts)
+        rows = [
+            own if place == self._place else part.encode_queries(texts)
+            for place, part in enumerate(self._total.parts)
+        ]
+        return self._total.together(rows, "query"), vectors
+
+
 def shared_pass(
     sparse: object, dense: object, task: Task = "document"
-) -> SharedPass | OnnxSharedPass | None:
+) -> SharedPass | OnnxSharedPass | SharedSum | None:
     """Return the shared pass of two encoders, None unless it gives every bit that they give apart.
 
-    That asks for equal backbones, tokenisers, lengths, prompts, precisions and batches.
+    That asks for equal backbones, tokenisers, lengths, prompts, precisions and batches. Of a sum
+    of sparse encoders one may share the pass of its queries; a build takes a sum apart.
     """
+    if isinstance(sparse, SumEncoder) and task == "query":
+        for place, part in enumerate(sparse.parts):
+            found = shared_pass(part, dense, task)
+            if isinstance(found, SharedPass | OnnxSharedPass):
+                return SharedSum(sparse, place, found)
     if task == "document":  # those run in torch whatever runs the queries
         sparse, dense = (
             each.documents if isinstance(each, OnnxQueries) else each for each in (sparse, dense)
