@@ -17,16 +17,20 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 import hybrid
 from hybrid.corpus import open_source
+from hybrid.encoders import shared
 
 QUERY = "merge sorted lists"
 CLIENTS = (1, 2, 4, 8)
 BACKENDS = ("torch", "onnx")
+PASSES = {"two": lambda encoders, task="document": None, "one": shared.find_shared_pass}
+"""Of the backbone for a query: one for each of both branches, or one for both."""
 
 
 def seconds(arguments: Sequence[str], limit: float = 300) -> float:
@@ -60,9 +64,10 @@ def shell(index: Path) -> None:
 
 def clients(index: Path, texts: Sequence[str]) -> None:
     """Print latency, rate and processor time of threads that search one index."""
-    print("\n| backend | clients | p50 ms | p95 ms | queries/s | processor ms a query |")
-    print("|---|---|---|---|---|---|")
-    for backend in BACKENDS:
+    print("\n| backend | passes | clients | p50 ms | p95 ms | queries/s | processor ms a query |")
+    print("|---|---|---|---|---|---|---|")
+    for backend, (passes, find) in product(BACKENDS, PASSES.items()):
+        shared.find_shared_pass = find
         with hybrid.open(index, backend=backend) as opened:
 
             def one(text: str, opened: hybrid.Index = opened) -> float:
@@ -79,8 +84,8 @@ def clients(index: Path, texts: Sequence[str]) -> None:
                 wall, used = time.perf_counter() - began, time.process_time() - used
                 p50, p95 = np.quantile(took, [0.5, 0.95])
                 rate, cost = len(texts) / wall, used / len(texts) * 1e3
-                row = f"| {backend} | {count} | {p50:.0f} | {p95:.0f} | {rate:.0f} | {cost:.0f} |"
-                print(row, flush=True)
+                figures = " | ".join(f"{each:.0f}" for each in (count, p50, p95, rate, cost))
+                print(f"| {backend} | {passes} | {figures} |", flush=True)
 
 
 def main() -> None:
