@@ -57,6 +57,10 @@ class TransferError(HybridError):
     """A place that an index is copied to or from, and that refuses or cannot be reached."""
 
 
+class ClusterError(HybridError):
+    """A cluster that cannot be reached, or that gave a task up; what was finished is kept."""
+
+
 class ModelError(HybridError):
     """A model that cannot be found, loaded or trusted."""
 

@@ -145,9 +145,9 @@ def build_index(
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
     """
-    from hybrid.build.chunks import noting_texts
-    from hybrid.build.encode import EncodeOptions, encode_surveyed
+    from hybrid.build.encode import SHARD_SIZE, EncodeOptions, encode_surveyed
     from hybrid.build.survey import branch_alarms
+    from hybrid.build.tasks import noting_texts
 
     began = time.monotonic()
     options = options or BuildOptions()
@@ -155,16 +155,18 @@ def build_index(
     refuse_existing(output)
     source = as_source(source, reading)
     kinds, documents = begun(source)  # before models are loaded: a column may be missing
-    loaded, described = _loaded(options) if encoders is None else (encoders, _given(encoders))
+    loaded, described, models = (
+        _loaded(options) if encoders is None else (encoders, _given(encoders), {})
+    )
     allowance = Allowance.of(options.memory)
     progress = allowance.watching(progress)
-    texts = array("Q")
+    texts, cache = array("Q"), chosen_cache(options.cache)
     with new_generation(output, create=True) as generation:
         shards, surveys = encode_surveyed(
             noting_texts(documents, texts),
             generation.workspace,
             loaded,
-            EncodeOptions(allowance, options.passages, chosen_cache(options.cache)),
+            EncodeOptions(allowance, options.passages, cache, SHARD_SIZE, options.executor, models),
             progress=progress("encoding", source.document_count()),
         )
         shards.field_kinds = kinds.kinds
@@ -220,8 +222,8 @@ def _unstored(kinds: FieldKinds) -> tuple[str, ...]:
 
 def _loaded(
     options: BuildOptions,
-) -> tuple[dict[str, Encoder | Deferred], dict[str, dict[str, Any]]]:
-    """Return the encoders by branch, and the arguments that load each again for queries."""
+) -> tuple[dict[str, Encoder | Deferred], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return encoders by branch, and the arguments to load each for queries and for documents."""
     from hybrid.encoders.backends.dtype import settle_dtype
     from hybrid.encoders.models.by_name import check_model
 
@@ -258,10 +260,13 @@ def _loaded(
         dtype = settle_dtype(encoder, options.dtype)
         if dtype != "float32":
             described[name]["dtype"] = dtype
+    models: dict[str, dict[str, Any]] = {
+        name: record | options.running for name, record in described.items()
+    }
     queries = {
         name: record | _query_backend(name, record, options) for name, record in described.items()
     }
-    return bm25 | loaded, {name: {"model": BM25} for name in bm25} | queries
+    return {**bm25, **loaded}, {**{name: {"model": BM25} for name in bm25}, **queries}, models
 
 
 def _query_backend(name: str, record: Mapping[str, Any], options: BuildOptions) -> dict[str, str]:

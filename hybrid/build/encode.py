@@ -13,24 +13,32 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hybrid.build.chunks import Chunk, chunks_of, digest_of, part_key, write_documents_part
-from hybrid.build.kept import KeptEncodings, kind_and_width, shard_rows
-from hybrid.build.parts import is_whole, open_csr, save_csr, save_vectors, write_part
-from hybrid.build.records import Deferred, loaded
+from hybrid.build.kept import KeptEncodings, Rows, kind_and_width, shard_rows
+from hybrid.build.parts import is_whole, read_counts, save_csr, save_rows, write_part
+from hybrid.build.records import Deferred
 from hybrid.build.shards import STATE_FILE, Shards, part_path
 from hybrid.build.survey import Survey, survey_corpus
+from hybrid.build.tasks import (
+    Chunk,
+    Executor,
+    ShardTask,
+    chunks_of,
+    digest_of,
+    encode_task,
+    encode_texts,
+    part_key,
+    recipe_of,
+    write_documents_part,
+)
 from hybrid.corpus import Document, Passages
-from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics, TermCounts, count_terms
+from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics
 from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
-from hybrid.encoders.shared import find_shared_pass
 from hybrid.encoders.splade_sum import without_sums
 from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.cache import Cache
@@ -41,7 +49,6 @@ from hybrid.machine.outputs import write_folder
 SHARD_SIZE = 1024
 SHARD_CHARACTERS = 1 << 26
 """A shard of so much text is full before it has its rows."""
-TERMS_FILE = "terms.json"
 RESERVED = frozenset({"documents"})
 
 Encoder = SparseEncoder | DenseEncoder | Bm25Parameters
@@ -56,12 +63,16 @@ class EncodeOptions:
         passages: how documents are cut into rows; None makes each one row.
         cache: keeps what is encoded, and has what was encoded before; None for neither.
         shard_size: rows in a shard. Another size encodes everything again.
+        executor: encodes the shards elsewhere, without the cache; None for this process.
+        models: by branch, the arguments that load its encoder where the executor runs.
     """
 
     allowance: Allowance = field(default_factory=Allowance)
     passages: Passages | None = None
     cache: Cache | None = None
     shard_size: int = SHARD_SIZE
+    executor: Executor | None = None
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.shard_size < 1:
@@ -87,7 +98,8 @@ def encode_corpus(
             one of two branches counts half.
 
     Raises:
-        UsageError: no encoders, or a name that is no plain word.
+        UsageError: no encoders, a name that is no plain word, or an encoder that the executor has
+            no arguments to load.
         CorpusError: text that is not Unicode (lone surrogates), or no documents at all.
     """
     if not encoders:
@@ -99,10 +111,15 @@ def encode_corpus(
     workdir.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(workdir, encoders)
     (workdir / STATE_FILE).unlink(missing_ok=True)
-    encoding = _Encoding(workdir, encoders, options.cache)
+    encoding = _Encoding(workdir, encoders, options.cache if options.executor is None else None)
     characters = options.allowance.characters(SHARD_CHARACTERS)
-    for chunk in chunks_of(documents, options.shard_size, characters, options.passages):
-        encoding.add(chunk, progress)
+    chunks = chunks_of(documents, options.shard_size, characters, options.passages)
+    if options.executor is None:
+        for chunk in chunks:
+            encoding.add(chunk, progress)
+    else:
+        recipes = {name: _recipe(name, each, options) for name, each in encoders.items()}
+        encoding.spread(chunks, options.executor, recipes, progress)
     reused = encoding.finish()
     return Shards(workdir, options.allowance, reused=reused, digest=encoding.digest)
 
@@ -133,11 +150,6 @@ class _Encoding:
         self._workdir = workdir
         self._encoders = encoders
         self._fingerprints = {name: each.fingerprint for name, each in encoders.items()}
-        self._bm25 = {
-            name: (each.analyser(), Statistics())
-            for name, each in encoders.items()
-            if isinstance(each, Bm25Parameters)
-        }
         self._encoded_apart = len(without_sums(encoders)[0])
         self._kept = None if cache is None else KeptEncodings(cache, workdir)
         self._counts: list[int] = []
@@ -147,28 +159,61 @@ class _Encoding:
 
     def add(self, chunk: Chunk, progress: Progress | None) -> None:
         """Write the parts of a shard that are not there yet."""
-        shard, texts = len(self._counts), chunk.texts
-        digest = digest_of(texts)
+        texts = chunk.texts
         finished = _Finished(progress, len(chunk.documents), len(texts) * self._encoded_apart)
+        shard, missing = self._begin(chunk)
+        encoders = {name: self._encoders[name] for name in missing}
+        digest = self._digests[shard]
+        encode = partial(encode_texts, finished)
+        for name, rows in shard_rows(texts, digest, encoders, encode, finished, self._kept):
+            self._write(shard, name, rows)
+        finished.close()
+
+    def spread(
+        self,
+        chunks: Iterable[Chunk],
+        executor: Executor,
+        recipes: Mapping[str, str],
+        progress: Progress | None,
+    ) -> None:
+        """Write the parts of all shards that are not there yet, encoded by an executor."""
+
+        def done(shard: int) -> None:
+            if progress is not None:
+                progress(self._counts[shard])
+
+        def tasks() -> Iterator[ShardTask]:
+            for chunk in chunks:
+                shard, missing = self._begin(chunk)
+                if missing:
+                    wanted = tuple((name, recipes[name]) for name in missing)
+                    yield ShardTask(shard, self._digests[shard], tuple(chunk.texts), wanted)
+                else:
+                    done(shard)
+
+        for task, found in executor.run(encode_task, tasks()):
+            for name, rows in found.items():
+                self._write(task.shard, name, rows)
+            done(task.shard)
+
+    def _begin(self, chunk: Chunk) -> tuple[int, list[str]]:
+        """Write the documents of the next shard; return its number and the branches it lacks."""
+        shard, digest = len(self._counts), digest_of(chunk.texts)
         write_documents_part(self._workdir, shard, chunk)
-        keys = {name: part_key(digest, each) for name, each in self._fingerprints.items()}
-        paths = {name: part_path(self._workdir, shard, name) for name in keys}
-        missing = [name for name in keys if not is_whole(paths[name], keys[name])]
-        for name, (analyser, statistics) in self._bm25.items():
-            if name in missing:
-                save = partial(_save_counts, counted=count_terms(texts, analyser))
-                write_part(paths[name], keys[name], len(texts), save)
-            statistics.add(_read_counts(paths[name]))
-        neural = {name: self._encoders[name] for name in missing if name not in self._bm25}
-        encode = partial(_encoded, finished)
-        for name, rows in shard_rows(texts, digest, neural, encode, finished, self._kept):
-            save = partial(save_vectors if isinstance(rows, np.ndarray) else save_csr, rows=rows)
-            write_part(paths[name], keys[name], len(texts), save)
         self._counts.append(len(chunk.documents))
-        self._rows.append(len(texts))
+        self._rows.append(len(chunk.texts))
         self._digests.append(digest)
         self._titles.append(digest_of(each.title for each in chunk.documents))
-        finished.close()
+        return shard, [name for name in self._encoders if not is_whole(*self._part(shard, name))]
+
+    def _part(self, shard: int, name: str) -> tuple[Path, str]:
+        """Return the folder of a part and its key."""
+        path = part_path(self._workdir, shard, name)
+        return path, part_key(self._digests[shard], self._fingerprints[name])
+
+    def _write(self, shard: int, name: str, rows: Rows) -> None:
+        path, key = self._part(shard, name)
+        write_part(path, key, self._rows[shard], partial(save_rows, rows=rows))
 
     @property
     def digest(self) -> str:
@@ -188,7 +233,10 @@ class _Encoding:
         is_bm25 = isinstance(encoder, Bm25Parameters)
         fingerprint = self._fingerprints[name]
         if isinstance(encoder, Bm25Parameters):
-            fitted = Bm25Encoder(encoder, self._bm25[name][1])
+            statistics = Statistics()
+            for shard in range(len(self._counts)):
+                statistics.add(read_counts(part_path(self._workdir, shard, name)))
+            fitted = Bm25Encoder(encoder, statistics)
             self._write_bm25(name, fitted)
             kind, width, fingerprint = "sparse", len(fitted.vocabulary), fitted.fingerprint
         else:
@@ -201,25 +249,11 @@ class _Encoding:
             path = part_path(self._workdir, shard, f"{name}.impacts")
             key = part_key(digest, fitted.fingerprint)
             if not is_whole(path, key):
-                rows = fitted.impacts(_read_counts(part_path(self._workdir, shard, name)))
+                rows = fitted.impacts(read_counts(part_path(self._workdir, shard, name)))
                 write_part(path, key, count, partial(save_csr, rows=rows))
         state = self._workdir / f"{name}.state"
         shutil.rmtree(state, ignore_errors=True)
         write_folder(state, fitted.save)
-
-
-def _encoded(
-    progress: Progress, texts: Sequence[str], encoders: Mapping[str, Any]
-) -> Iterator[tuple[str, Any]]:
-    """Yield (name, rows) of some encoders; two that share a backbone pass it once."""
-    models = {name: loaded(each) for name, each in encoders.items()}
-    shared = find_shared_pass(models)
-    if shared is not None:
-        together = shared[:2]
-        yield from zip(together, shared[2].encode(texts, progress), strict=True)
-        models = {name: each for name, each in models.items() if name not in together}
-    for name, encoder in models.items():
-        yield name, encoder.encode_documents(texts, progress)
 
 
 def _remove_leftovers(workdir: Path, names: Iterable[str]) -> None:
@@ -254,15 +288,16 @@ class _Finished:
         self._reported = done
 
 
-def _save_counts(directory: Path, counted: TermCounts) -> None:
-    save_csr(directory, counted.counts)
-    text = json.dumps(counted.terms, ensure_ascii=True)
-    (directory / TERMS_FILE).write_text(text, encoding="utf-8")
-
-
-def _read_counts(path: Path) -> TermCounts:
-    terms = tuple(json.loads((path / TERMS_FILE).read_text(encoding="utf-8")))
-    return TermCounts(terms, open_csr(path, len(terms)))
+def _recipe(name: str, encoder: Encoder | Deferred, options: EncodeOptions) -> str:
+    """Return the recipe of a branch's encoder for the workers of an executor."""
+    if isinstance(encoder, Bm25Parameters):
+        return recipe_of(encoder.fingerprint, "bm25", encoder.to_dict())
+    if name not in options.models:
+        raise UsageError(
+            f"the encoder of branch {name!r} was given as an object, which is not sent to workers; "
+            "name its model in the options, or build without an executor"
+        )
+    return recipe_of(encoder.fingerprint, kind_and_width(encoder)[0], options.models[name])
 
 
 def _write_state(

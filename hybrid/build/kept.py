@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.build.records import Deferred
+from hybrid.encoders.bm25 import Bm25Parameters, TermCounts, count_terms
 from hybrid.encoders.protocol import DenseEncoder, Progress
 from hybrid.encoders.splade_sum import without_sums
 from hybrid.machine.cache import Cache, cache_key, text_digest
@@ -29,6 +30,8 @@ VERSION = 1
 than in the last release."""
 BEGUN = "cache.json"
 WEIGHT = np.dtype("<f4")
+Rows: TypeAlias = csr_matrix | NDArray[np.float32] | TermCounts
+"""Of one branch: weights, vectors, or the term counts of BM25."""
 TERM = np.dtype("<i4")
 
 Encode: TypeAlias = Callable[[Sequence[str], Mapping[str, Any]], Iterator[tuple[str, Any]]]
@@ -117,8 +120,8 @@ def shard_rows(
     encode: Encode,
     progress: Progress,
     kept: KeptEncodings | None = None,
-) -> Iterator[tuple[str, Any]]:
-    """Yield (branch, rows) of every encoder, CSR or float32; a sum's are made of its parts' rows.
+) -> Iterator[tuple[str, Rows]]:
+    """Yield (branch, rows) of every encoder, BM25's counts first; a sum's are made of its parts'.
 
     Args:
         texts: of one shard.
@@ -128,6 +131,10 @@ def shard_rows(
         progress: called with the number of rows that came from the cache.
         kept: rows that need not be encoded; takes in those that are.
     """
+    bm25 = {name: e for name, e in encoders.items() if isinstance(e, Bm25Parameters)}
+    for name, parameters in bm25.items():
+        yield name, count_terms(texts, parameters.analyser())
+    encoders = {name: each for name, each in encoders.items() if name not in bm25}
     flat, sums = without_sums(encoders)
     of_parts: dict[str, Any] = {}
     for name, rows in _kept_or_encoded(texts, digest, flat, encode, progress, kept):

@@ -60,6 +60,8 @@ class BuildOptions:
         cache: where encodings are kept, and taken from: True for the user's cache, False for
             none, or a folder.
         memory: in bytes; None for no limit.
+        executor: a `hybrid.build.tasks.Executor` that encodes the shards elsewhere, without the
+            cache, see `hybrid.integrations.clusters.dask`; None for this process.
         device, batch_size: where and in which batches the models run now; the index records
             neither, and vectors differ by rounding alone.
         backend: what runs queries, recorded with the index; "auto" is onnx for each model that can
@@ -115,6 +117,7 @@ class BuildOptions:
     seed: int = 0
     cache: CacheChoice = True
     memory: int | None = option(None, MEMORY, read=parse_size)
+    executor: Any = None
     device: str | None = option(None, DEVICE, rich_help_panel="Options")
     trust_remote_code: bool = option(False, TRUST)
     batch_size: int | None = option(None, BATCH)

@@ -6,6 +6,7 @@ nothing that changes from run to run, so equal inputs give equal bytes.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from hybrid.encoders.bm25 import TermCounts
 from hybrid.machine.arrays import open_npy
 from hybrid.machine.outputs import is_recorded, write_recorded
 
 VERSION = 1
+TERMS_FILE = "terms.json"
 CSR_FILES = ("indptr", "indices", "data")
 
 
@@ -62,3 +65,25 @@ def save_vectors(directory: Path, rows: NDArray[np.float32]) -> None:
 def open_vectors(directory: Path) -> NDArray[np.float32]:
     """Return the vectors of :func:`save_vectors`, memory-mapped and read-only."""
     return open_npy(directory / "vectors.npy")
+
+
+def save_rows(directory: Path, rows: csr_matrix | NDArray[np.float32] | TermCounts) -> None:
+    """Write weights, vectors, or the term counts of BM25."""
+    if isinstance(rows, TermCounts):
+        _save_counts(directory, rows)
+    elif isinstance(rows, np.ndarray):
+        save_vectors(directory, rows)
+    else:
+        save_csr(directory, rows)
+
+
+def _save_counts(directory: Path, counted: TermCounts) -> None:
+    save_csr(directory, counted.counts)
+    text = json.dumps(counted.terms, ensure_ascii=True)
+    (directory / TERMS_FILE).write_text(text, encoding="utf-8")
+
+
+def read_counts(path: Path) -> TermCounts:
+    """Return the term counts of a part of BM25."""
+    terms = tuple(json.loads((path / TERMS_FILE).read_text(encoding="utf-8")))
+    return TermCounts(terms, open_csr(path, len(terms)))

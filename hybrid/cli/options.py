@@ -43,7 +43,7 @@ PANELS = {
     "queries qrels query_id_column query_text_column drop_own judged_only gains",
     "Storage and cache": "weights vectors passages overlap memory cache no_cache",
     "Files": "id_column title_column text_column fields skip_bad delimiter encoding",
-    "Work": "trials sampler folds repeats timeout jobs prune storage seed",
+    "Work": "dask trials sampler folds repeats timeout jobs prune storage seed",
     "Analyses and results": "against slices headroom latency failures run run_dir per_query expect "
     "tolerance form as_json save_prior store",
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +24,9 @@ from hybrid.cli.options import (
 )
 from hybrid.cli.output import progress_bars
 from hybrid.corpus import open_source
+
+if TYPE_CHECKING:
+    from hybrid.build.tasks import Executor
 
 LOG = logging.getLogger(__name__)
 
@@ -45,6 +49,13 @@ def build(
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            help="encode on a Dask cluster, tcp://host:8786, or local:4 for four processes here; "
+            "without the cache"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
@@ -54,12 +65,20 @@ def build(
     from hybrid.build.create import build_index
 
     windows = passage_windows(passages, overlap)
-    options = replace(options, passages=windows, cache=caching.choice)
     opened = open_source(source, options=reading)
-    with stoppable(ENCODED), progress_bars(err) as start:
+    with stoppable(ENCODED), _executor(dask) as executor, progress_bars(err) as start:
+        options = replace(options, passages=windows, cache=caching.choice, executor=executor)
         report = build_index(opened, output, options, progress=start)
     print_skipped(opened.skipped, err)
     for line in report.details():
         LOG.info(line)
     print_result(report.to_dict(), report.lines(), as_json=as_json)
     print_alarms(report.alarms)
+
+
+def _executor(dask: str | None) -> AbstractContextManager[Executor | None]:
+    if dask is None:
+        return nullcontext()
+    from hybrid.integrations.clusters.dask import dask_executor
+
+    return dask_executor(dask)

@@ -1,22 +1,127 @@
-"""Documents cut into the shards that are encoded at once."""
+"""A corpus cut into shards, and each shard as a task: texts in, the rows of every branch out.
+
+A task holds plain values and its function is pure, so an `Executor` may run it in any process, and
+twice. It is a value that is handed down: nothing here knows of the system behind it.
+"""
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import xxhash
 
+from hybrid.build.kept import Rows, shard_rows
 from hybrid.build.parts import is_whole, write_part
+from hybrid.build.records import load_encoder, loaded
 from hybrid.build.shards import DOCUMENTS_FILE, PASSAGES_FILE, part_path
 from hybrid.corpus import Document, Passages
 from hybrid.corpus.passages import passage_text
-from hybrid.encoders.protocol import Fingerprint
-from hybrid.errors import CorpusError
+from hybrid.encoders.bm25 import Bm25Parameters
+from hybrid.encoders.models.fingerprint import check_fingerprint
+from hybrid.encoders.protocol import Fingerprint, Progress
+from hybrid.encoders.shared import find_shared_pass
+from hybrid.errors import CorpusError, HybridError
+from hybrid.version import __version__
+
+Result = TypeVar("Result")
+_ONE_AT_A_TIME = Lock()
+"""Tokenisers and models are not shared by threads."""
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """The texts of one shard and how the encoders of its missing branches are loaded.
+
+    Attributes:
+        shard: its number.
+        digest: of the texts.
+        texts: a row each.
+        recipes: branch to recipe, see `recipe_of`.
+    """
+
+    shard: int
+    digest: str
+    texts: tuple[str, ...]
+    recipes: tuple[tuple[str, str], ...]
+
+    @property
+    def key(self) -> str:
+        """The name of the task: its shard, and a digest of all that decides its rows."""
+        return f"{self.shard:06d}-{part_key(self.digest, dict(self.recipes))}"
+
+
+class Executor(Protocol):
+    """Runs tasks somewhere; the task of a worker that is lost is run by another."""
+
+    def run(
+        self, function: Callable[[ShardTask], Result], tasks: Iterable[ShardTask]
+    ) -> Iterator[tuple[ShardTask, Result]]:
+        """Yield each task with its result, in any order; a few tasks are taken ahead."""
+        ...
+
+
+def recipe_of(fingerprint: Fingerprint, kind: str, described: Mapping[str, Any]) -> str:
+    """Return the arguments that load an encoder in a worker, as JSON.
+
+    Args:
+        fingerprint: of the encoder that is to be loaded.
+        kind: "sparse", "dense" or "bm25".
+        described: arguments of `load_encoder`, or the parameters of BM25.
+    """
+    return json.dumps([__version__, fingerprint, kind, dict(described)], sort_keys=True)
+
+
+@lru_cache(maxsize=4)
+def _loaded(recipe: str) -> Any:
+    """Return the encoder of a recipe; a worker loads each model once."""
+    version, fingerprint, kind, described = json.loads(recipe)
+    if version != __version__:
+        raise HybridError(
+            f"this worker runs hybrid {__version__}, the build {version}; install the same version"
+        )
+    if kind == "bm25":
+        return Bm25Parameters(**described)
+    encoder = load_encoder(kind, described, trusted=described.get("trust_remote_code", False))
+    check_fingerprint(fingerprint, encoder.fingerprint)
+    return encoder
+
+
+def encode_task(task: ShardTask) -> dict[str, Rows]:
+    """Return the rows of each branch of a task, encoded in this process.
+
+    Raises:
+        ModelError: a model cannot be loaded here, or is another than that of the build.
+    """
+
+    def silent(done: int) -> None:
+        pass
+
+    with _ONE_AT_A_TIME:
+        encoders = {name: _loaded(recipe) for name, recipe in task.recipes}
+        encode = partial(encode_texts, silent)
+        return dict(shard_rows(task.texts, task.digest, encoders, encode, silent))
+
+
+def encode_texts(
+    progress: Progress, texts: Sequence[str], encoders: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, rows) of some encoders; two that share a backbone pass it once."""
+    models = {name: loaded(each) for name, each in encoders.items()}
+    shared = find_shared_pass(models)
+    if shared is not None:
+        together = shared[:2]
+        yield from zip(together, shared[2].encode(texts, progress), strict=True)
+        models = {name: each for name, each in models.items() if name not in together}
+    for name, encoder in models.items():
+        yield name, encoder.encode_documents(texts, progress)
 
 
 @dataclass

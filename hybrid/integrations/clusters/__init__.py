@@ -1,0 +1,1 @@
+"""Executors on systems that run tasks on many machines: one module for each."""

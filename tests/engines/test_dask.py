@@ -1,0 +1,200 @@
+"""A corpus encoded by a Dask cluster: the bytes of one process, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hybrid.build import encode
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
+from hybrid.build.tasks import ShardTask
+from hybrid.cli import application
+from hybrid.corpus import Document, Passages
+from hybrid.encoders import Bm25Parameters
+from hybrid.errors import ClusterError, UsageError
+from hybrid.integrations.clusters.dask import DaskExecutor, dask_executor
+from hybrid.machine.progress import no_progress
+from tests.conftest import WORDS
+from tests.made_encoders import HashDense
+from tests.test_build import files
+from tests.test_shards import contents
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
+distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+
+DOCUMENTS = [
+    Document(
+        f"d{number:03d}", " ".join(WORDS[(number * step) % len(WORDS)] for step in range(1, 30))
+    )
+    for number in range(120)
+]
+SHARDS = 20
+STARTED = {
+    "scheduler": ("--port", "0", "--no-dashboard"),
+    "worker": ("--no-nanny", "--nthreads", "1"),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    characters = sum(len(document.text) for document in DOCUMENTS)
+    monkeypatch.setattr(encode, "SHARD_CHARACTERS", characters // SHARDS)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
+    """The address of a scheduler, and the process ids of its three workers."""
+    folder = tmp_path_factory.mktemp("dask")
+    with ExitStack() as stack:
+
+        def start(kind: str, *options: str) -> int:
+            command = [
+                sys.executable,
+                "-m",
+                f"distributed.cli.dask_{kind}",
+                *STARTED[kind],
+                *options,
+            ]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*command, "--host", "127.0.0.1", "--scheduler-file", str(folder / "address")],
+                    cwd=folder,
+                    env={**os.environ, "PYTHONPATH": str(Path(encode.__file__).parents[2])},
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            stack.callback(process.kill)
+            return process.pid
+
+        start("scheduler")
+        workers = [start("worker", "--local-directory", str(folder)) for _ in range(3)]
+        with distributed.Client(
+            scheduler_file=str(folder / "address"), timeout=60, set_as_default=False
+        ) as client:
+            client.wait_for_workers(3, timeout=60)
+            yield client.scheduler.address, workers
+
+
+@pytest.fixture(scope="module")
+def models(tiny_sparse: Path, tiny_dense: Path) -> dict[str, str]:
+    return {"sparse": str(tiny_sparse), "dense": str(tiny_dense)}
+
+
+class Watched:
+    """An executor that notes its tasks and calls back after each."""
+
+    def __init__(
+        self, inner: DaskExecutor, after: Callable[[int], None] = lambda done: None
+    ) -> None:
+        self.inner, self.after = inner, after
+        self.taken: list[int] = []
+        self.done: list[int] = []
+
+    def run(self, function: Callable, tasks: Iterable[ShardTask]) -> Iterator:
+        def noted() -> Iterator[ShardTask]:
+            for task in tasks:
+                self.taken.append(task.shard)
+                yield task
+
+        for task, result in self.inner.run(function, noted()):
+            self.done.append(task.shard)
+            yield task, result
+            self.after(len(self.done))
+
+
+def test_the_index_has_the_same_bytes_with_a_worker_killed_and_the_client_interrupted(
+    cluster: tuple[str, list[int]], models: dict[str, str], tmp_path: Path
+) -> None:
+    address, workers = cluster
+    build_index(DOCUMENTS, tmp_path / "one", BuildOptions(**models, cache=False))
+
+    def fault(done: int) -> None:
+        if done == 2:
+            os.kill(workers[0], signal.SIGKILL)
+        if done == 8:
+            raise KeyboardInterrupt
+
+    with dask_executor(address) as executor:
+        first, second = Watched(executor, fault), Watched(executor)
+        with pytest.raises(KeyboardInterrupt):
+            build_index(DOCUMENTS, tmp_path / "many", BuildOptions(**models, executor=first))
+        assert len(first.done) == 8
+        assert not (tmp_path / "many").exists()
+        reported: list[int] = []
+        report = build_index(
+            DOCUMENTS,
+            tmp_path / "many",
+            BuildOptions(**models, executor=second),
+            progress=lambda label, total: (
+                reported.append if label == "encoding" else no_progress("", 0)
+            ),
+        )
+    assert sorted(first.done + second.done) == list(range(max(second.done) + 1))
+    assert len(second.done) > 8
+    assert report.document_count == sum(reported) == len(DOCUMENTS)
+    assert files(tmp_path / "many") == files(tmp_path / "one")
+
+
+def test_passages_that_span_shards_have_the_same_bytes(
+    cluster: tuple[str, list[int]], tmp_path: Path
+) -> None:
+    options = BuildOptions(sparse=None, dense=None, passages=Passages(4, 1), cache=False)
+    build_index(DOCUMENTS, tmp_path / "one", options)
+    with dask_executor(cluster[0]) as executor:
+        build_index(
+            DOCUMENTS,
+            tmp_path / "many",
+            BuildOptions(sparse=None, dense=None, passages=Passages(4, 1), executor=executor),
+        )
+    assert files(tmp_path / "many") == files(tmp_path / "one")
+
+
+def test_shards_of_the_same_texts_are_each_there(
+    cluster: tuple[str, list[int]], tmp_path: Path
+) -> None:
+    copies = [Document(f"{number:02d}", "the same text") for number in range(8)]
+    workdirs = [tmp_path / "one", tmp_path / "many"]
+    branches = {"bm25": Bm25Parameters()}
+    encode.encode_corpus(copies, workdirs[0], branches, encode.EncodeOptions(shard_size=2))
+    with dask_executor(cluster[0]) as executor:
+        options = encode.EncodeOptions(shard_size=2, executor=executor)
+        encode.encode_corpus(copies, workdirs[1], branches, options)
+    assert contents(workdirs[1]) == contents(workdirs[0])
+
+
+def test_the_command_builds_on_processes_of_this_machine(tmp_path: Path) -> None:
+    lines = "".join(f'{{"id": "{each.doc_id}", "text": "{each.text}"}}\n' for each in DOCUMENTS)
+    (tmp_path / "corpus.jsonl").write_text(lines)
+    command = ["build", str(tmp_path / "corpus.jsonl"), "--sparse", "none", "--dense", "none"]
+    for name, more in {"one": ["--no-cache"], "many": ["--dask", "local:2"]}.items():
+        run = CliRunner().invoke(application(), [*command, "-o", str(tmp_path / name), *more])
+        assert run.exit_code == 0, run.output
+    assert files(tmp_path / "many") == files(tmp_path / "one")
+
+
+def test_what_cannot_be_done_is_refused(cluster: tuple[str, list[int]], tmp_path: Path) -> None:
+    with dask_executor(cluster[0]) as executor:
+        options = BuildOptions(executor=executor)
+        with pytest.raises(UsageError, match="'dense' was given as an object"):
+            build_index(DOCUMENTS, tmp_path / "no", options, encoders={"dense": HashDense()})
+    for wrong in ("local:", "local:0", "local:two"):
+        with pytest.raises(UsageError, match="give local:4"), dask_executor(wrong):
+            pass
+
+
+def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hybrid.integrations.clusters.dask.WAIT", 1)
+    with (
+        pytest.raises(ClusterError, match="no Dask scheduler with a worker answers at tcp://127"),
+        dask_executor("tcp://127.0.0.1:9"),
+    ):
+        pass
