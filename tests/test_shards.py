@@ -316,7 +316,7 @@ def test_a_full_disk_leaves_no_half_part(tmp_path: Path, monkeypatch: pytest.Mon
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hybrid.build.encode.save_vectors", full)
+    monkeypatch.setattr("hybrid.build.parts.save_vectors", full)
     with pytest.raises(OSError, match="No space left"):
         encode_corpus(corpus(), tmp_path, encoders(), EncodeOptions(shard_size=3))
     assert not [path for path in tmp_path.rglob("*") if "dense" in path.name]
