@@ -266,7 +266,7 @@ def _loaded(
     queries = {
         name: record | _query_backend(name, record, options) for name, record in described.items()
     }
-    return {**bm25, **loaded}, {**{name: {"model": BM25} for name in bm25}, **queries}, models
+    return bm25 | loaded, {name: {"model": BM25} for name in bm25} | queries, models
 
 
 def _query_backend(name: str, record: Mapping[str, Any], options: BuildOptions) -> dict[str, str]:

@@ -28,7 +28,7 @@ from tests.made_encoders import HashDense
 from tests.test_build import files
 from tests.test_shards import contents
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(330)]
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 DOCUMENTS = [
