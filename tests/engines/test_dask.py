@@ -28,7 +28,7 @@ from tests.made_encoders import HashDense
 from tests.test_build import files
 from tests.test_shards import contents
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(330)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 DOCUMENTS = [
@@ -38,6 +38,7 @@ DOCUMENTS = [
     for number in range(120)
 ]
 SHARDS = 20
+BM25 = {"sparse": None, "dense": None}
 STARTED = {
     "scheduler": ("--port", "0", "--no-dashboard"),
     "worker": ("--no-nanny", "--nthreads", "1"),
@@ -84,11 +85,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, lis
             yield client.scheduler.address, workers
 
 
-@pytest.fixture(scope="module")
-def models(tiny_sparse: Path, tiny_dense: Path) -> dict[str, str]:
-    return {"sparse": str(tiny_sparse), "dense": str(tiny_dense)}
-
-
 class Watched:
     """An executor that notes its tasks and calls back after each."""
 
@@ -112,10 +108,10 @@ class Watched:
 
 
 def test_the_index_has_the_same_bytes_with_a_worker_killed_and_the_client_interrupted(
-    cluster: tuple[str, list[int]], models: dict[str, str], tmp_path: Path
+    cluster: tuple[str, list[int]], tmp_path: Path
 ) -> None:
     address, workers = cluster
-    build_index(DOCUMENTS, tmp_path / "one", BuildOptions(**models, cache=False))
+    build_index(DOCUMENTS, tmp_path / "one", BuildOptions(**BM25, cache=False))
 
     def fault(done: int) -> None:
         if done == 2:
@@ -126,14 +122,14 @@ def test_the_index_has_the_same_bytes_with_a_worker_killed_and_the_client_interr
     with dask_executor(address) as executor:
         first, second = Watched(executor, fault), Watched(executor)
         with pytest.raises(KeyboardInterrupt):
-            build_index(DOCUMENTS, tmp_path / "many", BuildOptions(**models, executor=first))
+            build_index(DOCUMENTS, tmp_path / "many", BuildOptions(**BM25, executor=first))
         assert len(first.done) == 8
         assert not (tmp_path / "many").exists()
         reported: list[int] = []
         report = build_index(
             DOCUMENTS,
             tmp_path / "many",
-            BuildOptions(**models, executor=second),
+            BuildOptions(**BM25, executor=second),
             progress=lambda label, total: (
                 reported.append if label == "encoding" else no_progress("", 0)
             ),
@@ -144,16 +140,29 @@ def test_the_index_has_the_same_bytes_with_a_worker_killed_and_the_client_interr
     assert files(tmp_path / "many") == files(tmp_path / "one")
 
 
+def test_workers_load_the_models_and_give_the_same_bytes(
+    cluster: tuple[str, list[int]], tiny_sparse: Path, tiny_dense: Path, tmp_path: Path
+) -> None:
+    few = DOCUMENTS[:12]
+    models = {"sparse": str(tiny_sparse), "dense": str(tiny_dense), "cache": False}
+    build_index(few, tmp_path / "one", BuildOptions(**models))
+    with dask_executor(cluster[0]) as executor:
+        watched = Watched(executor)
+        build_index(few, tmp_path / "many", BuildOptions(**models, executor=watched))
+    assert sorted(watched.done) == [0, 1]
+    assert files(tmp_path / "many") == files(tmp_path / "one")
+
+
 def test_passages_that_span_shards_have_the_same_bytes(
     cluster: tuple[str, list[int]], tmp_path: Path
 ) -> None:
-    options = BuildOptions(sparse=None, dense=None, passages=Passages(4, 1), cache=False)
+    options = BuildOptions(**BM25, passages=Passages(4, 1), cache=False)
     build_index(DOCUMENTS, tmp_path / "one", options)
     with dask_executor(cluster[0]) as executor:
         build_index(
             DOCUMENTS,
             tmp_path / "many",
-            BuildOptions(sparse=None, dense=None, passages=Passages(4, 1), executor=executor),
+            BuildOptions(**BM25, passages=Passages(4, 1), executor=executor),
         )
     assert files(tmp_path / "many") == files(tmp_path / "one")
 
