@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +17,7 @@ from tests.conformance.conftest import NUMBERS, opened
 from tests.conformance.servers import Server
 from tests.conformance.test_places import hits
 
+psycopg = pytest.importorskip("psycopg", reason="`make test-engines` installs it")
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
 
 
