@@ -164,7 +164,7 @@ def test_a_device_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr(device_module, "DeviceSearcher", Full)
-    monkeypatch.setattr(device_module, "TorchBruteForce", Full)
+    monkeypatch.setattr("hybrid.index.dense.gpu.TorchBruteForce", Full)
     expected = Index(folder, encoders=ENCODERS, device="cpu")
     for branch in ("sparse", "dense"):
         index = Index(folder, encoders=ENCODERS, device="cuda")
