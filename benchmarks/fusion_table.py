@@ -111,7 +111,6 @@ def main() -> None:
         measure=arguments.measure,
         trials=arguments.trials,
         repeats=2,
-        per_query=True,
         seed=arguments.seed,
     )
     branches = branch_names(arguments.branches)

@@ -148,7 +148,7 @@ def test_commands_that_judge(
     tuned = ("tune", tiny_copy, source, "--trials", "2")
     found = printed(*tuned)
     assert (found["domain"], found["filter"], found["rerank"]) == ("default", None, None)
-    printed(*tuned, "--per-query", "--domain", "mine", "--no-store")
+    printed(*tuned, "--domain", "mine", "--no-store")
     found = printed(*tuned, "--rerank", tiny_cross, "--rerank-depth", "3")
     assert found["rerank"]["depth"] == 3
     several = (tiny_copy, source, source, "--domain", "a", "--domain", "b", "--trials", "0")

@@ -21,13 +21,12 @@ from tests.test_search_once import ASKED, built
 
 __all__ = ["built"]
 
-LEARNED = "learned(alpha=0.5, slopes=(sparse.gap:-0.2@0.4), branches=(sparse, dense))"
 WEIGHTED = [name for name, taken in METHODS.items() if taken.linear]
 OTHERS = [name for name in METHODS if name not in WEIGHTED]
 ALPHA = [f"{name}(alpha=0.3)" for name in WEIGHTED if METHODS[name].weights]
 
 
-@pytest.mark.parametrize("text", [*WEIGHTED, *ALPHA, LEARNED, "sparse", "dense"])
+@pytest.mark.parametrize("text", [*WEIGHTED, *ALPHA, "sparse", "dense"])
 def test_weights_times_parts_add_up_to_the_fused_score(text: str) -> None:
     fusion = parse_fusion(text)
     fused = fuse(pool(), fusion)
@@ -127,7 +126,7 @@ def test_the_weight_of_three_branches_moves_with_the_others_in_their_ratio() -> 
 
 def test_no_alphas_where_the_fusion_is_no_plain_weighted_sum() -> None:
     one = pool().select([0])
-    for text in ("combmnz", "rrf(k=60, norm=minmax)", "dense", LEARNED):
+    for text in ("combmnz", "rrf(k=60, norm=minmax)", "dense"):
         fusion = parse_fusion(text)
         (found,) = with_outcomes(explain(one, fusion, ["d2"]), one, fusion, 1)
         assert [each.alphas for each in found.branches] == [None, None]

@@ -35,32 +35,6 @@ def made(folder: Path, dense: HashDense) -> Index:
     return Index(folder, encoders=encoders)
 
 
-def test_length_and_mean_idf_of_each_query(tmp_path: Path) -> None:
-    with made(tmp_path / "index", HashDense()) as index:
-        pool = index.pool({"a": "merge merge sort", "b": "absent"})
-        held = [set(index.document(d).full_text.split()) for d in index.contents.doc_ids]
-        idf = []
-        for word in ("merge", "merge", "sort"):
-            df = sum(word in words for words in held)
-            idf.append(math.log1p((len(held) - df + 0.5) / (df + 0.5)))
-        assert pool.features["query.length"].tolist() == [3.0, 1.0]
-        assert pool.features["bm25.idf"] == pytest.approx([sum(idf) / 3, 0.0], rel=1e-6)
-        assert list(index.pool({"a": "merge"}, branches=["dense"]).features) == ["query.length"]
-
-
-def test_a_learned_fusion_is_stored_and_used_by_search(tmp_path: Path) -> None:
-    text = "learned(alpha=0.5, slopes=(query.length:1@1), norm=minmax, branches=(sparse, dense))"
-    with made(tmp_path / "index", HashDense()) as index:
-        index.store_domain("talk", index.fusion(text))
-        # One word leaves alpha at .5; two raise it to 1, which is the dense branch.
-        even = index.search("merge", 5, domain="talk")
-        assert even == index.search(
-            "merge", 5, fusion="cc(alpha=0.5, norm=minmax, branches=(sparse, dense))"
-        )
-        more = [hit.doc_id for hit in index.search("merge json", 5, domain="talk")]
-        assert more == [hit.doc_id for hit in index.search("merge json", 5, fusion="dense")]
-
-
 def test_theoretical_minmax_is_refused_for_inner_products(tmp_path: Path) -> None:
     with made(tmp_path / "index", FreeDense()) as index:
         assert index.pool({"a": "merge"}).minimum.tolist() == [0.0, 0.0, -math.inf]

@@ -33,7 +33,7 @@ from tests.made_encoders import HashDense, HashSparse
 index = Index(sys.argv[1], encoders={"sparse": HashSparse(), "dense": HashDense()})
 source, out = open_source(sys.argv[2]), Path(sys.argv[3])
 options = TuneOptions(
-    trials=20, folds=2, repeats=1, per_query=True, seed=int(sys.argv[4])
+    trials=20, folds=2, repeats=1, seed=int(sys.argv[4])
 )
 result = tune_index(index, source, options)
 (out / "tuning.json").write_text(json.dumps(result.to_dict()))

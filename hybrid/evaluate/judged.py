@@ -133,10 +133,6 @@ def _with_absent(pool: Pool, absent: Sequence[str]) -> Pool:
         pool,
         query_ids=(*pool.query_ids, *absent),
         offsets=np.concatenate([pool.offsets, end]),
-        features={
-            name: np.concatenate([values, np.zeros(len(absent))])
-            for name, values in pool.features.items()
-        },
     )
 
 

@@ -152,7 +152,6 @@ def _write(pool: Pool, folder: Path) -> None:
         "query_ids": pool.query_ids,
         "branches": pool.branches,
         "depth": pool.depth,
-        "features": {name: values.tolist() for name, values in pool.features.items()},
     }
     (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -164,6 +163,5 @@ def _read(folder: Path, doc_ids: Sequence[str]) -> Pool:
         branches=tuple(facts["branches"]),
         depth=facts["depth"],
         doc_ids=doc_ids,
-        features={name: np.array(each, np.float64) for name, each in facts["features"].items()},
         **{name: np.load(folder / f"{name}.npy") for name in ARRAYS},
     )

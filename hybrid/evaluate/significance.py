@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from hybrid.errors import UsageError
 
+SIGNIFICANT = 0.05
+"""A difference of a smaller p is called significant."""
 FloatArray = NDArray[np.float64]
 LEVEL = 0.95
 

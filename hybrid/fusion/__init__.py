@@ -23,7 +23,6 @@ _MODULES = {
         "fuse",
         "rank",
     ),
-    "learned": ("table_features",),
     "norms": (
         "NORMS",
         "normalise",
@@ -35,7 +34,6 @@ _MODULES = {
     "signatures": ("METHODS",),
     "values": (
         "Fusion",
-        "Slope",
         "cc",
         "parse_fusion",
         "rrf",
@@ -49,14 +47,12 @@ if TYPE_CHECKING:
     from hybrid.fusion.apply import contributions as contributions
     from hybrid.fusion.apply import fuse as fuse
     from hybrid.fusion.apply import rank as rank
-    from hybrid.fusion.learned import table_features as table_features
     from hybrid.fusion.norms import NORMS as NORMS
     from hybrid.fusion.norms import normalise as normalise
     from hybrid.fusion.runs import RunTable as RunTable
     from hybrid.fusion.runs import fuse_runs as fuse_runs
     from hybrid.fusion.signatures import METHODS as METHODS
     from hybrid.fusion.values import Fusion as Fusion
-    from hybrid.fusion.values import Slope as Slope
     from hybrid.fusion.values import cc as cc
     from hybrid.fusion.values import parse_fusion as parse_fusion
     from hybrid.fusion.values import rrf as rrf

@@ -146,7 +146,6 @@ def pool_table(
         known=np.ones(scores.shape, dtype=bool),
         ranks=ranks,
         minimum=pool.minimum[rows].astype(np.float64),
-        features=pool.features,
     )
     return taken, table
 

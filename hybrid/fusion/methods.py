@@ -12,10 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.fusion.learned import query_alphas
 from hybrid.fusion.norms import borda as borda_norm
 from hybrid.fusion.norms import normalise
-from hybrid.fusion.signatures import LEARNED
 from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
 
@@ -36,12 +34,6 @@ def rank_biases(x: FloatArray, table: CandidateTable, fusion: Fusion) -> FloatAr
     """Return (1 - p) p^(rank_b - 1): rank-biased centroids. Bailey et al., SIGIR 2017."""
     p = fusion.parameter("p")
     return np.where(table.retrieved, (1 - p) * p ** (_rank(table) - 1), 0.0)
-
-
-def learned(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
-    """Return (1 - alpha_q) x_1 and alpha_q x_2, alpha of each query from its features."""
-    alpha = table.spread(query_alphas(table, fusion))
-    return np.stack([(1 - alpha) * x[0], alpha * x[1]])
 
 
 def comb_mnz(x: FloatArray, table: CandidateTable, w: Weights, fusion: Fusion) -> FloatArray:
@@ -134,7 +126,6 @@ FEATURES: dict[str, Callable[[FloatArray, CandidateTable, Fusion], FloatArray]] 
 }
 """Weighted sums: what the share of each branch is multiplied by."""
 COMBINERS: dict[str, Callable[[FloatArray, CandidateTable, Weights, Fusion], FloatArray]] = {
-    "learned": learned,
     "isr": isr,
     "logisr": logisr,
     "borda": borda,
@@ -171,9 +162,6 @@ def weights_and_parts(
     shape = (len(names), table.scores.shape[1])
     if fusion.is_single:
         return np.ones(shape), table.scores
-    if fusion.method == LEARNED:
-        alpha = table.spread(query_alphas(table, fusion))
-        return np.stack([1 - alpha, alpha]), _inputs(table, fusion)
     found = features(table, fusion)
     if found is not None:
         return np.broadcast_to(fusion.branch_shares(names)[:, None], shape), found

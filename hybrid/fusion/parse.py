@@ -19,7 +19,6 @@ class _Arguments(NamedTuple):
     norm: str
     branches: tuple[str, ...] | None
     depth: int | None
-    slopes: tuple[tuple[str, float, float], ...]
 
 
 def read_arguments(text: str, method: str, inner: str) -> _Arguments:
@@ -48,7 +47,6 @@ def read_arguments(text: str, method: str, inner: str) -> _Arguments:
         norm=values.get("norm", ""),
         branches=tuple(_items(values["branches"], text)) if "branches" in values else None,
         depth=_depth(values["depth"], text) if "depth" in values else None,
-        slopes=_slopes(values["slopes"], text) if "slopes" in values else (),
     )
 
 
@@ -71,19 +69,6 @@ def _depth(value: str, text: str) -> int:
         return int(value)
     except ValueError as error:
         raise UsageError(f"depth in {text!r} is {value!r}; give a whole number") from error
-
-
-def _slopes(value: str, text: str) -> tuple[tuple[str, float, float], ...]:
-    found = []
-    for item in _items(value, text):
-        name, colon, rest = item.partition(":")
-        slope, at, mean = rest.partition("@")
-        if not colon or not at:
-            raise UsageError(
-                f"cannot read {item!r} in {text!r}; expected (feature:slope@mean, ...)"
-            )
-        found.append((name, _float(slope, "slope", text), _float(mean, "mean", text)))
-    return tuple(found)
 
 
 def _float(value: str, name: str, text: str) -> float:

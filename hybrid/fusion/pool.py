@@ -7,8 +7,8 @@ pool never changes what a score means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -64,7 +64,6 @@ class Pool:
             cosine, -inf for an inner product): what theoretical min-max needs.
         depth: how many documents each branch was asked for.
         doc_ids: doc_num to doc_id.
-        features: what is known of each query from its text, name to float64 (queries,).
     """
 
     query_ids: tuple[str, ...]
@@ -76,7 +75,6 @@ class Pool:
     minimum: NDArray[np.float32]
     depth: int
     doc_ids: Sequence[str]
-    features: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n, branches = len(self.doc_nums), len(self.branches)
@@ -85,10 +83,6 @@ class Pool:
             "scores": (self.scores.shape, (branches, n)),
             "ranks": (self.ranks.shape, (branches, n)),
             "minimum": (self.minimum.shape, (branches,)),
-            **{
-                f"feature {name}": (values.shape, (len(self.query_ids),))
-                for name, values in self.features.items()
-            },
         }
         for name, (given, expected) in shapes.items():
             if given != expected:
@@ -126,10 +120,6 @@ class Pool:
             minimum=self.minimum,
             depth=self.depth,
             doc_ids=self.doc_ids,
-            features={
-                name: values[np.asarray(queries, np.int64)]
-                for name, values in self.features.items()
-            },
         )
 
     def narrow(self, branches: Sequence[str]) -> Pool:
@@ -160,7 +150,6 @@ def build_pool(
     minimum: dict[str, float],
     depth: int,
     doc_ids: Sequence[str],
-    features: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Pool:
     """Return the pool of the branches' hits, missing scores computed by ``scorers``.
 
@@ -171,7 +160,6 @@ def build_pool(
         minimum: branch name to the least score that it can give.
         depth: how many documents each branch was asked for.
         doc_ids: doc_num to doc_id, doc_ids descending.
-        features: what is known of each query from its text, name to float64 (queries,).
     """
     branches = tuple(hits)
     candidates = [
@@ -197,7 +185,6 @@ def build_pool(
         minimum=np.array([minimum[branch] for branch in branches], dtype=np.float32),
         depth=depth,
         doc_ids=doc_ids,
-        features=dict(features or {}),
     )
 
 

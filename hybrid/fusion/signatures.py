@@ -11,7 +11,6 @@ from hybrid.errors import UsageError
 Norm = Literal["minmax", "tmm", "max", "sum", "zscore", "dbsf", "rank", "borda", "none"]
 NORM_NAMES: tuple[str, ...] = get_args(Norm)
 SINGLE = "single"
-LEARNED = "learned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +92,7 @@ METHODS: dict[str, Signature] = {
     "gmean": Signature(weights=True, norm="tmm", summary="weighted geometric mean of scores"),
     "hmean": Signature(weights=True, norm="tmm", summary="weighted harmonic mean of scores"),
 }
-_APART = {
-    SINGLE: Signature(summary="one branch alone, its scores untouched"),
-    LEARNED: Signature(
-        weights=True, norm="minmax", summary="cc whose alpha moves with features of the query"
-    ),
-}
-"""What no list of methods names: a branch is given by its name, and slopes are learned."""
+_SINGLE = Signature(summary="one branch alone, its scores untouched")
 
 
 def signature(method: str) -> Signature:
@@ -108,12 +101,12 @@ def signature(method: str) -> Signature:
     Raises:
         UsageError: there is no such method; lists those that there are.
     """
-    if method in _APART:
-        return _APART[method]
+    if method == SINGLE:
+        return _SINGLE
     if method not in METHODS:
         raise UsageError(
             f"fusion method {method!r} is unknown; give a branch name or one of "
-            f"{', '.join([*METHODS, LEARNED])}"
+            f"{', '.join(METHODS)}"
         )
     return METHODS[method]
 
@@ -125,8 +118,6 @@ def accepted_arguments(method: str) -> list[str]:
     ['k', 'alpha', 'weights', 'norm', 'branches', 'depth']
     """
     taken = signature(method)
-    if method == LEARNED:
-        return ["alpha", "slopes", "norm", "branches", "depth"]
     names = list(taken.parameters)
     names += ["alpha", "weights"] if taken.weights else []
     names += ["norm"] if taken.norm or taken.breaks_ties else []

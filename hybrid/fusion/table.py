@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +23,6 @@ class CandidateTable:
         ranks: int32 (branches, n), from 1; 0 where the branch did not retrieve the document.
         minimum: float64 (branches,), the least score that a branch can give; -inf where it has no
             bound.
-        features: what is known of each query from its text, name to float64 (queries,).
     """
 
     offsets: NDArray[np.int64]
@@ -32,7 +30,6 @@ class CandidateTable:
     known: NDArray[np.bool_]
     ranks: NDArray[np.int32]
     minimum: FloatArray
-    features: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:

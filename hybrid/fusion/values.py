@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError, number
 from hybrid.fusion.parse import WHOLE, accepted_methods, read_arguments
 from hybrid.fusion.signatures import (
-    LEARNED,
     METHODS,
     NORM_NAMES,
     SINGLE,
@@ -23,19 +22,6 @@ from hybrid.fusion.signatures import (
 )
 
 _BRANCH = re.compile(r"[A-Za-z0-9_.\-]+")
-_FEATURE = re.compile(r"[A-Za-z0-9_.+\-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Slope:
-    """How far one feature of a query moves its alpha: ``slope`` times (value - ``mean``)."""
-
-    feature: str
-    slope: float
-    mean: float
-
-    def __str__(self) -> str:
-        return f"{self.feature}:{_number(self.slope)}@{_number(self.mean)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +40,6 @@ class Fusion:
         branches: which branches take part, in order; None for all of the pool.
         depth: how many of the first documents of each branch are candidates; None for all that the
             pool holds.
-        slopes: of ``learned``, which has exactly two branches, named: how its alpha moves from
-            query to query; see ``fusion.learned``.
 
     Raises:
         UsageError: something unknown, out of range, or given twice; lists what is accepted.
@@ -73,7 +57,6 @@ class Fusion:
     norm: str = ""
     branches: tuple[str, ...] | None = None
     depth: int | None = None
-    slopes: tuple[Slope, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("alpha", "depth"):
@@ -108,25 +91,6 @@ class Fusion:
         self._check_weights(taken)
         if self.branches is not None:
             _check_branches(self.branches)
-        self._check_slopes()
-
-    def _check_slopes(self) -> None:
-        if self.method != LEARNED:
-            if self.slopes:
-                raise UsageError(f"{self.method} takes no slopes; {LEARNED} does")
-            return
-        two = self.branches is not None and len(self.branches) == 2
-        if not two or self.alpha is None or not self.slopes:
-            raise UsageError(
-                f"{LEARNED} needs alpha, slopes and two branches, as in "
-                "learned(alpha=0.5, slopes=(bm25.gap:-0.2@0.4), branches=(bm25, dense))"
-            )
-        names = [slope.feature for slope in self.slopes]
-        wrong = [name for name in names if not _FEATURE.fullmatch(name) or names.count(name) > 1]
-        if wrong:
-            raise UsageError(f"feature {wrong[0]!r} cannot be used, or occurs twice in the slopes")
-        if not all(math.isfinite(s.slope) and math.isfinite(s.mean) for s in self.slopes):
-            raise UsageError("a slope or mean is not finite; give numbers")
 
     def _check_weights(self, taken: Signature) -> None:
         if (self.alpha is not None or self.weights is not None) and not taken.weights:
@@ -167,8 +131,6 @@ class Fusion:
         if self.weights is not None:
             inner = ", ".join(f"{name}:{_number(value)}" for name, value in self.weights)
             parts.append(f"weights=({inner})")
-        if self.slopes:
-            parts.append(f"slopes=({', '.join(map(str, self.slopes))})")
         if self.norm:
             parts.append(f"norm={self.norm}")
         if self.branches is not None:
@@ -200,7 +162,7 @@ class Fusion:
     @property
     def chosen_numbers(self) -> int:
         """How many of its numbers are other than those it has where none is given."""
-        chosen = len(self.slopes) + (self.depth is not None) + (self.alpha not in (None, 0.5))
+        chosen = (self.depth is not None) + (self.alpha not in (None, 0.5))
         chosen += len(self.weights) - 1 if self.weights else 0
         defaults = self.signature.parameters
         return chosen + sum(value != defaults[name][0] for name, value in self.parameters)
@@ -298,7 +260,7 @@ def _check_branches(names: tuple[str, ...]) -> None:
     if len(set(names)) != len(names):
         raise UsageError(f"a branch occurs twice in {', '.join(names)}; name each once")
     for name in names:
-        if name in METHODS or name == LEARNED or not _BRANCH.fullmatch(name):
+        if name in METHODS or not _BRANCH.fullmatch(name):
             raise UsageError(
                 f"branch name {name!r} cannot be used: letters, digits, '_', '.' and '-', and not "
                 "the name of a fusion method"
@@ -324,10 +286,8 @@ def parse_fusion(text: str) -> Fusion:
     if match is None:
         raise UsageError(f"{text!r} is no fusion; {accepted_methods()}")
     name, inner = match.groups()
-    if name not in METHODS and name != LEARNED:
+    if name not in METHODS:
         if inner is not None:
             raise UsageError(f"fusion method {name!r} of {text!r} is unknown; {accepted_methods()}")
         return Fusion(SINGLE, branches=(name,))
-    given = read_arguments(text, name, inner or "")
-    slopes = tuple(Slope(*slope) for slope in given.slopes)
-    return Fusion(name, *given[:-1], slopes)
+    return Fusion(name, *read_arguments(text, name, inner or ""))

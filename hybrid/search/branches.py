@@ -21,7 +21,7 @@ from hybrid.index.records import BranchRecord
 from hybrid.machine.cache import text_digest
 from hybrid.search.encoders import QueryEncoders
 from hybrid.search.plan import PoolPlan
-from hybrid.search.queries import text_features, warn_of_cut
+from hybrid.search.queries import warn_of_cut
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,6 @@ def pool_of(
         minimum={name: least_score(index.record(name)) for name in results},
         depth=plan.depth,
         doc_ids=index.doc_ids,
-        features=text_features(
-            list(queries.values()),
-            {name: (result.encoder, result.encoded) for name, result in results.items()},
-        ),
     )
 
 

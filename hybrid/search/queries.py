@@ -1,16 +1,14 @@
-"""Queries as texts: their ids, and the features of each before it is searched."""
+"""Queries as texts: their ids, and how much of them a model does not read."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.corpus.checks import check_text
-from hybrid.encoders import Bm25Encoder
 from hybrid.encoders.protocol import ReadsSoMuch
 from hybrid.errors import UsageError, several_texts
 
@@ -54,20 +52,3 @@ def unread(encoder: object, texts: Sequence[str]) -> NDArray[np.int64]:
     if not isinstance(encoder, ReadsSoMuch):
         return np.zeros(len(texts), dtype=np.int64)
     return encoder.unread_tokens(texts, "query")
-
-
-def text_features(
-    texts: Sequence[str], encoded: Mapping[str, tuple[Any, Any]]
-) -> dict[str, NDArray[np.float64]]:
-    """Return feature to one value a query: length, and the mean idf of its terms under BM25.
-
-    Args:
-        texts: the queries.
-        encoded: branch to its encoder and the encoded queries.
-    """
-    found = {"query.length": np.array([len(text.split()) for text in texts], dtype=np.float64)}
-    for name, (encoder, queries) in encoded.items():
-        if isinstance(encoder, Bm25Encoder):
-            terms = np.maximum(np.asarray(queries.sum(axis=1)).ravel(), 1)
-            found[f"{name}.idf"] = np.asarray(queries @ encoder.idf, dtype=np.float64) / terms
-    return found

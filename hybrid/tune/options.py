@@ -50,7 +50,6 @@ class TuneOptions(PoolOptions):
     timeout: float | None = option(None, "seconds for all trials together")
     jobs: int = option(1, "processes that the folds run in")
     prune: bool = option(False, "stop hopeless trials by Wilcoxon's test")
-    per_query: bool = option(False, "learn a weight for each query, kept only if it wins")
     rerank: str | Score | None = option(None, RERANK, read=str)
     rerank_depth: int | None = option(None, RERANKED)
     seed: int = option(0, "seed of folds and sampler")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.evaluate.bench import Bench, FloatArray, JudgedCandidates
-from hybrid.evaluate.significance import Difference, compare_paired
+from hybrid.evaluate.significance import SIGNIFICANT, Difference, compare_paired
 from hybrid.fusion import Fusion, cc, parse_fusion
 from hybrid.fusion.apply import fuse_table, pool_table, ranked_positions
 from hybrid.fusion.norms import normalise
@@ -17,7 +17,6 @@ from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.rerank import cut_pool
 from hybrid.tune.folds import Fold
 from hybrid.tune.line import Curve, alpha_curve
-from hybrid.tune.per_query import SIGNIFICANT
 
 NORM = "minmax"
 

@@ -15,16 +15,15 @@ from hybrid.evaluate.bench import Bench
 from hybrid.evaluate.names import array_measure
 from hybrid.fusion import Fusion, rrf, single
 from hybrid.fusion.pool import Pool
-from hybrid.tune.budget import FloatArray, LearningPoint, label_budget, learning_curve
+from hybrid.tune.budget import LearningPoint, label_budget, learning_curve
 from hybrid.tune.folds import Fold, held_out_choices, held_out_values
 from hybrid.tune.options import TuneOptions
 from hybrid.tune.optuna_search import hold_storage
-from hybrid.tune.per_query import PerQueryResult, learn_per_query
 from hybrid.tune.prior import Prior, shrunk_choice
 from hybrid.tune.rerank import Reranking, RerankResult, tune_rerank
 from hybrid.tune.search import Choice, Search
 from hybrid.tune.space import DEFAULT, Space, default_over
-from hybrid.tune.verdict import Baseline, Judgment, TuneResult, decide, with_per_query
+from hybrid.tune.verdict import Baseline, Judgment, TuneResult, decide
 
 LEAST_QUERIES = 4
 
@@ -78,7 +77,7 @@ def tune(
         chosen = held_out_choices(search)
     held_out = held_out_values(search, chosen)
     baselines = standard_baselines(bench)
-    judgment, per_query = _judgment(search, choice, held_out, baselines)
+    judgment = decide(choice, held_out, baselines, seed=options.seed)
     gains = held_out - baselines[judgment.reference].values
     return TuneResult(
         fusion=judgment.fusion,
@@ -95,7 +94,6 @@ def tune(
         difference=judgment.difference,
         label_budget=label_budget(gains, comparisons=len(baselines), curve=_curve(search)),
         importance=choice.importance,
-        per_query=per_query,
         rerank=None if rerank is None else _reranked(search, rerank, judgment, choice, chosen),
         settings=_settings(search, prior),
     )
@@ -122,19 +120,6 @@ def _reranked(
     tuned = judgment.verdict == "fusion" and judgment.fusion == choice.fusion
     folds = [(fold, each.fusion if tuned else judgment.fusion) for fold, each in chosen]
     return tune_rerank(search.bench, rerank, folds, judgment.fusion, seed=search.options.seed)
-
-
-def _judgment(
-    search: Search, choice: Choice, held_out: FloatArray, baselines: Mapping[str, Baseline]
-) -> tuple[Judgment, PerQueryResult | None]:
-    """Return the verdict, and what a weight for each query gave where that is asked for."""
-    options = search.options
-    judgment = decide(choice, held_out, baselines, seed=options.seed)
-    if not options.per_query or len(search.space.branches) < 2:
-        return judgment, None
-    reference = baselines[judgment.reference].values
-    per_query = learn_per_query(search, held_out if judgment.verdict == "fusion" else reference)
-    return with_per_query(judgment, per_query) if per_query.keep else judgment, per_query
 
 
 def _curve(search: Search) -> tuple[LearningPoint, ...]:

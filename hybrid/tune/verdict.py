@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.evaluate.significance import Difference, bootstrap_interval, compare_paired
+from hybrid.evaluate.significance import SIGNIFICANT, Difference, bootstrap_interval, compare_paired
 from hybrid.fusion import Fusion, parse_fusion
 from hybrid.tune.budget import LabelBudget, LearningPoint
-from hybrid.tune.per_query import SIGNIFICANT, PerQueryResult
 from hybrid.tune.rerank import RerankResult
 from hybrid.tune.search import Choice
 from hybrid.tune.space import DEFAULT
@@ -111,17 +110,6 @@ def _clearly_ahead(one: Baseline, other: Baseline) -> bool:
     return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def with_per_query(judgment: Judgment, found: PerQueryResult) -> Judgment:
-    """Return the judgment that uses a weight for each query, which won held out."""
-    ahead = min(found.difference.values(), key=lambda each: each.mean)
-    because = (
-        f"Use a weight for each query: on queries that it was not fitted to it is ahead of "
-        f"{judgment.fusion} and of one common weight, by {ahead.mean:+.4f} "
-        f"[{ahead.low:+.4f}, {ahead.high:+.4f}], p {ahead.p_holm:.3g}, or more."
-    )
-    return replace(judgment, verdict="fusion", fusion=found.fusion, because=because)
-
-
 def _sentence(
     advice: str,
     choice: Choice,
@@ -196,7 +184,6 @@ class TuneResult:
         difference: held-out minus each baseline.
         label_budget: what the queries can show.
         importance: parameter of the search to its share of the variance between trials.
-        per_query: what a weight for each query gave, where that was asked for.
         rerank: what a reranker adds, where one was asked for.
         settings: seed, trials, folds, repeats, sampler, depth, versions: what repeats the result.
         query_hashes: of the queries' texts, so that they are known again; empty where tuning had
@@ -219,7 +206,6 @@ class TuneResult:
     difference: Mapping[str, Difference]
     label_budget: LabelBudget
     importance: Mapping[str, float] = field(default_factory=dict)
-    per_query: PerQueryResult | None = None
     rerank: RerankResult | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     query_hashes: str = ""
@@ -246,7 +232,6 @@ class TuneResult:
             "difference": {name: found.to_dict() for name, found in self.difference.items()},
             "label_budget": self.label_budget.to_dict(),
             "importance": dict(self.importance),
-            "per_query": None if self.per_query is None else self.per_query.to_dict(),
             "settings": dict(self.settings),
             "query_hashes": self.query_hashes,
             "models": dict(self.models),
@@ -256,7 +241,7 @@ class TuneResult:
 
     @classmethod
     def stored(cls, report: Mapping[str, Any]) -> TuneResult:
-        """Return the result that `to_dict` described, without weights per query."""
+        """Return the result that `to_dict` described."""
         budget = {**report["label_budget"]}
         curve = tuple(LearningPoint(**point) for point in budget.pop("curve"))
         plain = ("verdict", "because", "measure", "queries", "in_sample", "held_out")
@@ -297,8 +282,6 @@ class TuneResult:
         if self.importance:
             shares = ", ".join(f"{name} {share:.0%}" for name, share in self.importance.items())
             text.append(f"what mattered among the trials: {shares}")
-        if self.per_query is not None:
-            text.append(self.per_query.line())
         if self.rerank is not None:
             text.append(self.rerank.line())
         return [*text, *(f"warning: {line}" for line in self.warnings)]
