@@ -71,8 +71,7 @@ class TrainOptions:
     mine_skip: int = TEACH(0, "first ranks left out, where positives hide")
     teachers: tuple[str, ...] = TEACH(
         (),
-        "dense[:MODEL], hybrid[:bm25=.25,dense=6.67] over --mine, builtin:cross-encoder, or a "
-        "cross-encoder's hub id or path; again for an ensemble",
+        "dense[:MODEL], hybrid[:bm25=.25,dense=6.67], or a cross-encoder; again for an ensemble",
         flags=("--teacher",),
         metavar="[W*]TEACHER",
     )
@@ -103,7 +102,7 @@ class TrainOptions:
     seed: int = RUN(0, "of order and sampling")
     report_to: tuple[str, ...] = RUN(
         (),
-        "a tracker that is told losses and rates: tensorboard, wandb, mlflow, ...; again for more",
+        "a tracker of losses and rates: tensorboard, wandb, mlflow, ...; again for more",
         metavar="TRACKER",
     )
     states: Path | None = None
