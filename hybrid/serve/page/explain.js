@@ -26,10 +26,11 @@ function parts(found) {
     const lacks = found.missed.lacks === null ? "" : `; it lacks ${number(found.missed.lacks)}`;
     made.unshift(said(`Not in the top ${found.missed.k}: ${CAUSES[found.missed.cause]}${lacks}.`));
   }
-  for (const { branch, alphas } of found.branches.filter((one) => one.alphas)) {
-    const spans = alphas.map(([low, high]) => `from ${low.toFixed(3)} to ${high.toFixed(3)}`).join(", ");
-    made.push(said(`In the top k for a weight of ${branch} ${spans || "never"}.`));
-  }
+  const stays = found.branches.filter((one) => one.alphas).map(({ branch, alphas }) => {
+    const spans = alphas.map(([low, high]) => `from ${low.toFixed(3)} to ${high.toFixed(3)}`);
+    return `${branch} ${spans.join(", ") || "never"}`;
+  });
+  if (stays.length) made.push(said(`In the top k for a weight of ${stays.join("; ")}.`));
   for (const { branch, terms } of found.branches.filter((one) => one.terms.length)) {
     made.push(table(`Terms of ${branch}`, ["term", "query × document", "gives", "kind"],
       terms.slice(0, TERMS).map((one) => [one.term,

@@ -28,7 +28,7 @@ function marked({ text, marks, start: before, clipped }) {
 }
 
 function mainItem(row, branches) {
-  const why = make("div", { className: "why", hidden: true });
+  const why = make("div", { className: "why", hidden: true, tabIndex: 0, data: { role: "group", "aria-label": "explanation" } });
   const button = make("button", { type: "button", textContent: "Why?", data: { "aria-expanded": "false" } });
   const places = branches.map((name, i) => `${name} ${row.ranks[i] || "–"}`).join(" · ");
   const head = make("div", { className: "head" },
@@ -60,7 +60,7 @@ function otherItem(row, main, name) {
   return make("li", { tabIndex: 0, data: { "data-id": row.doc_id } },
     make("div", { className: "head" },
       make("span", { className: "rank", textContent: row.rank }),
-      make("span", { textContent: row.title || row.doc_id }),
+      make("span", { className: "name", textContent: row.title || row.doc_id }),
       make("span", { className: "score", textContent: row.score.toFixed(3) }),
       make("span", { className: "moved", textContent: place ? `${moved(row.rank, place)} to ${place}` : `not ${name}`,
         title: place ? `rank ${place} in the ${name} list` : `not among the ${name} hits` })));
