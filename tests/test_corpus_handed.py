@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import hybrid
 from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Document, SourceOptions
@@ -344,3 +345,24 @@ def test_mixed_columns_of_a_frame_are_named(tmp_path: Path) -> None:
     frame = pytest.importorskip("pandas").DataFrame({"id": ["a", 1], "text": ["x", "y"]})
     with pytest.raises(UsageError, match=r"DataFrame cannot be read as a table: .*column id"):
         build_index(frame, tmp_path / "idx", encoders=ENCODERS)
+
+
+@pytest.mark.parametrize("kind", ["frame", "csv", "parquet"])
+def test_an_added_table_may_lack_fields_of_the_index(tmp_path: Path, kind: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    options = hybrid.BuildOptions(sparse=None, dense=None)
+    rows = [{"id": "a", "text": "merge lists", "year": 2019, "tags": ["red"]}]
+    reading = hybrid.SourceOptions(fields="*")
+    hybrid.build_index(rows, tmp_path / "index", options, reading=reading)
+    frame = pandas.DataFrame({"id": ["b"], "text": ["sort lists"], "year": [2020]})
+    given = {"frame": frame, "csv": tmp_path / "new.csv", "parquet": tmp_path / "new.parquet"}[kind]
+    if kind == "csv":
+        frame.to_csv(given, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(given, index=False)
+    with hybrid.open(tmp_path / "index") as index:
+        report = index.add(given)
+        assert any("no new document has a value in field 'tags'" in note for note in report.notes)
+        assert dict(index.document("b").fields) == {"year": 2020}
+        with pytest.raises(CorpusError, match="no column 'price' to store as a field"):
+            index.update(given, reading=hybrid.SourceOptions(fields="price"))

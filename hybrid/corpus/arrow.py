@@ -90,7 +90,7 @@ def used_columns(
                 f"{place}: no column {' or '.join(map(repr, wanted))}, found "
                 f"{', '.join(map(repr, present))}; name the columns of id and text"
             )
-    refuse_absent_fields(place, columns.fields, known)
+    refuse_absent_fields(place, columns.required_fields, known)
     if columns.every:
         return list(present)
     used = (*columns.id, *columns.title, *columns.text, *columns.fields)

@@ -42,6 +42,11 @@ class Columns:
     fields_optional: bool = False
     every: bool = False
 
+    @property
+    def required_fields(self) -> tuple[str, ...]:
+        """Those that must be there: none of an index's own that documents are added to."""
+        return () if self.fields_optional else tuple(self.fields)
+
     @classmethod
     def of_documents(cls, options: SourceOptions) -> Columns:
         """Return the columns of documents: the chosen ones, else the usual names."""

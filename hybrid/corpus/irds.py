@@ -132,7 +132,8 @@ class IrDatasetsSource:
         for number, record in enumerate(self._guarded(records), start=1):
             fields = _nested(record)
             if number == 1:
-                absent = [n for n in columns.fields if lookup(fields, n, ABSENT) is ABSENT]
+                asked = columns.required_fields
+                absent = [n for n in asked if lookup(fields, n, ABSENT) is ABSENT]
                 refuse_absent_fields(self.name, absent, [name for name, _ in flat(fields)])
             if not columns.chosen:
                 text = fields.get("text")

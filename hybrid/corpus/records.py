@@ -118,8 +118,7 @@ class SourceOptions:
             or CSV file without a type are read as all of them allow. ``*`` stands for all columns
             but those of id, title and text. Names in one text have commas between.
         index_fields: the kinds of the fields of an index that the documents are added to. Without
-            ``fields`` these are stored, and a JSONL file may lack them; no value may be of another
-            kind.
+            ``fields`` these are stored, and a source may lack them; values have those kinds.
         skip_bad: without it the first bad record is an error.
         delimiter: the column separator of TSV and CSV files (default: tab, comma).
 

@@ -127,7 +127,7 @@ def _table_rows(
     if names is None:
         names = _numbered(path, columns, first[1])
         lines = chain((first,), lines)
-    refuse_absent_fields(str(path), columns.fields, names)
+    refuse_absent_fields(str(path), columns.required_fields, names)
     for number, cells in lines:
         place = f"{path}, line {number}"
         if len(cells) != len(names):
