@@ -291,6 +291,7 @@ def fuzz_part(index: Path, texts: Sequence[str], many: dict[str, int]) -> None:
     from hybrid.build.options import BuildOptions
     from hybrid.serve.app import make_app
     from hybrid.serve.options import ServeOptions
+    from hybrid.serve.service import Service
 
     print("## Requests that schemathesis makes of the OpenAPI document\n")
     print("None was answered 500 or more.\n\n| index | route | answers |\n|---|---|---|")
@@ -300,6 +301,7 @@ def fuzz_part(index: Path, texts: Sequence[str], many: dict[str, int]) -> None:
         open_too = {"writable": True, "judge": Path(folder) / "judged"}
         for name, path, options in (("read", index, {}), ("changed and judged", small, open_too)):
             with open_index(path) as opened:
+                Service(opened).warm()
                 app = make_app(opened, ServeOptions(keys={}, hosts=HOST, **options))
                 statuses = fuzz(app, many["cases"])
             for route, found in statuses.items():

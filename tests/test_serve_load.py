@@ -9,6 +9,7 @@ import pytest
 from hybrid.search.index import open_index
 from hybrid.serve.app import make_app
 from hybrid.serve.options import ServeOptions
+from hybrid.serve.service import Service
 from tests.conftest import QUERIES, load_script
 
 TEXTS = [text for text, _ in QUERIES.values()]
@@ -22,6 +23,7 @@ def test_made_up_requests_meet_no_server_error(
     load = load_script("benchmarks/serve_load")
     judge = tmp_path / "judged" if writable else None
     with open_index(tiny_copy) as index:
+        Service(index).warm()
         app = make_app(
             index, ServeOptions(keys={}, hosts=load.HOST, writable=writable, judge=judge)
         )
