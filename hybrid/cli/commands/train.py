@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @app.command(
     epilog=example(
         "hybrid train scifact/ -o my-splade --layers 0 --mine scifact.idx --teacher hybrid "
-        "--recipe ensemble-distil --held-out 100"
+        "--recipe ensemble-distil"
     )
 )
 @options_of
