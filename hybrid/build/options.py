@@ -74,7 +74,7 @@ class BuildOptions:
 
     sparse: str | None = option(
         SPARSE,
-        "sparse model: a hub id, a path, a sum ONE+OTHER, or none",
+        "sparse model: a hub id, a path, ONE+OTHER, or none",
         read=model_or_none,
     )
     dense: str | None = option(

@@ -51,10 +51,7 @@ def build(
     ] = None,
     dask: Annotated[
         str | None,
-        typer.Option(
-            help="encode on a Dask cluster, tcp://host:8786, or local:4 for four processes here; "
-            "without the cache"
-        ),
+        typer.Option(help="encode on a Dask cluster: tcp://host:8786, or local:4 processes here"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
