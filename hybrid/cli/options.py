@@ -52,7 +52,7 @@ RARE = (
     "query_id_column query_text_column delimiter encoding skip_bad drop_own judged_only gains "
     "tolerance seed sampler timeout prune sparse_revision dense_revision trust_remote_code "
     "document_terms query_terms min_weight backend dtype k1 b split_names max_length batch_size "
-    "query_prompt document_prompt weights overlap no_cache"
+    "query_prompt document_prompt weights overlap no_cache dask"
 )
 """Parameters that the help of a `Crowded` command names in its last lines."""
 MANY = 12

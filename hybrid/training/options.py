@@ -71,7 +71,7 @@ class TrainOptions:
     mine_skip: int = TEACH(0, "first ranks left out, where positives hide")
     teachers: tuple[str, ...] = TEACH(
         (),
-        "dense[:MODEL], hybrid[:bm25=.25,dense=6.67], or a cross-encoder; again for an ensemble",
+        "dense[:MODEL], hybrid[:bm25=.25,dense=6.67] or a cross-encoder; again for more",
         flags=("--teacher",),
         metavar="[W*]TEACHER",
     )
@@ -101,9 +101,7 @@ class TrainOptions:
     device: str | None = RUN(None, "cpu, cuda; default: what is there")
     seed: int = RUN(0, "of order and sampling")
     report_to: tuple[str, ...] = RUN(
-        (),
-        "a tracker of losses and rates: tensorboard, wandb, mlflow, ...; again for more",
-        metavar="TRACKER",
+        (), "tracker to tell: tensorboard, wandb, mlflow, ...; again for more", metavar="NAME"
     )
     states: Path | None = None
 
