@@ -137,8 +137,8 @@ class SourceOptions:
     split: str = "test"
     fields: tuple[str, ...] | str = option(
         (),
-        "columns to store for filters, with types for texts that hold them (int, float, bool, "
-        "str, date, datetime, list): year:int,lang; '*' for all others",
+        "columns to store for filters, typed where texts hold them (int, float, bool, "
+        "str, date, datetime, list): year:int,lang; '*' for all",
         read=field_names,
     )
     index_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
