@@ -147,7 +147,7 @@ def reranked(index: Index, source: Source, names: Sequence[str], count: int, dep
     first = values()
     found: dict[str, Any] = {"queries": len(sample), "first": float(first.mean())}
     chosen = {"cross-encoder alone": "rerank"} | {
-        f"weight {weight}": f"cc(alpha={1 - weight:.1f}, norm=minmax)" for weight in (0.5, 0.3)
+        f"weight {weight}": f"cc(alpha={weight}, norm=minmax)" for weight in (0.7, 0.5)
     }
     for name, each in chosen.items():
         given = values(rerank=CROSS, rerank_depth=depth, rerank_fusion=each)

@@ -51,6 +51,7 @@ def test_every_set_of_branches_is_compared_and_has_its_costs(
         assert row["p_holm"] >= row["p"]
     reranked = one["reranked"]["bm25 + minilm"]
     assert reranked["queries"] == min(2, len(QUERIES))
+    assert [name for name in reranked if name.startswith("weight")] == ["weight 0.7", "weight 0.5"]
     alone = reranked["cross-encoder alone"]
     assert alone["difference"]["mean"] == pytest.approx(alone["mean"] - reranked["first"])
     assert "| bm25 + sum + minilm |" in capsys.readouterr().out
