@@ -1,7 +1,6 @@
-"""What an index of any size takes, by measured constants, and how far these miss what was measured.
+"""How far the predictions of ``hybrid estimate`` miss what was measured.
 
-    python benchmarks/scaling.py                                         # predicted and measured
-    python benchmarks/scaling.py --documents 1e9 --nnz 120 --dim 384     # one size
+    python benchmarks/scaling.py
 
 The constants come from the committed results of the smallest and the largest size that were
 measured (``docs/results/sparse_engines-*.json``); the size between them is held out. Latency is one
@@ -12,27 +11,15 @@ query's terms; of the flat dense branch a time for each number of a vector (``li
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hybrid.build.estimate import DENSE_MS, MADE_NNZ, Line, on_line
+
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SIZES = ("10k", "100k", "1m")
-GENERATED_NNZ = 124
-"""Weights of a document of benchmarks/sparse_vectors.py."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Constants: bytes of a posting and of an index whatever its size, ms of a query."""
-
-    posting_bytes: float
-    fixed_bytes: float
-    posting_ms: float
-    fixed_ms: float
 
 
 def measured(size: str, kind: str) -> dict[str, Any]:
@@ -41,29 +28,18 @@ def measured(size: str, kind: str) -> dict[str, Any]:
     return next(r for r in rows if (r["engine"], r["kind"], r["k"]) == ("ours", kind, 10))
 
 
-def fitted(kind: str) -> Costs:
-    """Return the costs through the smallest and the largest size."""
+def lines_of(kind: str) -> tuple[Line, Line]:
+    """Return size by weights and time by postings, through the smallest and the largest size."""
     small, large = measured(SIZES[0], kind), measured(SIZES[-1], kind)
-    bytes_each = 1e6 * (large["index_mb"] - small["index_mb"])
-    bytes_each /= GENERATED_NNZ * (large["docs"] - small["docs"])
-    ms_each = (large["p50_ms"] - small["p50_ms"]) / (large["postings"] - small["postings"])
-    return Costs(
-        bytes_each,
-        1e6 * small["index_mb"] - bytes_each * GENERATED_NNZ * small["docs"],
-        ms_each,
-        small["p50_ms"] - ms_each * small["postings"],
-    )
+    weights = [(row["docs"] * MADE_NNZ, row["index_mb"]) for row in (small, large)]
+    postings = [(row["postings"], row["p50_ms"]) for row in (small, large)]
+    return (weights[0], weights[1]), (postings[0], postings[1])
 
 
 def dense_ms(size: str) -> float:
     """Return the measured time of a flat search over 384 dimensions."""
     found = json.loads((RESULTS / f"living-{size}.json").read_text())["splade"]["processes"]
     return median(process["dense_top10_ms"]["one"] for process in found)
-
-
-def dense_ms_each() -> float:
-    """Return the time of one number of a vector."""
-    return dense_ms("100k") / (100_000 * 384)
 
 
 def checked() -> list[str]:
@@ -73,13 +49,13 @@ def checked() -> list[str]:
         "|---|---:|---:|---:|---:|---|",
     ]
     for kind in ("symmetric", "inference-free"):
-        costs = fitted(kind)
+        by_weights, by_postings = lines_of(kind)
         for size in SIZES:
             row = measured(size, kind)
-            ms = costs.fixed_ms + costs.posting_ms * row["postings"]
+            ms = on_line(row["postings"], by_postings)
             figures = [(f"sparse top 10, ms, {kind} queries", ms, row["p50_ms"])]
             if kind == "symmetric":
-                mb = (costs.fixed_bytes + costs.posting_bytes * GENERATED_NNZ * row["docs"]) / 1e6
+                mb = on_line(row["docs"] * MADE_NNZ, by_weights)
                 figures.insert(0, ("sparse branch, MB", mb, row["index_mb"]))
             for name, predicted, found in figures:
                 lines.append(
@@ -87,7 +63,7 @@ def checked() -> list[str]:
                     f"{predicted / found - 1:+.0%} | {'no' if size == SIZES[1] else 'yes'} |"
                 )
     for size, documents in {"100k": 100_000, "300k": 300_000}.items():
-        ms, found = dense_ms_each() * documents * 384, dense_ms(size)
+        ms, found = on_line(documents * 384, DENSE_MS), dense_ms(size)
         lines.append(
             f"| dense top 10, ms, flat | {documents:,} | {ms:.3g} | {found:.3g} | "
             f"{ms / found - 1:+.0%} | {'no' if size == '300k' else 'yes'} |"
@@ -95,32 +71,5 @@ def checked() -> list[str]:
     return [*lines[:2], *sorted(lines[2:], key=lambda line: "MB" not in line)]
 
 
-def estimated(documents: float, nnz: float, dim: int) -> list[str]:
-    """Return what one size takes, in Markdown."""
-    costs, row = fitted("symmetric"), measured(SIZES[-1], "symmetric")
-    share = row["postings"] / (row["docs"] * GENERATED_NNZ)
-    sparse = costs.fixed_bytes + costs.posting_bytes * nnz * documents
-    dense = 4 * dim * documents
-    ms = costs.fixed_ms + costs.posting_ms * share * nnz * documents
-    return [
-        "| documents | sparse GB | dense GB | sparse top 10, ms | dense top 10, ms |",
-        "|---:|---:|---:|---:|---:|",
-        f"| {documents:,.0f} | {sparse / 1e9:,.1f} | {dense / 1e9:,.1f} | "
-        f"{ms:,.1f} | {dense_ms_each() * dim * documents:,.0f} |",
-    ]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=float)
-    parser.add_argument("--nnz", type=float, default=120, help="weights of a document")
-    parser.add_argument("--dim", type=int, default=384, help="of a vector, float32")
-    options = parser.parse_args()
-    if options.documents is None:
-        print("\n".join(checked()))
-    else:
-        print("\n".join(estimated(options.documents, options.nnz, options.dim)))
-
-
 if __name__ == "__main__":
-    main()
+    print("\n".join(checked()))

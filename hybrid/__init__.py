@@ -12,6 +12,7 @@ from hybrid.version import __version__
 
 _PUBLIC = {
     "hybrid.build.create": ("build_index",),
+    "hybrid.build.estimate": ("EstimateOptions", "estimate"),
     "hybrid.build.mend": ("mend_index",),
     "hybrid.build.options": ("BuildOptions", "CompactOptions"),
     "hybrid.build.rebuild": ("rebuild_branches",),
@@ -43,6 +44,8 @@ _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 
 if TYPE_CHECKING:
     from hybrid.build.create import build_index as build_index
+    from hybrid.build.estimate import EstimateOptions as EstimateOptions
+    from hybrid.build.estimate import estimate as estimate
     from hybrid.build.mend import mend_index as mend_index
     from hybrid.build.options import BuildOptions as BuildOptions
     from hybrid.build.options import CompactOptions as CompactOptions

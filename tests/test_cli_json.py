@@ -195,6 +195,12 @@ def test_commands_that_look(
     printed("cache", "clear", "converted", name="cache clear")
 
 
+def test_an_estimate(printed: Callable[..., Any]) -> None:
+    found = printed("estimate", "--documents", "1e9", "--qps", "200")
+    assert found["core_hours"]["NVIDIA H100"]["builtin:splade"] is None
+    assert found["places"]["postgresql"]["sparse_ms"] is None
+
+
 def test_the_demo(
     printed: Callable[..., Any], tiny_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

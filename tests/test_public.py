@@ -24,6 +24,7 @@ VERBS = {
     "add": "Index.add",
     "delete": "Index.delete",
     "info": "Index.info",
+    "estimate": "estimate",
     "search": "Index.search",
     "explain": "Index.explain",
     "snapshot": "snapshot_index",

@@ -18,7 +18,7 @@ from hybrid.cli import app as line
 from hybrid.cli.config import FILE
 
 COMMANDS = {
-    "about": "info doctor models demo",
+    "about": "info estimate doctor models demo",
     "build": "build",
     "cache": "cache",
     "change": "add delete compact",

@@ -1,15 +1,18 @@
-"""``hybrid info``, ``doctor``, ``models``, ``demo``: contents of an index, health, models."""
+"""``hybrid info``, ``estimate``, ``doctor``, ``models``, ``demo``: contents, costs, health."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from hybrid.build.estimate import EstimateOptions
+from hybrid.build.estimate import estimate as estimated
 from hybrid.cli.app import app, err, example, out, print_json, print_result
-from hybrid.cli.options import OUT, AsJson, IndexAddress
+from hybrid.cli.options import OUT, AsJson, IndexAddress, options_of
 from hybrid.cli.output import print_tables, progress_bars
 
 
@@ -24,6 +27,14 @@ def info(
     with open_index(index) as opened:
         summary = opened.info()
     print_result(summary.to_dict(), summary.lines(), as_json=as_json)
+
+
+@app.command(epilog=example("hybrid estimate --documents 1e9 --nnz 120 --dim 384 --qps 200"))
+@options_of
+def estimate(options: EstimateOptions, as_json: AsJson = False) -> None:
+    """Say what an index of any size takes, extrapolated from what was measured."""
+    found = estimated(options)
+    print_result(asdict(found), found.lines(), as_json=as_json)
 
 
 @app.command(epilog=example("hybrid doctor"))
