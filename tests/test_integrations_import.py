@@ -11,15 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
+from scipy.sparse import csr_matrix
 
 import hybrid
-from hybrid.corpus import Document
+from hybrid.corpus import Document, Passages
 from hybrid.encoders import Bm25Parameters
 from hybrid.errors import CorpusError, UsageError
 from hybrid.integrations.formats.export import ExportOptions, export_index
 from hybrid.integrations.formats.imported import PlainTerms, imported_vectors, imported_weights
 from hybrid.integrations.formats.vectors import Vectors, read_vectors
-from hybrid.integrations.formats.weights import read_weights
+from hybrid.integrations.formats.weights import TermWeights, read_weights
 from hybrid.search.index import Index
 from tests.conftest import DOCUMENTS, QUERIES
 from tests.made_encoders import HashDense, HashSparse
@@ -103,6 +104,54 @@ def test_a_pickle_and_an_unknown_file_are_refused(tmp_path: Path) -> None:
         read_vectors(tmp_path / "rows.pkl")
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ([[1.0, 2.0], [3.0], [4.0, 5.0, 6.0]], "row 1 has 1 numbers, row 0 has 2"),
+        ([[1.0, 2.0], [3.0, 4.0], None], "row 2 has 0 numbers, row 0 has 2"),
+        ([None, [1.0, 2.0], [3.0, 4.0]], "row 0 has 0 numbers"),
+        ([[1.0, 2.0], [3.0, None], [4.0, 5.0]], "row 1 holds a null"),
+        ([[], [], []], "row 0 has 0 numbers"),
+    ],
+)
+def test_lists_that_are_no_rows_are_refused(
+    lists: list[Any], message: str, suffix: str, tmp_path: Path
+) -> None:
+    column, path = pa.array(lists, pa.list_(pa.float64())), tmp_path / f"rows{suffix}"
+    table = pa.table({"id": ["a", "b", "c"], "v": column})
+    if suffix == ".parquet":
+        parquet.write_table(table, path, row_group_size=1)
+    else:
+        feather.write_feather(table, path)
+    with pytest.raises(CorpusError, match=message):
+        read_vectors(path)
+
+
+def test_rows_of_fixed_length_with_a_null_are_refused(tmp_path: Path) -> None:
+    lists = pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2))
+    parquet.write_table(pa.table({"id": ["a", "b"], "v": lists}), tmp_path / "rows.parquet")
+    with pytest.raises(CorpusError, match="row 1 has 0 numbers, row 0 has 2"):
+        read_vectors(tmp_path / "rows.parquet")
+
+
+def test_two_arrays_of_one_rank_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", ids=np.array(IDS), docs=ROWS, queries=ROWS)
+    with pytest.raises(CorpusError, match=r"one array of ids and one of vectors.*'queries'"):
+        read_vectors(tmp_path / "rows.npz")
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(number: float, tmp_path: Path) -> None:
+    rows = ROWS.copy()
+    rows[4, 2] = number
+    np.save(tmp_path / "rows.npy", rows)
+    with pytest.raises(CorpusError, match=f"the numbers of '{IDS[4]}' are not all finite"):
+        read_vectors(tmp_path / "rows.npy", IDS)
+    with pytest.raises(CorpusError, match="the numbers of 'b' are not all finite"):
+        TermWeights(["a", "b"], ["t"], csr_matrix([[1.0], [number]]))
+
+
 def test_vectors_of_an_approximate_index_are_refused(tmp_path: Path) -> None:
     faiss = pytest.importorskip("faiss")
     made = faiss.IndexHNSWFlat(ROWS.shape[1], 8)
@@ -125,9 +174,9 @@ def test_imported_vectors_are_the_branch_that_the_encoder_builds(
     encoder, shuffled = Queries(), list(range(len(IDS)))[::-1]
     given = Vectors([IDS[i] for i in shuffled], ROWS[shuffled] * 3)  # the cosine is of unit rows
     vectors = imported_vectors(given, DOCS, encoder)
-    assert encoder.encoded == 8
+    assert encoder.encoded == len(DOCS)
     hybrid.build_index(DOCS, tmp_path / "idx", FLOATS, encoders={"dense": vectors})
-    assert encoder.encoded == 8
+    assert encoder.encoded == len(DOCS)
     with hybrid.open(tmp_path / "idx", encoders={"dense": HashDense()}) as opened:
         assert opened.search(TEXTS, 5).to_dict() == {
             query: pytest.approx(scores, abs=1e-6)
@@ -148,6 +197,27 @@ def test_what_the_encoder_did_not_make_is_refused() -> None:
         imported_vectors(Vectors(IDS[:-1], ROWS[:-1]), DOCS, HashDense())
     with pytest.raises(CorpusError, match="1 ids of the vectors occur twice"):
         imported_vectors(Vectors([*IDS, IDS[0]], ROWS[[*range(10), 0]]), DOCS, HashDense())
+
+
+@pytest.mark.parametrize("wrong", [range(20, 200), range(3), range(90, 150), range(180, 200)])
+def test_wrong_rows_anywhere_are_seen(wrong: range) -> None:
+    documents = [Document(f"d{number:03}", f"unique text {number}") for number in range(200)]
+    encoder, ids = Queries(), [each.doc_id for each in documents]
+    rows = encoder.encode_documents([each.full_text for each in documents])
+    encoder.encoded = 0
+    imported_vectors(Vectors(ids, rows), documents, encoder)
+    assert 16 <= encoder.encoded < 32
+    rows[wrong.start : wrong.stop] *= -1
+    with pytest.raises(UsageError, match=r"the vector of 'd\d\d\d' has the cosine -1.00"):
+        imported_vectors(Vectors(ids, rows), documents, encoder)
+
+
+def test_given_rows_are_not_for_passages(tmp_path: Path) -> None:
+    vectors = imported_vectors(Vectors(IDS, ROWS), DOCS, HashDense())
+    options = hybrid.BuildOptions(cache=False, passages=Passages(4, 1))
+    with pytest.raises(UsageError, match="rows of 'dense' are given, one for each document"):
+        hybrid.build_index(DOCS, tmp_path / "idx", options, encoders={"dense": vectors})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("system", ["anserini", "ciff"])

@@ -98,16 +98,21 @@ def encode_corpus(
             one of two branches counts half.
 
     Raises:
-        UsageError: no encoders, a name that is no plain word, or an encoder that the executor has
-            no arguments to load.
+        UsageError: no encoders, a name that is no plain word, rows that are given and passages, or
+            an encoder that the executor has no arguments to load.
         CorpusError: text that is not Unicode (lone surrogates), or no documents at all.
     """
     if not encoders:
         raise UsageError("no encoders were given; name at least one branch")
-    for name in encoders:
+    options = options or EncodeOptions()
+    for name, encoder in encoders.items():
         if not name.isidentifier() or name in RESERVED:
             raise UsageError(f"branch name {name!r} is not a plain word, or is reserved")
-    options = options or EncodeOptions()
+        if options.passages is not None and getattr(encoder, "given_rows", False):
+            raise UsageError(
+                f"the rows of {name!r} are given, one for each document, and passages would be "
+                "encoded anew; build without passages, or with the encoder itself"
+            )
     workdir.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(workdir, encoders)
     (workdir / STATE_FILE).unlink(missing_ok=True)

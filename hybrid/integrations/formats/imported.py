@@ -20,8 +20,9 @@ from hybrid.errors import CorpusError, UsageError
 from hybrid.integrations.formats.vectors import Vectors
 from hybrid.integrations.formats.weights import TermWeights
 
-CHECKED, ALIKE = 8, 0.95
-"""So many documents are encoded anew, and must have the cosine of so much to their vectors."""
+CHECKED, ALIKE = 16, 0.95
+"""So many documents to twice as many, spread over the corpus, are encoded anew; so much must be the
+cosine of what is given to that."""
 
 
 class _Rows:
@@ -31,9 +32,10 @@ class _Rows:
         known = {doc_id: place for place, doc_id in enumerate(ids)}
         if len(known) < len(ids):
             raise CorpusError(f"{len(ids) - len(known)} ids of the vectors occur twice")
-        self.sample: list[str] = []
+        self.sample: list[tuple[str, str]] = []
+        step = 1
         self._places: dict[int, int] = {}
-        for document in as_source(documents).documents():
+        for number, document in enumerate(as_source(documents).documents()):
             if document.doc_id not in known:
                 raise CorpusError(
                     f"document {document.doc_id!r} has no vector among the {len(ids)} that are "
@@ -41,8 +43,11 @@ class _Rows:
                 )
             text = document.full_text
             self._places.setdefault(xxhash.xxh3_64_intdigest(text.encode()), known[document.doc_id])
-            if len(self.sample) < CHECKED:
-                self.sample.append(text)
+            if number % step == 0:
+                self.sample.append((document.doc_id, text))
+                if len(self.sample) == 2 * CHECKED:
+                    del self.sample[1::2]
+                    step *= 2
 
     def of(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return the place of each text, -1 for one that the corpus did not have."""
@@ -84,9 +89,9 @@ class _Imported:
 
     def _check(self) -> None:
         """Refuse vectors that the encoder does not give."""
-        sample = self._rows.sample
-        given = self._table[self._rows.of(sample)]
-        made = self.encoder.encode_documents(sample)
+        texts = [text for _, text in self._rows.sample]
+        given = self._table[self._rows.of(texts)]
+        made = self.encoder.encode_documents(texts)
         if given.shape[1] != made.shape[1]:
             raise UsageError(
                 f"the vectors have {given.shape[1]} columns, those of the encoder {made.shape[1]}; "
@@ -96,12 +101,14 @@ class _Imported:
         left, right = (
             rows / np.maximum(np.linalg.norm(rows, axis=1), 1e-9)[:, None] for rows in pairs
         )
-        worst = float((left * right).sum(axis=1).min(initial=1.0))
-        if worst < ALIKE:
-            raise UsageError(
-                f"a vector has the cosine {worst:.2f} to what the encoder gives for its document; "
-                "give the encoder that made them, with its prompts and length, and the same texts"
-            )
+        cosines = (left * right).sum(axis=1)
+        for (doc_id, _), cosine in zip(self._rows.sample, cosines, strict=True):
+            if not cosine >= ALIKE:
+                raise UsageError(
+                    f"the vector of {doc_id!r} has the cosine {cosine:.2f} to what the encoder "
+                    "gives for that document; give the encoder that made the vectors, with its "
+                    "prompts and length, and the same texts"
+                )
 
 
 class ImportedVectors(_Imported):

@@ -36,6 +36,21 @@ class Vectors:
             raise CorpusError(
                 f"{len(self.ids)} ids for vectors of shape {self.rows.shape}; expected one a row"
             )
+        refuse_not_finite(self.ids, self.rows)
+
+
+def refuse_not_finite(ids: Sequence[str], rows: Any) -> None:
+    """Do nothing if all numbers of the rows, an array or CSR, are finite.
+
+    Raises:
+        CorpusError: they are not; names the first id.
+    """
+    odd = np.flatnonzero(~np.isfinite(rows.sum(axis=1, dtype=np.float64)))
+    if len(odd):
+        raise CorpusError(
+            f"the numbers of {ids[odd[0]]!r} are not all finite; write its row without NaN and "
+            "infinity"
+        )
 
 
 def read_vectors(path: str | Path, ids: Sequence[str] | str | Path | None = None) -> Vectors:
@@ -76,11 +91,14 @@ def _npy(path: Path) -> Read:
 def _npz(path: Path) -> Read:
     with np.load(path, allow_pickle=False) as arrays:
         by_rank = {arrays[name].ndim: arrays[name] for name in arrays.files}
+        if len(by_rank) < len(arrays.files):
+            raise ValueError(f"expected one array of ids and one of vectors, got {arrays.files}")
     return (by_rank[1].tolist() if 1 in by_rank else None), by_rank[2]
 
 
 def _arrow(path: Path) -> Read:
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import feather, parquet
 
     table = parquet.read_table(path) if path.suffix == ".parquet" else feather.read_table(path)
@@ -93,7 +111,15 @@ def _arrow(path: Path) -> Read:
     if len(lists) != 1 or not named:
         raise ValueError(f"expected one column of lists of numbers and one of {ID_COLUMNS}")
     column = table.column(lists[0]).combine_chunks()
-    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    odd = np.flatnonzero((lengths != lengths[:1]) | (lengths == 0))
+    if len(odd):
+        raise ValueError(f"row {odd[0]} has {lengths[odd[0]]} numbers, row 0 has {lengths[0]}")
+    numbers = column.flatten()
+    if numbers.null_count:
+        row = int(pc.index(numbers.is_null(), True).as_py() // lengths[0])
+        raise ValueError(f"row {row} holds a null; expected numbers")
+    numbers = numbers.to_numpy(zero_copy_only=False)
     return table.column(named[0]).to_pylist(), numbers.reshape(len(table), -1)
 
 

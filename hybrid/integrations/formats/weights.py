@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import CorpusError, UsageError, path_of
+from hybrid.integrations.formats.vectors import refuse_not_finite
 
 BYTES, FIXED64, VARINT = 2, 1, 0
 
@@ -26,6 +27,9 @@ class TermWeights:
     ids: Sequence[str]
     vocabulary: Sequence[str]
     rows: csr_matrix
+
+    def __post_init__(self) -> None:
+        refuse_not_finite(self.ids, self.rows)
 
 
 def read_weights(path: str | Path, scale: float = 100.0) -> TermWeights:
