@@ -111,9 +111,8 @@ class Estimate:
         """Return lines for a person."""
         found = [f"{self.documents:,} documents, encoded in {self.shards:,} shards"]
         for processor, hours in self.core_hours.items():
-            told = {model: each for model, each in hours.items() if each is not None}
-            found += [f"hours of {processor}, {m}: {each:,.1f}" for m, each in told.items()]
-            found += [] if told else [f"hours of {processor}: not measured"]
+            told = [f", {m}: {each:,.1f}" for m, each in hours.items() if each is not None]
+            found += [f"hours of {processor}{each}" for each in told or [": not measured"]]
         cores = [f"{each:,} in {name}" for name, each in self.query_cores.items()]
         found.append(f"cores that encode queries: {', '.join(cores)}")
         for name, place in self.places.items():
@@ -147,13 +146,11 @@ def estimate(options: EstimateOptions) -> Estimate:
     dense_ms = on_line(documents * options.dim, DENSE_MS)
     cores = ceil(options.qps * (sparse_ms + dense_ms) / 1000)
     machine = PlaceEstimate(*sizes, sum(sizes), sparse_ms, dense_ms, cores, "one thread a query")
-    sparse_rows_ms, dense_rows_ms = (on_line(documents, each) for each in POSTGRESQL_MS.values())
+    sparse, dense = (on_line(documents, each) for each in POSTGRESQL_MS.values())
     note, refused = "one busy server, depth 1,000, by rows alone", documents > SPARSE_ROWS
     if refused:
         note += f"; a sparse branch of over {SPARSE_ROWS:,} rows is refused"
-    postgresql = PlaceEstimate(
-        sparse_ms=None if refused else sparse_rows_ms, dense_ms=dense_rows_ms, note=note
-    )
+    postgresql = PlaceEstimate(sparse_ms=None if refused else sparse, dense_ms=dense, note=note)
     return Estimate(
         documents,
         ceil(documents / SHARD_SIZE),
