@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 
-from hybrid.errors import path_of
+from hybrid.errors import UsageError, path_of
 from hybrid.index.device import SearchDevice
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.place import Place
@@ -14,6 +15,9 @@ from hybrid.machine.progress import StartProgress, no_progress
 
 ENGINES = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
 """Scheme of an address to the package of its engine, which has ``open_store`` and ``push``."""
+_SERVERS = re.compile(r";(?=\w+://)")
+_USERINFO = re.compile(r"(://[^/?#@:]*:)(.*)@", re.DOTALL)
+_PASSWORD = re.compile(r"(?<=password=)[^&;#]*")
 
 
 def engine_of(address: object) -> str | None:
@@ -25,13 +29,39 @@ def engine_of(address: object) -> str | None:
     return ENGINES.get(address.partition("://")[0]) if isinstance(address, str) else None
 
 
+def shown(address: str | Path) -> str | Path:
+    """Return an address without its passwords.
+
+    >>> shown("postgresql://me:se:cret@one/db;postgresql://me@two/db?password=secret#papers")
+    'postgresql://me:***@one/db;postgresql://me@two/db?password=***#papers'
+    """
+    if isinstance(address, Path):
+        return address
+    servers = (_USERINFO.sub(r"\1***@", each) for each in _SERVERS.split(address))
+    return _PASSWORD.sub("***", ";".join(servers))
+
+
+def _check_password(address: str) -> None:
+    """Refuse a password that would be read as another part of the address, and so be told."""
+    for each in _SERVERS.split(address):
+        found = _USERINFO.search(each)
+        if found and not re.fullmatch(r"(?:[^%@/#;]|%[0-9a-fA-F]{2})*", found[2]):
+            raise UsageError(
+                f"{shown(address)}: in a password write @ as %40, / as %2F, # as %23, ; as %3B and "
+                "% as %25"
+            )
+
+
 def checked_address(value: str | Path) -> str | Path:
     """Return the address of an engine as it is, everything else as a path.
 
     Raises:
-        UsageError: it is neither a text nor a path.
+        UsageError: it is neither a text nor a path, or has a password with special characters.
     """
-    return value if engine_of(value) else path_of("the index", value)
+    if not engine_of(value):
+        return path_of("the index", value)
+    _check_password(str(value))
+    return value
 
 
 def open_place(
@@ -90,6 +120,7 @@ def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_
     if engine is None:
         push_folder(index_dir, url)
         return
+    _check_password(url)
     index = HybridIndex.open(index_dir)
     try:
         import_module(f"hybrid.engines.{engine}.push").push(index, url, progress)

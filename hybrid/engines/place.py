@@ -20,7 +20,7 @@ from hybrid.corpus.passages import PassageTable
 from hybrid.engines.content import FORMAT, OFFSETS, SPANS
 from hybrid.engines.rows import EngineRows
 from hybrid.engines.store import Store
-from hybrid.errors import IndexFormatError
+from hybrid.errors import CorruptIndexError, IndexFormatError
 from hybrid.index.documents.fields import Facets, kinds_of, sorted_counts, types_of
 from hybrid.index.documents.filter_columns import absent_field, matches
 from hybrid.index.documents.filters import FilterLike, parse_filter
@@ -28,7 +28,7 @@ from hybrid.index.documents.passages import MaxPassage
 from hybrid.index.documents.store import absent_document
 from hybrid.index.documents.subset import Subset
 from hybrid.index.place import row_texts
-from hybrid.index.records import Branch, BranchRecord, record_of
+from hybrid.index.records import Branch, BranchRecord, check_names, record_of
 from hybrid.machine.arrays import Ints
 
 AT_ONCE = 1000
@@ -40,6 +40,7 @@ class EnginePlace:
 
     Raises:
         IndexFormatError: it was pushed by a version that stores it otherwise.
+        CorruptIndexError: a branch or a file has a name that no push gives.
     """
 
     def __init__(self, store: Store) -> None:
@@ -51,6 +52,13 @@ class EnginePlace:
             )
         self._store = store
         records = {name: BranchRecord(**each) for name, each in content["branches"].items()}
+        try:
+            check_names(records, {})
+            _check_files(content["files"])
+        except ValueError as error:
+            raise CorruptIndexError(
+                f"the generation {store.name} is not read: {error}. Push the index again"
+            ) from error
         self.records = dict(sorted(records.items(), key=lambda item: item[1].kind == "dense"))
         self.domains = dict(content["domains"])
         self.document_count = int(content["document_count"])
@@ -268,6 +276,13 @@ class EngineDocuments:
                 held: list[Any] = value if isinstance(value, list) else [value]
                 counts[name].update({each for each in held if each is not None and each == each})
         return sorted_counts(counts)
+
+
+def _check_files(names: Sequence[str]) -> None:
+    """Refuse names that would leave the folder that they are written to."""
+    for name in names:
+        if {"", ".", ".."} & set(name.split("/")) or set(name) & set("\\:\0"):
+            raise ValueError(f"a file is called {name!r:.80}")
 
 
 def fields_of(held: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:

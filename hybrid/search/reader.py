@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
-from hybrid.engines.addresses import checked_address, open_place
+from hybrid.engines.addresses import checked_address, open_place, shown
 from hybrid.errors import IndexFormatError, UsageError, several_texts
 from hybrid.fusion import Fusion
 from hybrid.fusion.explain import Explanation
@@ -105,7 +105,7 @@ class Reader:
             opened = open_place(self.address, self._device, generation, partial=self._partial)
         except (FileNotFoundError, IndexFormatError) as error:
             raise IndexFormatError(
-                f"the generation {generation} of {self.address} is gone since the index was "
+                f"the generation {generation} of {shown(self.address)} is gone since the index was "
                 "handed to this process; open it here with hybrid.open"
             ) from error
         self._view = View(opened, self._encoders)
@@ -121,7 +121,9 @@ class Reader:
 
     def __repr__(self) -> str:
         now, name = self._view, type(self).__name__
-        return f"{name}({str(self.address)!r}, {len(now)} documents, {', '.join(now.branches)})"
+        return (
+            f"{name}({str(shown(self.address))!r}, {len(now)} documents, {', '.join(now.branches)})"
+        )
 
     def view(self) -> View:
         """Return a view of the index as it is now; later changes do not change it.
@@ -316,4 +318,4 @@ class Reader:
 
     def info(self) -> IndexSummary:
         """Return a summary of the index."""
-        return summarise(self.address, self._view.contents)
+        return summarise(shown(self.address), self._view.contents)

@@ -150,9 +150,12 @@ def test_commands_take_an_address(address: str, beir_folder: Path) -> None:
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    printed("push", folder, address)
+    address = address.replace("tester@", "tester:secret@")
+    assert "secret" not in printed("push", folder, address)
     for command in ("search", "explain"):
         shown = [printed(command, each, "merge lists", "--json") for each in (folder, address)]
         assert shown[0] == shown[1]
-    assert address in printed("info", address)
+    assert address.replace("secret", "***") in printed("info", address)
+    with hybrid.open(address) as there:
+        assert "secret" not in repr(there)
     assert "nDCG" in printed("evaluate", address, str(beir_folder))

@@ -108,5 +108,7 @@ def export(
 
 
 def _print(source: Path | str, target: Path | str, how: str, *, as_json: bool) -> None:
-    data = {"source": str(source), "target": str(target)}
-    print_result(data, [f"{target}: {how} {source}"], as_json=as_json)
+    from hybrid.engines.addresses import shown
+
+    data = {"source": str(shown(source)), "target": str(shown(target))}
+    print_result(data, [f"{data['target']}: {how} {data['source']}"], as_json=as_json)

@@ -24,6 +24,7 @@ def serve(
     """Serve an index: a search page and a JSON API, on this machine unless told otherwise."""
     require("fastapi", extra="serve", purpose="a server")
     require("uvicorn", extra="serve", purpose="a server")
+    from hybrid.engines.addresses import shown
     from hybrid.search.index import open_index
     from hybrid.serve.run import run
 
@@ -34,7 +35,7 @@ def serve(
     log.propagate = False
 
     def ready(address: str) -> None:
-        out.print(f"serving {index} at {address}", markup=False)
+        out.print(f"serving {shown(index)} at {address}", markup=False)
 
     with open_index(index, backend=backend and backend.value) as opened:
         run(opened, options, ready=ready)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from queue import Empty, LifoQueue
 from typing import Any
 
+from hybrid.engines.addresses import shown
 from hybrid.errors import IndexFormatError, TransferError, UsageError, require
 
 PATIENCE = 10.0
@@ -15,7 +16,6 @@ PATIENCE = 10.0
 PAUSE = 0.2
 NAME = "hybrid"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
-_PASSWORD = re.compile(r"(?<=:)[^:@/]*(?=@)|(?<=password=)[^&;#]*")
 
 
 def split_address(address: str) -> tuple[list[str], str]:
@@ -33,15 +33,6 @@ def split_address(address: str) -> tuple[list[str], str]:
             f"the index is called {name!r}; give up to 41 small letters, digits and _ after the #"
         )
     return databases.split(";"), name or NAME
-
-
-def shown(address: str) -> str:
-    """Return an address without its password.
-
-    >>> shown("postgresql://me:secret@host/db")
-    'postgresql://me:***@host/db'
-    """
-    return _PASSWORD.sub("***", address)
 
 
 def driver() -> Any:
@@ -66,8 +57,11 @@ class Connections:
         """Return a new connection, each of its statements a transaction, times in UTC."""
         try:
             found = self._psycopg.connect(self.database, autocommit=True, connect_timeout=5)
-        except self._psycopg.ProgrammingError as error:
-            raise UsageError(f"{shown(self.database)} is no address: {error}") from error
+        except self._psycopg.ProgrammingError:  # its text may hold the password
+            raise UsageError(
+                f"{shown(self.database)} is no address; write it as "
+                "postgresql://user:password@host:port/database?option=value"
+            ) from None
         found.execute("set timezone to 'UTC'")
         return found
 

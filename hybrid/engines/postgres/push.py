@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from hybrid.engines.addresses import shown
 from hybrid.engines.content import described, files_of, rows_of, shard_count, stored_vectors
-from hybrid.engines.postgres.connections import Connections, shown, split_address
+from hybrid.engines.postgres.connections import Connections, split_address
 from hybrid.engines.postgres.store import READY, generation_schema
 from hybrid.engines.postgres.values import dense_copy, sparse_copy
 from hybrid.errors import HybridError, IndexLockedError, UsageError

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.corpus import Document
+from hybrid.engines.addresses import shown
 from hybrid.engines.place import fields_of
-from hybrid.engines.postgres.connections import Connections, shown, split_address
+from hybrid.engines.postgres.connections import Connections, split_address
 from hybrid.engines.postgres.filters import condition_of
 from hybrid.engines.postgres.values import dense_vectors, literal, sparse_vectors
 from hybrid.engines.store import Candidates, Selected
