@@ -16,7 +16,7 @@ from hybrid.build.mend import mend_index
 from hybrid.build.rebuild import RebuildOptions, rebuild_branches
 from hybrid.corpus import Passages
 from hybrid.errors import CorruptIndexError, ModelMismatchError, UsageError
-from hybrid.index.change import Change
+from hybrid.index.change import Change, store_domain
 from hybrid.index.storage.generation import open_generation
 from hybrid.index.storage.writer import new_generation
 from hybrid.index.verify import verify_index
@@ -154,6 +154,9 @@ def test_only_domains_that_use_the_branch_are_stale(tmp_path: Path) -> None:
     assert report.lines()[1] == "domain 'all' was tuned with another model; tune it again"
     report = rebuild_branches(tmp_path / "idx", ["sparse"], encoders={"sparse": HashSparse(50)})
     assert report.stale_domains == ("all", "both")
+    store_domain(tmp_path / "idx", "gone", "learned(weights=(dense:1))", {})
+    report = rebuild_branches(tmp_path / "idx", ["bm25"])
+    assert report.stale_domains == ("gone",)
 
 
 def test_another_model_leaves_the_options_of_the_first(

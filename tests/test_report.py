@@ -20,6 +20,7 @@ from hybrid.evaluate import EvaluateOptions
 from hybrid.evaluate.judging import Judging
 from hybrid.evaluate.systems import evaluate_systems
 from hybrid.fusion import fuse, parse_fusion, rank
+from hybrid.index.change import store_domain
 from hybrid.report.quality import overlap, queries_table
 from hybrid.report.write import make_report, write_plots, write_report
 from hybrid.search.index import Index, open_index
@@ -197,6 +198,9 @@ def test_the_evidence_for_tuned_domains_and_the_transfer(source: str, tmp_path: 
         tasks = [DomainTask(name, asked, index) for name in ("a<b>", "$x_$")]
         several = tune_indexes(tasks, options)
         index.store_domain("mine", tuned.fusion, report=tuned.to_dict())
+        learned = "learned(weights=(dense:1))"
+        old = tuned.to_dict() | {"fusion": learned}
+        store_domain(tmp_path / "index", "gone", learned, old)
         index.store_domain("bare", "rrf(k=60)")
         index.store_domain("odd", "dense", report={"label_budget": {}, "transfer": 3})
         made = make_report(index)
@@ -210,7 +214,7 @@ def test_the_evidence_for_tuned_domains_and_the_transfer(source: str, tmp_path: 
         for row, values in zip(transfer, several.transfer, strict=True):
             shown = [float(row[name]) for name in several.columns]
             assert shown == pytest.approx(values.tolist(), abs=5e-5)
-        for fusion in ("rrf(k=60)", "dense"):
+        for fusion in ("rrf(k=60)", "dense", learned):
             line = f"Stored without evidence that this version can read: {fusion}"
             assert line in page.texts["p"]
         check_self_contained(page)

@@ -15,7 +15,10 @@ from hybrid.errors import (
     ModelMismatchError,
     UsageError,
 )
+from hybrid.evaluate import EvaluateOptions
+from hybrid.evaluate.systems import system_fusions
 from hybrid.fusion import parse_fusion, rrf
+from hybrid.index.change import store_domain
 from tests.conftest import DOCUMENTS, QUERIES
 
 
@@ -114,6 +117,24 @@ def test_domain_is_stored_and_used(tiny_copy: Path) -> None:
             index.fusion(domain="law")
         with pytest.raises(UsageError, match="both a fusion and a domain"):
             index.fusion("dense", domain="python")
+
+
+def test_a_domain_of_a_fusion_that_is_gone_stops_only_the_searches_that_name_it(
+    tiny_copy: Path,
+) -> None:
+    store_domain(tiny_copy, "old", "learned(weights=(dense:1))", {})
+    store_domain(tiny_copy, "new", "dense", {})
+    with hybrid.open(tiny_copy) as index:
+        assert {name: str(fusion) for name, fusion in index.domains.items()} == {"new": "dense"}
+        assert index.search("json", domain="new") == index.search("json", fusion="dense")
+        assert str(index.fusion()) == "cc(norm=minmax)"
+        with pytest.raises(
+            UsageError, match=r"domain 'old' was tuned by a version .*tune it again"
+        ):
+            index.search("json", domain="old")
+    store_domain(tiny_copy, "default", "learned(weights=(dense:1))", {})
+    with hybrid.open(tiny_copy) as index:
+        assert list(system_fusions(index.view(), EvaluateOptions())) == [*index.branches, "rrf"]
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,8 @@ class RebuildReport:
     Attributes:
         branches: the branches that were encoded again, with their records.
         document_count: documents in the index.
-        stale_domains: domains whose fusion uses a branch that has another model now.
+        stale_domains: domains whose fusion uses a branch that has another model now, or is none of
+            this version.
         alarms: what looks wrong about a rebuilt sparse branch.
     """
 
@@ -247,7 +248,7 @@ def _update_records(
 
 
 def _stale_domains(index: HybridIndex, records: Mapping[str, BranchRecord]) -> tuple[str, ...]:
-    """Return the domains whose fusion uses a branch that has another model now."""
+    """Return the domains whose fusion uses a branch of another model now, or cannot be read."""
     from hybrid.encoders.models.fingerprint import differences
 
     others = {
@@ -256,11 +257,14 @@ def _stale_domains(index: HybridIndex, records: Mapping[str, BranchRecord]) -> t
         if record.encoder["model"] != BM25  # whose statistics are not a model
         and differences(dict(index.record(name).fingerprint), dict(record.fingerprint))
     }
-    return tuple(
-        domain
-        for domain, stored in index.domains.items()
-        if others & set(parse_fusion(stored["fusion"]).branch_names(index.branches))
-    )
+
+    def is_stale(fusion: str) -> bool:
+        try:
+            return not others.isdisjoint(parse_fusion(fusion).branch_names(index.branches))
+        except UsageError:  # tuned by a version that has other fusions
+            return True
+
+    return tuple(name for name, each in index.domains.items() if is_stale(each["fusion"]))
 
 
 def _encoder(

@@ -226,8 +226,8 @@ def evaluate_systems(
         run = options.judging.run(run, judged.qrels)
         return System(name, fusion, run, evaluate(run, judged.qrels, options.measures))
 
-    stored = stored_domain(options.domain, view.domains)
-    domain = {} if stored is None else view.contents.domains[stored]
+    stored = stored_domain(options.domain, view.contents.domains)
+    domain = {} if stored not in view.domains else view.contents.domains[str(stored)]
     return SystemsReport(
         judged.source,
         options.split,
@@ -283,7 +283,7 @@ def system_fusions(view: View, options: EvaluateOptions) -> dict[str, Fusion]:
     found = {name: single(name) for name in view.branches}
     if len(view.branches) > 1:
         found[RRF] = rrf()
-    if options.domain is not None or stored_domain(None, view.domains) is not None:
+    if options.domain is not None or stored_domain(None, view.contents.domains) in view.domains:
         found[TUNED] = view.fusion(SearchOptions(domain=options.domain))
     for text in options.fusions:
         parsed = parse_fusion(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hybrid.corpus.checks import check_text
 from hybrid.errors import UsageError, given, whole_number
@@ -53,16 +54,14 @@ class SearchPlan(PoolPlan):
     distinct: bool = False
 
 
-def plan_search(
-    index: Place, k: int | None, options: SearchOptions, domains: Mapping[str, Fusion]
-) -> SearchPlan:
+def plan_search(index: Place, k: int | None, options: SearchOptions) -> SearchPlan:
     """Return the plan of a search for ``k`` documents, 10 by default.
 
     Raises:
         UsageError: k or depth below 1, an unknown domain, branch or field, or a fusion or filter
             that does not parse.
     """
-    fusion = chosen_fusion(options, domains, index.branches)
+    fusion = chosen_fusion(options, index.domains, index.branches)
     k = FIRST_HITS if k is None else whole_number("k", k)
     k = min(k, max(1, index.document_count))
     asked = None if options.depth is None else whole_number("depth", options.depth)
@@ -133,7 +132,7 @@ def default_fusion(branches: Sequence[str]) -> Fusion:
 
 
 def chosen_fusion(
-    options: SearchOptions, domains: Mapping[str, Fusion], branches: Sequence[str]
+    options: SearchOptions, domains: Mapping[str, Any], branches: Sequence[str]
 ) -> Fusion:
     """Return the fusion that was given, or the tuned one of the domain, or the untuned default.
 
@@ -155,7 +154,14 @@ def chosen_fusion(
         check_text("the name of a domain", domain)
     name = stored_domain(domain, domains)
     if name is not None:
-        return domains[name]
+        text = domains[name]["fusion"]
+        try:
+            return parse_fusion(text)
+        except UsageError as error:
+            raise UsageError(
+                f"domain {name!r} was tuned by a version that has the fusion {text!r}, which this "
+                "one has not; tune it again"
+            ) from error
     if domain is not None:
         known = ", ".join(sorted(domains)) or "none yet"
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -72,8 +73,12 @@ class View:
 
     @cached_property
     def domains(self) -> Mapping[str, Fusion]:
-        """The tuned fusions, by domain name."""
-        return {name: parse_fusion(d["fusion"]) for name, d in self.contents.domains.items()}
+        """The tuned fusions, by domain name; those of a version with other fusions are left out."""
+        found = {}
+        for name, stored in self.contents.domains.items():
+            with suppress(UsageError):
+                found[name] = parse_fusion(stored["fusion"])
+        return found
 
     def fusion(self, options: SearchOptions) -> Fusion:
         """Return the fusion that a search with these options uses.
@@ -83,7 +88,7 @@ class View:
         Raises:
             UsageError: both are given, the domain was never tuned, or the text does not parse.
         """
-        return chosen_fusion(options, self.domains, self.branches)
+        return chosen_fusion(options, self.contents.domains, self.branches)
 
     def plan(self, k: int | None = None, options: SearchOptions | None = None) -> SearchPlan:
         """Return the plan of a search for ``k`` documents, 10 by default.
@@ -92,7 +97,7 @@ class View:
             UsageError: k or depth below 1, an unknown domain, branch or field, or a fusion or
                 filter that does not parse.
         """
-        return plan_search(self.contents, k, options or SearchOptions(), self.domains)
+        return plan_search(self.contents, k, options or SearchOptions())
 
     def pool_plan(
         self, options: SearchOptions | None = None, branches: Sequence[str] | None = None
