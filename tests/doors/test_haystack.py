@@ -10,16 +10,19 @@ import pytest
 
 pytest.importorskip("haystack")
 
-from haystack import Document
+from haystack import Document, Pipeline
 from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.errors import FilterError
 from haystack.testing.document_store import DocumentStoreBaseTests
 from haystack.utils.filters import document_matches_filter
 
+from hybrid.build.create import build_index
+from hybrid.build.options import BuildOptions
 from hybrid.errors import UsageError
 from hybrid.integrations.frameworks.haystack import HybridDocumentStore, HybridRetriever
 from hybrid.integrations.frameworks.store import Store
+from hybrid.search.index import open_index
 from tests.doors.conftest import MADE
 
 pytestmark = pytest.mark.doors
@@ -122,6 +125,9 @@ def test_what_is_no_filter_is_refused(document_store: HybridDocumentStore) -> No
         ({"field": "meta.m", "operator": "==", "value": 1}, "no field 'm'"),
         ({"field": "meta.n", "operator": "~", "value": 1}, "by '~'"),
         ({"operator": "XOR", "conditions": []}, "joins by 'XOR'"),
+        ({"field": "id", "operator": "==", "value": "a"}, "'id' .str. is no field of meta"),
+        ({"field": "content", "operator": "==", "value": "text"}, "'content' .str. is no field"),
+        ({"field": 3, "operator": "==", "value": "text"}, "3 .int. is no field of meta"),
     ):
         with pytest.raises(FilterError, match=message):
             document_store.filter_documents(filters)
@@ -132,3 +138,27 @@ def test_a_store_as_plain_values(tmp_path: Path, document_store: HybridDocumentS
     assert HybridDocumentStore.from_dict(data).store.directory == tmp_path / "other"
     with pytest.raises(UsageError, match="give a path"):
         document_store.to_dict()
+
+
+def test_a_pipeline_is_saved_and_loaded(tmp_path: Path) -> None:
+    built = Store(tmp_path / "store", BuildOptions(sparse=None, dense=None, weights="float32"))
+    HybridDocumentStore(built).write_documents(
+        [Document(id=str(n), content=f"cherry {n}", meta={"n": n}) for n in range(3)]
+    )
+    pipeline = Pipeline()
+    store = HybridDocumentStore(tmp_path / "store")
+    retriever = HybridRetriever(store, top_k=1, fusion="bm25", filter={"n": {"$lt": 2}})
+    pipeline.add_component("found", retriever)
+    loaded = Pipeline.loads(
+        pipeline.dumps(), allowed_modules=["hybrid.integrations.frameworks.haystack"]
+    )
+    assert loaded.get_component("found").options == retriever.options
+    asked = {"found": {"query": "cherry"}}
+    assert loaded.run(asked) == pipeline.run(asked)
+    assert [each.id for each in loaded.run(asked)["found"]["documents"]] == ["1"]
+
+
+def test_a_retriever_of_an_opened_index_is_no_plain_value(tmp_path: Path) -> None:
+    build_index(["cherry"], tmp_path / "index", BuildOptions(sparse=None, dense=None))
+    with open_index(tmp_path / "index") as index, pytest.raises(UsageError, match="opened index"):
+        HybridRetriever(index).to_dict()

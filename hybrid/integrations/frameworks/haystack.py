@@ -6,6 +6,7 @@ HybridRetriever(hybrid.open("docs.idx"), top_k=5).run("merge sorted lists")["doc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hybrid.search.index import Index
 
 _ORDER = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
+_OWN = {each.name for each in fields(Document)}
 
 
 class HybridDocumentStore:
@@ -125,6 +127,17 @@ class HybridRetriever:
             index.store.find if isinstance(index, HybridDocumentStore) else partial(found, index)
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the retriever as plain values, with which a pipeline is saved and loaded.
+
+        Raises:
+            UsageError: its index is an opened one, or a store that is no plain value.
+        """
+        if not isinstance(self.index, HybridDocumentStore):
+            raise UsageError("an opened index is no plain value; give HybridDocumentStore(path)")
+        store = self.index.to_dict()
+        return dict(default_to_dict(self, index=store, top_k=self.top_k, **self.options))
+
     @component.output_types(documents=list[Document])
     def run(
         self, query: str, top_k: int | None = None, filters: dict[str, Any] | None = None
@@ -155,7 +168,10 @@ def filter_of(filters: Mapping[str, Any]) -> dict[str, Any]:
         raise FilterError(f"the filter {given(dict(filters))} lacks {', '.join(missing)}")
     operator = filters["operator"]
     if "field" in filters:
-        return _condition(filters["field"].removeprefix("meta."), operator, filters["value"])
+        field = filters["field"]
+        if not isinstance(field, str) or field in _OWN:
+            raise FilterError(f"{given(field)} is no field of meta; filter by one, as meta.year")
+        return _condition(field.removeprefix("meta."), operator, filters["value"])
     if operator not in ("AND", "OR", "NOT"):
         raise FilterError(f"a filter joins by {given(operator)}; use AND, OR or NOT")
     parts = [filter_of(each) for each in filters["conditions"]]
