@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,38 +51,40 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "SHARD_CHARACTERS", characters // SHARDS)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
-    """The address of a scheduler, and the process ids of its three workers."""
-    folder = tmp_path_factory.mktemp("dask")
+@contextmanager
+def started(folder: Path, count: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """The address of a scheduler, and the processes: the scheduler and its workers."""
     with ExitStack() as stack:
 
-        def start(kind: str, *options: str) -> int:
-            command = [
-                sys.executable,
-                "-m",
-                f"distributed.cli.dask_{kind}",
-                *STARTED[kind],
-                *options,
-            ]
+        def start(kind: str, *options: str) -> subprocess.Popen:
+            command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *STARTED[kind]]
+            place = ("--host", "127.0.0.1", "--scheduler-file", str(folder / "address"))
             process = stack.enter_context(
                 subprocess.Popen(
-                    [*command, "--host", "127.0.0.1", "--scheduler-file", str(folder / "address")],
+                    [*command, *options, *place],
                     cwd=folder,
                     env={**os.environ, "PYTHONPATH": str(Path(encode.__file__).parents[2])},
                     stderr=subprocess.DEVNULL,
                 )
             )
             stack.callback(process.kill)
-            return process.pid
+            return process
 
-        start("scheduler")
-        workers = [start("worker", "--local-directory", str(folder)) for _ in range(3)]
+        processes = [start("scheduler")]
+        processes += [start("worker", "--local-directory", str(folder)) for _ in range(count)]
         with distributed.Client(
             scheduler_file=str(folder / "address"), timeout=60, set_as_default=False
         ) as client:
-            client.wait_for_workers(3, timeout=60)
-            yield client.scheduler.address, workers
+            client.wait_for_workers(count, timeout=60)
+            address = client.scheduler.address
+        yield address, processes
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
+    """The address of a scheduler, and the process ids of its three workers."""
+    with started(tmp_path_factory.mktemp("dask"), 3) as (address, processes):
+        yield address, [each.pid for each in processes[1:]]
 
 
 class Watched:
@@ -138,6 +140,36 @@ def test_the_index_has_the_same_bytes_with_a_worker_killed_and_the_client_interr
     assert len(second.done) > 8
     assert report.document_count == sum(reported) == len(DOCUMENTS)
     assert files(tmp_path / "many") == files(tmp_path / "one")
+
+
+def test_a_scheduler_that_ends_is_named_and_the_build_goes_on_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybrid.integrations.clusters.dask.WAIT", 5)
+    with started(tmp_path, 1) as (address, processes), dask_executor(address) as executor:
+
+        def end(done: int) -> None:
+            if done == 3:
+                processes[0].kill()
+                processes[0].wait()
+
+        first = Watched(executor, end)
+        with pytest.raises(ClusterError, match="what is finished is kept, so run this again"):
+            build_index(DOCUMENTS, tmp_path / "many", BuildOptions(**BM25, executor=first))
+    assert len(first.done) >= 3
+    build_index(DOCUMENTS, tmp_path / "many", BuildOptions(**BM25, cache=False))
+    build_index(DOCUMENTS, tmp_path / "one", BuildOptions(**BM25, cache=False))
+    assert files(tmp_path / "many") == files(tmp_path / "one")
+
+
+def test_processes_of_this_machine_obey_no_other_program() -> None:
+    with dask_executor("local:1") as executor:
+        address = executor._client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        for place in (address, address.replace("tls", "tcp")):
+            stranger = distributed.Security.temporary() if place == address else None
+            with pytest.raises(OSError, match="connect"):
+                distributed.Client(place, timeout=2, set_as_default=False, security=stranger)
 
 
 def test_workers_load_the_models_and_give_the_same_bytes(

@@ -41,8 +41,14 @@ class DaskExecutor:
         coming, waiting = iter(tasks), dict[str, "ShardTask"]()
         done = distributed.as_completed(loop=self._client.loop)
         while True:
-            room = AHEAD * max(1, sum(self._client.nthreads().values())) - len(waiting)
-            for task in islice(coming, max(0, room)):
+            try:
+                threads = sum(self._client.nthreads().values())
+            except OSError as error:
+                raise ClusterError(
+                    f"the scheduler does not answer any more: {error}. Start it again; what is "
+                    "finished is kept, so run this again to go on"
+                ) from error
+            for task in islice(coming, max(0, AHEAD * max(1, threads) - len(waiting))):
                 waiting[task.key] = task
                 done.add(self._client.submit(function, task, key=task.key))
             if not waiting:
@@ -91,10 +97,11 @@ def dask_executor(address: str) -> Iterator[DaskExecutor]:
 
 @contextmanager
 def _processes(distributed: Any, address: str) -> Iterator[Any]:
-    """Give a cluster of processes on this machine that listens on loopback alone."""
+    """Give a cluster of processes here: on loopback alone, for whoever has its new certificate."""
     count = address.removeprefix(LOCAL)
     if not count.isdecimal() or int(count) < 1:
         raise UsageError(f"the cluster is {address!r}; give local:4 for four processes here")
+    require("cryptography", extra="dask", purpose="a cluster of processes here")
     with (
         TemporaryDirectory() as folder,
         distributed.LocalCluster(
@@ -104,6 +111,7 @@ def _processes(distributed: Any, address: str) -> Iterator[Any]:
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address="127.0.0.1:0",
             memory_limit=0,
+            security=distributed.Security.temporary(),
             local_directory=folder,
             silence_logs=logging.ERROR,
         ) as cluster,
