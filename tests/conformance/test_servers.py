@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
+from typing import Any
 
 import pytest
 
 import hybrid
-from hybrid.engines.postgres import connections
+from hybrid.engines.postgres import connections, push
 from hybrid.errors import IndexFormatError, TransferError
-from tests.conformance.conftest import ENCODERS, NUMBERS, opened
+from tests.conformance.conftest import ENCODERS, NUMBERS, document, opened
 from tests.conformance.servers import Server
 from tests.conformance.test_places import QUERIES, hits
 
@@ -47,16 +49,17 @@ def test_a_standby_answers_when_the_primary_is_killed(made: dict[str, Path]) -> 
 
         with opened(f"postgresql://tester@{hosts}/postgres") as there:
             assert [hits(there, query) for query in QUERIES] == expected
-            threads = [Thread(target=ask) for _ in range(2)]
-            for thread in threads:
-                thread.start()
-            time.sleep(SECONDS / 3)
-            primary.kill()
-            before = len(gaps)
-            time.sleep(SECONDS)
-            stop = True
-            for thread in threads:
-                thread.join(60)
+            with ThreadPoolExecutor(2) as threads:
+                asked = [threads.submit(ask) for _ in range(2)]
+                try:
+                    time.sleep(SECONDS / 3)
+                    primary.kill()
+                    before = len(gaps)
+                    time.sleep(SECONDS)
+                finally:
+                    stop = True
+            for each in asked:
+                each.result()
             assert not wrong
             assert len(gaps) > before
             assert [hits(there, query) for query in QUERIES] == expected
@@ -112,3 +115,76 @@ def test_an_address_with_too_few_servers_is_refused(
     hybrid.push_index(made["documents"], f"{postgres.url};{other.url}#{name}")
     with pytest.raises(IndexFormatError, match="pushed to 2 servers"):
         opened(f"{other.url}#{name}")
+
+
+def test_an_address_that_names_a_part_twice_is_refused(
+    postgres: Server, other: Server, made: dict[str, Path]
+) -> None:
+    name, standby = f"s{next(NUMBERS)}", Server()
+    hybrid.push_index(made["documents"], f"{postgres.url};{other.url}#{name}")
+    try:
+        standby.standby_of(other)
+        for second in (other, standby):
+            address = f"{other.url};{second.url}#{name}"
+            with pytest.raises(IndexFormatError, match="the same part of the documents"):
+                opened(address)
+            with pytest.raises(IndexFormatError, match="the same part of the documents"):
+                hybrid.open(address, encoders=ENCODERS, partial=True)
+    finally:
+        standby.close()
+    with opened(f"{other.url};{postgres.url}#{name}") as there:
+        assert len(there.search("w1 w2", k=200, fusion="dense")) == len(there)
+
+
+def test_pushes_that_are_cut_while_servers_switch_leave_a_generation(
+    postgres: Server, other: Server, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"{postgres.url};{other.url}#s{next(NUMBERS)}"
+    hybrid.push_index(made["documents"], address)
+    switch, switched = push._switch, []
+
+    def cut(*given: Any) -> None:
+        switched.append(given)
+        if len(switched) % 2 == 0:
+            raise KeyboardInterrupt
+        switch(*given)
+
+    with opened(made["documents"]) as folder, opened(address) as there:
+        expected = hits(folder, "w1 w2")
+        for number in (1, 2):
+            changed = made["documents"].with_name(f"cut{number}")
+            hybrid.snapshot_index(made["documents"], changed)
+            with opened(changed) as index:
+                index.delete([document(100 + number).doc_id])
+            monkeypatch.setattr(push, "_switch", cut)
+            with pytest.raises(KeyboardInterrupt):
+                hybrid.push_index(changed, address)
+            with opened(address) as again:
+                assert hits(again, "w1 w2") == hits(there, "w1 w2") == expected
+        monkeypatch.setattr(push, "_switch", switch)
+        hybrid.push_index(changed, address)
+        assert hits(there, "w1 w2") == expected
+        with opened(changed) as index, opened(address) as again:
+            assert hits(again, "w1 w2", k=200) == hits(index, "w1 w2", k=200)
+
+
+def test_a_pickled_index_opens_its_own_generation_or_none(
+    postgres: Server, other: Server, made: dict[str, Path]
+) -> None:
+    name = f"s{next(NUMBERS)}"
+    hybrid.push_index(made["passages"], f"{other.url}#{name}")  # its numbers are one ahead
+    address = f"{postgres.url};{other.url}#{name}"
+    hybrid.push_index(made["documents"], address)
+    with opened(address) as there:
+        data = pickle.dumps(there)
+        expected = hits(there, "w1 w2")
+        with pickle.loads(data) as again:  # noqa: S301
+            assert hits(again, "w1 w2") == expected
+        changed = made["documents"].with_name("pickled")
+        hybrid.snapshot_index(made["documents"], changed)
+        with opened(changed) as index:
+            index.delete([document(100).doc_id])
+        for each in (made["passages"], changed):
+            hybrid.push_index(each, address)
+        with pytest.raises(IndexFormatError, match="is gone"):
+            pickle.loads(data)  # noqa: S301

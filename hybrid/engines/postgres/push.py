@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -43,7 +43,8 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
     """Copy an index to a database, as the generation that whoever opens it from now on reads.
 
     Of several databases each takes every so many shards. A reader takes the newest generation that
-    all of them have, so it is safe that they switch one after the other.
+    all of them have, so it is safe that they switch one after the other. The one before is removed
+    from none of them before all have switched.
 
     A push that was cut goes on where it was. Those who read go on with their generation, which the
     next push but one removes.
@@ -84,6 +85,7 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
         for connections, connection, number in filled:
             with _reached(connections):
                 _switch(connection, name, number)
+        _remove_earlier(filled, name)
 
 
 @contextmanager
@@ -148,17 +150,31 @@ def _copy_documents(connection: Any, schema: str, index: HybridIndex, documents:
 
 
 def _switch(connection: Any, name: str, number: int) -> None:
-    """Make a generation the one that is read from now on, and remove those before the last."""
+    """Make a generation the one that is read from now on."""
     for branch in ("documents", *_branches(connection, name, number)):
         connection.execute(f'analyze "{generation_schema(name, number)}"."{branch}"')
     connection.execute("set synchronous_commit to on")  # and with it all that went before
-    with connection.transaction():
-        ready = f'update "{name}".generations set state = %s where number = %s'
-        connection.execute(ready, [READY, number])
-        sql = f'select number from "{name}".generations where number < %s order by number desc'
-        earlier = connection.execute(sql, [number]).fetchall()
-        for (each,) in earlier[1:]:
-            _remove(connection, name, each)
+    ready = f'update "{name}".generations set state = %s where number = %s'
+    connection.execute(ready, [READY, number])
+
+
+def _remove_earlier(filled: Sequence[tuple[Connections, Any, int]], name: str) -> None:
+    """Remove earlier generations but the newest that can be read from all servers."""
+    sql = (
+        "select number, (content ->> 'pushed') || ' ' || (content ->> 'parts'), state "
+        f'from "{name}".generations where number < %s order by number desc'
+    )
+    found = []
+    for connections, connection, number in filled:
+        with _reached(connections):
+            found.append(connection.execute(sql, [number]).fetchall())
+    ready = [[whole for _, whole, state in rows if state == READY] for rows in found]
+    before = next((whole for whole in ready[0] if all(whole in each for each in ready)), None)
+    for (connections, connection, _), rows in zip(filled, found, strict=True):
+        with _reached(connections), connection.transaction():
+            for number, whole, _ in rows:
+                if whole != before:
+                    _remove(connection, name, number)
 
 
 def _branches(connection: Any, name: str, number: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from hybrid.machine.arrays import Ints
 READY = "ready"
 AT_ONCE = 4
 """Statements that several servers are asked at once."""
+_Part = tuple[str, str, Mapping[str, Any]]
+"""Of a push on one server: the schema, which part it is, and the description of the whole."""
 _TYPES = {"sparse": "sparsevec", "dense": "vector"}
 
 
@@ -33,13 +36,13 @@ class PostgresStore:
     Args:
         servers: the databases that hold a part of the documents each, and the schemas there.
         content: the description of the whole.
+        name: the schema of each server with ; between, none for one that is left out.
     """
 
     def __init__(
-        self, servers: Sequence[tuple[Connections, str]], content: Mapping[str, Any]
+        self, servers: Sequence[tuple[Connections, str]], content: Mapping[str, Any], name: str
     ) -> None:
-        self._servers, self.content = servers, content
-        self.name = ";".join(schema for _, schema in servers)
+        self._servers, self.content, self.name = servers, content, name
         self._threads = ThreadPoolExecutor(AT_ONCE * len(servers))
 
     def is_there(self) -> bool:
@@ -160,39 +163,57 @@ def open_store(address: str, name: str | None = None, partial: bool = False) -> 
         TransferError: a server does not answer, or refuses.
     """
     databases, index = split_address(address)
-    servers: list[tuple[Connections, dict[str, tuple[str, Any]]]] = []
-    for database in databases:
-        connections = Connections(database)
-        try:
-            servers.append((connections, _generations(connections, index)))
-        except TransferError as error:
-            if not partial:
-                raise
-            warnings.warn(f"documents are missing: {error}", RuntimeWarning, stacklevel=2)
-    for pushed, (schema, content) in servers[0][1].items() if servers else ():
-        schemas = [found[pushed][0] for _, found in servers if pushed in found]
-        if len(schemas) == len(servers) and (name is None or schema in name.split(";")):
-            if content["parts"] != len(databases):
-                raise IndexFormatError(
-                    f"the index was pushed to {content['parts']} servers, and the address names "
-                    f"{len(databases)}; give all of them, with ; between"
-                )
-            named = zip(servers, schemas, strict=True)
-            return PostgresStore([(each, schema) for (each, _), schema in named], content)
-    for connections, _ in servers:
-        connections.close()
+    names = name.split(";") if name else [""] * len(databases)
+    servers: list[tuple[Connections, str, dict[str, _Part]]] = []
+    with ExitStack() as stack:
+        for database, each in zip(databases, names, strict=False):
+            connections = Connections(database)
+            stack.callback(connections.close)
+            try:
+                servers.append((connections, each, _generations(connections, index)))
+            except TransferError as error:
+                if not partial:
+                    raise
+                warnings.warn(f"documents are missing: {error}", RuntimeWarning, stacklevel=2)
+        for pushed in servers[0][2] if len(names) == len(databases) and servers else ():
+            parts = [found[pushed] for _, _, found in servers if pushed in found]
+            asked = [(each, part) for (_, each, _), part in zip(servers, parts, strict=False)]
+            if len(parts) == len(servers) and all(each in ("", part[0]) for each, part in asked):
+                _check_parts([part for _, part, _ in parts], parts[0][2], len(databases))
+                stack.pop_all()
+                opened = [
+                    (each, part[0]) for (each, _, _), part in zip(servers, parts, strict=True)
+                ]
+                schemas = {connections.database: schema for connections, schema in opened}
+                whole = ";".join(schemas.get(database, "") for database in databases)
+                return PostgresStore(opened, parts[0][2], whole)
     raise IndexFormatError(
         f"{shown(address)} holds no {f'generation {name}' if name else 'index'}"
         f"{'' if name else f' called {index!r}'}; push one: hybrid push INDEX ADDRESS"
     )
 
 
-def _generations(connections: Connections, index: str) -> dict[str, tuple[str, Any]]:
-    """Return the name of each push, the newest first, to its schema and description."""
+def _check_parts(parts: Sequence[str], content: Mapping[str, Any], count: int) -> None:
+    """Refuse servers that are not all of those of a push, each once."""
+    if content["parts"] != count:
+        raise IndexFormatError(
+            f"the index was pushed to {content['parts']} servers, and the address names {count}; "
+            "give all of them, with ; between"
+        )
+    if len(set(parts)) < len(parts):
+        raise IndexFormatError(
+            f"the address names servers that hold the same part of the documents: "
+            f"{', '.join(sorted(parts))}; give each server once, and a standby as a second host "
+            "of its server: postgresql://one,one-standby/db"
+        )
+
+
+def _generations(connections: Connections, index: str) -> dict[str, _Part]:
+    """Return the name of each push, the newest first, to what is here of it."""
     if not connections.read("select 1 from pg_tables where schemaname = %s", [index]):
         return {}
-    sql = f'select number, content from "{index}".generations where state = %s order by number desc'
+    sql = f'select number, pushed, content from "{index}".generations where state = %s'
     return {
-        f"{content['pushed']} {content['parts']}": (generation_schema(index, number), content)
-        for number, content in connections.read(sql, [READY])
+        f"{content['pushed']} {content['parts']}": (generation_schema(index, number), part, content)
+        for number, part, content in connections.read(f"{sql} order by number desc", [READY])
     }
