@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from itertools import count
@@ -65,10 +66,12 @@ def postgres() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def more_servers() -> Iterator[list[Server]]:
-    servers = [Server().make(), Server().make()]
-    yield servers
-    for server in servers:
-        server.close()
+    with ExitStack() as stack:
+        servers = []
+        for _ in range(2):
+            servers.append(Server().make())
+            stack.callback(servers[-1].close)
+        yield servers
 
 
 @pytest.fixture(scope="session", autouse=True)

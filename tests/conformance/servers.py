@@ -10,6 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +49,25 @@ class Server:
 
     def make(self) -> Server:
         """Make its data, and start it."""
-        self.run("initdb", "-D", self.data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
-        return self.start()
+        with self._closed_on_failure():
+            self.run("initdb", "-D", self.data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
+            return self.start()
 
     def standby_of(self, primary: Server) -> Server:
         """Copy the data of another, start it, and follow that one."""
-        self.run(
-            "pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d", primary.url
-        )
-        return self.start()
+        how = ("-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d", primary.url)
+        with self._closed_on_failure():
+            self.run("pg_basebackup", *how)
+            return self.start()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        """End it and remove its folder where it does not start: the caller has nothing to close."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def start(self) -> Server:
         options = {
@@ -106,4 +118,8 @@ class Server:
     def _end(self, how: int) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
-            self._process.wait(SECONDS)
+            try:
+                self._process.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(SECONDS)

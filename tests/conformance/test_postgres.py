@@ -100,6 +100,25 @@ def test_the_same_index_is_pushed_once(
         assert there.view().contents.generation.name.endswith("_000001")
 
 
+def test_a_server_of_a_test_that_does_not_start_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Server()
+    run = server.run
+
+    def failing(program: str, *arguments: Any) -> None:
+        if program == "psql":
+            raise KeyboardInterrupt
+        run(program, *arguments)
+
+    monkeypatch.setattr(server, "run", failing)
+    with pytest.raises(KeyboardInterrupt):
+        server.make()
+    assert server._process is not None
+    assert server._process.poll() is not None
+    assert not server.folder.exists()
+
+
 def test_two_pushes_at_once_are_refused(
     postgres: Server, address: str, made: dict[str, Path]
 ) -> None:
