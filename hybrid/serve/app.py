@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.exceptions import HTTPException
 
 from hybrid.corpus import Document
-from hybrid.errors import CorpusError, HybridError, IndexLockedError, UsageError
+from hybrid.errors import CorpusError, HybridError, IndexLockedError, TransferError, UsageError
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.serve.bodies import AddBody, Asked, DeleteBody, ExplainBody, JudgmentBody, SearchBody
@@ -28,6 +29,7 @@ from hybrid.version import __version__
 
 PAGE = Path(__file__).parent / "page"
 ASSETS = {each.name for each in PAGE.iterdir()}
+LOG = logging.getLogger(__name__)
 STATUSES = (
     (NoDocumentError, 404),
     (UsageError, 400),
@@ -144,7 +146,8 @@ def _add_reads(app: FastAPI, service: Service, options: ServeOptions, counts: Co
 
     @app.get("/health")
     def health() -> dict[str, str]:
-        """Return that the server answers."""
+        """Return that the server answers, and can read the index."""
+        service.check()
         return {"status": "ok"}
 
     @app.get("/metrics", response_class=PlainTextResponse)
@@ -211,6 +214,11 @@ def _add_errors(app: FastAPI) -> None:
 
     for kind, status in STATUSES:
         app.add_exception_handler(kind, with_status(status))
+
+    @app.exception_handler(TransferError)
+    def away(request: Request, error: TransferError) -> Response:  # its text names the engine
+        LOG.error("%s", error)
+        return answer(503, "the index cannot be read now; the log of the server says why")
 
     @app.exception_handler(RefusedError)
     def refused(request: Request, error: RefusedError) -> Response:

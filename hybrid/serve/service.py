@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from functools import wraps
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hybrid.corpus.fields.types import is_list
 from hybrid.corpus.snippets import Match, marks_of, snippet_of
-from hybrid.errors import UsageError
+from hybrid.errors import IndexFormatError, UsageError
 from hybrid.fusion import normalise
 from hybrid.fusion.apply import pool_table
 from hybrid.fusion.pool import Pool
@@ -54,6 +56,28 @@ def both(required: str, given: str | None) -> str | None:
     return f"({required}) and ({given})" if given is not None else required
 
 
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def _asked_again(call: Call) -> Call:
+    """Return a call that opens the index anew, once, where pushes removed what it read."""
+
+    @wraps(call)
+    def asked(self: Service, *given: Any, **named: Any) -> Any:
+        view = self.index.view()
+        try:
+            return call(self, *given, **named)
+        except IndexFormatError:
+            if not self.in_engine:
+                raise
+            with self._reopening:
+                if self.index.view() is view:
+                    self.index.reopen()
+            return call(self, *given, **named)
+
+    return asked  # type: ignore[return-value]
+
+
 class Service:
     """An opened index, asked for JSON data. Threads may share one.
 
@@ -63,7 +87,10 @@ class Service:
 
     def __init__(self, index: Index) -> None:
         self.index = index
+        self.in_engine = isinstance(index.address, str)
+        self._reopening = Lock()
 
+    @_asked_again
     def search(
         self,
         query: str,
@@ -116,6 +143,7 @@ class Service:
             found["candidates"] = _candidates(view, result, terms)
         return found
 
+    @_asked_again
     def explain(
         self,
         query: str,
@@ -145,6 +173,7 @@ class Service:
         result = view.search({ONE: query}, view.plan(k, options))
         return result.explain([doc_id], sentences=sentences)[0].to_dict()
 
+    @_asked_again
     def document(self, doc_id: str, required: str = "") -> dict[str, Any]:
         """Return a document: id, title, text and fields.
 
@@ -162,6 +191,15 @@ class Service:
             "default": str(view.fusion(SearchOptions())),
             "domains": {name: str(fusion) for name, fusion in view.domains.items()},
         }
+
+    def check(self) -> None:
+        """Do nothing if the index can be read.
+
+        Raises:
+            TransferError: the engine does not answer.
+        """
+        if self.in_engine:
+            self.index.view().contents.generation.is_there()
 
     def info(self) -> dict[str, Any]:
         """Return the contents of the index, with the kind of each branch."""

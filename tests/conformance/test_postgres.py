@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import hybrid
@@ -13,6 +14,8 @@ from hybrid.cli import application
 from hybrid.encoders import Bm25Parameters
 from hybrid.engines.postgres import connections, push
 from hybrid.errors import IndexFormatError, IndexLockedError, TransferError, UsageError
+from hybrid.serve.app import make_app
+from hybrid.serve.options import ServeOptions
 from tests.conformance.conftest import NUMBERS, opened
 from tests.conformance.servers import Server
 from tests.conformance.test_places import hits
@@ -178,3 +181,32 @@ def test_commands_take_an_address(address: str, beir_folder: Path) -> None:
     with hybrid.open(address) as there:
         assert "secret" not in repr(there)
     assert "nDCG" in printed("evaluate", address, str(beir_folder))
+
+
+def test_a_served_index_is_opened_anew_and_says_nothing_of_its_server(
+    made: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.3)
+    server = Server().make()
+    try:
+        address = server.url.replace("tester@", "tester:secret@")
+        hybrid.push_index(made["passages"], address)
+        with opened(address) as there:
+            client = TestClient(make_app(there, ServeOptions(keys={})), base_url="http://127.0.0.1")
+            assert "secret" not in client.get("/index").text
+            for each in ("documents", "passages", "documents"):
+                hybrid.push_index(made[each], address)
+            asked = {"query": "w1 w2"}
+            assert client.post("/search", json=asked).status_code == 200
+            assert client.get("/documents/d0100").status_code == 200
+            assert client.get("/health").json() == {"status": "ok"}
+            server.kill()
+            for answer in (client.post("/search", json=asked), client.get("/health")):
+                assert answer.status_code == 503
+                assert answer.json()["error"].startswith("the index cannot be read now")
+            assert str(server.port) in caplog.text
+            assert "secret" not in caplog.text
+            server.start()
+            assert client.get("/health").json() == {"status": "ok"}
+    finally:
+        server.close()
