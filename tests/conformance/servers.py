@@ -111,6 +111,14 @@ class Server:
         """End it at once, as a machine that fails: its children end when they notice."""
         self._end(signal.SIGQUIT)
 
+    def signal_all(self, number: int) -> None:
+        """Send a signal to it and its children."""
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *map(int, children)):
+            os.kill(each, number)
+
     def close(self) -> None:
         self._end(signal.SIGINT)
         shutil.rmtree(self.folder, ignore_errors=True)

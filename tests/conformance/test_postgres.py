@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,38 @@ def test_a_server_that_is_away_is_an_error_and_may_come_back(
             assert hits(there, "w1 w2") == expected
     finally:
         server.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_hangs_is_an_error_and_may_go_on(
+    made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SILENCE", 0.5)
+    monkeypatch.setattr(connections, "PATIENCE", 1.0)
+    server = Server().make()
+    try:
+        hybrid.push_index(made["documents"], server.url)
+        with opened(server.url) as there:
+            expected = hits(there, "w1 w2")
+            try:
+                server.signal_all(signal.SIGSTOP)
+                with pytest.raises(TransferError, match="timeout"):
+                    there.search("w1 w2")
+            finally:
+                server.signal_all(signal.SIGCONT)
+            assert hits(there, "w1 w2") == expected
+    finally:
+        server.close()
+
+
+def test_a_statement_that_takes_long_is_waited_for(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SILENCE", 0.2)
+    monkeypatch.setattr(connections, "PATIENCE", 0.5)
+    slow = connections.Connections(postgres.url)
+    assert slow.read("select 1 from pg_sleep(1.5)") == [(1,)]
+    slow.close()
 
 
 def test_a_push_that_is_cut_goes_on_and_nothing_is_double(

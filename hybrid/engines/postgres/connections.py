@@ -14,6 +14,8 @@ from hybrid.errors import IndexFormatError, TransferError, UsageError, require
 PATIENCE = 10.0
 """Seconds for which a statement is tried again where a server does not answer."""
 PAUSE = 0.2
+SILENCE = 3.0
+"""Seconds without an answer after which a new connection tells whether the server hangs."""
 NAME = "hybrid"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
@@ -55,8 +57,10 @@ class Connections:
 
     def connect(self) -> Any:
         """Return a new connection, each of its statements a transaction, times in UTC."""
+        waits = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2}
+        waits |= {"keepalives_count": 3, "tcp_user_timeout": int(1000 * PATIENCE)}
         try:
-            found = self._psycopg.connect(self.database, autocommit=True, connect_timeout=5)
+            found = _watched(self._psycopg).connect(self.database, autocommit=True, **waits)
         except self._psycopg.ProgrammingError:  # its text may hold the password
             raise UsageError(
                 f"{shown(self.database)} is no address; write it as "
@@ -116,3 +120,39 @@ class Connections:
                 self._idle.get_nowait().close()
             except Empty:
                 return
+
+
+def _watched(psycopg: Any) -> Any:
+    """Return the class of connections that do not wait for a server that hangs.
+
+    A statement may take its time: what counts is that the server still takes connections.
+    """
+
+    class Watched(psycopg.Connection):  # type: ignore[misc]
+        def wait(self, steps: Any, *given: Any, **named: Any) -> Any:
+            return super().wait(self._checked(steps), *given, **named)
+
+        def _checked(self, steps: Any) -> Any:
+            end = time.monotonic() + SILENCE
+            try:
+                step = next(steps)
+                while True:
+                    ready = yield step  # 0 each time that a tenth of a second went by
+                    if not ready and time.monotonic() > end:
+                        self._check()
+                        end = time.monotonic() + SILENCE
+                    step = steps.send(ready)
+            except StopIteration as ended:
+                return ended.value
+
+        def _check(self) -> None:
+            where, password = self.info.dsn, self.info.password or None
+            try:
+                psycopg.connect(where, password=password, connect_timeout=2).close()
+            except psycopg.errors.ConnectionTimeout:
+                self.pgconn.finish()
+                raise
+            except psycopg.Error:
+                return  # it answers, if only that it is full
+
+    return Watched
