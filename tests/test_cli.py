@@ -168,6 +168,23 @@ def test_export_writes_integer_weights(
 
 
 @pytest.mark.parametrize(
+    "command",
+    ["verify", "tune stdlib", "add stdlib", "delete a", "compact", "rebuild --branch dense"]
+    + ["export {tmp}/x", "push {tmp}/x", "snapshot {tmp}/x", "report stdlib -o {tmp}/r.html"],
+)
+def test_an_address_for_a_command_that_needs_a_folder(
+    hybrid_command: Command, command: str, tmp_path: Path
+) -> None:
+    name, *more = command.format(tmp=tmp_path).split()
+    status, out, err = hybrid_command(name, "postgresql://me:s3cret@host/db", *more)
+    assert (status, out) == (1, "")
+    assert "postgresql://..., was given, and this needs an index in a folder" in " ".join(
+        err.split()
+    )
+    assert "s3cret" not in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("build", "no-such-dataset", "-o", "{tmp}/x"), "no-such-dataset"),
