@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +159,7 @@ def _reached(url: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and (full := storage_error(error, f"copying {url}")):
             raise full from error
+        url = re.sub(r"(://[^/@:]*:).*@", r"\1***@", url)
         raise TransferError(
             f"{url} cannot be read or written: {type(error).__name__}: {error}. Check the URL, the "
             "network and your access rights"

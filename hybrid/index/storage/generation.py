@@ -248,8 +248,8 @@ def read_current(index_dir: Path) -> str:
         scheme = re.match(r"\w+:/", str(index_dir))
         if scheme and not index_dir.exists():  # no more of it is told: it may hold a password
             raise IndexFormatError(
-                f"an address, {scheme[0]}/..., was given, and this needs an index in a folder; pull "
-                "one or build one"
+                f"an address, {scheme[0]}/..., was given, and this needs an index in a folder; "
+                "pull one or build one"
             ) from None
         there = "is not an index: it holds no CURRENT" if index_dir.exists() else "does not exist"
         raise IndexFormatError(
