@@ -169,8 +169,18 @@ def test_export_writes_integer_weights(
 
 @pytest.mark.parametrize(
     "command",
-    """verify | tune stdlib | add stdlib | delete a | compact | rebuild --branch dense |
-    export {tmp}/x | push {tmp}/x | snapshot {tmp}/x | report stdlib -o {tmp}/r.html""".split("|"),
+    [
+        "verify",
+        "tune stdlib",
+        "add stdlib",
+        "delete a",
+        "compact",
+        "rebuild --branch dense",
+        "export {tmp}/x",
+        "push {tmp}/x",
+        "snapshot {tmp}/x",
+        "report stdlib -o {tmp}/r.html",
+    ],
 )
 def test_an_address_for_a_command_that_needs_a_folder(
     hybrid_command: Command, command: str, tmp_path: Path
