@@ -7,6 +7,7 @@ import pytrec_eval
 
 from hybrid.errors import UsageError
 from hybrid.evaluate import ArrayScorer, evaluate, judge, measure_scores, parse_measures
+from hybrid.evaluate.evaluation import BLIND_BEHIND_CUTOFF
 from hybrid.fusion import Fusion, fuse, rank
 from hybrid.fusion.run import Run
 from tests.made_pools import pool_of, random_pool, random_qrels
@@ -161,6 +162,7 @@ def test_measures_together_are_those_one_by_one_over_whole_lists() -> None:
         "RR",
         "Success@1",
         "Judged@7",
+        *(f"{name}(judged_only=True)@3" for name in BLIND_BEHIND_CUTOFF if name != "RR"),
     ]
     found = evaluate(run, qrels, names)
     scored = {name: run.to_dict()[name] for name in lists}

@@ -18,7 +18,7 @@ from hybrid.fusion.run import Run
 from hybrid.machine.files import write_new
 
 BLIND_BEHIND_CUTOFF = ("nDCG", "AP", "P", "R", "RR", "Success")
-"""Measures with a cutoff that documents behind it do not change."""
+"""Measures with a cutoff that documents behind it do not change, unless of judged ones alone."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,8 @@ def _computed(
             listed[f"{column}"] = len(documents)
     by_cutoff: dict[int, list[Any]] = {}
     for measure in measures:
-        cutoff = measure.params.get("cutoff") if measure.NAME in BLIND_BEHIND_CUTOFF else None
+        blind = measure.NAME in BLIND_BEHIND_CUTOFF and not measure.params.get("judged_only")
+        cutoff = measure.params.get("cutoff") if blind else None
         by_cutoff.setdefault(cutoff or len(names), []).append(measure)
     falling = np.arange(len(names), 0, -1, dtype=np.float64).tolist()
     for cutoff, alike in by_cutoff.items():
