@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -302,3 +304,25 @@ def test_a_small_index_has_block_maxima_of_dense_terms_alone(tmp_path):
     write_postings([csr_matrix(dense)], tmp_path, SparseOptions(vocabulary_size=3, order="none"))
     heads = np.asarray(InvertedIndex.open(tmp_path).segments[0].postings.heads)
     assert heads.tolist() == [-1, 0, -1]
+
+
+EMPTY = """
+import sys
+from pathlib import Path
+from scipy.sparse import csr_matrix
+from hybrid.index.sparse.inverted import InvertedIndex
+from hybrid.index.sparse.write import SparseOptions, write_postings
+
+rows = csr_matrix((3, 0), dtype="float32")
+write_postings([rows], Path(sys.argv[1]), SparseOptions(vocabulary_size=0))
+index = InvertedIndex.open(Path(sys.argv[1]))
+index.load_kernels()
+print(index.search(rows[:1], 2)[0].tolist())
+"""
+
+
+def test_kernels_of_an_empty_vocabulary_are_not_called(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", EMPTY, tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (0, "[[-1, -1]]\n"), ran.stderr

@@ -386,7 +386,11 @@ def test_every_path_over_segments_gives_the_same_bits(
         assert found[0][2].tolist() == [-score for score, _ in expected]
 
 
-def test_segments_of_different_vocabularies_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_segments_of_different_vocabularies_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
+) -> None:
+    monkeypatch.setattr("hybrid.index.sparse.inverted.loaded", lambda kernel: compiled)
     parts = []
     for width in (3, 4):
         (tmp_path / str(width)).mkdir()

@@ -121,7 +121,7 @@ class InvertedIndex:
 
     def load_kernels(self) -> None:
         """Load every kernel that a search or a score here may take, with and without a filter."""
-        if not self.doc_count:
+        if not (self.doc_count and self.vocabulary_size):
             return
         query = csr_matrix(([1], [0], [0, 1]), shape=(1, self.vocabulary_size), dtype=np.float32)
         first = Subset.of(np.zeros(1, dtype=np.int32), self.doc_count)
@@ -143,15 +143,7 @@ class InvertedIndex:
 
     @cached_property
     def _orders(self) -> list[Ints]:
-        """The doc_num at each place of each segment, -1 for a deleted document.
-
-        Raises:
-            CorruptIndexError: segments of different vocabularies or weights.
-        """
-        if len({(stored.vocabulary_size, stored.weights) for stored in self.segments}) > 1:
-            raise CorruptIndexError(
-                "segments of one branch have different vocabularies or weights; build it again"
-            )
+        """The doc_num at each place of each segment, -1 for a deleted document."""
         orders = [stored.postings.order for stored in self.segments]
         if self.numbering.is_whole:
             return orders
@@ -162,7 +154,15 @@ class InvertedIndex:
 
     @cached_property
     def _frequencies(self) -> Ints:
-        """How many documents of all segments each term is in."""
+        """How many documents of all segments each term is in.
+
+        Raises:
+            CorruptIndexError: segments of different vocabularies or weights.
+        """
+        if len({(stored.vocabulary_size, stored.weights) for stored in self.segments}) > 1:
+            raise CorruptIndexError(
+                "segments of one branch have different vocabularies or weights; build it again"
+            )
         frequencies: Ints = np.sum(
             [stored.frequencies for stored in self.segments], axis=0, dtype=np.int32
         )
