@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from hybrid.build import records
 from hybrid.build.create import BuildOptions, build_index
 from hybrid.build.encode import EncodeOptions, Encoder, encode_corpus
 from hybrid.build.rebuild import rebuild_branches
@@ -21,7 +24,7 @@ from hybrid.build.shards import Shards
 from hybrid.corpus import Document, open_source
 from hybrid.encoders import Bm25Parameters
 from hybrid.encoders.protocol import Fingerprint
-from hybrid.errors import ModelMismatchError
+from hybrid.errors import ModelError, ModelMismatchError
 from hybrid.machine.cache import Cache, text_digest
 from hybrid.search.index import open_index
 from tests.conftest import DOCUMENTS, write_beir
@@ -321,6 +324,29 @@ def test_a_deferred_model_whose_files_change_before_it_is_loaded_is_refused(
     found = deferred_encoder("dense", record, cache)
     assert isinstance(found, Deferred)
     assert found.width == found.loaded.dimension
-    changed = Deferred("dense", {**found.fingerprint, "weights": "other"}, record)
+    changed = replace(found, fingerprint={**found.fingerprint, "weights": "other"})
     with pytest.raises(ModelMismatchError, match="weights"):
         loaded(changed)
+    assert not isinstance(deferred_encoder("dense", record, cache), Deferred)
+    assert isinstance(deferred_encoder("dense", record, cache), Deferred)
+
+
+def test_a_fingerprint_of_another_version_is_made_again(
+    tiny_dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, record = Cache(tmp_path / "cache"), {"model": str(tiny_dense)}
+    deferred_encoder("dense", record, cache)
+    monkeypatch.setattr(records, "__version__", "0.0.1")
+    assert not isinstance(deferred_encoder("dense", record, cache), Deferred)
+
+
+def test_without_sentence_transformers_the_load_says_so(
+    tiny_dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(records, "version", absent)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(ModelError, match=r"cannot be loaded as a Sentence.*sentence_transformers"):
+        deferred_encoder("dense", {"model": str(tiny_dense)}, Cache(tmp_path))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,7 @@ from hybrid.encoders.models.known import parts_of
 from hybrid.encoders.protocol import Fingerprint
 from hybrid.errors import ModelError, ModelMismatchError, UsageError
 from hybrid.machine.cache import Cache, cache_key, text_digest
+from hybrid.version import __version__
 
 if TYPE_CHECKING:
     from hybrid.encoders import Bm25Encoder
@@ -48,11 +49,13 @@ class Deferred:
         kind: "sparse" or "dense".
         fingerprint: what it had when it was last loaded, from the same files.
         record: loads it.
+        forget: removes the fingerprint where it is kept.
     """
 
     kind: BranchKind
     fingerprint: Fingerprint
     record: Mapping[str, Any]
+    forget: Callable[[], object] = field(default=lambda: None, compare=False, repr=False)
 
     @property
     def width(self) -> int:
@@ -69,7 +72,11 @@ class Deferred:
             ModelMismatchError: it is not what it was: its files were changed in between.
         """
         encoder = load_encoder(self.kind, self.record)
-        check_fingerprint(self.fingerprint, encoder.fingerprint)
+        try:
+            check_fingerprint(self.fingerprint, encoder.fingerprint)
+        except ModelMismatchError:
+            self.forget()  # so that it is not in the way of the next build
+            raise
         return encoder
 
 
@@ -170,14 +177,17 @@ def deferred_encoder(
 
     folder = model_folder(described["model"], described.get("revision"))
     options = {name: each for name, each in described.items() if name not in {"model", *PLACING}}
-    libraries = [version(name) for name in ("sentence-transformers", "transformers")]
+    try:
+        libraries = [version(name) for name in ("sentence-transformers", "transformers")]
+    except PackageNotFoundError:  # loading says what is to be installed
+        return load_encoder(kind, described)
     settings = settings_sha256(folder.path)
-    key = cache_key(kind, folder.weights, folder.tokenizer, settings, options, libraries)
-    wanted = text_digest(key)
+    files = folder.weights, folder.tokenizer, settings
+    wanted = text_digest(cache_key(__version__, kind, *files, options, libraries))
     (found,) = cache.rows(FINGERPRINTS, kind, [(wanted, 0)])
     if found is not None:
         named = {"model": folder.spec, "revision": folder.revision}
-        return Deferred(kind, json.loads(found) | named, described)
+        return Deferred(kind, json.loads(found) | named, described, lambda: cache.forget([wanted]))
     encoder = load_encoder(kind, described)
     if folder.weights:
         cache.put_rows(FINGERPRINTS, kind, [(wanted, 0, json.dumps(encoder.fingerprint).encode())])
