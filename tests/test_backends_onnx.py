@@ -237,6 +237,25 @@ def test_the_precision_of_documents_is_in_the_fingerprint(
         assert onnx.fingerprint["precision"] == "bfloat16"
 
 
+def test_a_model_of_half_precision_that_cannot_run_is_a_model_error(
+    tiny_dense: Path, tmp_path: Path
+) -> None:
+    model = load_dense(str(tiny_dense), device="cpu").model.bfloat16()
+    model.save(str(tmp_path / "half"))
+    with pytest.raises(ModelError, match="NOT_IMPLEMENTED"):  # so that `auto` takes torch
+        load_dense(str(tmp_path / "half"), device="cpu", backend="onnx")
+
+
+def test_unit_vectors_for_the_dot_product_are_converted(tiny_dense: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(tiny_dense, tmp_path / "model"))
+    settings = model / "config_sentence_transformers.json"
+    known = json.loads(settings.read_text())
+    settings.write_text(json.dumps({**known, "similarity_fn_name": "dot"}))
+    onnx = load_dense(str(model), device="cpu", backend="onnx")
+    expected = load_dense(str(model), device="cpu").encode_queries(QUERIES)
+    np.testing.assert_allclose(onnx.encode_queries(QUERIES), expected, atol=1e-6)
+
+
 def test_other_code_of_a_folder_is_another_conversion(tmp_path: Path, tiny_dense: Path) -> None:
     model = Path(shutil.copytree(tiny_dense, tmp_path / "model"))
     digests = {convert._settings(model)}

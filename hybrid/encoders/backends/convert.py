@@ -126,13 +126,17 @@ def _backbone(encoder: TransformerEncoder | SpladeEncoder, modules: Sequence[Any
 
     They are if all that follows is a head of this package, or the mean or first state.
     """
+    import torch
+
     rest = [type(each).__name__ for each in modules[1:]]
-    pools = rest in (["Pooling"], ["Pooling", "Normalize"])
+    # The states are finished by the similarity alone, so no other length may be given to vectors.
+    unit = ["Normalize"] if encoder.similarity == "cosine" else []
+    pools = rest in (["Pooling"], ["Pooling", *unit])
     if rest != ["SpladeHead"] and not (pools and encoder.fingerprint["pooling"] in POOLED):
         return None
     found = hashlib.sha256(modules[0].model.config.to_json_string().encode())
     for name, weights in modules[0].model.state_dict().items():
-        found.update(name.encode() + weights.numpy().tobytes())
+        found.update(name.encode() + weights.reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 
