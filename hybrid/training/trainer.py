@@ -62,6 +62,7 @@ def train(
     from hybrid.training.losses import splade_loss
 
     options, output = options or TrainOptions(), path_of("the output", output)
+    trackers = _trackers(options.report_to)
     final = output / MODEL
     if final.exists():
         raise OutputExistsError(f"{final} exists; give another output folder")
@@ -75,7 +76,7 @@ def train(
     steps = step_count(options, len(kept))
     held_out = partial(measure, student.model, dev, options.max_length) if dev else None
     log = Log(loss, held_out, progress("training", steps), watch, stop_after)
-    trainer = _trainer(options, output, student.model, loss, dataset, log)
+    trainer = _trainer(options, output, student.model, loss, dataset, [log, *trackers])
     trainer.train(resume_from_checkpoint=checkpoint)
     done = int(trainer.state.global_step)
     losses = tuple(log.losses(trainer.state.log_history))
@@ -190,7 +191,7 @@ def _checked_width(options: TrainOptions, examples: Sequence[Example]) -> int:
 
 
 def _trainer(
-    options: TrainOptions, output: Path, model: Any, loss: Any, dataset: Any, log: Any
+    options: TrainOptions, output: Path, model: Any, loss: Any, dataset: Any, callbacks: list[Any]
 ) -> Any:
     """Return the trainer of sentence-transformers for one run."""
     from sentence_transformers import SparseEncoderTrainer, SparseEncoderTrainingArguments
@@ -235,8 +236,7 @@ def _trainer(
         loss=loss,
         callbacks=[
             SpladeRegularizerWeightSchedulerCallback(loss, "quadratic", RISE),
-            log,
-            *_trackers(options.report_to),
+            *callbacks,
         ],
     )
     trainer.remove_callback(PrinterCallback)
