@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ def test_convex_combination_by_hand() -> None:
     assert fused == pytest.approx(0.7 * sparse + 0.3 * dense, abs=1e-12)
     low = (y - y[0]) / (y[1] - y[0])
     assert fuse(small(), cc(norm="minmax")) == pytest.approx((x / 4 + low) / 2, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"), [("abcde", "is not in order"), ("eddba", "a document twice")]
+)
+def test_a_pool_made_by_hand_has_distinct_ids_that_fall(ids: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        rank(replace(small(), doc_ids=list(ids)), np.ones(3), 3)
 
 
 def test_single_branch_holds_only_what_the_branch_retrieved() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError
 from hybrid.fusion.methods import combine
 from hybrid.fusion.norms import normalise
-from hybrid.fusion.pool import Pool, ids_of
+from hybrid.fusion.pool import Pool, TakesIds, ids_of
 from hybrid.fusion.run import Run
 from hybrid.fusion.table import CandidateTable, FloatArray
 from hybrid.fusion.values import Fusion
@@ -93,7 +93,9 @@ def ranked_run(
     """Return the run of the candidates at positions, as `best_positions` gives them."""
     doc_ids, values = ids_of(pool.doc_ids, pool.doc_nums[best]), fused[best].astype(np.float32)
     lists = list(pairwise(offsets.tolist()))
-    make = Run.ordered if np.isfinite(values).all() else Run  # which says where one is not
+    # Run says where a score is not finite, and orders the ids of a pool that was made by hand.
+    in_order = isinstance(pool.doc_ids, TakesIds) and np.isfinite(values).all()
+    make = Run.ordered if in_order else Run
     return make(pool.query_ids, [doc_ids[a:b] for a, b in lists], [values[a:b] for a, b in lists])
 
 
