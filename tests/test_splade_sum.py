@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,14 @@ def test_a_sum_that_cannot_be_is_refused(tiny_sparse: Path, join: Any, error: An
 def test_a_sum_has_no_revision(spec: str) -> None:
     with pytest.raises(UsageError, match="sum of models"):
         load_sparse(spec, revision="main")
+
+
+def test_an_absent_folder_with_a_plus_is_no_sum(tmp_path: Path) -> None:
+    for path in (f"{tmp_path}/a+b", "./a+b/model", "~/absent/a+b"):
+        with pytest.raises(ModelError, match=re.escape(f"model {path!r} is not a folder")):
+            load_sparse(path)
+    (tmp_path / "a").mkdir()
+    assert parts_of(f"{tmp_path}/a+builtin:splade") == [f"{tmp_path}/a", "builtin:splade"]
 
 
 def test_a_folder_with_a_plus_is_one_model(tmp_path: Path) -> None:

@@ -239,12 +239,18 @@ PRESETS: Mapping[str, tuple[str, str]] = {
 
 
 def parts_of(model: str) -> list[str]:
-    """Return the models of a sum of sparse ones, joined by ``+``; a folder is one model.
+    """Return the models of a sum of sparse ones, joined by ``+``; a path is one model, unless it
+    names a folder before and after each ``+``.
 
     >>> parts_of("builtin:splade+builtin:splade-tiny")
     ['builtin:splade', 'builtin:splade-tiny']
     """
-    return [model] if os.path.isdir(model) else model.split("+")
+    parts, of_path = model.split("+"), ("/", ".", "~")
+    absent = (
+        e for e in parts if e.startswith(of_path) and not os.path.isdir(os.path.expanduser(e))
+    )
+    is_path = os.path.isdir(model) or (model.startswith(of_path) and any(absent))
+    return [model] if is_path else parts
 
 
 def known_model(model: str) -> KnownModel | None:
