@@ -162,3 +162,13 @@ def test_trust_is_for_a_commit() -> None:
     options = BuildOptions(**names, dense_revision=COMMIT, trust_remote_code=True)
     assert options.trusts("some/model") is True
     assert BuildOptions(trust_remote_code=True).trusts("builtin:minilm") is None
+
+
+def test_the_code_of_a_sum_of_hub_models_is_not_trusted(tmp_path: Path) -> None:
+    for revision in (None, COMMIT):
+        with pytest.raises(UsageError, match="is a sum of models, which runs no code of a hub"):
+            BuildOptions("some/model+an/other", sparse_revision=revision, trust_remote_code=True)
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    summed = f"{tmp_path / 'one'}+{tmp_path / 'other'}"
+    assert BuildOptions(summed, trust_remote_code=True).trusts(summed) is True

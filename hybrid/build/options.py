@@ -168,8 +168,16 @@ class BuildOptions:
     def _check_pinned(self) -> None:
         given = {self.sparse: self.sparse_revision, self.dense: self.dense_revision}
         for model, revision in given.items():
-            if model is None or self.trusts(model) is None or os.path.isdir(model):
+            if model is None or self.trusts(model) is None:
                 continue
+            parts = known.parts_of(model)
+            if all(os.path.isdir(each) or each.startswith(PREFIX) for each in parts):
+                continue
+            if len(parts) > 1:
+                raise UsageError(
+                    f"{model} is a sum of models, which runs no code of a hub model; give local "
+                    "folders that you trust, or leave trust_remote_code out"
+                )
             if not re.fullmatch("[0-9a-f]{40}", revision or ""):
                 raise UsageError(
                     f"the code of {model} is to be trusted, but its revision is {revision}; give "
