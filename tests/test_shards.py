@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from hybrid.build.shards import Shards
 from hybrid.corpus import Document
 from hybrid.encoders import Bm25Parameters
 from hybrid.encoders.protocol import Fingerprint, Progress
-from hybrid.errors import CorpusError, UsageError
+from hybrid.errors import ClusterError, CorpusError, UsageError
 
 WIDTH = 8
 
@@ -269,6 +271,31 @@ def test_branches_keep_their_order_and_say_what_they_are(tmp_path: Path) -> None
     assert shards.document_count == 10
     with pytest.raises(UsageError, match="bm25 \\(sparse\\)"):
         shards.dense("sparse", 0)
+
+
+class Dropping:
+    """An executor that runs shards before ``end`` alone, but for one."""
+
+    def __init__(self, dropped: int, end: int) -> None:
+        self.dropped, self.end = dropped, end
+
+    def run(self, function: Any, tasks: Iterator[Any]) -> Iterator[Any]:
+        for task in itertools.islice(tasks, self.end):
+            if task.shard != self.dropped:
+                yield task, function(task)
+
+
+@pytest.mark.parametrize(("dropped", "end", "missing"), [(1, 9, "1"), (9, 1, "1"), (0, 2, "0, 2")])
+def test_shards_that_an_executor_does_not_return_are_named(
+    tmp_path: Path, dropped: int, end: int, missing: str
+) -> None:
+    corpus = [Document(f"d{number}", f"word{number}") for number in range(6)]
+    branches = {"bm25": Bm25Parameters()}
+    options = EncodeOptions(shard_size=2, executor=Dropping(dropped, end))
+    with pytest.raises(ClusterError, match=f"no rows of the shards {missing};"):
+        encode_corpus(corpus, tmp_path, branches, options)
+    options = EncodeOptions(shard_size=2, executor=Dropping(9, 9))
+    assert encode_corpus(corpus, tmp_path, branches, options).document_count == 6
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 10])

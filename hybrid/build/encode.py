@@ -40,7 +40,7 @@ from hybrid.corpus import Document, Passages
 from hybrid.encoders.bm25 import Bm25Encoder, Bm25Parameters, Statistics
 from hybrid.encoders.protocol import DenseEncoder, Progress, SparseEncoder
 from hybrid.encoders.splade_sum import without_sums
-from hybrid.errors import CorpusError, UsageError
+from hybrid.errors import ClusterError, CorpusError, UsageError
 from hybrid.machine.cache import Cache
 from hybrid.machine.files import sync
 from hybrid.machine.memory import Allowance
@@ -182,6 +182,7 @@ class _Encoding:
         progress: Progress | None,
     ) -> None:
         """Write the parts of all shards that are not there yet, encoded by an executor."""
+        open_shards: set[int] = set()
 
         def done(shard: int) -> None:
             if progress is not None:
@@ -192,14 +193,24 @@ class _Encoding:
                 shard, missing = self._begin(chunk)
                 if missing:
                     wanted = tuple((name, recipes[name]) for name in missing)
+                    open_shards.add(shard)
                     yield ShardTask(shard, self._digests[shard], tuple(chunk.texts), wanted)
                 else:
                     done(shard)
 
-        for task, found in executor.run(encode_task, tasks()):
+        asked = tasks()
+        for task, found in executor.run(encode_task, asked):
             for name, rows in found.items():
                 self._write(task.shard, name, rows)
+            open_shards.discard(task.shard)
             done(task.shard)
+        next(asked, None)  # a task that the executor did not take is open, too
+        if open_shards:
+            missing = ", ".join(map(str, sorted(open_shards)))
+            raise ClusterError(
+                f"the executor returned no rows of the shards {missing}; what it returned is "
+                "kept, so mend it and build again"
+            )
 
     def _begin(self, chunk: Chunk) -> tuple[int, list[str]]:
         """Write the documents of the next shard; return its number and the branches it lacks."""
