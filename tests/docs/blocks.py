@@ -16,12 +16,15 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from hybrid.cli import application
+from hybrid.encoders import load_cross
+from hybrid.errors import HybridError
 
 FENCE = re.compile(
     r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<info>[^\n]*)\n(?P<text>.*?)^```$",
@@ -31,6 +34,10 @@ PRINTS = 'text title="prints"'
 RUN = ("python", "console")
 NUMBER = re.compile(r"-?\d*\.\d+")
 LIMIT = 120
+FETCHED = "it needs `hybrid models fetch cross-encoder`"
+"""Why a block is not run where that model is absent; elsewhere it is."""
+ENGINES = "it needs a server; `make test-engines` runs it"
+"""Why a block is not run with its page."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,15 @@ def same(shown: str, printed: str) -> bool:
     )
 
 
+def fetched() -> bool:
+    """Return whether the cross-encoder is there."""
+    try:
+        load_cross("builtin:cross-encoder")
+    except HybridError:
+        return False
+    return True
+
+
 def run_command(command: str, folder: Path) -> str:
     """Return what a command prints on stdout; ``hybrid`` runs in this process."""
     if command.startswith("hybrid ") and not re.search(r"[|>&;]", command):
@@ -136,12 +152,21 @@ def run_python(block: Block, name: str, names: dict[str, object]) -> str:
     return printed.getvalue()
 
 
-def run_page(path: Path, folder: Path) -> None:
-    """Run all blocks of a page in ``folder``, which is the working folder."""
+def run_page(
+    path: Path, folder: Path, reason: str | None = None, replaced: Mapping[str, str] | None = None
+) -> None:
+    """Run the blocks of a page that are not run for ``reason``; None for those that are.
+
+    ``folder`` is the working folder; ``replaced`` are texts of the page to what stands for them.
+    """
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks(path.read_text(encoding="utf-8")):
+    page = path.read_text(encoding="utf-8")
+    for old, new in (replaced or {}).items():
+        page = page.replace(old, new)
+    reasons = [reason] if reason or not fetched() else [None, FETCHED]
+    for block in blocks(page):
         where = f"{path.name}, line {block.line}"
-        if block.reason is not None or block.language not in RUN:
+        if block.reason not in reasons or block.language not in RUN:
             continue
         if block.language == "python":
             shown = [(block.prints or "", run_python(block, str(path), names))]
