@@ -33,17 +33,17 @@ def test_builds_fill_the_cache_that_is_listed_and_cleared(
 
     status, out, _ = hybrid_command("cache", "list", "--cache", folder)
     assert status == 0
-    first, header, row, other = out.splitlines()
+    first, header, row, *others = out.splitlines()
     assert str(folder) in first
     assert header.split()[:3] == ["kind", "entries", "MB"]
     assert row.split()[:2] == ["encodings", str(len(DOCUMENTS))]
-    assert other.split()[:2] == ["fingerprints", "1"]
+    assert [each.split()[:2] for each in others] == [["figures", "1"], ["fingerprints", "1"]]
     _, out, _ = hybrid_command("cache", "list", "--cache", folder, "--json")
-    held, _ = json.loads(out)["kinds"]
+    held, *_ = json.loads(out)["kinds"]
     assert held["bytes"] == len(DOCUMENTS) * 16 * 4
     status, _, err = hybrid_command("cache", "clear", "pools", "--cache", folder)
     assert status == 1
-    assert "has no 'pools'; it holds encodings, fingerprints" in err
+    assert "has no 'pools'; it holds encodings, figures, fingerprints" in err
     status, out, _ = hybrid_command("cache", "clear", "encodings", "--cache", folder)
     assert (status, "0.0 MB removed" in out) == (0, True)
     hybrid_command("cache", "clear", "--cache", folder)
