@@ -9,10 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from hybrid.corpus.passages import starts
+from hybrid.errors import UsageError
 from hybrid.index.hybrid import HybridIndex
 
 FORMAT = 1
 OFFSETS, SPANS = "passages/offsets", "passages/spans"
+TABLES = ("files", "shards")
+"""Names that no branch may have; a build refuses ``documents`` by itself."""
 SHARD = 10_000
 """Documents of one transaction."""
 
@@ -73,6 +76,34 @@ def field_table(index: HybridIndex) -> bytes:
 def shard_count(index: HybridIndex) -> int:
     """Return how many parts of at most `SHARD` documents an index has."""
     return -(-index.document_count // SHARD)
+
+
+def check_branches(index: HybridIndex, most_terms: int | None = None) -> None:
+    """Do nothing if an engine can hold the branches.
+
+    Args:
+        index: to be pushed.
+        most_terms: that a row of a sparse branch may have.
+
+    Raises:
+        UsageError: a branch has the name of a table of ours, or a row has more terms.
+    """
+    for name in index.branches:
+        if name in TABLES:
+            raise UsageError(
+                f"a branch is called {name!r}, as a table that every push makes; build the index "
+                f"with another name than {', '.join(TABLES)}"
+            )
+        if most_terms is None or index.record(name).kind == "dense":
+            continue
+        for shard in range(shard_count(index)):
+            rows = rows_of(index, shard)[1]
+            terms = np.diff(stored_vectors(index, name, rows).indptr)
+            if terms.max(initial=0) > most_terms:
+                raise UsageError(
+                    f"row {rows[terms.argmax()]} of branch {name!r} has {terms.max():,} terms; the "
+                    f"engine takes up to {most_terms:,}. Build the index with passages"
+                )
 
 
 def rows_of(index: HybridIndex, shard: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

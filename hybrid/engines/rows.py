@@ -65,20 +65,32 @@ class EngineRows:
         return nums, scores
 
     def _best(self, query: Any, depth: int, within: Subset | None) -> tuple[Ints, Floats]:
-        fetch = depth + max(SLACK, depth // 4)
+        fetch, most = depth + max(SLACK, depth // 4), self._store.most
+        if fetch > most < self.doc_count:
+            raise UsageError(
+                f"a search needs {fetch:,} candidates of branch {self._name!r}, and the engine "
+                f"gives at most {most:,}; ask for a smaller depth"
+            )
         while True:
+            fetch = min(fetch, most)
             rows, near, vectors = self._store.nearest(self._name, query, fetch, within)
             exact = self._scores(query, vectors)
             order = np.lexsort((rows, -exact))[:depth]
             if self._kind == "sparse":
                 order = order[exact[order] > 0]
-            if len(rows) < fetch or not depth:
+            if len(rows) < fetch or not depth or fetch == self.doc_count:
                 return rows[order], exact[order]
             away = near[-1] * ROUNDING
             if self._kind == "dense":
                 away = margin(query, self._largest)[0]
             if len(order) < depth or exact[order[-1]] > near[-1] + away:
                 return rows[order], exact[order]
+            if fetch == most:
+                raise UsageError(
+                    f"more than {most:,} rows of branch {self._name!r} are as good as hit {depth:,}"
+                    ", and the engine gives no more; give the query rarer words, or leave the "
+                    "branch out of the fusion. A folder and PostgreSQL have no such limit"
+                )
             fetch *= 2
 
     def score(self, queries: Any, doc_nums: Ints) -> Floats:

@@ -34,9 +34,11 @@ class Store(Protocol):
     Attributes:
         name: of the generation.
         content: the description that `hybrid.engines.content.described` made at the push.
+        most: rows that `nearest` returns at most.
     """
 
     name: str
+    most: int
     content: Mapping[str, Any]
 
     def is_there(self) -> bool: ...

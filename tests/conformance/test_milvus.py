@@ -11,6 +11,7 @@ import hybrid
 from hybrid import Document
 from hybrid.encoders import Bm25Parameters
 from hybrid.engines.milvus import push, store
+from hybrid.engines.milvus.client import Milvus
 from hybrid.errors import IndexFormatError, UsageError
 from tests.conformance.conftest import NUMBERS, opened
 from tests.conformance.test_places import hits
@@ -66,6 +67,45 @@ def test_more_candidates_than_milvus_gives_are_refused(
         assert there.search("w1", depth=50)
         with pytest.raises(UsageError, match="smaller depth"):
             there.search("w1", depth=90)
+
+
+def test_more_ties_than_milvus_gives_are_said(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [Document(f"d{number:03}", "alpha beta") for number in range(150)]
+    hybrid.build_index(documents, tmp_path / "idx", encoders={"bm25": Bm25Parameters()})
+    hybrid.push_index(tmp_path / "idx", address)
+    monkeypatch.setattr(store, "FAR", 100)
+    with hybrid.open(address) as there, pytest.raises(UsageError, match="as good as hit 10,"):
+        there.search("alpha", k=3, depth=10)
+    monkeypatch.setattr(store, "FAR", 150)
+    with hybrid.open(address) as there:
+        assert [hit.doc_id for hit in there.search("alpha", k=3, depth=10)] == [
+            "d149",
+            "d148",
+            "d147",
+        ]
+
+
+def test_a_user_and_its_password_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pymilvus = pytest.importorskip("pymilvus")
+    given: list[Any] = []
+    monkeypatch.setattr(pymilvus, "MilvusClient", lambda *at, **more: given.append((at, more)))
+    Milvus("milvus://ro%40ot:p%40ss@host:19531#papers")
+    Milvus("milvus://host?secure=true")
+    assert given == [
+        (("http://host:19531",), {"token": "ro@ot:p@ss"}),
+        (("https://host:19530",), {}),
+    ]
+    with pytest.raises(UsageError, match="secure=true"):
+        Milvus("milvus://host?nonsense=1")
+
+
+def test_a_branch_with_the_name_of_a_collection_is_refused(address: str, tmp_path: Path) -> None:
+    encoders = {"files": Bm25Parameters()}
+    hybrid.build_index([Document("a", "alpha")], tmp_path / "idx", encoders=encoders)
+    with pytest.raises(UsageError, match="'files'"):
+        hybrid.push_index(tmp_path / "idx", address)
 
 
 def test_a_name_that_is_none_is_refused() -> None:

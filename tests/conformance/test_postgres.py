@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import hybrid
+from hybrid import Document
 from hybrid.cli import application
 from hybrid.encoders import Bm25Parameters
 from hybrid.engines.postgres import connections, push
@@ -171,6 +172,24 @@ def test_a_sparse_branch_too_large_is_refused(
     monkeypatch.setattr(push, "SPARSE_ROWS", 158)
     with pytest.raises(UsageError, match="no inverted index"):
         hybrid.push_index(made["documents"], address)
+
+
+@pytest.mark.parametrize("name", ["files", "shards"])
+def test_a_branch_with_the_name_of_a_table_is_refused(
+    address: str, tmp_path: Path, name: str
+) -> None:
+    encoders = {name: Bm25Parameters()}
+    hybrid.build_index([Document("a", "alpha")], tmp_path / "idx", encoders=encoders)
+    with pytest.raises(UsageError, match=f"a branch is called '{name}'"):
+        hybrid.push_index(tmp_path / "idx", address)
+
+
+def test_a_row_with_too_many_terms_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    texts = ["alpha", " ".join(f"zz{number}" for number in range(16_001))]
+    documents = [Document(f"d{number}", text) for number, text in enumerate(texts)]
+    hybrid.build_index(documents, tmp_path / "idx", encoders={"bm25": Bm25Parameters()})
+    with pytest.raises(UsageError, match="16,001 terms"):
+        hybrid.push_index(tmp_path / "idx", "postgresql://nobody@127.0.0.1:1/none")
 
 
 @pytest.mark.parametrize(

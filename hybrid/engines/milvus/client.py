@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from hybrid.errors import IndexFormatError, TransferError, UsageError, require
 
@@ -27,7 +27,8 @@ class Milvus:
     """A connection, and the name of the index there.
 
     Args:
-        address: ``milvus://host:19530#name``, or ``milvus:///folder/file.db`` for milvus-lite.
+        address: ``milvus://host:19530#name``, or ``milvus:///folder/file.db`` for milvus-lite;
+            ``milvus://user:password@host:19530?secure=true#name`` over TLS.
 
     Raises:
         UsageError: the name of the index is none.
@@ -43,11 +44,17 @@ class Milvus:
                 f"the index is called {self.name!r}; give up to 41 small letters, digits and _ "
                 "after the #"
             )
-        token = {"token": f"{parts.username}:{parts.password}"} if parts.username else {}
+        if parts.query not in ("", "secure=true"):
+            raise UsageError(
+                f"the address ends in ?{parts.query}; ?secure=true is what may be given"
+            )
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        token = {"token": f"{user}:{password}"} if user else {}
         where = f"{parts.hostname}:{parts.port or 19530}"
         self.shown = where if parts.hostname else parts.path
         with self.reached():
-            uri = f"http://{where}" if parts.hostname else parts.path
+            scheme = "https" if parts.query else "http"
+            uri = f"{scheme}://{where}" if parts.hostname else parts.path
             self.client = self._pymilvus.MilvusClient(uri, **token)
 
     @contextmanager

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from hybrid.engines.content import (
+    check_branches,
     described,
     field_table,
     files_of,
@@ -32,8 +33,9 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
 
     Raises:
         TransferError: the server does not answer, or refuses.
-        UsageError: the name of the index is none.
+        UsageError: the name of the index is none, or a branch has that of a collection.
     """
+    check_branches(index)
     milvus = Milvus(address)
     try:
         generation = _begun(milvus, index)

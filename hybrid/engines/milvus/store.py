@@ -18,7 +18,7 @@ from hybrid.corpus.passages import starts
 from hybrid.engines.milvus.client import AT_ONCE, FAR, FIELDS, READY, Milvus
 from hybrid.engines.place import fields_of
 from hybrid.engines.store import Candidates
-from hybrid.errors import IndexFormatError, UsageError
+from hybrid.errors import IndexFormatError
 from hybrid.index.documents.filter_columns import matches
 from hybrid.index.documents.filter_nodes import Filter
 from hybrid.index.documents.subset import Subset
@@ -32,7 +32,7 @@ class MilvusStore:
     """
 
     def __init__(self, milvus: Milvus, name: str, content: Mapping[str, Any]) -> None:
-        self._milvus, self.name, self.content = milvus, name, content
+        self._milvus, self.name, self.content, self.most = milvus, name, content, FAR
 
     def is_there(self) -> bool:
         """Return whether later pushes have left it."""
@@ -81,11 +81,6 @@ class MilvusStore:
 
     def nearest(self, branch: str, query: Any, count: int, subset: Subset | None) -> Candidates:
         """Return the rows of the greatest inner products, which Milvus computes."""
-        if count > FAR < self.content["row_count"]:
-            raise UsageError(
-                f"a search needs {count:,} candidates of branch {branch!r}, and Milvus gives at "
-                f"most {FAR:,}; ask for a smaller depth"
-            )
         if self._is_sparse(branch):
             asked = dict(zip(query.indices.tolist(), query.data.tolist(), strict=True))
         else:
@@ -98,7 +93,7 @@ class MilvusStore:
                     f"{self.name}_{branch}",
                     [asked],
                     anns_field="v",
-                    limit=min(count, FAR),
+                    limit=count,
                     search_params={"metric_type": "IP"},
                     output_fields=["v"],
                     **among,

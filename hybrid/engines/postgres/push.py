@@ -8,7 +8,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from hybrid.engines.addresses import shown
-from hybrid.engines.content import described, files_of, rows_of, shard_count, stored_vectors
+from hybrid.engines.content import (
+    check_branches,
+    described,
+    files_of,
+    rows_of,
+    shard_count,
+    stored_vectors,
+)
 from hybrid.engines.postgres.connections import Connections, split_address
 from hybrid.engines.postgres.store import READY, generation_schema
 from hybrid.engines.postgres.values import dense_copy, sparse_copy
@@ -18,6 +25,8 @@ from hybrid.machine.progress import StartProgress
 
 SPARSE_ROWS = 1_000_000
 """Rows of a sparse branch that are taken: without an inverted index each query reads them all."""
+SPARSE_TERMS = 16_000
+"""Terms of a row that pgvector takes."""
 _ROOT = """
 create extension if not exists vector;
 create schema if not exists "{0}";
@@ -52,13 +61,15 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
     Raises:
         IndexLockedError: another process pushes there.
         TransferError: the server does not answer, or refuses.
-        UsageError: a sparse branch with more rows than PostgreSQL can search.
+        UsageError: a sparse branch with more rows than PostgreSQL can search, or more terms in
+            one than it takes; a branch with the name of a table.
     """
     if index.row_count > SPARSE_ROWS and any(r.kind == "sparse" for r in index.records.values()):
         raise UsageError(
             f"a sparse branch has {index.row_count:,} rows; PostgreSQL has no inverted index, so "
             f"up to {SPARSE_ROWS:,} are taken. Push it to Milvus, or without the sparse branches"
         )
+    check_branches(index, SPARSE_TERMS)
     databases, name = split_address(address)
     files = files_of(index)
     content = described(index, files) | {"parts": len(databases)}

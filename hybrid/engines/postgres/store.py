@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,8 @@ class PostgresStore:
         content: the description of the whole.
         name: the schema of each server with ; between, none for one that is left out.
     """
+
+    most = sys.maxsize
 
     def __init__(
         self, servers: Sequence[tuple[Connections, str]], content: Mapping[str, Any], name: str
