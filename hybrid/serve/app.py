@@ -16,7 +16,14 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.exceptions import HTTPException
 
 from hybrid.corpus import Document
-from hybrid.errors import CorpusError, HybridError, IndexLockedError, TransferError, UsageError
+from hybrid.errors import (
+    CorpusError,
+    HybridError,
+    IndexFormatError,
+    IndexLockedError,
+    TransferError,
+    UsageError,
+)
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
 from hybrid.serve.bodies import AddBody, Asked, DeleteBody, ExplainBody, JudgmentBody, SearchBody
@@ -215,8 +222,9 @@ def _add_errors(app: FastAPI) -> None:
     for kind, status in STATUSES:
         app.add_exception_handler(kind, with_status(status))
 
+    @app.exception_handler(IndexFormatError)
     @app.exception_handler(TransferError)
-    def away(request: Request, error: TransferError) -> Response:  # its text names the engine
+    def away(request: Request, error: HybridError) -> Response:  # its text says where the index is
         LOG.error("%s", error)
         return answer(503, "the index cannot be read now; the log of the server says why")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hybrid.corpus.fields.types import is_list
 from hybrid.corpus.snippets import Match, marks_of, snippet_of
+from hybrid.engines.addresses import engine_of
 from hybrid.errors import IndexFormatError, UsageError
 from hybrid.fusion import normalise
 from hybrid.fusion.apply import pool_table
@@ -202,10 +203,12 @@ class Service:
             self.index.view().contents.generation.is_there()
 
     def info(self) -> dict[str, Any]:
-        """Return the contents of the index, with the kind of each branch."""
+        """Return the contents of the index, with the kind of each branch; an engine by its name."""
         contents = self.index.view().contents
+        hidden = {"directory": engine_of(self.index.address)} if self.in_engine else {}
         return {
             **self.index.info().to_dict(),
+            **hidden,
             "kinds": {name: contents.record(name).kind for name in contents.branches},
         }
 

@@ -245,7 +245,8 @@ def test_a_served_index_is_opened_anew_and_says_nothing_of_its_server(
         hybrid.push_index(made["passages"], address)
         with opened(address) as there:
             client = TestClient(make_app(there, ServeOptions(keys={})), base_url="http://127.0.0.1")
-            assert "secret" not in client.get("/index").text
+            assert client.get("/index").json()["directory"] == "postgres"
+            assert "127.0.0.1" not in client.get("/index").text
             for each in ("documents", "passages", "documents"):
                 hybrid.push_index(made[each], address)
             asked = {"query": "w1 w2"}
@@ -260,5 +261,13 @@ def test_a_served_index_is_opened_anew_and_says_nothing_of_its_server(
             assert "secret" not in caplog.text
             server.start()
             assert client.get("/health").json() == {"status": "ok"}
+            with psycopg.connect(server.url, autocommit=True) as other:
+                for (schema,) in other.execute(
+                    "select nspname from pg_namespace where nspname like 'hybrid%'"
+                ).fetchall():
+                    other.execute(f'drop schema "{schema}" cascade')
+            answer = client.post("/search", json=asked)
+            assert answer.status_code == 503
+            assert answer.json()["error"].startswith("the index cannot be read now")
     finally:
         server.close()
