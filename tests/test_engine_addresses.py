@@ -95,3 +95,11 @@ def test_a_password_that_would_be_read_as_a_host_is_refused_and_not_told(passwor
         checked_address(f"postgresql://me:{password}@host/db")
     assert SECRET not in str(refused.value)
     checked_address("postgresql://me:se:%40cret@host/db")
+
+
+@pytest.mark.parametrize("name", ["p_000001", "p_000001_x", "_123456"])
+def test_the_name_of_a_generation_is_no_name_of_an_index(name: str) -> None:
+    for scheme in ("postgresql://me@host/db", "milvus://host"):
+        with pytest.raises(UsageError, match="six digits"):
+            checked_address(f"{scheme}#{name}")
+    assert checked_address("milvus://host#p_1") == "milvus://host#p_1"

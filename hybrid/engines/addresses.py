@@ -17,6 +17,8 @@ ENGINES = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
 """Scheme of an address to the package of its engine, which has ``open_store`` and ``push``."""
 _SERVERS = re.compile(r";(?=\w+://)")
 _USERINFO = re.compile(r"(://[^/?#@:]*:)(.*)@", re.DOTALL)
+_GENERATION = re.compile(r"_\d{6}(?:_|$)")
+"""Within the name of an index it would be that of a generation of another one."""
 _PASSWORD = re.compile(r"(?<=password=)[^&;#]*")
 
 
@@ -52,15 +54,26 @@ def _check_password(address: str) -> None:
             )
 
 
+def _check_name(address: str) -> None:
+    name = address.rpartition("#")[2] if "#" in address else ""
+    if _GENERATION.search(name):
+        raise UsageError(
+            f"{shown(address)}: the name {name!r} of the index has _ and six digits, which end the "
+            "names of generations; give another"
+        )
+
+
 def checked_address(value: str | Path) -> str | Path:
     """Return the address of an engine as it is, everything else as a path.
 
     Raises:
-        UsageError: it is neither a text nor a path, or has a password with special characters.
+        UsageError: it is neither a text nor a path, has a password with special characters, or
+            names an index as a generation of another.
     """
     if not engine_of(value):
         return path_of("the index", value)
     _check_password(str(value))
+    _check_name(str(value))
     return value
 
 
@@ -120,7 +133,7 @@ def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_
     if engine is None:
         push_folder(index_dir, url)
         return
-    _check_password(url)
+    checked_address(url)
     index = HybridIndex.open(index_dir)
     try:
         import_module(f"hybrid.engines.{engine}.push").push(index, url, progress)
