@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from hybrid.build.encode import EncodeOptions
 from hybrid.index.storage.disk import checksum
 
 
@@ -70,3 +73,12 @@ class HashDense:
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.encode_documents(texts)
+
+
+def small_shards(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let shards have so many rows where no size is given."""
+    defaults = EncodeOptions.__init__.__defaults__
+    at = [each.name for each in fields(EncodeOptions)].index("shard_size")
+    monkeypatch.setattr(
+        EncodeOptions.__init__, "__defaults__", (*defaults[:at], rows, *defaults[at + 1 :])
+    )

@@ -22,6 +22,7 @@ from hybrid.errors import MemoryLimitError, UsageError
 from hybrid.machine import memory
 from hybrid.machine.memory import Allowance, MemoryLimit, held, parse_size
 from hybrid.search.index import Index
+from tests.made_encoders import small_shards
 from tests.test_living import ENCODERS, Memory, assert_same, build, document
 
 LINUX = pytest.mark.skipif(held() is None, reason="the system does not say what a process holds")
@@ -78,8 +79,7 @@ def test_a_build_over_its_limit_stops_and_goes_on_with_a_higher_one(
     values = iter([0, 0] + [0] * 3 + [10**12] * 100)
     monkeypatch.setattr(memory, "held", lambda: next(values))
     documents = [document(number) for number in range(30)]
-    defaults = EncodeOptions.__init__.__defaults__
-    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (*defaults[:-1], 10))
+    small_shards(monkeypatch, 10)
     options = BuildOptions(memory=1 << 30, weights="float32")
     with pytest.raises(MemoryLimitError, match="what was finished is kept"):
         build_index(Memory(documents), tmp_path / "idx", options, encoders=ENCODERS)
@@ -151,8 +151,7 @@ def test_an_addition_over_its_limit_goes_on_with_a_higher_one(
     index = build(tmp_path / "idx", map(document, range(3)))
     calls = iter([0, 0] + [0] * 3)
     monkeypatch.setattr(memory, "held", lambda: next(calls, 10**12))
-    defaults = EncodeOptions.__init__.__defaults__
-    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (*defaults[:-1], 10))
+    small_shards(monkeypatch, 10)
     new = [document(number) for number in range(3, 30)]
     with pytest.raises(MemoryLimitError, match="what was finished is kept"):
         index.add(new, memory=1 << 30)

@@ -258,7 +258,11 @@ class FakeSession:
     def get_inputs(self) -> list[Any]:
         return [SimpleNamespace(name=name) for name in ("input_ids", "attention_mask")]
 
-    def run(self, names: None, feed: dict[str, Any]) -> list[Any]:
+    def get_outputs(self) -> list[Any]:
+        return [SimpleNamespace(name="states")]
+
+    def run(self, names: list[str], feed: dict[str, Any]) -> list[Any]:
+        assert names == ["states"]
         assert feed.keys() == {"input_ids", "attention_mask"}
         ids = feed["input_ids"].astype(np.float32)
         assert ids.shape[0] == 1

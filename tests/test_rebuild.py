@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybrid.build.encode import EncodeOptions
 from hybrid.build.mend import mend_index
 from hybrid.build.rebuild import RebuildOptions, rebuild_branches
 from hybrid.corpus import Passages
@@ -21,7 +20,7 @@ from hybrid.index.storage.generation import open_generation
 from hybrid.index.storage.writer import new_generation
 from hybrid.index.verify import verify_index
 from hybrid.search.index import Index
-from tests.made_encoders import HashDense, HashSparse
+from tests.made_encoders import HashDense, HashSparse, small_shards
 from tests.test_living import ENCODERS, assert_same, document
 from tests.test_passages import build, long_document
 
@@ -253,8 +252,7 @@ def test_an_interrupted_rebuild_goes_on_and_other_writers_keep_its_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index, fresh = living(tmp_path)
-    defaults = EncodeOptions.__init__.__defaults__
-    monkeypatch.setattr(EncodeOptions.__init__, "__defaults__", (*defaults[:-1], 10))
+    small_shards(monkeypatch, 10)
     with pytest.raises(KeyboardInterrupt):
         rebuild_branches(tmp_path / "idx", ["sparse"], encoders={"sparse": Interrupting(20)})
     index.store_domain("python", index.fusion("rrf(k=9)"))
