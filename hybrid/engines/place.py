@@ -14,18 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hybrid.corpus import Document, Passages
-from hybrid.corpus.checks import check_text
 from hybrid.corpus.fields.types import Scalar
 from hybrid.corpus.passages import PassageTable
 from hybrid.engines.content import FORMAT, OFFSETS, SPANS
 from hybrid.engines.rows import EngineRows
 from hybrid.engines.store import Store
 from hybrid.errors import CorruptIndexError, IndexFormatError
-from hybrid.index.documents.fields import Facets, kinds_of, sorted_counts, types_of
-from hybrid.index.documents.filter_columns import absent_field, matches
+from hybrid.index.documents.fields import Facets, sorted_counts, types_of
+from hybrid.index.documents.filter_columns import matches
 from hybrid.index.documents.filters import FilterLike, parse_filter
 from hybrid.index.documents.passages import MaxPassage
-from hybrid.index.documents.store import absent_document
+from hybrid.index.documents.store import ById
 from hybrid.index.documents.subset import Subset
 from hybrid.index.place import row_texts
 from hybrid.index.records import Branch, BranchRecord, check_names, record_of
@@ -199,18 +198,18 @@ class EngineIds(Sequence[str]):
         return [found[number] for number in numbers]
 
 
-class EngineDocuments:
+class EngineDocuments(ById):
     """The documents of an engine; see `hybrid.index.documents.store.DocumentStore`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.doc_ids = EngineIds(store)
-        self.field_types: Mapping[str, Any] = types_of(store.content["fields"])
+        self._types = types_of(store.content["fields"])
 
     @property
-    def field_kinds(self) -> dict[str, str]:
-        """The fields that filters can use, with their kinds."""
-        return kinds_of(self.field_types)
+    def field_types(self) -> Mapping[str, Any]:
+        """The fields that filters can use, with their Arrow types."""
+        return self._types
 
     def __getitem__(self, doc_num: int) -> Document:
         return next(self.take([doc_num]))
@@ -232,35 +231,6 @@ class EngineDocuments:
         found = self._store.numbers(doc_ids)
         numbers = np.array([found.get(each, -1) for each in doc_ids], dtype=np.int64)
         return numbers, numbers >= 0
-
-    def doc_num(self, doc_id: str) -> int:
-        """Return the doc_num of a document.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        doc_num = self.find(check_text("the doc_id", doc_id, nul=True))
-        if doc_num is None:
-            raise absent_document(doc_id)
-        return doc_num
-
-    def document(self, doc_id: str) -> Document:
-        """Return a document by its id.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        return self[self.doc_num(doc_id)]
-
-    def check_fields(self, names: Iterable[str]) -> None:
-        """Do nothing if the documents have these fields.
-
-        Raises:
-            UsageError: one of them they have not.
-        """
-        for name in names:
-            if name not in self.field_types:
-                raise absent_field(name, self.field_types)
 
     def facets(self, doc_nums: Iterable[int], names: Sequence[str]) -> Facets:
         """Return how many of some documents hold each value; see `DocumentStore.facets`.

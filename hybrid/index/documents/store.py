@@ -6,9 +6,10 @@ them is held in memory.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import compress
 from pathlib import Path
@@ -180,7 +181,60 @@ class DocIds(ByNumber[str]):
         return list(found)
 
 
-class DocumentStore(ByNumber[Document]):
+class ById(ABC):
+    """Documents that are found by id, wherever they are stored."""
+
+    @property
+    @abstractmethod
+    def field_types(self) -> Mapping[str, Any]:
+        """The fields that filters can use, with their Arrow types."""
+
+    @abstractmethod
+    def __getitem__(self, doc_num: int) -> Document: ...
+
+    @abstractmethod
+    def find(self, doc_id: str) -> int | None:
+        """Return the doc_num of a document, or None if it is not here."""
+
+    def doc_num(self, doc_id: str) -> int:
+        """Return the doc_num of a document.
+
+        Raises:
+            UsageError: it is not here.
+        """
+        doc_num = self.find(check_text("the doc_id", doc_id, nul=True))
+        if doc_num is None:
+            raise UsageError(
+                f"the index has no document {doc_id!r}; ids are case-sensitive, and the search "
+                "results show them as they are"
+            )
+        return doc_num
+
+    def document(self, doc_id: str) -> Document:
+        """Return a document by its id.
+
+        Raises:
+            UsageError: it is not here.
+        """
+        return self[self.doc_num(doc_id)]
+
+    @property
+    def field_kinds(self) -> dict[str, str]:
+        """The fields that filters can use, with their kinds; see `hybrid.corpus.fields.types`."""
+        return kinds_of(self.field_types)
+
+    def check_fields(self, names: Iterable[str]) -> None:
+        """Do nothing if the documents have these fields.
+
+        Raises:
+            UsageError: one of them they have not.
+        """
+        for name in names:
+            if name not in self.field_types:
+                raise absent_field(name, self.field_types)
+
+
+class DocumentStore(ByNumber[Document], ById):
     """The live documents of one segment or of many, by doc_num and by doc_id.
 
     Args:
@@ -212,25 +266,6 @@ class DocumentStore(ByNumber[Document]):
                 return doc_num
         return None
 
-    def doc_num(self, doc_id: str) -> int:
-        """Return the doc_num of a document.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        doc_num = self.find(check_text("the doc_id", doc_id, nul=True))
-        if doc_num is None:
-            raise absent_document(doc_id)
-        return doc_num
-
-    def document(self, doc_id: str) -> Document:
-        """Return a document by its id.
-
-        Raises:
-            UsageError: it is not here.
-        """
-        return self[self.doc_num(doc_id)]
-
     def locate(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return how many ids come before each of ``doc_ids``, which descend, and if it is here.
 
@@ -248,21 +283,6 @@ class DocumentStore(ByNumber[Document]):
     def field_types(self) -> dict[str, Any]:
         """The fields that filters can use, with their Arrow types."""
         return self._types()
-
-    @property
-    def field_kinds(self) -> dict[str, str]:
-        """The fields that filters can use, with their kinds; see `hybrid.corpus.fields.types`."""
-        return kinds_of(self.field_types)
-
-    def check_fields(self, names: Iterable[str]) -> None:
-        """Do nothing if the documents have these fields.
-
-        Raises:
-            UsageError: one of them they have not.
-        """
-        for name in names:
-            if name not in self.field_types:
-                raise absent_field(name, self.field_types)
 
     def facets(self, doc_nums: Iterable[int], names: Sequence[str]) -> Facets:
         """Return how many of some documents hold each value of each field.
@@ -305,11 +325,3 @@ class DocumentStore(ByNumber[Document]):
 def _types_of(segments: Sequence[DocumentSegment]) -> dict[str, Any]:
     columns = [column for stored in segments for column in stored.fields.items()]
     return {name: column.type for name, column in columns}
-
-
-def absent_document(doc_id: str) -> UsageError:
-    """Return the error for a document that is not in the index."""
-    return UsageError(
-        f"the index has no document {doc_id!r}; ids are case-sensitive, and the search results "
-        "show them as they are"
-    )
