@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hybrid.search.index import Index
     from hybrid.search.view import View
 
-BATCH = 1024
 Progress = Callable[[int], None]
 System = Literal["anserini", "ciff", "parquet", "arrow", "safetensors"]
 
@@ -176,10 +175,10 @@ SYSTEMS: dict[str, Writer] = {
 def document_batches(view: View, branch: str) -> Iterator[VectorBatch]:
     """Yield the stored vectors of a sparse branch, with ids and texts."""
     from hybrid.integrations.formats.anserini import VectorBatch
+    from hybrid.integrations.formats.vectors import row_batches
 
     contents = view.local
-    for start in range(0, contents.row_count, BATCH):
-        rows = np.arange(start, min(start + BATCH, contents.row_count), dtype=np.int32)
+    for rows in row_batches(view):
         yield VectorBatch(
             contents.row_ids(rows),
             list(contents.row_texts(rows)),

@@ -154,6 +154,13 @@ _READERS = {
 }
 
 
+def row_batches(view: View) -> Iterator[NDArray[np.int32]]:
+    """Yield the numbers of all rows of an index, 1,024 at a time."""
+    count = view.local.row_count
+    for start in range(0, count, BATCH):
+        yield np.arange(start, min(start + BATCH, count), dtype=np.int32)
+
+
 def write_table(view: View, path: Path, branch: str, file_type: str) -> int:
     """Write ids, texts and rows of a branch as Parquet or Arrow; return how many.
 
@@ -179,7 +186,7 @@ def _batches(view: View, branch: str) -> Iterator[pa.RecordBatch]:
     contents = view.local
     dense = contents.record(branch).kind == "dense"
     terms = None if dense else np.array(view.sparse_encoder(branch).vocabulary, dtype=object)
-    for rows in _row_numbers(view):
+    for rows in row_batches(view):
         columns = {
             "doc_id": pa.array(contents.row_ids(rows), pa.string()),
             "text": pa.array(list(contents.row_texts(rows)), pa.string()),
@@ -220,9 +227,3 @@ def write_safetensors(view: View, path: Path, branch: str) -> int:
 
 def _json(values: list[str]) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(values).encode(), dtype=np.uint8)
-
-
-def _row_numbers(view: View) -> Iterator[NDArray[np.int32]]:
-    count = view.local.row_count
-    for start in range(0, count, BATCH):
-        yield np.arange(start, min(start + BATCH, count), dtype=np.int32)
