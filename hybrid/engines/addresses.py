@@ -15,6 +15,9 @@ from hybrid.machine.progress import StartProgress, no_progress
 
 ENGINES = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
 """Scheme of an address to the package of its engine, which has ``open_store`` and ``push``."""
+NAME = "hybrid"
+"""The name of an index whose address gives none."""
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _SERVERS = re.compile(r";(?=\w+://)")
 _USERINFO = re.compile(r"(://[^/?#@:]*:)(.*)@", re.DOTALL)
 _GENERATION = re.compile(r"_\d{6}(?:_|$)")
@@ -54,13 +57,35 @@ def _check_password(address: str) -> None:
             )
 
 
-def _check_name(address: str) -> None:
-    name = address.rpartition("#")[2] if "#" in address else ""
+def index_name(address: str) -> str:
+    """Return the name of an index in an engine: what follows the #, or ``hybrid``.
+
+    Raises:
+        UsageError: a name that is none, or that of a generation of another index.
+
+    >>> index_name("milvus://host#papers"), index_name("milvus://host")
+    ('papers', 'hybrid')
+    """
+    name = address.partition("#")[2] or NAME
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"the index is called {name!r}; give up to 41 small letters, digits and _ after the #"
+        )
     if _GENERATION.search(name):
         raise UsageError(
             f"{shown(address)}: the name {name!r} of the index has _ and six digits, which end the "
             "names of generations; give another"
         )
+    return name
+
+
+def generation_name(index: str, number: int) -> str:
+    """Return the name of a generation of an index in an engine.
+
+    >>> generation_name("papers", 3)
+    'papers_000003'
+    """
+    return f"{index}_{number:06d}"
 
 
 def checked_address(value: str | Path) -> str | Path:
@@ -68,12 +93,12 @@ def checked_address(value: str | Path) -> str | Path:
 
     Raises:
         UsageError: it is neither a text nor a path, has a password with special characters, or
-            names an index as a generation of another.
+            names an index by what is no name.
     """
     if not engine_of(value):
         return path_of("the index", value)
     _check_password(str(value))
-    _check_name(str(value))
+    index_name(str(value))
     return value
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from hybrid.engines.addresses import generation_name, index_name
 from hybrid.errors import IndexFormatError, TransferError, UsageError, require
 
 READY = -1
 """Instead of the number of shards that are there: all are."""
-NAME = "hybrid"
 FIELDS = "fields.arrow"
 PART = 16_000
 """Characters of a text that Milvus holds in one value."""
@@ -38,12 +37,7 @@ class Milvus:
     def __init__(self, address: str) -> None:
         self._pymilvus = require("pymilvus", extra="milvus", purpose="an index in Milvus")
         parts = urlsplit(address)
-        self.name = parts.fragment or NAME
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,40}", self.name):
-            raise UsageError(
-                f"the index is called {self.name!r}; give up to 41 small letters, digits and _ "
-                "after the #"
-            )
+        self.name = index_name(address)
         if parts.query not in ("", "secure=true"):
             raise UsageError(
                 f"the address ends in ?{parts.query}; ?secure=true is what may be given"
@@ -132,5 +126,5 @@ class Milvus:
         with self.reached():
             self.client.delete(self.generations_name, ids=[number])
             for each in self.client.list_collections():
-                if each.startswith(f"{self.name}_{number:06d}_"):
+                if each.startswith(f"{generation_name(self.name, number)}_"):
                     self.client.drop_collection(each)

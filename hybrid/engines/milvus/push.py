@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+from hybrid.engines.addresses import generation_name
 from hybrid.engines.content import (
     check_branches,
     described,
@@ -59,13 +60,14 @@ def _begun(milvus: Milvus, index: HybridIndex) -> dict[str, Any]:
     number = max((each["number"] for each in known), default=0) + 1
     files = files_of(index) | {FIELDS: field_table(index)}
     content = described(index, files)
-    _make(milvus, f"{milvus.name}_{number:06d}", content)
+    name = generation_name(milvus.name, number)
+    _make(milvus, name, content)
     parts = [
-        {"key": f"{name}:{part}", "name": name, "part": part, "data": data, "none": _NO_VECTOR}
-        for name, held in files.items()
+        {"key": f"{file}:{part}", "name": file, "part": part, "data": data, "none": _NO_VECTOR}
+        for file, held in files.items()
         for part, data in enumerate(_parts(base64.b64encode(held).decode()))
     ]
-    milvus.put(f"{milvus.name}_{number:06d}_files", parts)
+    milvus.put(f"{name}_files", parts)
     begun = {"number": number, "pushed": index.generation.name, "content": json.dumps(content)}
     begun |= {"state": 0, "none": _NO_VECTOR}
     milvus.put(milvus.generations_name, [begun])
@@ -93,7 +95,8 @@ def _make(milvus: Milvus, prefix: str, content: dict[str, Any]) -> None:
 
 def _fill(milvus: Milvus, generation: dict[str, Any], index: HybridIndex, advance: Any) -> None:
     """Write the shards that are not there yet, and say after each that it is."""
-    prefix, done = f"{milvus.name}_{generation['number']:06d}", generation["state"]
+    prefix = generation_name(milvus.name, generation["number"])
+    done = generation["state"]
     total = shard_count(index)
     for shard in range(total):
         numbers, rows = rows_of(index, shard)

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from hybrid.corpus import Document
 from hybrid.corpus.passages import starts
+from hybrid.engines.addresses import generation_name
 from hybrid.engines.milvus.client import AT_ONCE, FAR, FIELDS, READY, Milvus
 from hybrid.engines.place import fields_of
 from hybrid.engines.store import Candidates
@@ -158,7 +159,7 @@ def open_store(address: str, name: str | None = None, partial: bool = False) -> 
     """
     milvus = Milvus(address)
     for each in milvus.generations():
-        generation = f"{milvus.name}_{each['number']:06d}"
+        generation = generation_name(milvus.name, each["number"])
         if each["state"] == READY and name in (None, generation):
             return MilvusStore(milvus, generation, json.loads(each["content"]))
     milvus.client.close()

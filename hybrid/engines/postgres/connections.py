@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from queue import Empty, LifoQueue
 from typing import Any
 
-from hybrid.engines.addresses import shown
+from hybrid.engines.addresses import index_name, shown
 from hybrid.errors import IndexFormatError, TransferError, UsageError, require
 
 PATIENCE = 10.0
@@ -16,8 +15,6 @@ PATIENCE = 10.0
 PAUSE = 0.2
 SILENCE = 3.0
 """Seconds without an answer after which a new connection tells whether the server hangs."""
-NAME = "hybrid"
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
 def split_address(address: str) -> tuple[list[str], str]:
@@ -29,12 +26,7 @@ def split_address(address: str) -> tuple[list[str], str]:
     >>> split_address("postgresql://me@one/db;postgresql://me@two/db#papers")
     (['postgresql://me@one/db', 'postgresql://me@two/db'], 'papers')
     """
-    databases, _, name = address.partition("#")
-    if not _NAME.fullmatch(name or NAME):
-        raise UsageError(
-            f"the index is called {name!r}; give up to 41 small letters, digits and _ after the #"
-        )
-    return databases.split(";"), name or NAME
+    return address.partition("#")[0].split(";"), index_name(address)
 
 
 def driver() -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from hybrid.engines.addresses import shown
+from hybrid.engines.addresses import generation_name, shown
 from hybrid.engines.content import (
     check_branches,
     described,
@@ -17,7 +17,7 @@ from hybrid.engines.content import (
     stored_vectors,
 )
 from hybrid.engines.postgres.connections import Connections, split_address
-from hybrid.engines.postgres.store import READY, generation_schema
+from hybrid.engines.postgres.store import READY
 from hybrid.engines.postgres.values import dense_copy, sparse_copy
 from hybrid.errors import HybridError, IndexLockedError, UsageError
 from hybrid.index.hybrid import HybridIndex
@@ -91,7 +91,7 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
                     pushed = f"{content['pushed']}, part {part} of {len(databases)}"
                     number = _begun(connection, name, pushed, content, files)
                 shards = range(part, shard_count(index), len(databases))
-                _fill(connection, generation_schema(name, number), index, shards, advance)
+                _fill(connection, generation_name(name, number), index, shards, advance)
                 filled.append((connections, connection, number))
         for connections, connection, number in filled:
             with _reached(connections):
@@ -123,7 +123,7 @@ def _begun(
     sql = f'insert into "{name}".generations (pushed, content) values (%s, %s) returning number'
     given = [pushed, json.dumps(content)]
     number = connection.execute(sql, given).fetchone()[0]
-    schema = generation_schema(name, number)
+    schema = generation_name(name, number)
     connection.execute(_GENERATION.format(schema))
     for branch, record in content["branches"].items():
         kind = "sparsevec" if record["kind"] == "sparse" else "vector"
@@ -163,7 +163,7 @@ def _copy_documents(connection: Any, schema: str, index: HybridIndex, documents:
 def _switch(connection: Any, name: str, number: int) -> None:
     """Make a generation the one that is read from now on."""
     for branch in ("documents", *_branches(connection, name, number)):
-        connection.execute(f'analyze "{generation_schema(name, number)}"."{branch}"')
+        connection.execute(f'analyze "{generation_name(name, number)}"."{branch}"')
     connection.execute("set synchronous_commit to on")  # and with it all that went before
     ready = f'update "{name}".generations set state = %s where number = %s'
     connection.execute(ready, [READY, number])
@@ -194,5 +194,5 @@ def _branches(connection: Any, name: str, number: int) -> list[str]:
 
 
 def _remove(connection: Any, name: str, number: int) -> None:
-    connection.execute(f'drop schema if exists "{generation_schema(name, number)}" cascade')
+    connection.execute(f'drop schema if exists "{generation_name(name, number)}" cascade')
     connection.execute(f'delete from "{name}".generations where number = %s', [number])

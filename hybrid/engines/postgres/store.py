@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.corpus import Document
-from hybrid.engines.addresses import shown
+from hybrid.engines.addresses import generation_name, shown
 from hybrid.engines.place import fields_of
 from hybrid.engines.postgres.connections import Connections, split_address
 from hybrid.engines.postgres.filters import condition_of
@@ -144,15 +144,6 @@ class PostgresStore:
 _AMONG = "doc_num = any(%s::int4[])"
 
 
-def generation_schema(index: str, number: int) -> str:
-    """Return the name of the schema of a generation.
-
-    >>> generation_schema("papers", 3)
-    'papers_000003'
-    """
-    return f"{index}_{number:06d}"
-
-
 def open_store(address: str, name: str | None = None, partial: bool = False) -> PostgresStore:
     """Return a generation of the index at an address, the newest of all its servers for no name.
 
@@ -217,6 +208,6 @@ def _generations(connections: Connections, index: str) -> dict[str, _Part]:
         return {}
     sql = f'select number, pushed, content from "{index}".generations where state = %s'
     return {
-        f"{content['pushed']} {content['parts']}": (generation_schema(index, number), part, content)
+        f"{content['pushed']} {content['parts']}": (generation_name(index, number), part, content)
         for number, part, content in connections.read(f"{sql} order by number desc", [READY])
     }
