@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from hybrid.engines.addresses import checked_address, shown
+from hybrid.engines.addresses import checked_address
 from hybrid.engines.content import described, files_of
 from hybrid.engines.place import EnginePlace
 from hybrid.errors import CorruptIndexError, UsageError
 from hybrid.index.hybrid import HybridIndex
+from hybrid.machine.passwords import shown
 
 SECRET = "secret"
 

@@ -11,6 +11,7 @@ from hybrid.index.device import SearchDevice
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.place import Place
 from hybrid.index.storage.generation import open_generation, open_named
+from hybrid.machine.passwords import check_password, shown
 from hybrid.machine.progress import StartProgress, no_progress
 
 ENGINES = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
@@ -18,11 +19,8 @@ ENGINES = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
 NAME = "hybrid"
 """The name of an index whose address gives none."""
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
-_SERVERS = re.compile(r";(?=\w+://)")
-_USERINFO = re.compile(r"(://[^/?#@:]*:)(.*)@", re.DOTALL)
 _GENERATION = re.compile(r"_\d{6}(?:_|$)")
 """Within the name of an index it would be that of a generation of another one."""
-_PASSWORD = re.compile(r"(?<=password=)[^&;#]*")
 
 
 def engine_of(address: object) -> str | None:
@@ -32,29 +30,6 @@ def engine_of(address: object) -> str | None:
     ('postgres', None, None)
     """
     return ENGINES.get(address.partition("://")[0]) if isinstance(address, str) else None
-
-
-def shown(address: str | Path) -> str | Path:
-    """Return an address without its passwords.
-
-    >>> shown("postgresql://me:se:cret@one/db;postgresql://me@two/db?password=secret#papers")
-    'postgresql://me:***@one/db;postgresql://me@two/db?password=***#papers'
-    """
-    if isinstance(address, Path):
-        return address
-    servers = (_USERINFO.sub(r"\1***@", each) for each in _SERVERS.split(address))
-    return _PASSWORD.sub("***", ";".join(servers))
-
-
-def _check_password(address: str) -> None:
-    """Refuse a password that would be read as another part of the address, and so be told."""
-    for each in _SERVERS.split(address):
-        found = _USERINFO.search(each)
-        if found and not re.fullmatch(r"(?:[^%@/#;]|%[0-9a-fA-F]{2})*", found[2]):
-            raise UsageError(
-                f"{shown(address)}: in a password write @ as %40, / as %2F, # as %23, ; as %3B and "
-                "% as %25"
-            )
 
 
 def index_name(address: str) -> str:
@@ -97,7 +72,7 @@ def checked_address(value: str | Path) -> str | Path:
     """
     if not engine_of(value):
         return path_of("the index", value)
-    _check_password(str(value))
+    check_password(str(value))
     index_name(str(value))
     return value
 

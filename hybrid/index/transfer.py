@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from hybrid.index.storage.generation import (
 from hybrid.index.storage.manifest import MANIFEST, MAX_BYTES, parse_manifest
 from hybrid.index.storage.writer import new_generation
 from hybrid.index.verify import refuse_unsound
+from hybrid.machine.passwords import shown
 
 
 def snapshot_index(index_dir: str | Path, target: str | Path) -> None:
@@ -159,10 +159,9 @@ def _reached(url: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and (full := storage_error(error, f"copying {url}")):
             raise full from error
-        url = re.sub(r"(://[^/@:]*:).*@", r"\1***@", url)
         raise TransferError(
-            f"{url} cannot be read or written: {type(error).__name__}: {error}. Check the URL, the "
-            "network and your access rights"
+            f"{shown(url)} cannot be read or written: {type(error).__name__}: {error}. Check the "
+            "URL, the network and your access rights"
         ) from error
 
 

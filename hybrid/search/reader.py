@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
 from hybrid.encoders import SparseEncoder
-from hybrid.engines.addresses import checked_address, open_place, shown
+from hybrid.engines.addresses import checked_address, open_place
 from hybrid.errors import IndexFormatError, UsageError, several_texts
 from hybrid.fusion import Fusion
 from hybrid.fusion.explain import Explanation
@@ -21,6 +21,7 @@ from hybrid.index.documents.fields import Facets
 from hybrid.index.documents.filters import FilterLike
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.summary import IndexSummary, summarise
+from hybrid.machine.passwords import shown
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.encoders import QueryEncoders
 from hybrid.search.options import SearchKeywords, SearchOptions, options_given

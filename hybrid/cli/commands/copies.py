@@ -108,7 +108,7 @@ def export(
 
 
 def _print(source: Path | str, target: Path | str, how: str, *, as_json: bool) -> None:
-    from hybrid.engines.addresses import shown
+    from hybrid.machine.passwords import shown
 
     data = {"source": str(shown(source)), "target": str(shown(target))}
     print_result(data, [f"{data['target']}: {how} {data['source']}"], as_json=as_json)

@@ -24,7 +24,7 @@ def serve(
     """Serve an index: a search page and a JSON API, on this machine unless told otherwise."""
     require("fastapi", extra="serve", purpose="a server")
     require("uvicorn", extra="serve", purpose="a server")
-    from hybrid.engines.addresses import shown
+    from hybrid.machine.passwords import shown
     from hybrid.search.index import open_index
     from hybrid.serve.run import run
 

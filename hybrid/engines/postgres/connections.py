@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from queue import Empty, LifoQueue
 from typing import Any
 
-from hybrid.engines.addresses import index_name, shown
+from hybrid.engines.addresses import index_name
 from hybrid.errors import IndexFormatError, TransferError, UsageError, require
+from hybrid.machine.passwords import shown
 
 PATIENCE = 10.0
 """Seconds for which a statement is tried again where a server does not answer."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from hybrid.engines.addresses import generation_name, shown
+from hybrid.engines.addresses import generation_name
 from hybrid.engines.content import (
     check_branches,
     described,
@@ -21,6 +21,7 @@ from hybrid.engines.postgres.store import READY
 from hybrid.engines.postgres.values import dense_copy, sparse_copy
 from hybrid.errors import HybridError, IndexLockedError, UsageError
 from hybrid.index.hybrid import HybridIndex
+from hybrid.machine.passwords import shown
 from hybrid.machine.progress import StartProgress
 
 SPARSE_ROWS = 1_000_000

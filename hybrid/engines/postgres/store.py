@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.corpus import Document
-from hybrid.engines.addresses import generation_name, shown
+from hybrid.engines.addresses import generation_name
 from hybrid.engines.place import fields_of
 from hybrid.engines.postgres.connections import Connections, split_address
 from hybrid.engines.postgres.filters import condition_of
@@ -22,6 +22,7 @@ from hybrid.errors import IndexFormatError, TransferError
 from hybrid.index.documents.filter_nodes import Filter
 from hybrid.index.documents.subset import Subset
 from hybrid.machine.arrays import Ints
+from hybrid.machine.passwords import shown
 
 READY = "ready"
 AT_ONCE = 4
