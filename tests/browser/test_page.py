@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -82,7 +83,10 @@ class Page:
         return self.browser.find_elements("css selector", selector)
 
     def wait(self, happened: Callable[[], object]) -> None:
-        WebDriverWait(self.browser, 20, poll_frequency=0.05).until(lambda _: happened())
+        """Wait until something has happened; an element that was just drawn anew is read again."""
+        drawn_anew = [StaleElementReferenceException]
+        waiting = WebDriverWait(self.browser, 20, 0.05, ignored_exceptions=drawn_anew)
+        waiting.until(lambda _: happened())
 
     def open(self, asked: str = "") -> None:
         self.browser.get("about:blank")
