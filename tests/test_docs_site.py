@@ -38,6 +38,24 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
     assert [each for each in linked if not (DOCS.parent / each).is_file()] == []
 
 
+def figures(text: str) -> set[str]:
+    """Return the fractions of three digits and more in a text, ``0.431`` as ``.431``."""
+    return set(re.findall(r"(?<![\d.])0?(\.\d{3,})(?!\d)", text))
+
+
+def test_the_figures_of_the_pitfalls_stand_in_the_results_that_they_link() -> None:
+    path = DOCS / "explanation" / "pitfalls.md"
+    sections = path.read_text(encoding="utf-8").split("\n## ")[1:]
+    assert len(sections) == 8
+    for section in sections:
+        title, _, text = section.partition("\n")
+        told = figures(re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+        linked = re.findall(r"\]\((\.\./results/\S+?\.md)", text)
+        known = {f for each in linked for f in figures((path.parent / each).read_text("utf-8"))}
+        assert linked or "```python" in text, title
+        assert told <= known, (title, told - known)
+
+
 def test_every_command_has_a_page_with_its_flags() -> None:
     pytest.importorskip("mkdocs")
     hooks = load_script("docs/site/hooks")
