@@ -164,11 +164,17 @@ def test_the_walk_finds_imports() -> None:
     assert "errors" in IMPORTS["machine.files"]
 
 
-ARCHITECTURE = ROOT.parent / "docs" / "architecture.md"
+PICTURE = ROOT.parent / "docs" / "images" / "house.svg"
+COLUMNS = {
+    "cli": 1.5, "report": 0, "tune": 0, "integrations": 1, "training": 2, "serve": 3,
+    "evaluate": 0.5, "search": 1.5, "build": 1.5, "engines": 1, "index": 1, "fusion": 2,
+    "encoders": 3, "corpus": 1.5, "machine": 2, "kernels": 0,
+}  # fmt: skip
+"""Where a package stands from left to right in the picture; its row follows from the imports."""
 
 
-def diagram() -> str:
-    """Return the packages and their imports as a Mermaid diagram, implied arrows left out."""
+def arrows() -> dict[str, set[str]]:
+    """Return the packages to those that they import, implied ones left out."""
     below: dict[str, set[str]] = {}
     for name, targets in IMPORTS.items():
         top = name.split(".")[0]
@@ -178,26 +184,48 @@ def diagram() -> str:
             )
 
     def reached(start: str) -> set[str]:
-        found = set(below[start])
-        for each in below[start]:
-            found |= reached(each)
-        return found
+        return below[start].union(*(reached(each) for each in below[start]))
 
-    lines = ["flowchart TD"]
-    for top in sorted(below):
-        implied = set().union(*(reached(each) for each in below[top]), set())
-        lines += [f"    {top} --> {each}" for each in sorted(below[top] - implied)]
-    return "\n".join(lines) + "\n"
+    return {top: below[top].difference(*map(reached, below[top])) for top in below}
+
+
+def picture() -> str:
+    """Return the packages and their imports as SVG, a package above all that it imports."""
+    below = arrows()
+
+    def row(name: str) -> int:
+        return max((row(each) + 1 for each in below[name]), default=0)
+
+    highest = max(map(row, below))
+    place = {name: (70 + 150 * COLUMNS[name], 30 + 75 * (highest - row(name))) for name in below}
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 590 {60 + 75 * highest}" '
+        'font-family="sans-serif" font-size="15">',
+        '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
+        'orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker>',
+        '<rect width="100%" height="100%" rx="8" fill="#fff"/>',
+    ]
+    for name in sorted(below):
+        for each in sorted(below[name]):
+            (x, y), (to_x, to_y) = place[name], place[each]
+            bend = (to_y - y) / 2
+            lines.append(
+                f'<path d="M{x:g} {y + 17}C{x:g} {y + bend:g} {to_x:g} {to_y - bend:g} '
+                f'{to_x:g} {to_y - 17}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
+            )
+    for name, (x, y) in sorted(place.items()):
+        lines += [
+            f'<rect x="{x - 55:g}" y="{y - 17}" width="110" height="34" rx="6" fill="#e8eaf6" '
+            'stroke="#3f51b5"/>',
+            f'<text x="{x:g}" y="{y + 5}" text-anchor="middle" fill="#111">{name}</text>',
+        ]
+    return "\n".join([*lines, "</svg>"]) + "\n"
 
 
 def test_the_picture_of_the_house_is_true() -> None:
-    """Write it anew with ``python -m tests.test_layers``."""
-    assert f"```mermaid\n{diagram()}```" in ARCHITECTURE.read_text(encoding="utf-8")
+    """Draw it anew with ``python -m tests.test_layers``."""
+    assert PICTURE.read_text(encoding="utf-8") == picture()
 
 
 if __name__ == "__main__":
-    text = ARCHITECTURE.read_text(encoding="utf-8")
-    before, rest = text.split("```mermaid\n")
-    ARCHITECTURE.write_text(
-        f"{before}```mermaid\n{diagram()}```{rest.split('```', 1)[1]}", encoding="utf-8"
-    )
+    PICTURE.write_text(picture(), encoding="utf-8")
