@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from builtin_training.kept import KeptStates
 from hybrid.build.create import build_index
 from hybrid.corpus import Source, SourceOptions, open_source
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
@@ -36,7 +37,6 @@ from hybrid.evaluate.pools import JudgedPool, judged_pool
 from hybrid.fusion import cc, fuse, rank, rrf, single
 from hybrid.machine.files import write_new
 from hybrid.search.index import Index
-from hybrid.training.builtin.kept import KeptStates
 from hybrid.tune import Space, TuneOptions
 from hybrid.tune.folds import held_out_values
 from hybrid.tune.search import Search

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from builtin_training.kept import KeptStates
 from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import Source, open_source
@@ -29,7 +30,6 @@ from hybrid.fusion import fuse, parse_fusion, rank
 from hybrid.report.tables import Table, markdown
 from hybrid.search.index import open_index
 from hybrid.training import TrainOptions, read_examples, split_examples, train
-from hybrid.training.builtin.kept import KeptStates
 from hybrid.training.report import REPORT
 from hybrid.tune import TuneOptions, tune
 

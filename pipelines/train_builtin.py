@@ -30,14 +30,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
+from builtin_training.head import Stage, StageRun, shift_bias, starting_point, train_stage
+from builtin_training.held_out import HeldOut
+from builtin_training.pairs import Drawn, Source, documents_of, draw_pairs
+from builtin_training.teaching import Taught, Weights, teach
 from hybrid.encoders.bm25 import inverse_document_frequency
 from hybrid.encoders.models.by_name import MINILM_SHA256, model_folder
 from hybrid.encoders.models.from_dense import DOCUMENT_TERMS, MAX_LENGTH, QUERY_TERMS
 from hybrid.encoders.pooling import multiplies_bfloat16
-from hybrid.training.builtin.head import Stage, StageRun, shift_bias, starting_point, train_stage
-from hybrid.training.builtin.held_out import HeldOut
-from hybrid.training.builtin.pairs import Drawn, Source, documents_of, draw_pairs
-from hybrid.training.builtin.teaching import Taught, Weights, teach
 from hybrid.training.prepare import StateOptions, Texts, prepare
 from hybrid.training.states import Trained
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from builtin_training.kept import KeptStates
 from hybrid.encoders import Bm25Parameters, load_dense, load_sparse
 from hybrid.errors import OutputExistsError, UsageError
 from hybrid.search.index import Index
-from hybrid.training.builtin.kept import KeptStates
 from tests.conftest import DOCUMENTS, QUERIES, load_script, write_beir
 
 TEXTS = [" ".join(parts) for parts in DOCUMENTS.values()]

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from builtin_training.held_out import HeldOut, summed
+from builtin_training.pairs import Source, draw_pairs, is_held_out
+from builtin_training.teaching import Weights, teach
 from hybrid.encoders.bm25 import inverse_document_frequency
 from hybrid.encoders.models.by_name import load_sparse
 from hybrid.encoders.models.from_dense import write_splade
 from hybrid.errors import UsageError
-from hybrid.training.builtin.held_out import HeldOut, summed
-from hybrid.training.builtin.pairs import Source, draw_pairs, is_held_out
-from hybrid.training.builtin.teaching import Weights, teach
 from hybrid.training.callbacks import ndcg
 from hybrid.training.prepare import StateOptions, Texts, prepare
 from tests.conftest import DOCUMENTS, QUERIES, load_script
@@ -184,8 +184,8 @@ def made(
 
     folder = ModelFolder("made", tiny_dense, None, "made", None)
     monkeypatch.setattr(pipeline, "model_folder", lambda spec: folder)
-    monkeypatch.setattr("hybrid.training.builtin.held_out.DOCUMENT_TERMS", 12)
-    monkeypatch.setattr("hybrid.training.builtin.held_out.QUERY_TERMS", 6)
+    monkeypatch.setattr("builtin_training.held_out.DOCUMENT_TERMS", 12)
+    monkeypatch.setattr("builtin_training.held_out.QUERY_TERMS", 6)
     (tmp_path / "pairs").mkdir()
     words = " ".join(TOLD).split()
     pairs = [(" ".join(words[i : i + 2]), " ".join(words[i : i + 9])) for i in range(30)]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from builtin_training.pairs import Pair, positives
+from builtin_training.teaching import Weights, bm25_product
 from hybrid.encoders.models.from_dense import DOCUMENT_TERMS, QUERY_TERMS
 from hybrid.fusion.norms import normalise
 from hybrid.fusion.table import CandidateTable
-from hybrid.training.builtin.pairs import Pair, positives
-from hybrid.training.builtin.teaching import Weights, bm25_product
 from hybrid.training.callbacks import ndcg
 from hybrid.training.prepare import Texts
 from hybrid.training.states import StoredStates, Trained, store_of

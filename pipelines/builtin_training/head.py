@@ -27,9 +27,10 @@ from sentence_transformers.sparse_encoder.losses import (
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
 from transformers import PrinterCallback, TrainerCallback
 
+from builtin_training.losses import BothQueriesLoss
+from builtin_training.teaching import Taught
 from hybrid.encoders.models.from_dense import MASKED_BIAS, meaningless_terms
-from hybrid.training.builtin.teaching import Taught
-from hybrid.training.losses import BothQueriesLoss, WeightedSum
+from hybrid.training.losses import WeightedSum
 from hybrid.training.states import CandidateHead, StoredStates, Trained, store_of
 
 TRAINED = "trained.safetensors"
