@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import hybrid
+from hybrid.cli import output
 from hybrid.fusion import Fusion
 from hybrid.fusion.run import Run
+from hybrid.report.tables import Table
 from tests.conftest import QUERIES
 from tests.test_cli import Command, hybrid_command
 
@@ -45,6 +47,35 @@ def test_everything_that_can_be_asked_is_in_the_object(
     assert list(stages) == [*parts, "pool", "fuse", "total"]
     total = sum(stage["mean_ms"] for name, stage in stages.items() if name != "total")
     assert stages["total"]["mean_ms"] == pytest.approx(total)
+
+
+@pytest.mark.parametrize("width", [24, 60, 80, 200])
+def test_a_narrow_window_loses_no_cell(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output.out, "_width", width)
+    measures = ("nDCG@10", "RR@10", "R@100", "AP", "p (Holm)", "wins/ties/losses", "fusion")
+    names = ("bm25", "cc(alpha=0.5, norm=tmm, branches=(sparse, dense))", "[x]" * 30)
+    rows = tuple(
+        (name, *(10 * at + place / 10 for place in range(5)), f"{at}/{at}/5", "a b" if at else None)
+        for at, name in enumerate(names)
+    )
+    table = Table("a title", ("system", *measures), rows)
+    output.print_tables([table])
+    found = capsys.readouterr().out
+    assert width == 24 or max(map(len, found.splitlines())) <= width
+    for cell in (*measures[:4], *measures[5:], *(c for row in table.text() for c in row[1:])):
+        assert cell in found
+    assert found.count("a title") == 1
+    assert found.count("bm25") == found.count("system")
+    assert (found.count("system") == 1) == (width == 200)
+    assert found.count("[") == found.count("bm25") * 30
+    assert "…" not in found
+
+
+def test_a_table_without_rows_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_tables([Table("none", ("system", "AP"), ()), Table("one", ("system",), ())])
+    assert "AP" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv", "json", "html"])

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -22,6 +24,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table as Drawn
 from rich.text import Text
 
 from hybrid.cli.app import out, printable
@@ -41,6 +44,10 @@ class Form(str, Enum):
     html = "html"
 
 
+FOLDED = 20
+"""A word of a table that is longer may be broken."""
+
+
 def print_tables(tables: Sequence[Table], form: Form | None = None) -> None:
     """Write tables to stdout: drawn for a person, or as one text in ``form``."""
     from hybrid.report.tables import render_all
@@ -49,22 +56,35 @@ def print_tables(tables: Sequence[Table], form: Form | None = None) -> None:
         out.print(render_all(tables, form.value), markup=False)
         return
     for table in tables:
-        out.print(_drawn(table))
+        for part in _drawn(table, out.width):
+            out.print(part)
 
 
-def _drawn(table: Table) -> object:
-    from rich.markup import escape
-    from rich.table import Table as Drawn
-
-    drawn = Drawn(title=escape(table.title), title_justify="left")
-    for name, number in zip(table.columns, table.numeric(), strict=True):
-        if number:
-            drawn.add_column(escape(name), justify="right", no_wrap=True)
-        else:
-            drawn.add_column(escape(name), no_wrap=name == table.columns[0])
-    for row in table.text():
-        drawn.add_row(*map(escape, row))
-    return drawn
+def _drawn(table: Table, width: int) -> Iterator[Drawn]:
+    """Yield the table, in a narrow window in parts that each begin with the first column."""
+    rows, numeric = table.text(), table.numeric()
+    columns = list(zip(table.columns, *rows, strict=True))
+    needs = [max(map(cell_len, " ".join(column).split()), default=0) for column in columns]
+    needs = [need if numeric[at] else min(need, FOLDED) for at, need in enumerate(needs)]
+    if (whole := max(map(cell_len, columns[0]))) <= width // 2:
+        needs[0] = whole
+    room = width - 4 - needs[0]
+    parts, left = [[0]], room
+    for at, need in enumerate(needs[1:], 1):
+        if left < need + 3 and len(parts[-1]) > 1:
+            parts, left = [*parts, [0]], room
+        parts[-1].append(at)
+        left -= need + 3
+    for part in parts:
+        title = escape(table.title) if part is parts[0] else None
+        drawn = Drawn(title=title, title_justify="left")
+        for at in part:
+            side: Literal["right", "left"] = "right" if numeric[at] else "left"
+            name = escape(table.columns[at])
+            drawn.add_column(name, justify=side, min_width=needs[at], overflow="fold")
+        for row in rows:
+            drawn.add_row(*(escape(row[at]) for at in part))
+        yield drawn
 
 
 INDENT = 5
