@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -93,11 +94,27 @@ def test_the_command_shows_failures_and_writes_runs(
 ) -> None:
     runs = tmp_path / "runs"
     command = ("evaluate", tiny_index, beir_folder, "--run-dir", runs)
-    status, out, err = hybrid_command(*command, "--failures", "2", "--format", "markdown")
+    asked = ("--fusion", "dense", "--failures", "2", "--format", "markdown")
+    status, out, err = hybrid_command(*command, *asked)
     assert status == 0, err
-    assert "queries on which rrf loses most against" in out
+    assert "queries on which dense loses most against" in out
     assert (runs / "dense.trec").is_file()
     status, _, err = hybrid_command(*command)
     assert status == 1
     assert "runs exists" in err
     assert hybrid_command(*command[:3], "--failures", "-1")[0] == 1
+
+
+def test_a_tuned_branch_is_said_to_lose_nothing(
+    hybrid_command: Command, tiny_copy: Path, beir_folder: Path
+) -> None:
+    with hybrid.open(tiny_copy) as index:
+        index.store_domain("default", hybrid.Fusion.parse("bm25"))
+    asked = ("evaluate", tiny_copy, beir_folder, "--measures", "nDCG@10", "--failures", "2")
+    status, out, err = hybrid_command(*asked)
+    assert status == 0, err
+    assert "loses most" not in out
+    assert "tuned is the system bm25 itself, so it loses on no query" in " ".join(err.split())
+    status, out, err = hybrid_command(*asked, "--fusion", "rrf", "--against", "sparse", "--json")
+    assert json.loads(out)["failures"] == []
+    assert "rrf(k=60) loses on no query against sparse, nDCG@10" in err

@@ -88,6 +88,17 @@ def failures(report: SystemsReport, against: str | None = None, *, most: int) ->
     ]
 
 
+def no_failures(report: SystemsReport, against: str) -> str:
+    """Return why the last system loses on no query against another."""
+    last, other = report.systems[-1], report.system(against)
+    if last.fusion == other.fusion:
+        return (
+            f"{last.name} is the system {other.name} itself, so it loses on no query; name another "
+            "system with --against"
+        )
+    return f"{last.name} loses on no query against {other.name}, {report.measures[0]}"
+
+
 def _listed(run: Run, query_id: str, qrels: Qrels) -> tuple[Listed, ...]:
     hits = run[query_id][:LISTED] if query_id in run else []
     return tuple(Listed(hit.doc_id, qrels[query_id].get(hit.doc_id)) for hit in hits)

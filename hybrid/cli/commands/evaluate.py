@@ -176,7 +176,7 @@ def _further(
     view: View, report: SystemsReport, options: EvaluateOptions, asked: Further
 ) -> Iterator[tuple[str, Any, list[Table]]]:
     """Yield the key of each thing asked for, its JSON data and its tables."""
-    from hybrid.evaluate.failures import best_branch, failures
+    from hybrid.evaluate.failures import best_branch, failures, no_failures
     from hybrid.evaluate.slicing import query_slices
     from hybrid.report import evaluation as tables
     from hybrid.report.tables import comparison_table
@@ -197,7 +197,9 @@ def _further(
     if asked.failures:
         worst = failures(report, asked.against, most=asked.failures)
         named = (report.systems[-1].name, asked.against or best_branch(report))
-        shown = [tables.failures_table(worst, first, named)]
+        shown = [tables.failures_table(worst, first, named)] if worst else []
+        if not worst:
+            err.print(no_failures(report, named[1]), markup=False)
         yield "failures", [each.to_dict() for each in worst], shown
     if asked.latency:
         fusion, texts = report.systems[-1].fusion, report.judged.texts
