@@ -15,6 +15,7 @@ from hybrid.corpus.qrels import write_qrels
 from hybrid.errors import CorpusError, UsageError
 from hybrid.evaluate.options import EvaluateOptions
 from hybrid.evaluate.systems import evaluate_systems
+from hybrid.serve.judge import Judge
 from hybrid.tune import TuneOptions
 from hybrid.tune.on_index import tune_index
 from tests.conftest import QUERIES
@@ -72,6 +73,42 @@ def test_evaluate_and_tune_take_the_two_files(
         status, _, err = hybrid_command(command, tiny_copy, "--queries", files[0])
         assert status == 1
         assert "name a source, or give --queries and --qrels" in err
+
+
+def test_a_file_beside_qrels_holds_the_queries(
+    hybrid_command: Command, tiny_copy: Path, files: tuple[Path, Path]
+) -> None:
+    asked = ("--qrels", files[1], "--measures", "nDCG@10", "--json")
+    expected = hybrid_command("evaluate", tiny_copy, "--queries", files[0], *asked)[1]
+    assert hybrid_command("evaluate", tiny_copy, files[0], *asked)[1] == expected
+    tuned = ("--trials", "0", "--folds", "2", "--split", "train")
+    status, _, err = hybrid_command("tune", tiny_copy, files[0], "--qrels", files[1], *tuned)
+    assert status == 0, err
+    status, _, err = hybrid_command("tune", tiny_copy, files[0], *tuned)
+    assert status == 1
+    assert "give a qrels file with --qrels" in err
+
+
+def test_the_folder_of_the_page_is_a_source(
+    hybrid_command: Command, tiny_copy: Path, tmp_path: Path
+) -> None:
+    judge = Judge(tmp_path / "judged")
+    texts = [*TEXTS.values(), 'an "open quote', '"']
+    for text, judged in zip(texts, [*QRELS.values()] * 2, strict=False):
+        for doc_id, grade in judged.items():
+            judge.add(text, doc_id, grade)
+    source = as_judged(judge.folder)
+    assert [query.text for query in source.queries("any")] == texts
+    assert len(source.qrels("other")) == len(texts)
+    status, out, err = hybrid_command("evaluate", tiny_copy, judge.folder, "--json")
+    assert status == 0, err
+    assert json.loads(out)["queries"] == len(texts)
+    status, _, err = hybrid_command(
+        "tune", tiny_copy, judge.folder, "--trials", "0", "--folds", "2", "--split", "train"
+    )
+    assert status == 0, err
+    with pytest.raises(UsageError, match="the query is empty"):
+        judge.add(" ", "d", 1)
 
 
 @pytest.mark.parametrize("grade", [0, 1])

@@ -26,7 +26,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from hybrid.build.options import BATCH, DEVICE, MEMORY
-from hybrid.corpus import Passages, Skipped, Source, SourceOptions, open_source
+from hybrid.corpus import Passages, Skipped, Source, SourceOptions
 from hybrid.corpus.judged import as_judged
 from hybrid.errors import UsageError
 from hybrid.machine.cache import CacheChoice
@@ -234,7 +234,7 @@ def judged_source(spec: str | None, reading: SourceOptions) -> Source:
         UsageError: none is named, and not both files are.
     """
     if spec is not None:
-        return open_source(spec, options=reading)
+        return as_judged(spec, reading)
     if reading.queries is None or reading.qrels is None:
         raise UsageError("no queries and judgments: name a source, or give --queries and --qrels")
     return as_judged((reading.queries, reading.qrels), reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -20,6 +21,8 @@ from hybrid.errors import CorpusError, UsageError, given
 
 JudgedQueries: TypeAlias = "Source | str | Path | tuple[Any, Any]"
 """Anything that holds queries and judgments; see `as_judged`."""
+FILES = ("queries.tsv", "qrels")
+"""Of a folder of judgments: queries as id and text, and qrels of TREC."""
 
 
 def as_judged(held: JudgedQueries, options: SourceOptions | None = None) -> Source:
@@ -28,8 +31,9 @@ def as_judged(held: JudgedQueries, options: SourceOptions | None = None) -> Sour
     Args:
         held: a source, a path or an ir-datasets id; or ``(queries, qrels)``: the queries as
             ``{query_id: text}``, a list of `Query`, or a path; the judgments as ``{query_id:
-            {doc_id: grade}}`` or a path. They are then those of every split.
-        options: how files are read.
+            {doc_id: grade}}`` or a path. They are then those of every split, as are those of a
+            folder of judgments, which holds ``queries.tsv`` and ``qrels``.
+        options: how files are read; with ``qrels`` and no ``queries``, a file holds the queries.
 
     Raises:
         UsageError: it is none of them.
@@ -38,13 +42,22 @@ def as_judged(held: JudgedQueries, options: SourceOptions | None = None) -> Sour
     if callable(getattr(held, "qrels", None)):
         return cast("Source", held)
     if isinstance(held, str | Path):
-        return open_source(held, options=options)
+        return _at_path(held, options)
     if isinstance(held, tuple) and len(held) == 2:
         return PairSource(held[0], held[1], options)
     raise UsageError(
         f"for queries and judgments, {given(held)} was given; give a source, a path, or a pair "
         "(queries, qrels)"
     )
+
+
+def _at_path(path: str | Path, options: SourceOptions) -> Source:
+    queries, qrels = (os.path.join(path, name) for name in FILES)
+    if options.queries is None and options.qrels is not None and os.path.isfile(path):
+        return PairSource(path, options.qrels, options)
+    if options.queries is options.qrels is None and all(map(os.path.isfile, (queries, qrels))):
+        return PairSource(queries, qrels, options)
+    return open_source(path, options=options)
 
 
 class PairSource(FileSource):

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hybrid.corpus.judged import FILES
 from hybrid.errors import UsageError
 
-QUERIES, QRELS, LOG = "queries.tsv", "qrels", "judgments.jsonl"
+(QUERIES, QRELS), LOG = FILES, "judgments.jsonl"
 
 
 class Judge:
@@ -39,11 +40,13 @@ class Judge:
         """Store a judgment.
 
         Raises:
-            UsageError: an id that a TREC file cannot hold.
+            UsageError: an empty query, or an id that a TREC file cannot hold.
         """
         if not doc_id or any(mark.isspace() for mark in doc_id):
             raise UsageError(f"a judgment file cannot hold the id {doc_id!r}: it has spaces")
         query_id, text = self.query_id(query), self._plain(query)
+        if not text:
+            raise UsageError("the query is empty; give the text that was searched")
         with self._locked():
             queries = self._lines(QUERIES)
             if f"{query_id}\t{text}" not in queries:

@@ -24,7 +24,7 @@ from hybrid.cli.options import (
     refuse_given,
 )
 from hybrid.cli.output import print_tables, progress_bars
-from hybrid.corpus import SourceOptions, open_source
+from hybrid.corpus import SourceOptions
 from hybrid.corpus.checks import check_name
 from hybrid.errors import UsageError
 from hybrid.index.documents.filters import filter_text
@@ -120,7 +120,7 @@ def _tasks(
             text, place = _placed(spec, index)
             if place.resolve() not in places:
                 places[place.resolve()] = stack.enter_context(opening(place))
-            source = open_source(text, options=reading)
+            source = judged_source(text, reading)
             tasks.append(DomainTask(name or source.name, source, places[place.resolve()]))
         yield tasks
 
