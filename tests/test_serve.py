@@ -19,6 +19,7 @@ from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
 from hybrid.corpus import SourceOptions, open_source
 from hybrid.errors import UsageError
+from hybrid.index import change
 from hybrid.search.index import Index, open_index
 from hybrid.search.options import SearchOptions
 from hybrid.serve.app import make_app
@@ -97,6 +98,37 @@ def test_explanations_are_those_of_the_library(client: TestClient, tiny_index: P
     assert client.post("/explain", json={**asked, "k": 10**6}).status_code == 400
     hits = client.post("/search", json={"query": QUERY, "explain": True}).json()["hits"]
     assert all(hit["explanation"]["rank"] == hit["rank"] for hit in hits)
+
+
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_that_is_not_said_to_be_json_names_the_header(
+    client: TestClient, kind: str | None
+) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    for path in ("/search", "/explain"):
+        answer = client.post(path, content=json.dumps({"query": QUERY}), headers=headers)
+        assert answer.status_code == 422
+        assert "send the header Content-Type: application/json" in answer.json()["error"]
+    answer = client.post("/search", json=["merge"])
+    assert answer.status_code == 422
+    assert "Content-Type" not in answer.json()["error"]
+
+
+def test_fusions_of_another_version_are_told_apart(
+    client_of: Callable[..., TestClient], tiny_copy: Path
+) -> None:
+    def store(name: str, fusion: str) -> dict[str, Any]:
+        change.store_domain(tiny_copy, name, fusion, {})
+        found: dict[str, Any] = client_of(tiny_copy).get("/fusions").json()
+        return found
+
+    plain = client_of(tiny_copy).get("/fusions").json()
+    assert (plain["domains"], plain["unread"]) == ({}, {})
+    found = store("law", "later(k=3)")
+    assert found == {**plain, "unread": {"law": "later(k=3)"}}
+    found = store("default", "later(k=4)")
+    assert (found["default"], found["unread"]["default"]) == (None, "later(k=4)")
+    assert store("news", "bm25")["domains"] == {"news": "bm25"}
 
 
 def test_candidates_rank_again_to_what_a_search_by_that_weight_returns(client: TestClient) -> None:

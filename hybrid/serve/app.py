@@ -239,6 +239,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         found = error.errors()[0]
+        if found["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
+            return answer(
+                422, "the body must be JSON; send the header Content-Type: application/json"
+            )
         where = ".".join(str(part) for part in found["loc"][1:])
         return answer(422, f"{where or 'the request'}: {found['msg']}")
 

@@ -23,6 +23,7 @@ from hybrid.index.documents.filters import parse_filter
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.search.index import Index
 from hybrid.search.options import SearchOptions
+from hybrid.search.plan import stored_domain
 from hybrid.search.rerank import FIRST, Cut, RerankPlan
 from hybrid.search.result import SearchResult
 from hybrid.search.snippets import BranchTerms, matches_of
@@ -186,11 +187,18 @@ class Service:
         return {"doc_id": doc_id, **_document(view, doc_id)}
 
     def fusions(self) -> dict[str, Any]:
-        """Return the default fusion and the tuned ones, by domain."""
+        """Return the default fusion, the tuned ones by domain, and the ``unread`` ones.
+
+        These were tuned by a version with other fusions. The default is None if it is among them.
+        """
         view = self.index.view()
+        stored, read = view.contents.domains, view.domains
+        unread = {name: each["fusion"] for name, each in stored.items() if name not in read}
+        own = stored_domain(None, stored)
         return {
-            "default": str(view.fusion(SearchOptions())),
-            "domains": {name: str(fusion) for name, fusion in view.domains.items()},
+            "default": None if own in unread else str(view.fusion(SearchOptions())),
+            "domains": {name: str(fusion) for name, fusion in read.items()},
+            "unread": unread,
         }
 
     def check(self) -> None:

@@ -127,8 +127,8 @@ async function start() {
     at("reranking").hidden = !rerank;
     at("reranking").title = rerank ? `by ${rerank}` : "";
     at("rerank").checked &&= Boolean(rerank);
-    at("fusion").placeholder = standard;
-    const choices = new Set([standard, ...Object.values(domains), "rrf(k=60)", ...Object.keys(kinds)]);
+    at("fusion").placeholder = standard ?? "tuned by another version: tune it again";
+    const choices = new Set([...(standard ? [standard] : []), ...Object.values(domains), "rrf(k=60)", ...Object.keys(kinds)]);
     at("fusions").replaceChildren(...[...choices].map((value) => make("option", { value })));
     at("filter").placeholder = names.length ? `fields: ${names.join(", ")}` : "no fields in this index";
     await search();
