@@ -91,3 +91,22 @@ def test_progress_without_a_terminal_is_plain_lines(
             done(count)
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["encoding: 60/100, 10.0/s, 0:00:04 left", "encoding: 100/100, 5.0/s"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (("info", "x.idx", "--config", "other.toml"), "hybrid --config FILE info ..."),
+        (("models", "list", "-q"), "hybrid -q models ..."),
+    ],
+)
+def test_an_option_of_all_commands_stands_before_the_command(
+    hybrid_command: Command, arguments: tuple[str, ...], place: str
+) -> None:
+    status, _, err = hybrid_command(*arguments)
+    assert status == 2
+    told = " ".join(err.replace("│", " ").split())
+    assert f"it stands before the command: {place}" in told
+    status, _, err = hybrid_command("info", "x.idx", "--confi", "other.toml")
+    assert status == 2
+    assert "stands before" not in err

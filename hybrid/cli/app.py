@@ -15,13 +15,35 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperGroup
 
 from hybrid.cli.config import defaults
 from hybrid.errors import HybridError, UsageError
 from hybrid.version import __version__
 
+
+class Commands(TyperGroup):
+    """The commands; an option of ``hybrid`` itself that comes after one is told its place."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            told: Any = error
+            for each in self.params:
+                name = getattr(error, "option_name", None)
+                if name in each.opts:
+                    value = "" if getattr(each, "is_flag", False) else " FILE"
+                    place = f"hybrid {name}{value} {ctx.invoked_subcommand} ..."
+                    told.message += f"; it stands before the command: {place}"
+                    told.possibilities = None
+            raise
+
+
 app = typer.Typer(
     name="hybrid",
+    cls=Commands,
     help="Hybrid retrieval: build, search, tune and evaluate a sparse and a dense branch together.",
     no_args_is_help=True,
     rich_markup_mode="rich",
