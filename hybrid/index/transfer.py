@@ -6,18 +6,20 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hybrid.errors import (
     CorruptIndexError,
     HybridError,
+    IndexFormatError,
     MissingPackageError,
     OutputExistsError,
     TransferError,
     require,
 )
 from hybrid.index import hub
-from hybrid.index.storage.disk import storage_error
+from hybrid.index.storage.disk import link_file, remove_tree, storage_error
 from hybrid.index.storage.generation import (
     CURRENT,
     GENERATIONS,
@@ -25,8 +27,8 @@ from hybrid.index.storage.generation import (
     open_generation,
     read_current,
 )
-from hybrid.index.storage.manifest import MANIFEST, MAX_BYTES, parse_manifest
-from hybrid.index.storage.writer import new_generation
+from hybrid.index.storage.manifest import MANIFEST, MAX_BYTES, Manifest, parse_manifest
+from hybrid.index.storage.writer import new_generation, refuse_existing
 from hybrid.index.verify import refuse_unsound
 from hybrid.machine.passwords import shown
 
@@ -73,12 +75,14 @@ def _copy(source: Generation, target: str | Path) -> None:
 def push_index(index_dir: str | Path, url: str) -> None:
     """Copy the current generation to an fsspec URL, such as ``s3://bucket/name`` or a folder.
 
-    CURRENT goes last, so that whoever pulls meanwhile finds a whole index or none. A hub repository
+    CURRENT goes last, so that whoever reads meanwhile finds a whole generation or none. An earlier
+    generation of the same index stays there until the push after the next one. A hub repository
     (``hf://owner/name``) gets all files in one commit, and is made, private, if it is not there. A
     folder of this machine gets a snapshot, which appears in one step and outlasts a power cut.
 
     Raises:
-        OutputExistsError: there is an index at ``url`` already, or, on this machine, anything.
+        OutputExistsError: there is another index at ``url``, or no earlier generation of this one;
+            in a repository any index, on this machine anything.
         MissingPackageError: fsspec, or its package for this kind of URL, is not installed.
         TransferError: the place refuses, or cannot be reached.
         CorruptIndexError: a file of the index is damaged.
@@ -94,14 +98,23 @@ def push_index(index_dir: str | Path, url: str) -> None:
             hub.push(url, files, {CURRENT: current})
             return
         system, root = _opened(url)
-        if system.exists(f"{root}/{CURRENT}"):
-            raise OutputExistsError(f"{url} holds an index already; remove it or give another URL")
         if "file" in system.protocol:
+            refuse_existing(Path(root))
             _copy(source, root)
             return
+        before = _replaced(system, root, url, source)
+        bucket = root.partition("/")[0]
+        if bucket and not system.exists(bucket):
+            raise TransferError(
+                f"{shown(url)} is not written: there is no {bucket!r}; make it first"
+            )
         for name, path in files.items():
             _put(system, path, f"{root}/{name}")
         system.pipe_file(f"{root}/{CURRENT}", current)
+        system.invalidate_cache()
+        for each in system.ls(f"{root}/{GENERATIONS}", detail=False) if before else ():
+            if each.rstrip("/").rpartition("/")[2] not in (before, source.name):
+                system.rm(each, recursive=True)
 
 
 def pull_index(url: str, target: str | Path) -> None:
@@ -122,10 +135,7 @@ def pull_index(url: str, target: str | Path) -> None:
         mirror = generation.workspace / "mirror"
         shutil.rmtree(mirror, ignore_errors=True)  # of a pull that was killed
         try:
-            with _reached(url):
-                system, root = _opened(hub.pinned(url) if hub.is_hub(url) else url)
-                source = _mirrored(system, root, mirror)
-            refuse_unsound(source)
+            source = fetched(url, mirror)
             generation.need_format(source.manifest.format_version)
             for name in source.names():
                 path = generation.directory / name
@@ -140,12 +150,32 @@ def pull_index(url: str, target: str | Path) -> None:
         generation.commit(content)
 
 
+def _replaced(system: Any, root: str, url: str, source: Generation) -> str | None:
+    """Return the generation at a URL that another may follow; None where there is no index."""
+    if not system.exists(f"{root}/{CURRENT}"):
+        return None
+    with TemporaryDirectory() as folder:
+        name = _current(system, root, url, Path(folder))
+        manifest = _manifest(system, root, name, Path(folder) / MANIFEST)
+    same = manifest.content.get("source") == source.content["source"]
+    if not same or manifest.number >= source.manifest.number:
+        raise OutputExistsError(
+            f"{shown(url)} holds an index already, and the generation {source.name} does not "
+            f"follow {name}, which is there; remove it or give another URL"
+        )
+    return name
+
+
 def _opened(url: str) -> tuple[Any, str]:
-    fsspec = require("fsspec", extra="hub", purpose="copying an index to or from a URL")
+    """Return the file system of an fsspec URL, which remembers no listing, and the path there."""
+    extra = "s3" if url.startswith("s3:") else "hub"
+    fsspec = require("fsspec", extra=extra, purpose="an index at a URL")
     try:
-        system, root = fsspec.core.url_to_fs(url)
+        system, root = fsspec.core.url_to_fs(hub.pinned(url) if hub.is_hub(url) else url)
     except ImportError as error:
-        raise MissingPackageError(f"{url} cannot be reached: {error}") from error
+        remedy = ": pip install 'hybrid-retrieval[s3]'" if extra == "s3" else ""
+        raise MissingPackageError(f"{shown(url)} cannot be reached: {error}{remedy}") from error
+    system.invalidate_cache()
     return system, root
 
 
@@ -157,7 +187,7 @@ def _reached(url: str) -> Iterator[None]:
     except HybridError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and (full := storage_error(error, f"copying {url}")):
+        if isinstance(error, OSError) and (full := storage_error(error, f"copying {shown(url)}")):
             raise full from error
         raise TransferError(
             f"{shown(url)} cannot be read or written: {type(error).__name__}: {error}. Check the "
@@ -165,20 +195,52 @@ def _reached(url: str) -> Iterator[None]:
         ) from error
 
 
-def _mirrored(system: Any, root: str, mirror: Path) -> Generation:
-    """Fetch CURRENT, the manifest that it names, and the files that this names; open them."""
-    mirror.mkdir()
-    if system.exists(f"{root}/{CURRENT}"):
-        _get(system, f"{root}/{CURRENT}", mirror / CURRENT, 1024)
-    name = read_current(mirror)
-    folder = mirror / GENERATIONS / name
-    folder.mkdir(parents=True)
-    _get(system, f"{root}/{GENERATIONS}/{name}/{MANIFEST}", folder / MANIFEST, MAX_BYTES)
-    manifest = parse_manifest((folder / MANIFEST).read_bytes(), f"{root}/{MANIFEST}")
-    for each, entry in manifest.files.items():
-        (folder / each).parent.mkdir(parents=True, exist_ok=True)
-        _get(system, f"{root}/{GENERATIONS}/{name}/{each}", folder / each, entry.size)
-    return open_generation(mirror)
+def fetched(url: str, mirror: Path, known: Generation | None = None) -> Generation:
+    """Return the generation that is current at a URL, fetched into a folder and looked into.
+
+    What was fetched before goes on; files that ``known`` has are linked. Where ``known`` is
+    current it is returned, and the folder has no generation.
+
+    Raises:
+        IndexFormatError, CorruptIndexError, MissingPackageError, TransferError: as `pull_index`.
+    """
+    mirror.mkdir(parents=True, exist_ok=True)
+    with _reached(url):
+        system, root = _opened(url)
+        name = _current(system, root, url, mirror)
+        if known is not None and known.name == name:
+            return known
+        folder = mirror / GENERATIONS / name
+        for other in (mirror / GENERATIONS).glob("*"):
+            if other != folder:
+                remove_tree(other)
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = _manifest(system, root, name, folder / MANIFEST)
+        held = {} if known is None else {each: n for n, each in known.manifest.files.items()}
+        for each, entry in manifest.files.items():
+            path = folder / each
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if known is not None and entry in held and not path.exists():
+                link_file(known.directory / held[entry], path)
+            _get(system, f"{root}/{GENERATIONS}/{name}/{each}", path, entry.size)
+        source = open_generation(mirror)
+    refuse_unsound(source)
+    return source
+
+
+def _current(system: Any, root: str, url: str, folder: Path) -> str:
+    """Fetch CURRENT into a folder and return the generation that it names."""
+    (folder / CURRENT).unlink(missing_ok=True)
+    if not system.exists(f"{root}/{CURRENT}"):
+        raise IndexFormatError(f"{shown(url)} holds no index: it has no CURRENT; push one there")
+    _get(system, f"{root}/{CURRENT}", folder / CURRENT, 1024)
+    return read_current(folder)
+
+
+def _manifest(system: Any, root: str, name: str, path: Path) -> Manifest:
+    path.unlink(missing_ok=True)
+    _get(system, f"{root}/{GENERATIONS}/{name}/{MANIFEST}", path, MAX_BYTES)
+    return parse_manifest(path.read_bytes(), f"{root}/{MANIFEST}")
 
 
 def _put(system: Any, path: Path, url: str) -> None:
@@ -188,11 +250,17 @@ def _put(system: Any, path: Path, url: str) -> None:
 
 
 def _get(system: Any, url: str, path: Path, limit: int) -> None:
-    """Fetch at most ``limit`` bytes, so that a hostile place cannot fill the disk."""
-    left = limit
-    with system.open(url, "rb") as source, path.open("xb") as target:
-        while block := source.read(1 << 20):
+    """Fetch what a file lacks, up to ``limit`` bytes, so that no place can fill the disk."""
+    have = path.stat().st_size if path.exists() else 0
+    if have and have == limit:
+        return
+    with system.open(url, "rb") as source, path.open("ab") as target:
+        if have:
+            source.seek(have)
+        left = limit - have
+        while left >= 0 and (block := source.read(1 << 20)):
             left -= len(block)
-            if left < 0:
-                raise CorruptIndexError(f"{url} is longer than the {limit} bytes that it may have")
-            target.write(block)
+            if left >= 0:
+                target.write(block)
+    if left < 0:
+        raise CorruptIndexError(f"{url} is longer than the {limit} bytes that it may have")

@@ -1,10 +1,11 @@
 """The one cache on disk: whatever cost much to make, and can be made again.
 
     ROOT/converted/<key>/  an entry of the kind "converted": a folder, checksummed, whole or absent
+    ROOT/remote/<key>/     a folder that its users change in place, one at a time: see `Cache.held`
     ROOT/rows.sqlite       values by text, of kinds such as "encodings": see `cached_rows`
 
 Nothing in it is needed. A damaged entry is removed and made again, with a warning. Where the cache
-is over its limit, what was not used for the longest time goes, but for models that were fetched.
+is over its limit, what was not used for the longest time goes, but for what was fetched.
 Several processes may use it.
 """
 
@@ -36,8 +37,8 @@ except ImportError:  # not a POSIX system: one process at a time
 LIMIT = 4 << 30
 """Bytes that a cache holds at most, and never more than half of what its disk has room for."""
 LOCK, ROWS = "LOCK", "rows.sqlite"
-FETCHED = "models"
-"""A kind that somebody fetched on purpose: it stays until it is cleared, whatever the limit."""
+FETCHED = ("models", "remote")
+"""Kinds that somebody fetched on purpose: they stay until they are cleared, whatever the limit."""
 IN_USE = 3600.0
 """A folder is not removed for want of room in so many seconds after its last use."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -111,7 +112,7 @@ class Cache:
             with contextlib.suppress(OSError):
                 os.utime(path)
             return path
-        with contextlib.suppress(OSError), self._locked(exclusive=True):
+        with contextlib.suppress(OSError), _locked(self.root, exclusive=True):
             if path.is_dir() and not is_recorded(path):
                 if (path / RECORD).is_file():
                     self._warn(f"{path} is damaged and was removed; it is made again")
@@ -134,11 +135,24 @@ class Cache:
             write_recorded(path, write)
             self._trim()
         except OSError as error:
-            raise StorageError(
-                f"the cache entry {path} cannot be written: {error.strerror or error}. Make room, "
-                "or set HYBRID_CACHE to a folder that can be written to"
-            ) from error
+            raise _unwritten(path, error) from error
         return path
+
+    @contextlib.contextmanager
+    def held(self, kind: str, key: str) -> Iterator[Path]:
+        """Give the folder of an entry, made where it is missing, while other users of it wait.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        path = self._path(kind, key)
+        with contextlib.ExitStack() as stack:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(_locked(path, exclusive=True))
+            except OSError as error:
+                raise _unwritten(path, error) from error
+            yield path
 
     def rows(
         self, kind: str, space: str, wanted: Sequence[tuple[bytes, int]], before: int = ANY
@@ -229,7 +243,7 @@ class Cache:
     def _trim(self) -> None:
         """Remove the entries unused for longest until the rest is within the limit."""
         now = time.time()
-        folders = sorted(each for each in self._folders() if each[2].parent.name != FETCHED)
+        folders = sorted(each for each in self._folders() if each[2].parent.name not in FETCHED)
         size = sum(each for _, each, _ in folders) + _bytes(self.root.glob(f"{ROWS}*"))
         limit = min(self.limit, size + shutil.disk_usage(self.root).free // 2)
         if size <= limit:
@@ -252,27 +266,35 @@ class Cache:
             return None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with self._locked(exclusive=not path.is_file()), open_rows(path) as rows:
+            with _locked(self.root, exclusive=not path.is_file()), open_rows(path) as rows:
                 return job(rows)
         except (sqlite3.OperationalError, OSError) as error:
             self._warn(f"it cannot be used ({error}); the work goes on without it")
         except sqlite3.DatabaseError as error:
             self._warn(f"{ROWS} is damaged ({error}) and was removed; its rows are made again")
-            with self._locked(exclusive=True):
+            with _locked(self.root, exclusive=True):
                 for each in self.root.glob(f"{ROWS}*"):
                     each.unlink(missing_ok=True)
         return None
 
-    @contextlib.contextmanager
-    def _locked(self, *, exclusive: bool) -> Iterator[None]:
-        """Hold the lock between using entries and removing them, across processes."""
-        with (self.root / LOCK).open("ab") as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-            yield
-
     def _warn(self, text: str) -> None:
         warnings.warn(f"the cache {self.root}: {text}", RuntimeWarning, stacklevel=4)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, exclusive: bool) -> Iterator[None]:
+    """Hold the lock of a folder between using what it has and removing it, across processes."""
+    with (folder / LOCK).open("ab") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+
+
+def _unwritten(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"the cache entry {path} cannot be written: {error.strerror or error}. Make room, or set "
+        "HYBRID_CACHE to a folder that can be written to"
+    )
 
 
 def _bytes(paths: Iterable[Path]) -> int:

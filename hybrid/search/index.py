@@ -174,8 +174,9 @@ def open_index(
     """Return the index in ``directory``: memory-mapped, no model loaded yet.
 
     Args:
-        directory: the folder that `hybrid build` wrote, or the address of the engine that `hybrid
-            push` filled, such as ``postgresql://host/db``.
+        directory: the folder that `hybrid build` wrote, or the address that `hybrid push` filled:
+            an engine, such as ``postgresql://host/db``, or a URL, such as ``s3://bucket/name``,
+            whose files are fetched into the cache.
         encoders: query encoders by branch, in place of those that the index names; each must have
             the fingerprint that the index records.
         models: branch to the folder or hub id of its model, where it has moved since the build;
@@ -190,8 +191,8 @@ def open_index(
             the documents that are missing; else that is an error.
 
     Raises:
-        MissingPackageError: the package of the engine is not installed.
-        TransferError: the engine does not answer, or refuses.
+        MissingPackageError: the package of the engine or the URL is not installed.
+        TransferError: the place does not answer, or refuses.
         UsageError: no such device here; says what torch and FAISS found.
         IndexFormatError: no index there, or one of another format version.
         CorruptIndexError: a file is damaged.

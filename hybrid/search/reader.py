@@ -85,11 +85,11 @@ class Reader:
         """The folder.
 
         Raises:
-            UsageError: the index is in an engine.
+            UsageError: the index is in an engine, or at a URL.
         """
         if isinstance(self.address, str):
             raise UsageError(
-                "an index in an engine is not changed or copied there; change the index in its "
+                "an index at an address is not changed or copied there; change the index in its "
                 "folder, and push it again"
             )
         return self.address

@@ -213,7 +213,8 @@ class Service:
     def info(self) -> dict[str, Any]:
         """Return the contents of the index, with the kind of each branch; an engine by its name."""
         contents = self.index.view().contents
-        hidden = {"directory": engine_of(self.index.address)} if self.in_engine else {}
+        scheme = str(self.index.address).partition(":")[0]
+        hidden = {"directory": engine_of(self.index.address) or scheme} if self.in_engine else {}
         return {
             **self.index.info().to_dict(),
             **hidden,
