@@ -115,7 +115,9 @@ def open_place(
     return HybridIndex(opened, device)
 
 
-def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_progress) -> None:
+def push_index(
+    index_dir: str | Path, url: str, *, hnsw: bool = False, progress: StartProgress = no_progress
+) -> None:
     """Copy the current generation to an fsspec URL, a hub repository or an engine.
 
     ``s3://bucket/name`` or a folder gets its files, and so does a hub repository,
@@ -125,23 +127,33 @@ def push_index(index_dir: str | Path, url: str, *, progress: StartProgress = no_
     by `hybrid.open`; an earlier push is read until all of this one is there. A push to an engine
     that was cut goes on where it was.
 
+    Args:
+        index_dir: the folder.
+        url: where to.
+        hnsw: for PostgreSQL: search dense branches by an HNSW index, which is not exact. Its recall
+            is measured, and `hybrid info` of the address says it.
+        progress: shows how far it is.
+
     Raises:
         OutputExistsError: files are there already.
         MissingPackageError: the package for this kind of URL is not installed.
         TransferError: the place refuses, or cannot be reached.
         CorruptIndexError: a file of the index is damaged.
         IndexLockedError: another process pushes to the same place in an engine.
-        UsageError: the engine cannot hold this index.
+        UsageError: the engine cannot hold this index, or has no HNSW to choose.
     """
     from hybrid.index.transfer import push_index as push_folder
 
     engine = engine_of(url)
+    if hnsw and engine != "postgres":
+        raise UsageError(f"{shown(url)}: HNSW is a choice for PostgreSQL alone; leave it out")
     if engine is None:
         push_folder(index_dir, url)
         return
     checked_address(url)
     index = HybridIndex.open(index_dir)
     try:
-        import_module(f"hybrid.engines.{engine}.push").push(index, url, progress)
+        chosen = {"hnsw": True} if hnsw else {}
+        import_module(f"hybrid.engines.{engine}.push").push(index, url, progress, **chosen)
     finally:
         index.close()

@@ -65,6 +65,55 @@ def test_a_server_that_is_away_is_an_error_and_may_come_back(
         server.close()
 
 
+def test_hnsw_is_a_choice_whose_recall_is_told(
+    postgres: Server, more_servers: list[Server], made: dict[str, Path]
+) -> None:
+    databases = f"{postgres.url};{more_servers[0].url}"
+    exact, chosen = (f"{databases}#h{next(NUMBERS)}" for _ in range(2))
+    hybrid.push_index(made["documents"], exact)
+    result = CliRunner().invoke(
+        application(), ["push", str(made["documents"]), chosen, "--hnsw"], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    with opened(exact) as plain:
+        assert "hnsw_recall_at_10" not in plain.info().branches["dense"]["report"]
+        wanted = hits(plain, "w1 w2", fusion="dense")
+        recall = {}
+        for how in ("on", "off"):  # a scan in order, and by the graph
+            with_it = ";".join(
+                f"{each}?options=-c%20enable_seqscan%3D{how}%20-c%20enable_sort%3D{how}"
+                for each in databases.split(";")
+            )
+            with opened(f"{with_it}#{chosen.partition('#')[2]}") as there:
+                recall[how] = there.info().branches["dense"]["report"]["hnsw_recall_at_10"]
+                assert len(set(hits(there, "w1 w2", fusion="dense")) & set(wanted)) >= 9
+                assert hits(there, "w1 w2", fusion="sparse") == hits(
+                    plain, "w1 w2", fusion="sparse"
+                )
+    assert 0.9 <= recall["on"] == recall["off"] <= 1
+    with psycopg.connect(postgres.url) as asked:
+        (scans,) = asked.execute(
+            "select sum(idx_scan) from pg_stat_user_indexes where indexrelname = 'dense_hnsw'"
+        ).fetchone()
+    assert scans > 0
+    assert any("hnsw_recall_at_10" in line for line in opened(chosen).info().lines())
+
+
+def test_the_last_push_says_how_dense_branches_are_searched(
+    address: str, made: dict[str, Path]
+) -> None:
+    for hnsw in (False, True, False):
+        hybrid.push_index(made["documents"], address, hnsw=hnsw)
+        with opened(address) as there:
+            assert ("hnsw_recall_at_10" in there.info().branches["dense"]["report"]) == hnsw
+
+
+def test_hnsw_where_it_cannot_be(made: dict[str, Path], tmp_path: Path) -> None:
+    for url in (str(tmp_path / "copy"), "milvus://host", "memory://far"):
+        with pytest.raises(UsageError, match="for PostgreSQL alone"):
+            hybrid.push_index(made["documents"], url, hnsw=True)
+
+
 @pytest.mark.timeout(60)
 def test_a_server_that_hangs_is_an_error_and_may_go_on(
     made: dict[str, Path], monkeypatch: pytest.MonkeyPatch

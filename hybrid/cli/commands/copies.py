@@ -49,13 +49,16 @@ def push(
             "postgresql://host/db"
         ),
     ],
+    hnsw: Annotated[
+        bool, typer.Option("--hnsw", help="PostgreSQL: approximate search of dense branches")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy the current generation to a hub repository, an engine or another place."""
     from hybrid.engines.addresses import push_index
 
     with progress_bars(err) as start:
-        push_index(index, url, progress=start)
+        push_index(index, url, hnsw=hnsw, progress=start)
     _print(index, url, "a whole copy of", as_json=as_json)
 
 

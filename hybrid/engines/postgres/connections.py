@@ -14,6 +14,8 @@ from hybrid.machine.passwords import shown
 PATIENCE = 10.0
 """Seconds for which a statement is tried again where a server does not answer."""
 PAUSE = 0.2
+HNSW = {"hnsw.ef_search": "400", "hnsw.iterative_scan": "strict_order"}
+"""How an HNSW is searched: as far as the limit of a statement needs."""
 SILENCE = 3.0
 """Seconds without an answer after which a new connection tells whether the server hangs."""
 
@@ -59,7 +61,8 @@ class Connections:
                 f"{shown(self.database)} is no address; write it as "
                 "postgresql://user:password@host:port/database?option=value"
             ) from None
-        found.execute("set timezone to 'UTC'")
+        for name, value in {"timezone": "UTC", **HNSW}.items():
+            found.execute(f"set {name} to '{value}'")
         return found
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
+
 from hybrid.engines.addresses import generation_name
 from hybrid.engines.content import (
     check_branches,
@@ -17,8 +19,9 @@ from hybrid.engines.content import (
     stored_vectors,
 )
 from hybrid.engines.postgres.connections import Connections, split_address
-from hybrid.engines.postgres.store import READY
+from hybrid.engines.postgres.store import READY, PostgresStore
 from hybrid.engines.postgres.values import dense_copy, sparse_copy
+from hybrid.engines.rows import EngineRows
 from hybrid.errors import HybridError, IndexLockedError, UsageError
 from hybrid.index.hybrid import HybridIndex
 from hybrid.machine.passwords import shown
@@ -28,6 +31,11 @@ SPARSE_ROWS = 1_000_000
 """Rows of a sparse branch that are taken: without an inverted index each query reads them all."""
 SPARSE_TERMS = 16_000
 """Terms of a row that pgvector takes."""
+HNSW_WIDTH = 2_000
+"""Dimensions of a vector that its HNSW takes."""
+RECALL = "hnsw_recall_at_10"
+"""In the report of a branch: of `SAMPLE` stored vectors, each without itself, by exact search."""
+SAMPLE = 50
 _ROOT = """
 create extension if not exists vector;
 create schema if not exists "{0}";
@@ -43,13 +51,14 @@ create table "{0}".documents (
   doc_num int primary key, doc_id text collate "C" not null unique, title text not null,
   text text not null, fields jsonb not null);
 """
+_HNSW = 'create index if not exists "{1}_hnsw" on "{0}"."{1}" using hnsw (v vector_ip_ops)'
 _BRANCH = """
 create table "{0}"."{1}" (row int primary key, v {2} not null) with (toast_tuple_target = 8160);
 alter table "{0}"."{1}" alter v set storage external;
 """
 
 
-def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
+def push(index: HybridIndex, address: str, progress: StartProgress, *, hnsw: bool = False) -> None:
     """Copy an index to a database, as the generation that whoever opens it from now on reads.
 
     Of several databases each takes every so many shards. A reader takes the newest generation that
@@ -59,11 +68,14 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
     A push that was cut goes on where it was. Those who read go on with their generation, which the
     next push but one removes.
 
+    With ``hnsw`` dense branches get an HNSW index and are searched by it; its recall is measured,
+    and told in the report of the branch.
+
     Raises:
         IndexLockedError: another process pushes there.
         TransferError: the server does not answer, or refuses.
         UsageError: a sparse branch with more rows than PostgreSQL can search, or more terms in
-            one than it takes; a branch with the name of a table.
+            one than it takes; a branch with the name of a table; vectors too wide for HNSW.
     """
     if index.row_count > SPARSE_ROWS and any(r.kind == "sparse" for r in index.records.values()):
         raise UsageError(
@@ -71,9 +83,18 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
             f"up to {SPARSE_ROWS:,} are taken. Push it to Milvus, or without the sparse branches"
         )
     check_branches(index, SPARSE_TERMS)
+    approximate = [name for name in index.branches if hnsw and index.record(name).kind == "dense"]
+    for each in approximate:
+        if index.dense(each).dimension > HNSW_WIDTH:
+            raise UsageError(
+                f"branch {each!r} has {index.dense(each).dimension:,} dimensions; the HNSW of "
+                f"pgvector takes up to {HNSW_WIDTH:,}. Push it without HNSW"
+            )
     databases, name = split_address(address)
     files = files_of(index)
-    content = described(index, files) | {"parts": len(databases)}
+    content = described(index, files) | {"parts": len(databases), "hnsw": approximate}
+    if approximate:
+        content["pushed"] += ", hnsw"  # not the same generation as without
     advance = progress("pushing", index.document_count)
     filled = []
     with ExitStack() as stack:
@@ -93,7 +114,11 @@ def push(index: HybridIndex, address: str, progress: StartProgress) -> None:
                     number = _begun(connection, name, pushed, content, files)
                 shards = range(part, shard_count(index), len(databases))
                 _fill(connection, generation_name(name, number), index, shards, advance)
+                for each in approximate:
+                    connection.execute(_HNSW.format(generation_name(name, number), each))
                 filled.append((connections, connection, number))
+        if approximate:
+            _record_recall(index, content, filled, name)
         for connections, connection, number in filled:
             with _reached(connections):
                 _switch(connection, name, number)
@@ -127,7 +152,8 @@ def _begun(
     schema = generation_name(name, number)
     connection.execute(_GENERATION.format(schema))
     for branch, record in content["branches"].items():
-        kind = "sparsevec" if record["kind"] == "sparse" else "vector"
+        width = content["vectors"][branch]["width"]
+        kind = "sparsevec" if record["kind"] == "sparse" else f"vector({width})"
         connection.execute(_BRANCH.format(schema, branch, kind))
     for each, data in files.items():
         connection.execute(f'insert into "{schema}".files values (%s, %s)', [each, data])
@@ -159,6 +185,40 @@ def _copy_documents(connection: Any, schema: str, index: HybridIndex, documents:
         for number, each in zip(numbers, index.documents.take(numbers), strict=True):
             fields = json.dumps(dict(each.fields), ensure_ascii=False)
             copy.write_row((number, each.doc_id, each.title, each.text, fields))
+
+
+def _record_recall(
+    index: HybridIndex,
+    content: dict[str, Any],
+    filled: Sequence[tuple[Connections, Any, int]],
+    name: str,
+) -> None:
+    """Measure the recall of each HNSW against exact search, and put it into the description."""
+    for connections, connection, number in filled:
+        with _reached(connections):
+            for branch in content["hnsw"]:
+                connection.execute(f'analyze "{generation_name(name, number)}"."{branch}"')
+    servers = [(each, generation_name(name, number)) for each, _, number in filled]
+    store = PostgresStore(servers, content, name)
+    sample = np.unique(np.linspace(0, index.row_count - 1, SAMPLE).astype(np.int32))
+    try:
+        for branch in content["hnsw"]:
+            queries = index.dense(branch).vectors(sample)
+            exact = index.dense(branch).search(queries, 11)[0]
+            found = EngineRows(store, branch, "dense", index.row_count).search(queries, 11)[0]
+            shares = [
+                len((wanted := set(near) - {-1, row}) & set(got)) / max(1, len(wanted))
+                for row, near, got in zip(
+                    sample.tolist(), exact.tolist(), found.tolist(), strict=True
+                )
+            ]
+            content["branches"][branch]["report"][RECALL] = round(float(np.mean(shares)), 4)
+    finally:
+        store.close()
+    for connections, connection, number in filled:
+        with _reached(connections):
+            sql = f'update "{name}".generations set content = %s where number = %s'
+            connection.execute(sql, [json.dumps(content), number])
 
 
 def _switch(connection: Any, name: str, number: int) -> None:

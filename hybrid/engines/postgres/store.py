@@ -98,9 +98,10 @@ class PostgresStore:
             where = f"where row in ({inside})"
         elif subset is not None:
             where, given = "where row = any(%s::int4[])", [subset.doc_nums.tolist()]
+        ties = "" if branch in self.content.get("hnsw", ()) else ", row"  # which HNSW knows not
         sql = (
             f"select row, v <#> %s::{_TYPES[self._kind(branch)]} as near, v "
-            f'from {{}}."{branch}" {where} order by near, row limit %s'
+            f'from {{}}."{branch}" {where} order by near{ties} limit %s'
         )
         rows = self._read(sql, [literal(query), *given, count])
         rows = sorted(rows, key=lambda row: (row[1], row[0]))[:count]
