@@ -9,6 +9,7 @@ import pytest
 
 import hybrid
 from tests.conftest import load_script
+from tests.docs.blocks import blocks, commands
 from tests.test_cli_options import COMMANDS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -26,7 +27,8 @@ def test_every_page_is_in_the_navigation() -> None:
     text = (DOCS / "site" / "mkdocs.yml").read_text(encoding="utf-8")
     named = re.findall(r"(\S+\.md)$", text, re.MULTILINE)
     pages = [path.relative_to(DOCS) for path in DOCS.rglob("*.md")]
-    by_hand = [str(path) for path in pages if path.parent.name != "decisions"]
+    by_hook = [Path("reference/commands.md"), *(p for p in pages if p.parent.name == "decisions")]
+    by_hand = [str(path) for path in pages if path not in by_hook]
     assert sorted(named) == sorted(by_hand)
 
 
@@ -59,14 +61,25 @@ def test_the_figures_of_the_pitfalls_stand_in_the_results_that_they_link() -> No
 def test_every_command_has_a_page_with_its_flags() -> None:
     pytest.importorskip("mkdocs")
     hooks = load_script("docs/site/hooks")
+    shown = hooks.examples((DOCS / hooks.EXAMPLES).read_text(encoding="utf-8"))
     pages = {
-        name.removeprefix("hybrid "): hooks.page(name, command)
+        name.removeprefix("hybrid "): hooks.page(name, command, shown[name])
         for name, command in hooks.commands(hooks.get_command(hooks.application()))
     }
     assert sorted(pages) == sorted(COMMANDS)
+    assert len(shown) == len(pages)
     for name, page in pages.items():
+        consoles = [each.text for each in blocks(page) if each.language == "console"]
+        run = [each for text in consoles for each in commands(text)]
+        assert any(f"hybrid {name}" in command and output for command, output in run), name
         for text in COMMANDS[name].values():
             assert f" | {hooks.cell(text)} |" in page
+
+
+def test_the_demo_is_shown_as_it_is_committed() -> None:
+    page = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^\$ hybrid demo\n(.*?) \.\.\.$", page, re.DOTALL | re.MULTILINE)
+    assert shown in (DOCS / "results" / "demo.txt").read_text(encoding="utf-8")
 
 
 def test_what_would_load_from_elsewhere_is_found() -> None:

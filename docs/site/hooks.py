@@ -18,7 +18,8 @@ from hybrid.cli import application
 REMOTE = re.compile(
     r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*"""
 )
-WIDTH = 100
+EXAMPLES = "reference/commands.md"
+BEGINS = "`notes.idx` and `small.idx` are those of [all commands in one run](../commands.md)."
 
 
 def commands(command: Any, name: str = "hybrid") -> Iterator[tuple[str, Any]]:
@@ -39,11 +40,18 @@ def cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def page(name: str, command: Any) -> str:
-    """Return the text of a command's page: its help as tables, a table for each panel."""
+def examples(page: str) -> dict[str, str]:
+    """Return command to its section of the page on what each command prints."""
+    parts = (part.partition("\n") for part in page.split("\n## ")[1:])
+    return {name: text.strip().replace("](../", "](../../") for name, _, text in parts}
+
+
+def page(name: str, command: Any, example: str) -> str:
+    """Return the text of a command's page: an example, and its help, a table for each panel."""
     context = typer.Context(command, info_name=name)
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"# {name}", "", (command.help or "").strip(), "", "```text", f"{name} {usage}", "```"]
+    lines += ["", "## What does it print?", "", example, "", BEGINS]
     panels: dict[str, list[str]] = {}
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
@@ -62,7 +70,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Return the configuration with the commands and the decisions in the navigation."""
     pages = [{name: address(name)} for name, _ in commands(get_command(application()))]
     parts = {name: pages for part in config.nav or [] for name, pages in part.items()}
-    parts["Reference"].insert(1, {"Commands": pages})
+    parts["Reference"].insert(1, {"Commands": [EXAMPLES, *pages]})
     folder = Path(config.docs_dir) / "decisions"
     parts["Explanation"].append(
         {"Decisions": [f"decisions/{p.name}" for p in sorted(folder.glob("*.md"))]}
@@ -72,8 +80,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Return the files with a generated page for each command."""
+    shown = examples((Path(config.docs_dir) / EXAMPLES).read_text(encoding="utf-8"))
     for name, command in commands(get_command(application())):
-        files.append(File.generated(config, address(name), content=page(name, command)))
+        text = page(name, command, shown[name])
+        files.append(File.generated(config, address(name), content=text))
     return files
 
 

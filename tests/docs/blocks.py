@@ -116,7 +116,7 @@ def fetched() -> bool:
 
 def run_command(command: str, folder: Path) -> str:
     """Return what a command prints on stdout; ``hybrid`` runs in this process."""
-    if command.startswith("hybrid ") and not re.search(r"[|>&;]", command):
+    if command.startswith("hybrid ") and not re.search(r"[|>&;$]", command):
         result = CliRunner().invoke(application(), shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}\n{result.output[-3000:]}"
         return result.stdout
