@@ -145,6 +145,7 @@ def build_index(
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
     """
+    from hybrid.build.budget import within_budget
     from hybrid.build.encode import SHARD_SIZE, EncodeOptions, encode_surveyed
     from hybrid.build.survey import branch_alarms
     from hybrid.build.tasks import noting_texts
@@ -155,6 +156,7 @@ def build_index(
     refuse_existing(output)
     source = as_source(source, reading)
     kinds, documents = begun(source)  # before models are loaded: a column may be missing
+    options, documents, limits = within_budget(options, documents, source.document_count())
     loaded, described, models = (
         _loaded(options) if encoders is None else (encoders, _given(encoders), {})
     )
@@ -172,8 +174,12 @@ def build_index(
         shards.field_kinds = kinds.kinds
         generation.need_format(format_of(kinds.kinds))
         records = _write_branches(generation, shards, described, surveys, options, progress)
+        if limits is not None:
+            told = {**records["sparse"].report, "query_budget": str(limits)}
+            records["sparse"] = replace(records["sparse"], report=told)
         generation.commit(_content(source, shards, records, options))
     notes = (() if encoders is not None else options.notes()) + _unstored(kinds)
+    notes += () if limits is None else (str(limits),)
     return replace(
         _report(output, source, shards, records),
         copies=len(texts) - len(np.unique(np.asarray(texts))),
@@ -305,6 +311,8 @@ def _write_branches(
     options: BuildOptions,
     progress: StartProgress,
 ) -> dict[str, BranchRecord]:
+    from hybrid.build.survey import measured
+
     plans = {
         name: BranchPlan(each.kind, each.width, weights=options.weights, vectors=options.vectors)
         for name, each in shards.branches.items()
@@ -332,17 +340,3 @@ def _write_branches(
             | (shards.unread[name].figures() if name in shards.unread else {}),
         )
     return records
-
-
-def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
-    """Return the figures of a sparse build for a person: sparsity and the loss by rounding."""
-    documents = max(1, report["doc_count"])
-    return {
-        "weights": report["weights"],
-        "nonzeros_per_document": round(report["nnz"] / documents, 1),
-        "vocabulary": report["vocabulary_size"],
-        "quantisation_mean_relative_error": round(report["mean_relative_error"], 6),
-        "quantisation_max_abs_error": round(report["max_abs_error"], 6),
-        "dropped_weights": report["dropped"],
-        **({} if survey is None else survey.figures()),
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -30,6 +31,21 @@ def model_or_none(text: str) -> str | None:
     return None if text == "none" else text
 
 
+def parse_seconds(text: str) -> float:
+    """Return the seconds of a time such as 5ms or 0.01s.
+
+    >>> parse_seconds("5ms"), parse_seconds("0.01")
+    (0.005, 0.01)
+
+    Raises:
+        UsageError: it is no time.
+    """
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+) ?(ms|s|)", text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no time; give one such as 5ms or 0.01s")
+    return float(match[1]) / (1000 if match[2] == "ms" else 1)
+
+
 def running(
     device: str | None, batch_size: int | None, backend: str | None = None
 ) -> dict[str, Any]:
@@ -56,6 +72,9 @@ class BuildOptions:
             dense model, else those of its folder.
         passages: how long texts are cut; a document is scored by its best passage. None encodes
             each document whole, as far as ``max_length`` reaches.
+        query_budget: seconds of a search of the sparse branch for ten documents, in one thread and
+            without encoding; ``document_terms`` and ``query_terms`` are picked to meet it on a
+            sample, see `hybrid.build.budget`.
         seed: of everything that is clustered or trained.
         cache: where encodings are kept, and taken from: True for the user's cache, False for
             none, or a folder.
@@ -103,6 +122,9 @@ class BuildOptions:
     )
     query_terms: int | None = option(None, "terms of a query that it keeps; default: all")
     min_weight: float = option(0.0, "weights up to this are dropped")
+    query_budget: float | None = option(
+        None, "time of a sparse search, such as 5ms, that picks both numbers", read=parse_seconds
+    )
     sparse_revision: str | None = option(None, REVISION)
     dense_revision: str | None = option(None, REVISION)
     query_prompt: str | None = option(
@@ -139,6 +161,8 @@ class BuildOptions:
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise UsageError(f"{name} is {count}; expected 1 or more")
+        if self.query_budget is not None:
+            self._check_budget(self.query_budget)
         if self.sparse is None and self.pruning:
             raise UsageError("terms are to be pruned, but there is no learned sparse branch")
         if self.sparse is None and self.dense is None and not self.bm25:
@@ -157,6 +181,16 @@ class BuildOptions:
             raise UsageError(f"weights is {self.weights!r}; give one of uint8, float32")
         if self.vectors != "flat":
             self._check_vectors()
+
+    def _check_budget(self, budget: float) -> None:
+        if not 0 < budget < math.inf:
+            raise UsageError(f"query_budget is {budget}; expected seconds above 0")
+        if self.sparse is None:
+            raise UsageError("a query budget is given, but there is no learned sparse branch")
+        if self.document_terms or self.query_terms:
+            raise UsageError(
+                "a query budget picks document_terms and query_terms; give it, or those"
+            )
 
     def _check_vectors(self) -> None:
         from hybrid.index.dense.neighbours import APPROXIMATE  # compiled code, not needed for flat

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid.build.create import measured, records_data
+from hybrid.build.create import records_data
 from hybrid.build.options import running
 from hybrid.build.records import BM25, GIVEN, check_unchanged, load_encoder, model_record
+from hybrid.build.survey import measured
 from hybrid.errors import ModelMismatchError, UsageError
 from hybrid.fusion import parse_fusion
 from hybrid.index.change import Change, StoredRows, dense_plan, sparse_plan

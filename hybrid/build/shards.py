@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from hybrid.build.parts import open_csr, open_vectors
-from hybrid.build.unread import Unread
 from hybrid.corpus import Document
 from hybrid.corpus.passages import PassageTable, passage_text, starts
 from hybrid.encoders.bm25 import Bm25Encoder
 from hybrid.encoders.protocol import Fingerprint
+from hybrid.encoders.unread import Unread
 from hybrid.errors import CorpusError, UsageError
 from hybrid.machine.memory import Allowance
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from hybrid.build.kept import keep_figures, kept_figures
 from hybrid.build.records import loaded
-from hybrid.build.unread import Unread
 from hybrid.corpus.passages import passage_text
 from hybrid.encoders.bm25 import Bm25Encoder
 from hybrid.encoders.density import FEW_TERMS, Alarm, Density, alarms, density, expected_flops
 from hybrid.encoders.protocol import ReadsSoMuch, SparseEncoder
+from hybrid.encoders.unread import Unread
 from hybrid.machine.cache import Cache
 
 if TYPE_CHECKING:
@@ -156,10 +156,10 @@ def branch_alarms(
 
 def _survey_shards(shards: Shards, branch: str, encoder: SparseEncoder) -> Survey:
     """Return the survey of a sample from a few shards, spread evenly over the corpus."""
-    picked = _spread(len(shards.counts), SHARDS)
+    picked = spread(len(shards.counts), SHARDS)
     starts = np.cumsum([0, *shards.counts])
     share = -(-DOCUMENTS // len(picked))
-    places = np.concatenate([starts[i] + _spread(shards.counts[i], share) for i in picked])
+    places = np.concatenate([starts[i] + spread(shards.counts[i], share) for i in picked])
     documents = list(shards.ordered_documents(places))
     table = shards.passages
     if table is None:
@@ -174,7 +174,7 @@ def _survey_shards(shards: Shards, branch: str, encoder: SparseEncoder) -> Surve
     return survey(encoder, weights, texts, [each.title for each in documents])
 
 
-def _spread(size: int, count: int) -> NDArray[np.int64]:
+def spread(size: int, count: int) -> NDArray[np.int64]:
     """Return at most ``count`` numbers below ``size``, evenly apart."""
     return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
 
@@ -195,18 +195,37 @@ def survey(
         [number[term] for term in encoder.literal_terms(text) if _has_meaning(term)]
         for text in texts
     ]
+    queries = encoder.encode_queries(queries_of(texts, titles))
+    return Survey(
+        density(weights, literal), density(queries), expected_flops(queries, weights), len(texts)
+    )
+
+
+def queries_of(texts: Sequence[str], titles: Sequence[str]) -> list[str]:
+    """Return queries made of documents: the title of each, or else its first words."""
     asked = [
         title.strip() or " ".join(text.split()[:QUERY_WORDS])
         for title, text in zip(titles, texts, strict=True)
     ]
     step = max(1, len(asked) // QUERIES)
-    queries = encoder.encode_queries([text for text in asked[::step] if text][:QUERIES])
-    return Survey(
-        density(weights, literal), density(queries), expected_flops(queries, weights), len(texts)
-    )
+    return [text for text in asked[::step] if text][:QUERIES]
 
 
 def _has_meaning(term: str) -> bool:
     """Return whether a term is a word or a piece of one; punctuation is left out on purpose."""
     special = term.startswith(("[", "<")) and term.endswith(("]", ">"))
     return not special and any(character.isalnum() for character in term)
+
+
+def measured(report: dict[str, Any], survey: Survey | None) -> dict[str, Any]:
+    """Return the figures of a sparse build for a person: sparsity and the loss by rounding."""
+    documents = max(1, report["doc_count"])
+    return {
+        "weights": report["weights"],
+        "nonzeros_per_document": round(report["nnz"] / documents, 1),
+        "vocabulary": report["vocabulary_size"],
+        "quantisation_mean_relative_error": round(report["mean_relative_error"], 6),
+        "quantisation_max_abs_error": round(report["max_abs_error"], 6),
+        "dropped_weights": report["dropped"],
+        **({} if survey is None else survey.figures()),
+    }

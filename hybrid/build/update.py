@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hybrid.build.create import measured
 from hybrid.build.options import AddOptions, CompactOptions
 from hybrid.build.records import BM25, check_unchanged, stored_bm25
+from hybrid.build.survey import measured
 from hybrid.corpus import Source
 from hybrid.corpus.checks import check_text
 from hybrid.corpus.fields.kinds import FieldKinds

@@ -39,8 +39,9 @@ IndexAddress = Annotated[
 ]
 OUT = ("-o", "--output", "--out")
 PANELS = {
-    "Models": "max_length document_terms query_terms min_weight sparse_revision dense_revision "
-    "revision query_prompt document_prompt backend dtype batch_size trust_remote_code",
+    "Models": "max_length document_terms query_terms query_budget min_weight sparse_revision "
+    "dense_revision revision query_prompt document_prompt backend dtype batch_size "
+    "trust_remote_code",
     "Search and judgments": "device depth filter distinct rerank rerank_depth rerank_fusion "
     "queries qrels query_id_column query_text_column drop_own judged_only gains",
     "Storage and cache": "weights vectors passages overlap memory cache no_cache",
@@ -53,8 +54,8 @@ PANELS = {
 RARE = (
     "query_id_column query_text_column delimiter encoding skip_bad drop_own judged_only gains "
     "tolerance seed sampler timeout prune sparse_revision dense_revision trust_remote_code "
-    "document_terms query_terms min_weight backend dtype k1 b split_names max_length batch_size "
-    "query_prompt document_prompt weights overlap no_cache dask"
+    "document_terms query_terms query_budget min_weight backend dtype k1 b split_names max_length "
+    "batch_size query_prompt document_prompt weights overlap no_cache dask"
 )
 """Parameters that the help of a `Crowded` command names in its last lines."""
 MANY = 12

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from hybrid.build.records import BM25
-from hybrid.build.unread import CUT, MEDIAN, MOST
+from hybrid.encoders.unread import CUT, MEDIAN, MOST
 from hybrid.errors import HybridError
 from hybrid.fusion import parse_fusion
 from hybrid.index.hybrid import HybridIndex

@@ -1,0 +1,199 @@
+"""Term limits of a sparse branch that keep its searches within a time, chosen on a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import chain, islice, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from timeit import repeat
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from hybrid.build.kept import keep_figures, kept_figures
+from hybrid.build.options import BuildOptions
+from hybrid.build.records import load_encoder, model_record
+from hybrid.build.survey import DOCUMENTS, queries_of, spread
+from hybrid.build.tasks import Chunk, chunks_of, digest_of
+from hybrid.corpus import Document
+from hybrid.encoders.density import expected_flops
+from hybrid.encoders.splade import strongest
+from hybrid.errors import UsageError
+from hybrid.machine.cache import chosen_cache
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+Cost: TypeAlias = "Callable[[csr_matrix, csr_matrix], float]"
+"""Rows of documents and of queries to the seconds of a search."""
+FIRST, MOST = 4096, 1 << 40
+MEASURED = 4_000, 40_000
+DOCUMENT_TERMS = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
+QUERY_TERMS = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3)
+TOP = 10
+
+
+@dataclass(frozen=True)
+class TermLimits:
+    """Term limits, and what they cost and save on the sample.
+
+    Attributes:
+        document_terms, query_terms: None for all terms.
+        seconds, whole_seconds: expected time of a search with the limits and without.
+        weights: share of the documents' weights that is kept.
+        overlap: share of the first ten documents of a query that are the same as without limits.
+    """
+
+    document_terms: int | None
+    query_terms: int | None
+    seconds: float
+    whole_seconds: float
+    weights: float
+    overlap: float
+
+    def __str__(self) -> str:
+        named = {"document": self.document_terms, "query": self.query_terms}
+        kept = [f"{count} terms of a {text}" for text, count in named.items() if count]
+        return (
+            f"the query budget keeps {' and '.join(kept) or 'all terms'}: "
+            f"{self.seconds * 1e3:.3g} ms a search in place of {self.whole_seconds * 1e3:.3g}, "
+            f"{self.weights:.0%} of the weights, {self.overlap:.0%} of the first {TOP} the same"
+        )
+
+
+def term_limits(
+    documents: csr_matrix,
+    queries: csr_matrix,
+    budget: float,
+    cost: Cost,
+) -> TermLimits:
+    """Return the limits within a budget that keep most of the first documents.
+
+    Of equal ones those with fewer weights are taken.
+
+    Args:
+        documents, queries: rows of a sample, without limits.
+        budget: seconds of a search.
+        cost: returns the expected seconds of a search for such documents and queries.
+
+    Raises:
+        UsageError: no limits are within the budget; says the least that can be met.
+    """
+    whole, best = cost(documents, queries), _first(documents, queries)
+    asked = {limit: _limited(queries, limit) for limit in _limits(queries, QUERY_TERMS)}
+    kept = {limit: _limited(documents, limit) for limit in _limits(documents, DOCUMENT_TERMS)}
+    found = []
+    for (count, rows), (most, weights) in product(kept.items(), asked.items()):
+        first = _first(rows, weights)
+        overlap = float((first[:, :, None] == best[:, None, :]).any(axis=2).mean())
+        share = rows.nnz / max(1, documents.nnz)
+        seconds = cost(rows, weights)
+        found.append(TermLimits(count, most, seconds, whole, share, overlap))
+    within = [each for each in found if each.seconds <= budget]
+    if not within:
+        least = min(each.seconds for each in found)
+        raise UsageError(
+            f"the query budget is {budget * 1e3:g} ms, and no limits of terms meet it on this "
+            f"machine; the lowest that can be met is {least * 1e3:.3g} ms"
+        )
+    return max(within, key=lambda each: (each.overlap, -each.weights))
+
+
+def _limits(rows: csr_matrix, limits: tuple[int, ...]) -> list[int | None]:
+    """Return no limit, and those that take something away."""
+    longest = int(np.diff(rows.indptr).max(initial=0))
+    return [None, *(limit for limit in limits if limit < longest)]
+
+
+def _limited(rows: csr_matrix, limit: int | None) -> csr_matrix:
+    return rows if limit is None else strongest(rows, limit)
+
+
+def _first(documents: csr_matrix, queries: csr_matrix) -> NDArray[np.int64]:
+    """Return the first documents of each query, (queries, TOP) or fewer; ties by number."""
+    scores = (queries @ documents.T).toarray()
+    return np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+
+
+def measured_search(documents: csr_matrix, queries: csr_matrix, count: int) -> Cost:
+    """Return the cost of a search for ten of ``count`` documents, measured here in one thread.
+
+    It is on the line through two small collections of these rows, by the postings of a query.
+    """
+    from hybrid.index.sparse.inverted import InvertedIndex
+    from hybrid.index.sparse.write import SparseOptions, write_postings
+
+    flops, rng, times = expected_flops(queries, documents), np.random.default_rng(0), []
+    for size in MEASURED:
+        rows = documents[rng.integers(0, documents.shape[0], size)]
+        rows.data *= rng.uniform(0.8, 1.2, rows.nnz).astype(np.float32)  # no two are the same
+        with TemporaryDirectory() as folder:
+            write_postings([rows], Path(folder), SparseOptions(documents.shape[1]))
+            index = InvertedIndex.open(Path(folder))
+            index.search(queries, TOP, threads=1)
+            taken = [
+                min(repeat(partial(index.search, each, TOP, threads=1), number=1, repeat=3))
+                for each in queries
+            ]
+        times.append(float(np.median(taken)))
+    slope = max(0.0, times[1] - times[0]) / max(flops * (MEASURED[1] - MEASURED[0]), 1e-9)
+    fixed = max(0.0, times[0] - slope * flops * MEASURED[0])
+    return lambda rows, asked: fixed + slope * count * expected_flops(asked, rows)
+
+
+def within_budget(
+    options: BuildOptions, documents: Iterator[Document], count: int | None
+) -> tuple[BuildOptions, Iterator[Document], TermLimits | None]:
+    """Return options with the term limits of their query budget, the documents, and the limits.
+
+    They are chosen on documents spread over the first 4,096, and kept in the cache, so that an
+    interrupted build goes on with the same.
+
+    Args:
+        options: of the build.
+        documents: read as far as the sample needs, and given back whole.
+        count: of the collection, None where its source does not say.
+
+    Raises:
+        UsageError: the budget cannot be met, or nobody knows how many documents there are.
+    """
+    if options.query_budget is None or options.sparse is None:
+        return options, documents, None
+    first = list(islice(documents, FIRST))
+    count = len(first) if len(first) < FIRST else count
+    if count is None:
+        raise UsageError(
+            "a query budget needs the number of documents, which this source does not say; give "
+            "document_terms and query_terms"
+        )
+    picked = [first[place] for place in spread(len(first), 2 * DOCUMENTS)] if first else []
+    chunk = next(chunks_of(picked, MOST, MOST, options.passages), Chunk())
+    described = model_record(
+        options.sparse,
+        max_length=options.max_length,
+        revision=options.sparse_revision,
+        min_weight=options.min_weight or None,
+        trust_remote_code=options.trusts(options.sparse),
+    )
+    encoder = load_encoder("sparse", described | options.running, trusted=options.trust_remote_code)
+    cache, rows = chosen_cache(options.cache), count * len(chunk.texts) // max(1, len(picked))
+    digest = digest_of([*chunk.texts, f"{rows} rows in {options.query_budget} s"])
+    found = kept_figures(cache, encoder, digest)
+    if found is None:
+        asked = queries_of([each.full_text for each in picked], [each.title for each in picked])
+        weights, queries = encoder.encode_documents(chunk.texts), encoder.encode_queries(asked)
+        cost = measured_search(weights, queries, rows)
+        found = asdict(term_limits(weights, queries, options.query_budget, cost))
+        keep_figures(cache, encoder, digest, found)
+    limits = TermLimits(**found)
+    options = replace(
+        options,
+        query_budget=None,
+        document_terms=limits.document_terms,
+        query_terms=limits.query_terms,
+    )
+    return options, chain(first, documents), limits
