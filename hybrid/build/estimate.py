@@ -1,7 +1,8 @@
 """An index of any size: bytes, hours of encoding and times of a query, by measured constants.
 
-A time is a fixed time and a time for each posting, number of a vector or row, through two sizes
-that were measured; beyond the larger one it is an extrapolation. What was not measured is None.
+A time of the sparse branch is one of the call and one for each term, document and posting; others
+are a line by numbers of a vector or rows. Beyond the largest size that was measured they are
+extrapolations. What was not measured is None.
 """
 
 from __future__ import annotations
@@ -18,8 +19,14 @@ MADE_NNZ = 124
 """Weights of a document of the measured sparse branches."""
 SPARSE_MB: Line = ((10_000 * MADE_NNZ, 4.6), (1_000_000 * MADE_NNZ, 408.1))
 """Size of a branch by its weights (docs/results/sparse_engines.md)."""
-SPARSE_MS: Line = ((11_382, 0.0594), (1_227_857, 0.3382))
-"""Exact top 10 by the postings of a symmetric query's terms, one thread, in the same branches."""
+QUERY_TERMS, POSTINGS = 27.2, 1_227_857 / (1_000_000 * MADE_NNZ)
+"""Of a symmetric query in the same branches; its postings for each weight of the branch."""
+SWEPT_MS = (0.016138, 0.0013044, 1.4865e-07, 7.7211e-07)
+"""Exact top 10, one thread, all documents scored: a call, each term, document and posting."""
+PRUNED_MS = (0.024138, 0.0019044, 4.1534e-08, 1.7977e-07)
+"""The same where blocks of documents are skipped: a search takes what is expected to be faster."""
+PRUNED_FROM = 40_960
+"""Documents below which all are scored."""
 DENSE_MS: Line = ((0, 0.0), (100_000 * 384, 5.7536))
 """Flat top 10 by the numbers of all vectors, one thread (docs/results/living-100k.json)."""
 POSTGRESQL_MS: dict[str, Line] = {
@@ -54,6 +61,20 @@ def on_line(size: float, line: Line) -> float:
     """
     (small, low), (large, high) = line
     return low + (high - low) * (size - small) / (large - small)
+
+
+def sparse_ms(terms: float, documents: float, postings: float) -> float:
+    """Return the time of a query of so many terms, which so many postings of the branch have.
+
+    >>> round(sparse_ms(6, 100_000, 21_226), 4)
+    0.0435
+    """
+    sizes = (1, terms, documents, postings)
+    swept, pruned = (
+        sum(cost * size for cost, size in zip(costs, sizes, strict=True))
+        for costs in (SWEPT_MS, PRUNED_MS)
+    )
+    return swept if documents < PRUNED_FROM else min(swept, pruned)
 
 
 @dataclass(frozen=True)
@@ -140,12 +161,11 @@ def estimate(options: EstimateOptions) -> Estimate:
     from hybrid.engines.postgres.push import SPARSE_ROWS
 
     documents, weights = int(options.documents), options.nnz * int(options.documents)
-    (_, (postings, _)), (_, (all_weights, _)) = SPARSE_MS, SPARSE_MB
     sizes = round(1e6 * on_line(weights, SPARSE_MB)), 4 * options.dim * documents
-    sparse_ms = on_line(weights * postings / all_weights, SPARSE_MS)
+    found_ms = sparse_ms(QUERY_TERMS, documents, POSTINGS * weights)
     dense_ms = on_line(documents * options.dim, DENSE_MS)
-    cores = ceil(options.qps * (sparse_ms + dense_ms) / 1000)
-    machine = PlaceEstimate(*sizes, sum(sizes), sparse_ms, dense_ms, cores, "one thread a query")
+    cores = ceil(options.qps * (found_ms + dense_ms) / 1000)
+    machine = PlaceEstimate(*sizes, sum(sizes), found_ms, dense_ms, cores, "one thread a query")
     sparse, dense = (on_line(documents, each) for each in POSTGRESQL_MS.values())
     note, refused = "one busy server, depth 1,000, by rows alone", documents > SPARSE_ROWS
     if refused:
