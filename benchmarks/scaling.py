@@ -1,6 +1,7 @@
 """How far the predictions of ``hybrid estimate`` miss what was measured.
 
     python benchmarks/scaling.py
+    python benchmarks/scaling.py --plot docs/images/scaling.svg
 
 The constants come from the committed results of the smallest and the largest size that were
 measured (``docs/results/sparse_engines-*.json``); the size between them is held out. Latency is one
@@ -16,6 +17,7 @@ extrapolation.
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from statistics import median
@@ -23,7 +25,16 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.build.estimate import DENSE_MS, MADE_NNZ, Line, on_line, sparse_ms
+from hybrid.build.estimate import (
+    DENSE_MS,
+    MADE_NNZ,
+    POSTGRESQL_MS,
+    EstimateOptions,
+    Line,
+    estimate,
+    on_line,
+    sparse_ms,
+)
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SIZES = ("10k", "100k", "1m")
@@ -95,5 +106,47 @@ def checked() -> list[str]:
     return [*lines[:2], *sorted(lines[2:], key=lambda line: "MB" not in line)]
 
 
+def plot(path: Path) -> None:
+    """Draw size and time by documents, with the measured points, as SVG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams |= {"svg.hashsalt": "scaling", "svg.fonttype": "none", "font.size": 9}
+    from matplotlib import pyplot as plt
+
+    sizes = np.geomspace(1e4, 1e9, 16)
+    places = [estimate(EstimateOptions(documents=n, nnz=MADE_NNZ)).places for n in sizes]
+    folders, databases = ([each[name] for each in places] for name in ("machine", "postgresql"))
+    rows = [measured(size, "symmetric") for size in SIZES]
+    flat = {100_000: dense_ms("100k"), 300_000: dense_ms("300k")}
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.2))
+    left.plot(sizes, [each.sparse_bytes / 1e9 for each in folders], "C0", label="sparse")
+    left.plot(sizes, [each.dense_bytes / 1e9 for each in folders], "C1", label="dense, flat")
+    left.plot([r["docs"] for r in rows], [r["index_mb"] / 1e3 for r in rows], "C0o", ms=4)
+    right.plot(sizes, [each.sparse_ms for each in folders], "C0", label="sparse")
+    right.plot(sizes, [each.dense_ms for each in folders], "C1", label="dense, flat")
+    right.plot([r["docs"] for r in rows], [r["p50_ms"] for r in rows], "C0o", ms=4)
+    right.plot(list(flat), list(flat.values()), "C1o", ms=4)
+    for branch, colour in {"sparse": "C2", "dense": "C3"}.items():
+        times = [getattr(each, f"{branch}_ms") or np.nan for each in databases]
+        right.plot(sizes, times, colour, ls="--", label=f"PostgreSQL, {branch}")
+        right.plot(*zip(*POSTGRESQL_MS[branch], strict=True), f"{colour}o", ms=4)
+    left.set(title="size", ylabel="GB")
+    right.set(title="top 10, one thread", ylabel="ms", ylim=(0.02, 1e11))
+    for axes in (left, right):
+        axes.set(xscale="log", yscale="log", xlabel="documents")
+        axes.minorticks_off()
+        axes.grid(True, lw=0.3)
+        axes.legend(loc="upper left")
+    drawn.tight_layout()
+    drawn.savefig(path, metadata={"Date": None})
+
+
 if __name__ == "__main__":
-    print("\n".join(checked()))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plot", type=Path, help="draw it to this SVG")
+    given = parser.parse_args()
+    if given.plot:
+        plot(given.plot)
+    else:
+        print("\n".join(checked()))
