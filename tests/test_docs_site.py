@@ -82,6 +82,33 @@ def test_the_demo_is_shown_as_it_is_committed() -> None:
     assert shown in (DOCS / "results" / "demo.txt").read_text(encoding="utf-8")
 
 
+def told_flags(text: str) -> list[tuple[str, str]]:
+    """Return (command, flag) of each ``hybrid command --flag`` that stands in a sentence.
+
+    >>> told_flags("Run `hybrid build x\\n--preset small -o y` or `hybrid cache list --json`.")
+    [('build', '--preset'), ('build', '-o'), ('cache list', '--json')]
+    """
+    found = []
+    for span in re.findall(r"`hybrid ([a-z][^`]+)`", text):
+        words = span.split()
+        name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+        flags = [each.partition("=")[0] for each in words if re.match(r"--?[a-z]", each)]
+        found += [(name, flag) for flag in flags if flag != "--help"]
+    return found
+
+
+def test_the_flags_that_sentences_tell_exist() -> None:
+    pages = [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
+    told = [
+        (path.name, name, flag)
+        for path in pages
+        for name, flag in told_flags(re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.S))
+    ]
+    assert len(told) > 50
+    flags = {name: re.findall(r"--?[a-z][\w-]*", " ".join(row)) for name, row in COMMANDS.items()}
+    assert [each for each in told if each[2] not in flags.get(each[1], [])] == []
+
+
 def test_what_would_load_from_elsewhere_is_found() -> None:
     pytest.importorskip("mkdocs")
     remote = load_script("docs/site/hooks").REMOTE
