@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +10,10 @@ from hybrid.errors import UsageError
 from hybrid.evaluate import Comparison, Difference, compare_runs, evaluate, judge
 from hybrid.evaluate.bench import Bench
 from hybrid.fusion import Fusion, fuse, rank
-from hybrid.report.fusions import every_fusion, fusion_table
 from hybrid.report.samples import made_domain
 from hybrid.tune import Space, TuneOptions, tune, tune_domains
 from hybrid.tune.search import Search
+from tests.conftest import load_script
 from tests.made_pools import random_pool, random_qrels
 
 pytest.importorskip("matplotlib")
@@ -108,13 +109,17 @@ def test_scatter_counts_the_queries_each_way() -> None:
         plots.query_scatter(a, other, "nDCG@10", ["a", "b"])
 
 
-def test_the_table_of_every_fusion_is_ordered_and_holds_the_tuned_row(domain) -> None:
+def test_the_table_of_every_fusion_is_ordered_and_holds_the_tuned_row(
+    domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
     bench = search(domain).bench
     best = bench.values(Fusion.parse("cc(alpha=0.6, norm=minmax)"))
-    table = fusion_table(bench, title="made", tuned={"tuned": ("cc(alpha=0.6)", best)})
+    script = load_script("benchmarks/fusion_table")
+    table = script.fusion_table(bench, title="made", tuned={"tuned": ("cc(alpha=0.6)", best)})
     means = [row[1] for row in table.rows]
     assert means == sorted(means, reverse=True)
-    assert len(table.rows) == len(every_fusion(bench.branches)) + 1
+    assert len(table.rows) == len(script.every_fusion(bench.branches)) + 1
     shown = {row[0]: row for row in table.rows}
     assert shown["tuned: cc(alpha=0.6)"][1] == best.mean()
     assert shown["rrf(k=60)"][1] == bench.values(Fusion.parse("rrf")).mean()

@@ -22,12 +22,10 @@ from hybrid.corpus import open_source
 from hybrid.evaluate.systems import evaluate_systems
 from hybrid.tune.on_index import tune_index
 from hybrid.report.evaluation import systems_table
-from hybrid.report.fusions import fusion_table
 from hybrid.report.tables import comparison_table, render
-from hybrid.evaluate import EvaluateOptions, judge
+from hybrid.evaluate import EvaluateOptions
 from hybrid.search.index import Index
 from hybrid.tune import TuneOptions
-from hybrid.evaluate.bench import Bench
 from tests.made_encoders import HashDense, HashSparse
 
 index = Index(sys.argv[1], encoders={"sparse": HashSparse(), "dense": HashDense()})
@@ -42,11 +40,9 @@ report = evaluate_systems(
 )
 report.systems[-1].run.write_trec(out / "run.trec")
 report.write_per_query(out / "queries.tsv")
-bench = Bench(judge(report.judged.pool, report.judged.qrels), "nDCG@10")
 tables = [
     systems_table(report),
     *(comparison_table(each) for each in report.comparisons("bm25")),
-    fusion_table(bench, title="all"),
 ]
 for form in ("markdown", "latex", "csv", "json", "html"):
     (out / f"tables.{form}").write_text("".join(render(table, form) for table in tables))
