@@ -27,21 +27,18 @@ FILE = "hybrid.toml"
 PREFIX = "HYBRID"
 
 
-def defaults(
-    path: Path | None, command: Any, variables: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+def defaults(path: Path | None, command: Any) -> dict[str, Any]:
     """Return command to option to value, in the form in which click takes defaults.
 
     Args:
         path: the file; None for ``hybrid.toml`` in the working folder, where there is one.
         command: the whole command line, a click group.
-        variables: in place of those of the environment, which are read now and not at import.
 
     Raises:
         UsageError: the file is missing, is not TOML, or has an unknown command or option.
     """
     found = _from_file(path, command)
-    _from_variables(found, command, os.environ if variables is None else variables, PREFIX)
+    _from_variables(found, command, os.environ, PREFIX)
     return found
 
 

@@ -45,7 +45,7 @@ class Difference:
 
 
 def compare_paired(
-    values: FloatArray, baselines: Sequence[FloatArray], *, seed: int = 0, samples: int = 10_000
+    values: FloatArray, baselines: Sequence[FloatArray], *, seed: int = 0
 ) -> list[Difference]:
     """Return how far ``values`` (queries,) is ahead of each baseline (queries,), Holm-corrected.
 
@@ -61,8 +61,8 @@ def compare_paired(
     if not baselines:
         return []
     paired = values - np.stack(list(baselines))
-    intervals = bootstrap_intervals(paired, seed=seed, samples=samples)
-    raw = [randomisation_p(row, seed=seed, samples=samples) for row in paired]
+    intervals = bootstrap_intervals(paired, seed=seed)
+    raw = [randomisation_p(row, seed=seed) for row in paired]
     return [
         _difference(row, interval, p, corrected)
         for row, interval, p, corrected in zip(paired, intervals, raw, holm(raw), strict=True)

@@ -37,7 +37,7 @@ class QuerySlice:
         }
 
 
-def query_slices(view: View, report: SystemsReport, *, parts: int = 3) -> list[QuerySlice]:
+def query_slices(view: View, report: SystemsReport) -> list[QuerySlice]:
     """Return slices of about equal size by words of a query, and by lexical overlap.
 
     The overlap is the greatest share of a query's words that a relevant document of the index has.
@@ -46,7 +46,7 @@ def query_slices(view: View, report: SystemsReport, *, parts: int = 3) -> list[Q
     values = {"words": query_lengths(judged.texts), "overlap": _overlap(view, judged)}
     found = []
     for by, each in values.items():
-        for label, query_ids in (slice_queries(each, parts) if each else {}).items():
+        for label, query_ids in (slice_queries(each) if each else {}).items():
             means = {}
             for system in report.systems:
                 place = {q: i for i, q in enumerate(system.evaluation.query_ids)}

@@ -222,7 +222,7 @@ def render_all(tables: Sequence[Table], form: str) -> str:
     return "\n".join(render(table, form) for table in tables)
 
 
-def comparison_table(comparison: Comparison, title: str = "") -> Table:
+def comparison_table(comparison: Comparison) -> Table:
     """Return one row a system: mean, interval, difference from the baseline and its p."""
     rows: list[tuple[Cell, ...]] = []
     for name, mean in comparison.means.items():
@@ -234,8 +234,7 @@ def comparison_table(comparison: Comparison, title: str = "") -> Table:
             rest = (found.mean, found.low, found.high, found.p_holm, found.effect, record)
         rows.append((name, mean, low, high, *rest))
     return Table(
-        title
-        or f"{comparison.measure} over {comparison.queries} queries, against {comparison.baseline}",
+        f"{comparison.measure} over {comparison.queries} queries, against {comparison.baseline}",
         (
             "system",
             comparison.measure,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from hybrid.tune.search import Search
 
 FloatArray = NDArray[np.float64]
-POWER = 0.8
+POWER, LEVEL = 0.8, 0.05
+DRAWS = 12
 SIZES = (10, 25, 50, 100, 200, 400, 800)
 
 
@@ -64,34 +65,31 @@ def label_budget(
     gains: FloatArray,
     *,
     comparisons: int,
-    level: float = 0.05,
     curve: tuple[LearningPoint, ...] = (),
 ) -> LabelBudget:
     """Return the budget for per-query ``gains`` (queries,) over the reference.
 
-    The normal approximation of the paired test, two-sided at ``level`` over ``comparisons``: the
+    The normal approximation of the paired test, two-sided at ``LEVEL`` over ``comparisons``: the
     strictest step of Holm's correction, so the stated power is a lower bound.
     """
     count = len(gains)
     gain = float(gains.mean())
     deviation = float(gains.std(ddof=1)) if count > 1 else 0.0
-    reach = _critical(comparisons, level) + _quantile(POWER)
+    reach = _critical(comparisons) + _quantile(POWER)
     needed = max(2, math.ceil((reach * deviation / gain) ** 2)) if gain > 0 else None
     return LabelBudget(
         queries=count,
         gain=gain,
         deviation=deviation,
         detectable=reach * deviation / math.sqrt(count),
-        power=stated_power(gain, deviation, count, comparisons=comparisons, level=level),
+        power=stated_power(gain, deviation, count, comparisons=comparisons),
         needed=needed,
         more=None if needed is None else max(0, needed - count),
         curve=curve,
     )
 
 
-def stated_power(
-    gain: float, deviation: float, queries: int, *, comparisons: int, level: float = 0.05
-) -> float:
+def stated_power(gain: float, deviation: float, queries: int, *, comparisons: int) -> float:
     """Return the chance that ``queries`` judged queries show a true ``gain``; 0 if not positive.
 
     >>> round(stated_power(0.02, 0.1, 300, comparisons=1), 2)
@@ -101,11 +99,11 @@ def stated_power(
         return 0.0
     if deviation <= 0:
         return 1.0
-    z = gain * math.sqrt(queries) / deviation - _critical(comparisons, level)
+    z = gain * math.sqrt(queries) / deviation - _critical(comparisons)
     return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
 
-def learning_curve(search: Search, *, draws: int = 12) -> tuple[LearningPoint, ...]:
+def learning_curve(search: Search) -> tuple[LearningPoint, ...]:
     """Return the held-out mean after 10, 25, 50, ... judged queries, each over random draws.
 
     The search is the one given; the rest of the queries, at least 10 of them, measure the choice.
@@ -115,7 +113,7 @@ def learning_curve(search: Search, *, draws: int = 12) -> tuple[LearningPoint, .
     points = []
     for size in (size for size in SIZES if size <= count - 10):
         means = []
-        for _ in range(draws):
+        for _ in range(DRAWS):
             order = rng.permutation(count)
             chosen = search.choose(np.sort(order[:size]))
             means.append(search.bench.values(chosen.fusion)[order[size:]].mean())
@@ -124,8 +122,8 @@ def learning_curve(search: Search, *, draws: int = 12) -> tuple[LearningPoint, .
     return tuple(points)
 
 
-def _critical(comparisons: int, level: float) -> float:
-    return _quantile(1 - level / max(comparisons, 1) / 2)
+def _critical(comparisons: int) -> float:
+    return _quantile(1 - LEVEL / max(comparisons, 1) / 2)
 
 
 def _quantile(probability: float) -> float:

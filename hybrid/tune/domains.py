@@ -88,7 +88,6 @@ def tune_domains(
     domains: Sequence[Domain],
     options: TuneOptions | None = None,
     *,
-    space: Space | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> DomainsResult:
     """Return one tuned fusion a domain, the transfer between them, and the pooled one.
@@ -104,7 +103,7 @@ def tune_domains(
     names = tuple(domain.name for domain in domains)
     check_names(names)
     check_branches([domain.pool.branches for domain in domains])
-    space = space or Space.of(*(domain.pool for domain in domains))
+    space = Space.of(*(domain.pool for domain in domains))
     searches = {
         d.name: Search(Bench(judge(d.pool, d.qrels), options.measure), space, options.lines_alone)
         for d in domains
