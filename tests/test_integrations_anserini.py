@@ -11,6 +11,7 @@ import pytest
 from scipy.sparse import csr_matrix, random
 
 from hybrid.errors import OutputExistsError, StorageError, UsageError
+from hybrid.integrations.formats import anserini
 from hybrid.integrations.formats.anserini import VectorBatch, export_anserini
 from hybrid.integrations.formats.impacts import Rounding
 
@@ -48,7 +49,10 @@ def test_files_hold_integer_weights(tmp_path: Path) -> None:
     assert f"{tmp_path / 'out'}/documents" in summary["commands"][0]
 
 
-def test_score_by_anserinis_rules_is_the_dot_product_of_integers(tmp_path: Path) -> None:
+def test_score_by_anserinis_rules_is_the_dot_product_of_integers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anserini, "DOCUMENTS_PER_FILE", 8)
     rng = np.random.default_rng(7)
     size = len(VOCABULARY)
     documents = random(30, size, density=0.6, format="csr", dtype=np.float32, random_state=rng)
@@ -65,7 +69,6 @@ def test_score_by_anserinis_rules_is_the_dot_product_of_integers(tmp_path: Path)
         out,
         vocabulary=VOCABULARY,
         queries=[VectorBatch(query_ids, [""] * 5, queries)],
-        documents_per_file=8,
     )
     assert len(list((out / "documents").iterdir())) == -(-30 // 8)
     vectors = {record["id"]: record["vector"] for record in read_documents(out)}
@@ -82,7 +85,7 @@ def test_empty_vectors(tmp_path: Path) -> None:
     documents = [batch(["a"], [[0.001, 0, 0, 0, 0, 0]])]
     queries = [batch(["q1", "q2"], [[0] * 6, [0, 0, 1, 0, 0, 0]])]
     out = tmp_path / "out"
-    export = export_anserini(documents, out, vocabulary=VOCABULARY, queries=queries, scale=10)
+    export = export_anserini(documents, out, vocabulary=VOCABULARY, queries=queries)
     assert export.empty_documents == 1
     assert export.empty_queries == ("q1",)
     assert read_documents(out)[0]["vector"] == {}
@@ -119,7 +122,7 @@ def test_an_existing_output_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
         ([batch(["a"], [[1] * 6])], VOCABULARY[:5], "6 columns, the vocabulary 5"),
         ([batch(["a"], [[-1] + [1] * 5])], VOCABULARY, "not negative"),
         ([batch(["a"], [[np.inf] + [1] * 5])], VOCABULARY, "finite"),
-        ([batch(["a"], [[3e7] + [1] * 5])], VOCABULARY, "smaller scale"),
+        ([batch(["a"], [[3e7] + [1] * 5])], VOCABULARY, "an impact over"),
     ],
 )
 def test_what_anserini_could_not_read_is_refused_and_leaves_nothing(
@@ -133,14 +136,6 @@ def test_what_anserini_could_not_read_is_refused_and_leaves_nothing(
 def test_an_odd_term_that_no_document_uses_is_no_error(tmp_path: Path) -> None:
     vocabulary = [*VOCABULARY[:5], "ice cream"]
     export_anserini([batch(["a"], [[1, 0, 0, 0, 0, 0]])], tmp_path / "out", vocabulary=vocabulary)
-
-
-@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
-def test_scale_must_be_over_0(tmp_path: Path, scale: float) -> None:
-    with pytest.raises(UsageError, match="scale"):
-        export_anserini([], tmp_path / "out", vocabulary=VOCABULARY, scale=scale)
-    with pytest.raises(UsageError, match="documents_per_file"):
-        export_anserini([], tmp_path / "out", vocabulary=VOCABULARY, documents_per_file=0)
 
 
 def test_a_failing_disk_leaves_nothing(tmp_path: Path) -> None:
@@ -166,11 +161,11 @@ def test_progress_counts_documents(tmp_path: Path) -> None:
 
 
 def test_rounding_error_is_at_most_half_a_step() -> None:
-    rounding = Rounding(scale=64)
+    rounding = Rounding()
     weights = np.random.default_rng(3).exponential(size=1000).astype(np.float32)
     impacts = rounding.impacts(weights)
-    assert np.array_equal(impacts, np.rint(weights.astype(np.float64) * 64))
-    assert rounding.largest_error <= 0.5 / 64
+    assert np.array_equal(impacts, np.rint(weights.astype(np.float64) * 100))
+    assert rounding.largest_error <= 0.5 / 100
     assert rounding.postings + rounding.dropped == 1000
 
 

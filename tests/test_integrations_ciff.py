@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csc_matrix, random
 
 from hybrid.errors import OutputExistsError, UsageError
-from hybrid.integrations.formats.ciff import Postings, _varint, _varints, export_ciff
+from hybrid.integrations.formats.ciff import _varint, _varints, export_ciff
 
 Message = dict[int, list[object]]
 
@@ -54,37 +54,18 @@ def read(path: Path) -> tuple[Message, list[Message], list[Message]]:
     return messages[0], messages[1 : 1 + terms], messages[1 + terms :]
 
 
-def from_matrix(matrix: csc_matrix) -> Postings:
-    matrix.sort_indices()
-
-    def postings(column: int):  # type: ignore[no-untyped-def]
-        span = slice(matrix.indptr[column], matrix.indptr[column + 1])
-        return matrix.indices[span], matrix.data[span]
-
-    return postings
-
-
 def test_round_trip_of_a_random_index(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     matrix = random(3000, 12, density=0.3, format="csc", dtype=np.float32, random_state=rng)
-    matrix.data *= 40  # impacts of one to two bytes, gaps likewise
+    matrix.data *= 4  # impacts of one to two bytes, gaps likewise
     matrix.data[matrix.indptr[4] : matrix.indptr[5]] = 0
     matrix.eliminate_zeros()
     vocabulary = [f"term{n}" for n in range(11)] + ["naïve"]
     doc_ids = [f"doc-{n}" for n in range(3000)]
     path = tmp_path / "index.ciff"
-    told: list[int] = []
-    export = export_ciff(
-        from_matrix(matrix),
-        path,
-        vocabulary=vocabulary,
-        doc_ids=doc_ids,
-        scale=10,
-        description="a test",
-        progress=told.append,
-    )
+    export_ciff(matrix, path, vocabulary=vocabulary, doc_ids=doc_ids)
     header, lists, documents = read(path)
-    expected = np.rint(matrix.toarray().astype(np.float64) * 10).astype(int)
+    expected = np.rint(matrix.toarray().astype(np.float64) * 100).astype(int)
 
     terms = [one[1][0].decode() for one in lists]  # type: ignore[attr-defined]
     assert terms == sorted(term for term in vocabulary if term != "term4")
@@ -105,11 +86,7 @@ def test_round_trip_of_a_random_index(tmp_path: Path) -> None:
     total = expected.sum()
     numbers = [header[field][0] for field in range(1, 8)]
     assert numbers == [1, 11, 3000, 11, 3000, total, pytest.approx(total / 3000)]
-    assert header[8] == [b"a test"]
-    assert (export.documents, export.terms) == (3000, 11)
-    assert export.rounding.postings == np.count_nonzero(expected)
-    assert export.to_dict()["terms"] == 11
-    assert sum(told) == 12
+    assert header[8] == [b""]
     assert [file.name for file in tmp_path.iterdir()] == ["index.ciff"]
 
 
@@ -126,12 +103,12 @@ def test_varint(value: int) -> None:
 
 def test_one_document_and_none(tmp_path: Path) -> None:
     one = csc_matrix(np.array([[1.0]], dtype=np.float32))
-    export_ciff(from_matrix(one), tmp_path / "one.ciff", vocabulary=["a"], doc_ids=["d"])
+    export_ciff(one, tmp_path / "one.ciff", vocabulary=["a"], doc_ids=["d"])
     _, lists, documents = read(tmp_path / "one.ciff")
     assert [message(posting) for posting in lists[0][4]] == [{1: [0], 2: [100]}]  # type: ignore[arg-type]
     assert documents == [{1: [0], 2: [b"d"], 3: [100]}]
     none = csc_matrix((0, 1), dtype=np.float32)
-    export_ciff(from_matrix(none), tmp_path / "none.ciff", vocabulary=["a"], doc_ids=[])
+    export_ciff(none, tmp_path / "none.ciff", vocabulary=["a"], doc_ids=[])
     header, lists, documents = read(tmp_path / "none.ciff")
     assert (header[7], lists, documents) == ([0.0], [], [])
 
@@ -140,13 +117,13 @@ def test_refusals_leave_nothing(tmp_path: Path) -> None:
     matrix = csc_matrix(np.array([[1.0, 2.0]], dtype=np.float32))
     path = tmp_path / "out.ciff"
     with pytest.raises(UsageError, match="columns 0 and 1"):
-        export_ciff(from_matrix(matrix), path, vocabulary=["a", "a"], doc_ids=["d"])
+        export_ciff(matrix, path, vocabulary=["a", "a"], doc_ids=["d"])
     with pytest.raises(UsageError, match="not negative"):
-        export_ciff(from_matrix(-matrix), path, vocabulary=["a", "b"], doc_ids=["d"])
+        export_ciff(-matrix, path, vocabulary=["a", "b"], doc_ids=["d"])
     with pytest.raises(UsageError, match="longer than"):
-        export_ciff(from_matrix(matrix), path, vocabulary=["a", "b"], doc_ids=["d"], scale=1e9)
+        export_ciff(matrix * 1e7, path, vocabulary=["a", "b"], doc_ids=["d"])
     assert list(tmp_path.iterdir()) == []
     path.write_bytes(b"mine")
     with pytest.raises(OutputExistsError):
-        export_ciff(from_matrix(matrix), path, vocabulary=["a", "b"], doc_ids=["d"])
+        export_ciff(matrix, path, vocabulary=["a", "b"], doc_ids=["d"])
     assert path.read_bytes() == b"mine"

@@ -309,6 +309,15 @@ def test_files_of_vectors(system: Any, branch: str, index: Index, tmp_path: Path
             }
 
 
+@pytest.mark.parametrize("system", ["ciff", "parquet", "safetensors"])
+def test_an_empty_index_is_no_file(system: Any, tiny_copy: Path, tmp_path: Path) -> None:
+    with hybrid.open(tiny_copy) as emptied:
+        emptied.delete(list(emptied.contents.doc_ids))
+        emptied.compact()
+        with pytest.raises(UsageError, match="no documents to export"):
+            export_index(emptied, tmp_path / "out", ExportOptions(to=system))
+
+
 def test_queries_are_for_anserini_alone(index: Index, tmp_path: Path, beir_folder: Path) -> None:
     source = hybrid.open_source(beir_folder)
     for system in ("ciff", "parquet"):

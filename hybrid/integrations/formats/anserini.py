@@ -2,7 +2,7 @@
 
 Anserini's JsonVectorCollection repeats each term as often as its integer weight says, and its
 impact scoring multiplies the counts, so that Lucene's score of a pair is the dot product of the
-integer vectors: about ``scale ** 2`` times the score here. The factor 100 is the one that Anserini
+integer vectors: about ``SCALE ** 2`` times the score here. The factor 100 is the one that Anserini
 uses for SPLADE (Formal et al., "SPLADE v2", 2021; Lin et al., "Anserini", SIGIR 2017).
 """
 
@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hybrid.errors import UsageError
-from hybrid.integrations.formats.impacts import Rounding, checked_scale
+from hybrid.integrations.formats.impacts import Rounding
 from hybrid.machine.outputs import new_output
 
-DEFAULT_SCALE = 100.0
 DOCUMENTS_PER_FILE = 100_000
 LONGEST_TERM = 255
 
@@ -94,8 +93,6 @@ def export_anserini(
     *,
     vocabulary: Sequence[str],
     queries: Iterable[VectorBatch] = (),
-    scale: float = DEFAULT_SCALE,
-    documents_per_file: int = DOCUMENTS_PER_FILE,
     progress: Callable[[int], None] | None = None,
 ) -> AnseriniExport:
     """Write vectors for Anserini into a new folder and return their counts.
@@ -109,25 +106,20 @@ def export_anserini(
         directory: must not exist.
         vocabulary: the term of each column.
         queries: batches of query vectors.
-        scale: weight 1.0 becomes this impact, for documents and for queries.
-        documents_per_file: how the collection is split; Anserini reads one file a thread.
         progress: told the number of newly written documents.
 
     Raises:
         OutputExistsError: ``directory`` exists.
         StorageError: the disk is full or refuses.
-        UsageError: a term or id with white space, a vector of another width, a weight that cannot
-            become an impact, or a scale or file length that is not over 0.
+        UsageError: a term or id with white space, a vector of another width, or a weight that
+            cannot become an impact.
     """
-    scale = checked_scale(scale)
-    if documents_per_file < 1:
-        raise UsageError(f"documents_per_file {documents_per_file} must be at least 1")
     target = Path(directory)
     columns = _Columns(vocabulary)
-    document_rounding, query_rounding = Rounding(scale), Rounding(scale)
+    document_rounding, query_rounding = Rounding(), Rounding()
     with new_output(target) as folder:
         (folder / "documents").mkdir(parents=True)
-        parts = _Parts(folder / "documents", documents_per_file)
+        parts = _Parts(folder / "documents")
         with closing(parts):
             count, empty = _write_documents(documents, parts, columns, document_rounding, progress)
         with (folder / "queries.tsv").open("x", encoding="utf-8", newline="\n") as file:
@@ -188,18 +180,17 @@ class _Columns:
 
 
 class _Parts:
-    """The files of the collection, a new one after every ``per_file`` lines."""
+    """The files of the collection; Anserini reads one a thread."""
 
-    def __init__(self, folder: Path, per_file: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.lines = 0
         self._folder = folder
-        self._per_file = per_file
         self._file: TextIO | None = None
 
     def write(self, line: str) -> None:
-        if self._file is None or self.lines % self._per_file == 0:
+        if self._file is None or self.lines % DOCUMENTS_PER_FILE == 0:
             self.close()
-            path = self._folder / f"part-{self.lines // self._per_file:05d}.jsonl"
+            path = self._folder / f"part-{self.lines // DOCUMENTS_PER_FILE:05d}.jsonl"
             self._file = path.open("x", encoding="utf-8", newline="\n")
         self._file.write(line)
         self.lines += 1

@@ -8,97 +8,60 @@ without that package.
 
 from __future__ import annotations
 
-import shutil
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_matrix
 
 from hybrid.errors import UsageError
-from hybrid.integrations.formats.impacts import LARGEST_IMPACT, Rounding, checked_scale
+from hybrid.integrations.formats.impacts import LARGEST_IMPACT, Rounding
 from hybrid.machine.outputs import new_output
 
 VERSION = 1
 VARINT, FIXED64, BYTES = 0, 1, 2
 
-Postings = Callable[[int], tuple[NDArray[np.integer[Any]], NDArray[np.floating[Any]]]]
-
-
-@dataclass(frozen=True, slots=True)
-class CiffExport:
-    """The result of an export: file, counts, and the effect of rounding on the weights."""
-
-    path: Path
-    documents: int
-    terms: int
-    rounding: Rounding
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the same as plain values, for ``--json``."""
-        return {
-            "format": "CIFF",
-            "file": str(self.path),
-            "documents": self.documents,
-            "terms": self.terms,
-            "weights": dict(self.rounding.to_dict()),
-        }
-
 
 def export_ciff(
-    postings: Postings,
-    path: str | Path,
-    *,
-    vocabulary: Sequence[str],
-    doc_ids: Sequence[str],
-    scale: float = 100.0,
-    description: str = "",
-    progress: Callable[[int], None] | None = None,
-) -> CiffExport:
-    """Write an inverted index as one CIFF file and return its counts.
+    weights: csc_matrix, path: Path, *, vocabulary: Sequence[str], doc_ids: Sequence[str]
+) -> None:
+    """Write the weights of an inverted index as one CIFF file.
 
     Terms come in code-point order, weights as integers in the place of term frequencies, and a
     document's length is the sum of its integers. Terms without a posting are left out.
 
     Args:
-        postings: gives for a column its documents (ascending) and their weights (>= 0).
+        weights: CSC (documents, vocabulary), >= 0.
         path: must not exist.
         vocabulary: the term of each column.
         doc_ids: the id of each document number.
-        scale: weight 1.0 becomes this integer.
-        description: for the people who open the file.
-        progress: told the number of newly written terms.
 
     Raises:
         OutputExistsError: ``path`` exists.
         StorageError: the disk is full or refuses.
-        UsageError: a term that occurs in two columns, a weight that cannot become an integer, a
-            document longer than 2^31 - 1, or a scale that is not over 0.
+        UsageError: a term that occurs in two columns, a weight that cannot become an integer, or a
+            document longer than 2^31 - 1.
     """
-    rounding = Rounding(checked_scale(scale))
-    target = Path(path)
-    order = _by_term(vocabulary)
-    lengths = np.zeros(len(doc_ids), dtype=np.int64)
-    with new_output(target) as temporary:
-        body = temporary.with_name(temporary.name + ".body")
-        try:
-            with body.open("xb") as file:
-                terms = _write_terms(file, postings, vocabulary, order, rounding, lengths, progress)
-            if lengths.size and lengths.max() > LARGEST_IMPACT:
-                raise UsageError(f"scale {scale} makes a document longer than 2^31 - 1; lower it")
-            with temporary.open("xb") as file:
-                file.write(_delimited(_header(terms, lengths, description)))
-                with body.open("rb") as written:
-                    shutil.copyfileobj(written, file)
-                for number, doc_id in enumerate(doc_ids):
-                    file.write(_delimited(_document(number, doc_id, int(lengths[number]))))
-        finally:
-            body.unlink(missing_ok=True)
-    return CiffExport(target, len(doc_ids), terms, rounding)
+    rounded = Rounding().impacts(weights.data)
+    impacts = csc_matrix((rounded, weights.indices.copy(), weights.indptr.copy()), weights.shape)
+    impacts.eliminate_zeros()
+    impacts.sort_indices()
+    lengths = np.asarray(impacts.sum(axis=1)).ravel()
+    if lengths.max(initial=0) > LARGEST_IMPACT:
+        raise UsageError("a document is longer than 2^31 - 1, which a CIFF file cannot hold")
+    ends = impacts.indptr
+    columns = [each for each in _by_term(vocabulary) if ends[each] < ends[each + 1]]
+    with new_output(path) as target, target.open("xb") as file:
+        file.write(_delimited(_header(len(columns), lengths)))
+        for column in columns:
+            span = slice(ends[column], ends[column + 1])
+            docs = impacts.indices[span].astype(np.int64)
+            file.write(_delimited(_postings_list(vocabulary[column], docs, impacts.data[span])))
+        for number, doc_id in enumerate(doc_ids):
+            file.write(_delimited(_document(number, doc_id, int(lengths[number]))))
 
 
 def _by_term(vocabulary: Sequence[str]) -> list[int]:
@@ -112,32 +75,7 @@ def _by_term(vocabulary: Sequence[str]) -> list[int]:
     return order
 
 
-def _write_terms(
-    file: BinaryIO,
-    postings: Postings,
-    vocabulary: Sequence[str],
-    order: Sequence[int],
-    rounding: Rounding,
-    lengths: NDArray[np.int64],
-    progress: Callable[[int], None] | None,
-) -> int:
-    """Write the postings lists in ``order``, add to ``lengths``, return how many were written."""
-    written = 0
-    for column in order:
-        doc_nums, weights = postings(column)
-        impacts = rounding.impacts(np.asarray(weights))
-        kept = impacts > 0
-        if kept.any():
-            docs = np.asarray(doc_nums, dtype=np.int64)[kept]
-            lengths[docs] += impacts[kept]
-            file.write(_delimited(_postings_list(vocabulary[column], docs, impacts[kept])))
-            written += 1
-        if progress is not None:
-            progress(1)
-    return written
-
-
-def _header(terms: int, lengths: NDArray[np.int64], description: str) -> bytes:
+def _header(terms: int, lengths: NDArray[np.int64]) -> bytes:
     documents = len(lengths)
     total = int(lengths.sum())
     return (
@@ -149,7 +87,7 @@ def _header(terms: int, lengths: NDArray[np.int64], description: str) -> bytes:
         + _number(6, total)
         + _key(7, FIXED64)
         + struct.pack("<d", total / documents if documents else 0.0)
-        + _text(8, description)
+        + _text(8, "")
     )
 
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hybrid.corpus import Source
 from hybrid.errors import UsageError, path_of
 from hybrid.machine.options import option
@@ -116,24 +113,19 @@ def to_ciff(
     """Write a sparse branch as one CIFF file; return what was written.
 
     Raises:
-        UsageError: queries are given, or a weight that is no impact.
+        UsageError: queries are given, the index has no documents, or a weight is no impact.
     """
     from scipy.sparse import vstack
 
     from hybrid.integrations.formats.ciff import export_ciff
 
-    _refuse_queries(options, queries)
+    _check_file(view, options, queries)
     encoder = view.sparse_encoder(options.branch)
     batches = list(document_batches(view, options.branch))
-    rows = vstack([batch.vectors for batch in batches], format="csc")
-
-    def postings(column: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        span = slice(rows.indptr[column], rows.indptr[column + 1])
-        return rows.indices[span], rows.data[span]
-
+    weights = vstack([batch.vectors for batch in batches], format="csc")
     doc_ids = [doc_id for batch in batches for doc_id in batch.ids]
-    written = export_ciff(postings, path, vocabulary=encoder.vocabulary, doc_ids=doc_ids)
-    return FileExport(written.documents)
+    export_ciff(weights, path, vocabulary=encoder.vocabulary, doc_ids=doc_ids)
+    return FileExport(len(doc_ids))
 
 
 def to_file(
@@ -150,17 +142,17 @@ def to_file(
     """
     from hybrid.integrations.formats.vectors import write_safetensors, write_table
 
-    _refuse_queries(options, queries)
-    if not view.local.row_count:
-        raise UsageError("the index has no documents to export; add some first")
+    _check_file(view, options, queries)
     if options.to == "safetensors":
         return FileExport(write_safetensors(view, path, options.branch))
     return FileExport(write_table(view, path, options.branch, options.to))
 
 
-def _refuse_queries(options: ExportOptions, queries: Source | None) -> None:
+def _check_file(view: View, options: ExportOptions, queries: Source | None) -> None:
     if queries is not None:
         raise UsageError(f"{options.to} holds no queries; leave them out, or export to anserini")
+    if not view.local.row_count:
+        raise UsageError("the index has no documents to export; add some first")
 
 
 Writer: TypeAlias = "Callable[[View, Path, ExportOptions, Source | None, Progress | None], Export]"

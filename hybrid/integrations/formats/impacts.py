@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 from hybrid.errors import UsageError
 
 LARGEST_IMPACT = 2**31 - 1
+SCALE = 100.0
 
 
 @dataclass
 class Rounding:
-    """The effect of rounding to integers: counts, and the total weight before and after.
+    """The effect of rounding SCALE * weight to integers, halves to even: counts and weight lost.
 
     Attributes:
-        scale: the factor before rounding; impact = round(scale * weight), halves to even.
         postings: weights that are kept, with an impact of 1 or more.
         dropped: weights that round to 0, so that the term is lost.
         weight_lost: their part of all weight, from 0 to 1.
-        largest_error: the greatest |impact / scale - weight|; at most 0.5 / scale.
+        largest_error: the greatest |impact / SCALE - weight|; at most 0.5 / SCALE.
     """
 
-    scale: float
     postings: int = 0
     dropped: int = 0
     largest_error: float = 0.0
@@ -44,7 +43,7 @@ class Rounding:
         Raises:
             UsageError: a weight that is negative or not finite, or an impact over 2^31 - 1.
 
-        >>> Rounding(scale=100).impacts(np.array([1.234, 0.004], np.float32)).tolist()
+        >>> Rounding().impacts(np.array([1.234, 0.004], np.float32)).tolist()
         [123, 0]
         """
         exact = weights.astype(np.float64)
@@ -53,34 +52,27 @@ class Rounding:
                 "weights must be finite and not negative to become impacts; this encoder gives "
                 "others, and a system that counts occurrences cannot hold them"
             )
-        scaled = np.rint(exact * self.scale)
+        scaled = np.rint(exact * SCALE)
         if scaled.size and scaled.max() > LARGEST_IMPACT:
             raise UsageError(
-                f"scale {self.scale} turns weight {exact.max()} into an impact over 2^31 - 1; "
-                "give a smaller scale"
+                f"weight {exact.max()} times {SCALE:g} is an impact over 2^31 - 1, which a system "
+                "that counts occurrences cannot hold"
             )
         lost = (scaled == 0) & (exact > 0)
         self.postings += int(np.count_nonzero(scaled))
         self.dropped += int(np.count_nonzero(lost))
         self._weight += float(exact.sum())
         self._weight_dropped += float(exact[lost].sum())
-        error = np.abs(scaled / self.scale - exact)
+        error = np.abs(scaled / SCALE - exact)
         self.largest_error = max(self.largest_error, float(error.max(initial=0.0)))
         return scaled.astype(np.int64)
 
     def to_dict(self) -> Mapping[str, float]:
         """Return the figures for a report or a JSON file."""
         return {
-            "scale": self.scale,
+            "scale": SCALE,
             "postings": self.postings,
             "dropped": self.dropped,
             "weight_lost": self.weight_lost,
             "largest_error": self.largest_error,
         }
-
-
-def checked_scale(scale: float) -> float:
-    """Return the scale; a UsageError if it is not a finite number over 0."""
-    if not (np.isfinite(scale) and scale > 0):
-        raise UsageError(f"scale {scale!r} must be a finite number over 0; 100 is customary")
-    return float(scale)
