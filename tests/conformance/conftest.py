@@ -16,7 +16,7 @@ import hybrid
 from hybrid import BuildOptions, Document, Index
 from hybrid.corpus import Passages
 from hybrid.encoders import Bm25Parameters
-from tests.conformance.servers import Server
+from tests.conformance.servers import Server, s3_server
 from tests.made_encoders import HashDense, HashSparse
 
 ENCODERS = {"sparse": HashSparse(48), "dense": HashDense(12)}
@@ -24,6 +24,7 @@ WORDS = [f"w{number}" for number in range(120)]
 ODD = ["d'1", 'a"b\\c', "#;%s", "\N{GRINNING FACE}", "é", "e\u0301", "Z" * 300, "\uffff", "$1{}"]
 COUNT = 160
 NUMBERS = count(1)
+PLACES = ["folder", "bucket", "postgresql", "three servers", "milvus"]
 
 
 def document(number: int, version: int = 0) -> Document:
@@ -74,6 +75,14 @@ def more_servers() -> Iterator[list[Server]]:
         yield servers
 
 
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The address of an empty bucket."""
+    pytest.importorskip("moto.server", reason="`make test-engines` installs it")
+    with s3_server():
+        yield "s3://bucket"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def small_shards() -> Iterator[None]:
     """Shards of a part of the documents, so that each server holds some."""
@@ -82,7 +91,7 @@ def small_shards() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=["folder", "postgresql", "three servers", "milvus"])
+@pytest.fixture(scope="session", params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Each place in turn."""
     folder = tmp_path_factory.mktemp("places")
@@ -90,6 +99,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return Place("folder", lambda: str(folder / str(next(NUMBERS))))
     if request.param == "milvus":
         return Place("milvus", lambda: f"milvus://{folder}/places.db#p{next(NUMBERS)}")
+    if request.param == "bucket":
+        url = request.getfixturevalue("bucket")
+        return Place("bucket", lambda: f"{url}/{next(NUMBERS)}")
     server: Server = request.getfixturevalue("postgres")
     if request.param == "three servers":
         servers = [server, *request.getfixturevalue("more_servers")]

@@ -1,4 +1,4 @@
-"""PostgreSQL servers of a test: on loopback, in a folder of their own, ended by their own ids."""
+"""Servers of PostgreSQL, ended by their own ids, and of S3 for a test, on loopback."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
+
+
+@contextmanager
+def s3_server() -> Iterator[Any]:
+    """Give a server that speaks S3, whose packages are told of it by the environment."""
+    import pytest
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    server.url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": server.url,
+            "AWS_MAX_ATTEMPTS": "1",
+        }.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().makedirs("bucket", exist_ok=True)  # all of a process have one store
+        yield server
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
 
 
 class Server:

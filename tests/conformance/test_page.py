@@ -16,7 +16,11 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "howto" / "engines.md"
 
 
 def test_the_page_of_engines_runs(
-    postgres: Server, more_servers: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: Server,
+    more_servers: list[Server],
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     documents = [{"id": f"d{n}", "text": "merge sorted lists", "year": 2015 + n} for n in range(9)]
@@ -28,6 +32,7 @@ def test_the_page_of_engines_runs(
     there = {
         "postgresql://me@host/db": postgres.url,
         "postgresql://me@one/db;postgresql://me@two/db": f"{one.url};{two.url}",
+        "s3://bucket/my.idx": f"{bucket}/my.idx",
     }
     run_page(PAGE, tmp_path, ENGINES, there)
     with hybrid.open(f"{postgres.url}#papers") as index:

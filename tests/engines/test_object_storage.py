@@ -14,53 +14,40 @@ import hybrid
 from hybrid.errors import IndexFormatError, MissingPackageError, TransferError
 from hybrid.index import transfer
 from hybrid.search.index import Index
+from tests.conformance.servers import s3_server
 from tests.test_living import ENCODERS, assert_same, document
 from tests.test_verify import index_dir
 
 __all__ = ["index_dir"]
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
 s3fs = pytest.importorskip("s3fs", reason="the extra s3 is not installed")
-moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
+pytest.importorskip("moto.server", reason="moto is not installed")
 URL = "s3://shelf/papers/my.idx"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    made = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    made.start()
-    made._port = made.get_host_and_port()[1]  # for when it is started again
-    yield made
-    made.stop()
+    with s3_server() as made:
+        yield made
 
 
-def address(server: Any) -> str:
-    return f"http://127.0.0.1:{server.get_host_and_port()[1]}"
-
-
-def told(server: Any, path: str, data: bytes = b"") -> None:
-    url, plain = f"{address(server)}/moto-api/{path}", {"Content-Type": "text/plain"}
-    asked = urllib.request.Request(url, data, plain, method="POST")
+def allow(server: Any, requests: bytes) -> None:
+    """Let so many requests be made with any credentials."""
+    url, plain = f"{server.url}/moto-api/reset-auth", {"Content-Type": "text/plain"}
+    asked = urllib.request.Request(url, requests, plain, method="POST")
     urllib.request.urlopen(asked, timeout=10).close()
 
 
 @pytest.fixture(autouse=True)
-def bucket(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The file system, with an empty bucket, and a cache of its own."""
     monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": address(server),
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    told(server, "reset")
     s3fs.S3FileSystem.clear_instance_cache()
     files = s3fs.S3FileSystem()
+    if files.exists("shelf"):
+        files.rm("shelf", recursive=True)
     files.mkdir("shelf")
-    yield files
-    s3fs.S3FileSystem.clear_instance_cache()
+    return files
 
 
 def opened(url: str = URL) -> Index:
@@ -113,13 +100,13 @@ def test_what_is_not_there_and_wrong_credentials_are_said(
     with pytest.raises(TransferError, match="there is no 'other'"):
         hybrid.push_index(index_dir, "s3://other/my.idx")
     hybrid.push_index(index_dir, URL)
-    told(server, "reset-auth", b"0")
+    allow(server, b"0")
     try:
         for ask in (opened, lambda: hybrid.push_index(index_dir, URL)):
             with pytest.raises(TransferError, match="your access rights"):
                 ask()
     finally:
-        told(server, "reset-auth", b"inf")
+        allow(server, b"inf")
 
 
 def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
