@@ -5,37 +5,15 @@ from typing import TYPE_CHECKING
 from hybrid.machine.doors import door
 
 _MODULES = {
-    "comparison": (
-        "Comparison",
-        "compare",
-        "compare_runs",
-        "unmet_expectations",
-    ),
-    "evaluation": (
-        "Evaluation",
-        "evaluate",
-    ),
-    "judged": (
-        "ArrayScorer",
-        "Judged",
-        "judge",
-        "measure_scores",
-    ),
-    "judging": ("Judging",),
-    "names": (
-        "parse_measure",
-        "parse_measures",
-    ),
-    "options": (
-        "EvaluateOptions",
-        "PoolOptions",
-    ),
-    "significance": (
-        "Difference",
-        "compare_paired",
-    ),
+    "comparison": "Comparison compare compare_runs unmet_expectations",
+    "evaluation": "Evaluation evaluate",
+    "judged": "ArrayScorer Judged judge measure_scores",
+    "judging": "Judging",
+    "names": "parse_measure parse_measures",
+    "options": "EvaluateOptions PoolOptions",
+    "significance": "Difference compare_paired",
 }
-__all__ = [name for names in _MODULES.values() for name in names]
+__all__ = [name for names in _MODULES.values() for name in names.split()]
 __getattr__ = door(__name__, _MODULES)
 
 if TYPE_CHECKING:

@@ -18,29 +18,13 @@ from typing import TYPE_CHECKING
 from hybrid.machine.doors import door
 
 _MODULES = {
-    "apply": (
-        "contributions",
-        "fuse",
-        "rank",
-    ),
-    "norms": (
-        "NORMS",
-        "normalise",
-    ),
-    "runs": (
-        "RunTable",
-        "fuse_runs",
-    ),
-    "signatures": ("METHODS",),
-    "values": (
-        "Fusion",
-        "cc",
-        "parse_fusion",
-        "rrf",
-        "single",
-    ),
+    "apply": "contributions fuse rank",
+    "norms": "NORMS normalise",
+    "runs": "RunTable fuse_runs",
+    "signatures": "METHODS",
+    "values": "Fusion cc parse_fusion rrf single",
 }
-__all__ = [name for names in _MODULES.values() for name in names]
+__all__ = [name for names in _MODULES.values() for name in names.split()]
 __getattr__ = door(__name__, _MODULES)
 
 if TYPE_CHECKING:

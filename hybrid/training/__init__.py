@@ -3,10 +3,19 @@
 The public names are loaded on first use, so importing the package brings in no torch.
 """
 
-from __future__ import annotations
-
-import importlib
 from typing import TYPE_CHECKING
+
+from hybrid.machine.doors import door
+
+_MODULES = {
+    "examples": "Example read_examples split_examples",
+    "options": "TrainOptions",
+    "recipes": "RECIPES Recipe find_recipe",
+    "report": "Logged Measured TrainReport",
+    "trainer": "last_checkpoint step_count train",
+}
+__all__ = [name for names in _MODULES.values() for name in names.split()]
+__getattr__ = door(__name__, _MODULES)
 
 if TYPE_CHECKING:
     from hybrid.training.examples import Example as Example
@@ -22,27 +31,3 @@ if TYPE_CHECKING:
     from hybrid.training.trainer import last_checkpoint as last_checkpoint
     from hybrid.training.trainer import step_count as step_count
     from hybrid.training.trainer import train as train
-
-_HOMES = {
-    "RECIPES": "recipes",
-    "Example": "examples",
-    "Logged": "report",
-    "Measured": "report",
-    "Recipe": "recipes",
-    "TrainOptions": "options",
-    "TrainReport": "report",
-    "find_recipe": "recipes",
-    "last_checkpoint": "trainer",
-    "read_examples": "examples",
-    "split_examples": "examples",
-    "step_count": "trainer",
-    "train": "trainer",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hybrid.training' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"hybrid.training.{_HOMES[name]}"), name)

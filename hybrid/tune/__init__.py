@@ -5,21 +5,14 @@ from typing import TYPE_CHECKING
 from hybrid.machine.doors import door
 
 _MODULES = {
-    "domains": (
-        "Domain",
-        "DomainsResult",
-        "tune_domains",
-    ),
-    "options": ("TuneOptions",),
-    "prior": (
-        "Prior",
-        "learn_prior",
-    ),
-    "space": ("Space",),
-    "tuner": ("tune",),
-    "verdict": ("TuneResult",),
+    "domains": "Domain DomainsResult tune_domains",
+    "options": "TuneOptions",
+    "prior": "Prior learn_prior",
+    "space": "Space",
+    "tuner": "tune",
+    "verdict": "TuneResult",
 }
-__all__ = [name for names in _MODULES.values() for name in names]
+__all__ = [name for names in _MODULES.values() for name in names.split()]
 __getattr__ = door(__name__, _MODULES)
 
 if TYPE_CHECKING:
