@@ -109,6 +109,14 @@ def test_the_flags_that_sentences_tell_exist() -> None:
     assert [each for each in told if each[2] not in flags.get(each[1], [])] == []
 
 
+def test_every_decision_has_a_context_a_decision_and_a_consequence() -> None:
+    for number, path in enumerate(sorted((DOCS / "decisions").glob("*.md")), 1):
+        assert path.name.startswith(f"{number:04d}-")
+        parts = re.findall(r"^## (\w+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert parts[:3] == ["Context", "Decision", "Consequence"], path.name
+        assert parts[3:] in ([], ["Rejected"]), path.name
+
+
 def test_what_would_load_from_elsewhere_is_found() -> None:
     pytest.importorskip("mkdocs")
     remote = load_script("docs/site/hooks").REMOTE
