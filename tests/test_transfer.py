@@ -195,6 +195,8 @@ def test_a_hub_repository_gets_one_commit_and_gives_it_back(
         push_index(index_dir, url)
     pull_index(url, tmp_path / "near")
     same(tmp_path / "near", index_dir)
+    with Index(index_dir, encoders=ENCODERS) as folder, opened(url) as there:
+        assert_same(there, folder)
 
 
 def test_a_revision_of_a_hub_repository_stays_what_it_was(
