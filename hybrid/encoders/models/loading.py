@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from hybrid.encoders.models.locate import ModelFolder
 from hybrid.errors import ModelError, UsageError
+from hybrid.machine.gpu import warn_unconfirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def load_module(
             its own and ``trust_remote_code`` is off.
     """
     device = options.device or _default_device()
+    warn_unconfirmed("a model", device)
     try:
         with quiet_transformers():
             model = load_with_own_modules(
