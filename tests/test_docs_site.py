@@ -72,6 +72,8 @@ def test_every_command_has_a_page_with_its_flags() -> None:
         consoles = [each.text for each in blocks(page) if each.language == "console"]
         run = [each for text in consoles for each in commands(text)]
         assert any(f"hybrid {name}" in command and output for command, output in run), name
+        told = re.findall(r"`(--[a-z-]+)", shown[f"hybrid {name}"])
+        assert [flag for flag in told if flag not in " ".join(COMMANDS[name])] == [], name
         for text in COMMANDS[name].values():
             assert f" | {hooks.cell(text)} |" in page
 
