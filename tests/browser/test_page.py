@@ -96,7 +96,9 @@ class Page:
             self.wait(lambda: self.all(".hits li") or self.one("#failed").is_displayed())
 
     def ids(self, which: str = ".hits") -> list[str]:
-        return [item.get_attribute("data-id") for item in self.all(f"{which} li")]
+        asked = "return [...document.querySelectorAll(arguments[0])].map(one => one.dataset.id)"
+        found: list[str] = self.browser.execute_script(asked, f"{which} li")
+        return found
 
     def requests(self) -> int:
         names = "return performance.getEntriesByType('resource').map(one => one.name)"
@@ -112,8 +114,12 @@ class Page:
         )
 
     def button(self, text: str) -> Any:
-        """Return the button of a facet whose text begins so."""
-        (found,) = [one for one in self.all("#values button") if one.text.startswith(text)]
+        """Return the button of a facet whose text begins so; all are read at one time."""
+        asked = (
+            "return [...document.querySelectorAll('#values button')]"
+            ".filter(one => one.innerText.startsWith(arguments[0]))"
+        )
+        (found,) = self.browser.execute_script(asked, text)
         return found
 
     def style(self, selector: str, name: str) -> str:
