@@ -68,6 +68,7 @@ def _drawn(table: Table, width: int) -> Iterator[Drawn]:
     needs = [need if numeric[at] else min(need, FOLDED) for at, need in enumerate(needs)]
     if (whole := max(map(cell_len, columns[0]))) <= width // 2:
         needs[0] = whole
+    wants = [max(map(cell_len, column)) for column in columns]
     room = width - 4 - needs[0]
     parts, left = [[0]], room
     for at, need in enumerate(needs[1:], 1):
@@ -78,13 +79,26 @@ def _drawn(table: Table, width: int) -> Iterator[Drawn]:
     for part in parts:
         title = escape(table.title) if part is parts[0] else None
         drawn = Drawn(title=title, title_justify="left")
-        for at in part:
+        room = width - 3 * len(part) - 1
+        for at, cells in zip(part, _widths(part, needs, wants, numeric, room), strict=True):
             side: Literal["right", "left"] = "right" if numeric[at] else "left"
             name = escape(table.columns[at])
-            drawn.add_column(name, justify=side, min_width=needs[at], overflow="fold")
+            drawn.add_column(name, justify=side, width=cells, overflow="fold")
         for row in rows:
             drawn.add_row(*(escape(row[at]) for at in part))
         yield drawn
+
+
+def _widths(
+    part: list[int], needs: list[int], wants: list[int], numeric: Sequence[bool], room: int
+) -> list[int]:
+    """Return the width of each column of a part, together at most ``room``; texts give way."""
+    found = {at: max(1, needs[at]) for at in part}
+    while sum(found.values()) > room and max(found.values()) > 1:
+        found[max(found, key=lambda at: (found[at] > 1, not numeric[at], found[at]))] -= 1
+    while sum(found.values()) < room and (less := [at for at in part if found[at] < wants[at]]):
+        found[min(less, key=lambda at: found[at] / wants[at])] += 1
+    return list(found.values())
 
 
 INDENT = 5
