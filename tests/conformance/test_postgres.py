@@ -20,7 +20,7 @@ from hybrid.serve.app import make_app
 from hybrid.serve.options import ServeOptions
 from tests.conformance.conftest import NUMBERS, opened
 from tests.conformance.servers import Server
-from tests.conformance.test_places import hits
+from tests.conformance.test_places import FILTERS, hits
 
 psycopg = pytest.importorskip("psycopg", reason="`make test-engines` installs it")
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
@@ -97,6 +97,19 @@ def test_hnsw_is_a_choice_whose_recall_is_told(
         ).fetchone()
     assert scans > 0
     assert any("hnsw_recall_at_10" in line for line in opened(chosen).info().lines())
+
+
+def test_hnsw_leaves_no_list_short_and_filters_are_exact(
+    address: str, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections.HNSW, "hnsw.ef_search", "5")
+    few = "-c%20enable_seqscan=off%20-c%20enable_sort=off%20-c%20hnsw.max_scan_tuples=5"
+    hybrid.push_index(made["documents"], address, hnsw=True)
+    there = address.replace("#", f"?options={few.replace('=', '%3D')}#")
+    with opened(made["documents"]) as folder, opened(there) as index:
+        for text in (*FILTERS, None):
+            wanted = hits(folder, "w1 w2", k=100, fusion="dense", filter=text)
+            assert hits(index, "w1 w2", k=100, fusion="dense", filter=text) == wanted
 
 
 def test_the_last_push_says_how_dense_branches_are_searched(

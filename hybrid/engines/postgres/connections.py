@@ -15,7 +15,7 @@ PATIENCE = 10.0
 """Seconds for which a statement is tried again where a server does not answer."""
 PAUSE = 0.2
 HNSW = {"hnsw.ef_search": "400", "hnsw.iterative_scan": "strict_order"}
-"""How an HNSW is searched: as far as the limit of a statement needs."""
+"""How an HNSW is searched: on and on, up to ``hnsw.max_scan_tuples`` rows, 20,000 by default."""
 SILENCE = 3.0
 """Seconds without an answer after which a new connection tells whether the server hangs."""
 

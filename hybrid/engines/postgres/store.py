@@ -91,19 +91,29 @@ class PostgresStore:
         return Selected(int(self.content["document_count"]), (inside, given), read)
 
     def nearest(self, branch: str, query: Any, count: int, subset: Subset | None) -> Candidates:
-        """Return the rows of the least negative inner products, which PostgreSQL computes."""
+        """Return the rows of the least negative inner products, which PostgreSQL computes.
+
+        An HNSW ends early. So filtered lists are read without it, and those that it leaves short.
+        """
         where, given = "", []
         if isinstance(subset, Selected):
             inside, given = subset.condition
             where = f"where row in ({inside})"
         elif subset is not None:
             where, given = "where row = any(%s::int4[])", [subset.doc_nums.tolist()]
-        ties = "" if branch in self.content.get("hnsw", ()) else ", row"  # which HNSW knows not
-        sql = (
-            f"select row, v <#> %s::{_TYPES[self._kind(branch)]} as near, v "
-            f'from {{}}."{branch}" {where} order by near{ties} limit %s'
-        )
-        rows = self._read(sql, [literal(query), *given, count])
+        near = f"v <#> %s::{_TYPES[self._kind(branch)]}"
+
+        def ordered(near: str, order: str) -> list[tuple[Any, ...]]:
+            sql = f'select row, {near} as near, v from {{}}."{branch}" {where} order by {order}'
+            return self._read(f"{sql} limit %s", [literal(query), *given, count])
+
+        rows: list[tuple[Any, ...]] = []
+        enough = min(count * len(self._servers), int(self.content["row_count"]))
+        by_graph = subset is None and branch in self.content.get("hnsw", ())
+        if by_graph:
+            rows = ordered(near, "near")
+        if not by_graph or len(rows) < enough:
+            rows = ordered(f"({near}) + 0", "near, row")  # no HNSW has the order of a sum
         rows = sorted(rows, key=lambda row: (row[1], row[0]))[:count]
         near = np.array([-row[1] for row in rows], dtype=np.float64)
         numbers = np.array([row[0] for row in rows], dtype=np.int32)
