@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from hybrid.build.create import build_index
 from hybrid.errors import (
     CorruptIndexError,
     IndexFormatError,
@@ -25,9 +26,10 @@ from hybrid.errors import (
     UsageError,
 )
 from hybrid.index import hub, transfer
+from hybrid.index.storage.generation import open_generation
 from hybrid.index.transfer import pull_index, push_index, restore_index, snapshot_index
 from hybrid.search.index import Index
-from tests.test_living import ENCODERS, assert_same, document
+from tests.test_living import ENCODERS, Memory, assert_same, document
 from tests.test_verify import directory, index_dir, put, rewrite
 
 __all__ = ["index_dir"]
@@ -351,7 +353,7 @@ def test_a_push_to_a_url_changes_it_last_and_only_to_a_later_generation(
     with opened(pushed) as there:
         assert there.view().contents.documents.find("d0007") is None
     for folder in (index_dir, tmp_path / "other"):
-        with pytest.raises(OutputExistsError, match="does not follow"):
+        with pytest.raises(OutputExistsError, match="it may be another index"):
             push_index(folder, pushed)
     with Index(index_dir, encoders=ENCODERS) as index:
         index.delete(["d0008"])
@@ -362,3 +364,26 @@ def test_a_push_to_a_url_changes_it_last_and_only_to_a_later_generation(
     }
     assert len(left) == 2
     assert not left & first
+
+
+def test_another_index_of_the_same_name_and_a_higher_number_is_not_replaced(
+    index_dir: Path, tmp_path: Path, pushed: str
+) -> None:
+    other = tmp_path / "other"
+    build_index(Memory([document(number) for number in range(5)]), other, encoders=ENCODERS)
+    for number in range(5, 9):
+        with Index(other, encoders=ENCODERS) as index:
+            index.add([document(number)])
+    with open_generation(other) as new, open_generation(index_dir) as old:
+        assert new.manifest.number > old.manifest.number
+        assert new.content["source"] == old.content["source"]
+    before = {name: MemoryFileSystem().cat_file(name) for name in MemoryFileSystem().find(pushed)}
+    with pytest.raises(OutputExistsError, match="it may be another index"):
+        push_index(other, pushed)
+    assert before == {name: MemoryFileSystem().cat_file(name) for name in before}
+    with Index(index_dir, encoders=ENCODERS) as folder, opened(pushed) as there:
+        assert_same(there, folder)
+        for number in (600, 601):  # the folder keeps one earlier generation
+            folder.add([document(number)])
+    with pytest.raises(OutputExistsError, match="push after each change"):
+        push_index(index_dir, pushed)

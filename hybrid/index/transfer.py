@@ -24,10 +24,12 @@ from hybrid.index.storage.generation import (
     CURRENT,
     GENERATIONS,
     Generation,
+    generation_number,
     open_generation,
     read_current,
 )
 from hybrid.index.storage.manifest import MANIFEST, MAX_BYTES, Manifest, parse_manifest
+from hybrid.index.storage.retention import generation_names
 from hybrid.index.storage.writer import new_generation, refuse_existing
 from hybrid.index.verify import refuse_unsound
 from hybrid.machine.passwords import shown
@@ -75,13 +77,14 @@ def _copy(source: Generation, target: str | Path) -> None:
 def push_index(index_dir: str | Path, url: str) -> None:
     """Copy the current generation to an fsspec URL, such as ``s3://bucket/name`` or a folder.
 
-    CURRENT goes last, so that whoever reads meanwhile finds a whole generation or none. An earlier
-    generation of the same index stays there until the push after the next one. A hub repository
+    CURRENT goes last, so that whoever reads meanwhile finds a whole generation or none. It replaces
+    only a generation that the folder still has as an earlier one, which is the proof that it is of
+    the same index; that one stays there until the push after the next one. A hub repository
     (``hf://owner/name``) gets all files in one commit, and is made, private, if it is not there. A
     folder of this machine gets a snapshot, which appears in one step and outlasts a power cut.
 
     Raises:
-        OutputExistsError: there is another index at ``url``, or no earlier generation of this one;
+        OutputExistsError: there is an index at ``url``, and no generation that may be replaced;
             in a repository any index, on this machine anything.
         MissingPackageError: fsspec, or its package for this kind of URL, is not installed.
         TransferError: the place refuses, or cannot be reached.
@@ -156,12 +159,12 @@ def _replaced(system: Any, root: str, url: str, source: Generation) -> str | Non
         return None
     with TemporaryDirectory() as folder:
         name = _current(system, root, url, Path(folder))
-        manifest = _manifest(system, root, name, Path(folder) / MANIFEST)
-    same = manifest.content.get("source") == source.content["source"]
-    if not same or manifest.number >= source.manifest.number:
+    earlier = generation_number(name) < source.manifest.number
+    if not earlier or name not in generation_names(source.index_dir):  # it ends in a checksum
         raise OutputExistsError(
-            f"{shown(url)} holds an index already, and the generation {source.name} does not "
-            f"follow {name}, which is there; remove it or give another URL"
+            f"{shown(url)} holds the generation {name}, and {source.index_dir} does not have it as "
+            "an earlier one, so it may be another index. A folder keeps the one before its current "
+            "generation: push after each change, give another URL, or remove what is there"
         )
     return name
 
