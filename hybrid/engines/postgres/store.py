@@ -101,7 +101,7 @@ class PostgresStore:
             where = f"where row in ({inside})"
         elif subset is not None:
             where, given = "where row = any(%s::int4[])", [subset.doc_nums.tolist()]
-        near = f"v <#> %s::{_TYPES[self._kind(branch)]}"
+        product = f"v <#> %s::{_TYPES[self._kind(branch)]}"
 
         def ordered(near: str, order: str) -> list[tuple[Any, ...]]:
             sql = f'select row, {near} as near, v from {{}}."{branch}" {where} order by {order}'
@@ -111,9 +111,9 @@ class PostgresStore:
         enough = min(count * len(self._servers), int(self.content["row_count"]))
         by_graph = subset is None and branch in self.content.get("hnsw", ())
         if by_graph:
-            rows = ordered(near, "near")
+            rows = ordered(product, "near")
         if not by_graph or len(rows) < enough:
-            rows = ordered(f"({near}) + 0", "near, row")  # no HNSW has the order of a sum
+            rows = ordered(f"({product}) + 0", "near, row")  # no HNSW has the order of a sum
         rows = sorted(rows, key=lambda row: (row[1], row[0]))[:count]
         near = np.array([-row[1] for row in rows], dtype=np.float64)
         numbers = np.array([row[0] for row in rows], dtype=np.int32)
