@@ -158,7 +158,7 @@ def test_pushed_and_pulled(hybrid_command: Command, tiny_index: Path, tmp_path: 
     assert hybrid_command("search", tmp_path / "near", *query)[1] == expected
     status, _, err = hybrid_command("push", tiny_index, f"file://{tmp_path}/far")
     assert status == 1
-    assert "holds an index already" in err
+    assert "exists, and nothing is overwritten" in err
     status, _, err = hybrid_command("pull", "nonsense://x", tmp_path / "x")
     assert status == 1
     assert "nonsense://x cannot be read" in err
