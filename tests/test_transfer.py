@@ -322,6 +322,24 @@ def test_what_was_damaged_in_the_cache_is_fetched_again(
     assert not (entry / "arriving").exists()
 
 
+def test_damage_at_equal_size_is_fetched_again(
+    index_dir: Path, tmp_path: Path, pushed: str
+) -> None:
+    with opened(pushed) as there:
+        by_name = pickle.dumps(there)
+    for again in (lambda: opened(pushed), lambda: pickle.loads(by_name)):  # noqa: S301
+        for path in (tmp_path / "cache").rglob("vectors.npy"):
+            data = path.read_bytes()
+            path.write_bytes(data[:-1] + bytes([data[-1] ^ 255]))
+        with Index(index_dir, encoders=ENCODERS) as folder, again() as there:
+            assert_same(there, folder)
+    Index(index_dir, encoders=ENCODERS).delete(["d0007"])
+    push_index(index_dir, pushed)
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 255]))  # it would be linked
+    with Index(index_dir, encoders=ENCODERS) as folder, opened(pushed) as there:
+        assert_same(there, folder)
+
+
 def test_what_a_url_has_damaged_is_not_opened(tmp_path: Path, pushed: str) -> None:
     files = MemoryFileSystem()
     name = next(each for each in files.find(pushed) if each.endswith("ids.arrow"))

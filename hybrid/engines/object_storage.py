@@ -29,6 +29,7 @@ def open_remote(url: str, generation: str | None = None) -> Generation:
     """Return the generation that is current at a URL, or one by name that was fetched before.
 
     What changed since the last opening is fetched, verified, and looked into before it is opened.
+    Files that were fetched before are verified as well, and all are fetched where one is damaged.
 
     Raises:
         IndexFormatError, CorruptIndexError, MissingPackageError, TransferError: see
@@ -38,8 +39,8 @@ def open_remote(url: str, generation: str | None = None) -> Generation:
     """
     with Cache().held(KIND, cache_key(url)) as folder, storage_errors(f"fetching into {folder}"):
         if generation is not None:
-            with suppress(FileNotFoundError):
-                return open_named(folder, generation)
+            with suppress(FileNotFoundError, CorruptIndexError):
+                return _verified(open_named(folder, generation))
         found = _current(url, folder)
         if generation not in (None, found.name):
             found.close()
@@ -47,10 +48,25 @@ def open_remote(url: str, generation: str | None = None) -> Generation:
         return found
 
 
+def _verified(found: Generation) -> Generation:
+    """Return a generation, or close it where a file is damaged.
+
+    Raises:
+        CorruptIndexError: one is.
+    """
+    try:
+        for name in found.names():
+            found.path(name)
+    except CorruptIndexError:
+        found.close()
+        raise
+    return found
+
+
 def _current(url: str, folder: Path) -> Generation:
     known, arriving = None, folder / ARRIVING
     with suppress(IndexFormatError):  # nothing was fetched yet, or it is damaged
-        known = open_generation(folder)
+        known = _verified(open_generation(folder))
     try:
         found = fetched(url, arriving, known)
     except CorruptIndexError:  # maybe of what was here before

@@ -1,10 +1,11 @@
 """The one cache on disk: whatever cost much to make, and can be made again.
 
     ROOT/converted/<key>/  an entry of the kind "converted": a folder, checksummed, whole or absent
-    ROOT/remote/<key>/     a folder that its users change in place, one at a time: see `Cache.held`
+    ROOT/remote/<key>/     a folder that its users change in place, one at a time, and verify
+                           themselves: see `Cache.held`
     ROOT/rows.sqlite       values by text, of kinds such as "encodings": see `cached_rows`
 
-Nothing in it is needed. A damaged entry is removed and made again, with a warning. Where the cache
+Nothing in it is needed. Any other damaged entry is removed and made again, with a warning. Where the cache
 is over its limit, what was not used for the longest time goes, but for what was fetched.
 Several processes may use it.
 """
