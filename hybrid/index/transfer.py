@@ -193,8 +193,8 @@ def _reached(url: str) -> Iterator[None]:
         if isinstance(error, OSError) and (full := storage_error(error, f"copying {shown(url)}")):
             raise full from error
         raise TransferError(
-            f"{shown(url)} cannot be read or written: {type(error).__name__}: {error}. Check the "
-            "URL, the network and your access rights"
+            f"{shown(url)} cannot be read or written: {type(error).__name__}: {shown(str(error))}. "
+            "Check the URL, the network and your access rights"
         ) from error
 
 
@@ -243,7 +243,7 @@ def _current(system: Any, root: str, url: str, folder: Path) -> str:
 def _manifest(system: Any, root: str, name: str, path: Path) -> Manifest:
     path.unlink(missing_ok=True)
     _get(system, f"{root}/{GENERATIONS}/{name}/{MANIFEST}", path, MAX_BYTES)
-    return parse_manifest(path.read_bytes(), f"{root}/{MANIFEST}")
+    return parse_manifest(path.read_bytes(), shown(f"{root}/{MANIFEST}"))
 
 
 def _put(system: Any, path: Path, url: str) -> None:
@@ -266,4 +266,4 @@ def _get(system: Any, url: str, path: Path, limit: int) -> None:
             if left >= 0:
                 target.write(block)
     if left < 0:
-        raise CorruptIndexError(f"{url} is longer than the {limit} bytes that it may have")
+        raise CorruptIndexError(f"{shown(url)} is longer than the {limit} bytes that it may have")
