@@ -5,8 +5,8 @@
                            themselves: see `Cache.held`
     ROOT/rows.sqlite       values by text, of kinds such as "encodings": see `cached_rows`
 
-Nothing in it is needed. Any other damaged entry is removed and made again, with a warning. Where the cache
-is over its limit, what was not used for the longest time goes, but for what was fetched.
+Nothing in it is needed. Any other damaged entry is removed and made again, with a warning. Where
+the cache is over its limit, what was not used for the longest time goes, but for what was fetched.
 Several processes may use it.
 """
 
