@@ -1,7 +1,8 @@
-"""Indexes at a web server and the passwords of their URLs."""
+"""Indexes at a web server that sends no parts of files: passwords, cuts, and what is not there."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from hybrid.errors import CorruptIndexError, HybridError, TransferError
+from hybrid.errors import CorruptIndexError, HybridError, IndexFormatError, TransferError
 from hybrid.index import transfer
 from hybrid.index.storage.manifest import MANIFEST
 from hybrid.search.index import Index
-from tests.test_living import ENCODERS
+from tests.test_living import ENCODERS, assert_same
 from tests.test_verify import directory, index_dir
 
 __all__ = ["index_dir"]
@@ -69,3 +70,43 @@ def test_no_message_tells_the_password(
         assert part in message
         assert "me:***@127.0.0.1" in message
         assert "s3cret" not in message
+
+
+def test_a_fetch_that_was_cut_begins_anew_where_the_server_sends_no_parts(
+    index_dir: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = transfer._get
+
+    def cut(system: Any, url: str, path: Path, limit: int) -> None:
+        real(system, url, path, limit)
+        if path.name == "vectors.npy":
+            with path.open("r+b") as file:
+                file.truncate(limit // 2)
+            raise OSError("the network is gone")
+
+    monkeypatch.setattr(transfer, "_get", cut)
+    assert "the network is gone" in said(TransferError, url)
+    monkeypatch.setattr(transfer, "_get", real)
+    with Index(index_dir, encoders=ENCODERS) as folder, opened(url) as there:
+        assert_same(there, folder)
+
+
+def test_a_file_of_many_blocks_comes_from_a_server_that_sends_no_parts(
+    index_dir: Path, tmp_path: Path, url: str
+) -> None:
+    from fsspec.implementations.http import HTTPFileSystem
+
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 10_000)
+    size = 2_560_000
+    system = HTTPFileSystem(block_size=100_000)
+    transfer._get(system, url.replace("/idx", "/large"), tmp_path / "got", size)
+    assert (tmp_path / "got").read_bytes() == (tmp_path / "large").read_bytes()
+
+
+def test_a_server_that_is_away_is_told_from_one_without_an_index(index_dir: Path, url: str) -> None:
+    assert "holds no index" in said(IndexFormatError, url.replace("idx", "none"))
+    shutil.rmtree(index_dir)
+    assert "holds no index" in said(IndexFormatError, url)
+    away = said(TransferError, "http://me:s3cret@127.0.0.1:1/idx")
+    assert "http://me:***@127.0.0.1:1/idx cannot be read or written" in away
+    assert "s3cret" not in away

@@ -234,9 +234,15 @@ def fetched(url: str, mirror: Path, known: Generation | None = None) -> Generati
 def _current(system: Any, root: str, url: str, folder: Path) -> str:
     """Fetch CURRENT into a folder and return the generation that it names."""
     (folder / CURRENT).unlink(missing_ok=True)
-    if not system.exists(f"{root}/{CURRENT}"):
-        raise IndexFormatError(f"{shown(url)} holds no index: it has no CURRENT; push one there")
-    _get(system, f"{root}/{CURRENT}", folder / CURRENT, 1024)
+    try:
+        _get(system, f"{root}/{CURRENT}", folder / CURRENT, 1024)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            raise cause from error  # fsspec says so too of a web server that does not answer
+        raise IndexFormatError(
+            f"{shown(url)} holds no index: it has no CURRENT; push one there"
+        ) from error
     return read_current(folder)
 
 
@@ -257,7 +263,20 @@ def _get(system: Any, url: str, path: Path, limit: int) -> None:
     have = path.stat().st_size if path.exists() else 0
     if have and have == limit:
         return
-    with system.open(url, "rb") as source, path.open("ab") as target:
+    try:
+        fits = _append(system.open(url, "rb"), path, have, limit)
+    except ValueError:
+        if "http" not in system.protocol:
+            raise
+        path.unlink(missing_ok=True)  # the server sends no parts of files, but a whole one
+        fits = _append(system.open(url, "rb", block_size=0), path, 0, limit)
+    if not fits:
+        raise CorruptIndexError(f"{shown(url)} is longer than the {limit} bytes that it may have")
+
+
+def _append(opened: Any, path: Path, have: int, limit: int) -> bool:
+    """Return whether a file is within a limit of bytes, its rest appended as far as it is."""
+    with opened as source, path.open("ab") as target:
         if have:
             source.seek(have)
         left = limit - have
@@ -265,5 +284,4 @@ def _get(system: Any, url: str, path: Path, limit: int) -> None:
             left -= len(block)
             if left >= 0:
                 target.write(block)
-    if left < 0:
-        raise CorruptIndexError(f"{shown(url)} is longer than the {limit} bytes that it may have")
+    return left >= 0
