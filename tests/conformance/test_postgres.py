@@ -18,7 +18,7 @@ from hybrid.engines.postgres import connections, push
 from hybrid.errors import IndexFormatError, IndexLockedError, TransferError, UsageError
 from hybrid.serve.app import make_app
 from hybrid.serve.options import ServeOptions
-from tests.conformance.conftest import NUMBERS, opened
+from tests.conformance.conftest import ENCODERS, NUMBERS, document, opened
 from tests.conformance.servers import Server
 from tests.conformance.test_places import FILTERS, hits
 
@@ -110,6 +110,19 @@ def test_hnsw_leaves_no_list_short_and_filters_are_exact(
         for text in (*FILTERS, None):
             wanted = hits(folder, "w1 w2", k=100, fusion="dense", filter=text)
             assert hits(index, "w1 w2", k=100, fusion="dense", filter=text) == wanted
+
+
+def test_an_emptied_index_is_pushed_with_hnsw(address: str, tmp_path: Path) -> None:
+    encoders = {"dense": ENCODERS["dense"]}
+    hybrid.build_index(
+        [document(number) for number in range(2)], tmp_path / "idx", encoders=encoders
+    )
+    for left in (1, 0):
+        with hybrid.open(tmp_path / "idx", encoders=encoders) as index:
+            index.delete([document(left).doc_id])
+        hybrid.push_index(tmp_path / "idx", address, hnsw=True)
+        with hybrid.open(address, encoders=encoders) as there:
+            assert len(there.search("w1 w2")) == left
 
 
 def test_the_last_push_says_how_dense_branches_are_searched(

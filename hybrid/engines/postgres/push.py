@@ -117,7 +117,7 @@ def push(index: HybridIndex, address: str, progress: StartProgress, *, hnsw: boo
                 for each in approximate:
                     connection.execute(_HNSW.format(generation_name(name, number), each))
                 filled.append((connections, connection, number))
-        if approximate:
+        if approximate and index.row_count:
             _record_recall(index, content, filled, name)
         for connections, connection, number in filled:
             with _reached(connections):
