@@ -49,6 +49,7 @@ class Connections:
         self._psycopg = driver()
         self.error: type[Exception] = self._psycopg.Error
         self._idle: LifoQueue[Any] = LifoQueue()
+        self._settings = {"timezone": "UTC"}
 
     def connect(self) -> Any:
         """Return a new connection, each of its statements a transaction, times in UTC."""
@@ -61,9 +62,14 @@ class Connections:
                 f"{shown(self.database)} is no address; write it as "
                 "postgresql://user:password@host:port/database?option=value"
             ) from None
-        for name, value in {"timezone": "UTC", **HNSW}.items():
+        for name, value in self._settings.items():
             found.execute(f"set {name} to '{value}'")
         return found
+
+    def search_hnsw(self) -> None:
+        """Set up new connections for HNSW; pgvector 0.7 refuses a setting of it."""
+        self._settings |= HNSW
+        self.close()
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a statement that changes nothing, values as PostgreSQL sends them.

@@ -48,6 +48,8 @@ class PostgresStore:
     ) -> None:
         self._servers, self.content, self.name = servers, content, name
         self._threads = ThreadPoolExecutor(AT_ONCE * len(servers))
+        for connections, _ in servers if content.get("hnsw") else ():
+            connections.search_hnsw()
 
     def is_there(self) -> bool:
         """Return whether later pushes have left it."""
