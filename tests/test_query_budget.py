@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix, random_array
+from scipy.sparse import csr_matrix, random_array, vstack
 
 from hybrid.build import budget
 from hybrid.build.budget import TermLimits, term_limits
 from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions, parse_seconds
 from hybrid.corpus import Document
+from hybrid.encoders.bm25 import Bm25Parameters
 from hybrid.encoders.splade import strongest
 from hybrid.errors import UsageError
 from hybrid.search.index import open_index
@@ -58,10 +60,40 @@ def test_limits_keep_the_most_of_the_first_documents() -> None:
     assert found.weights == kept.nnz / documents.nnz
 
 
-def test_of_equal_limits_those_with_fewer_weights_are_taken() -> None:
+def test_a_branch_that_fits_whole_keeps_all_terms_of_equal_limits() -> None:
     documents = csr_matrix(np.tril(np.ones((12, 12), np.float32)))
     found = term_limits(documents, documents[:1], 1.0, lambda *_: 0.0)
-    assert (found.document_terms, found.overlap) == (8, 1.0)
+    assert found == TermLimits(None, None, 0.0, 0.0, 1.0, 1.0)
+
+
+def test_of_equal_limits_those_with_more_weights_are_taken() -> None:
+    documents = csr_matrix(np.tril(np.ones((40, 40), np.float32)))
+    whole = documents.nnz
+    found = term_limits(documents, documents[:1], 1.0, lambda kept, _: 2.0 * (kept.nnz == whole))
+    assert (found.document_terms, found.query_terms, found.overlap) == (32, None, 1.0)
+
+
+def test_documents_that_are_not_found_count_as_neither_kept_nor_lost() -> None:
+    documents = csr_matrix(np.kron(np.eye(20), np.arange(1, 10)).astype(np.float32))
+    queries = csr_matrix(np.eye(180, dtype=np.float32)[[0, 17, 0]])
+    queries = vstack([queries, csr_matrix((1, 180), dtype=np.float32)]).tocsr()
+    found = term_limits(documents, queries, 170.0, lambda kept, _: float(kept.nnz))
+    assert (found.document_terms, found.overlap) == (8, pytest.approx(1 / 3))
+    assert "33% of the first 10 hits of the sample" in str(found)
+
+
+def test_a_budget_with_given_encoders_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    def never() -> Iterator[Document]:
+        raise AssertionError("read")
+        yield
+
+    with pytest.raises(UsageError, match="encoders are given, and a query budget"):
+        build_index(
+            never(),
+            tmp_path / "idx",
+            BuildOptions(query_budget=1.0),
+            encoders={"bm25": Bm25Parameters()},
+        )
 
 
 def test_a_budget_that_cannot_be_met_says_the_lowest_that_can() -> None:
@@ -84,13 +116,13 @@ def test_a_build_records_and_prints_what_it_picked(
     options = BuildOptions(str(tiny_sparse), None, query_budget=60e-6, cache=False)
     report = build_index(documents, tmp_path / "idx", options)
     (note,) = (each for each in report.notes if "query budget" in each)
-    assert "8 terms of a document" in note
+    assert "16 terms of a document and 4 terms of a query" in note
     with open_index(tmp_path / "idx") as index:
         record = index.contents.record("sparse")
         assert record.report["query_budget"] == note
-        assert record.encoder["document_terms"] == 8
-        assert record.encoder["query_terms"] == record.fingerprint["kept_query_terms"]
-        assert index.contents.sparse("sparse").nnz <= 8 * len(TEXTS)
+        assert record.encoder["document_terms"] == 16
+        assert record.encoder["query_terms"] == record.fingerprint["kept_query_terms"] == 4
+        assert index.contents.sparse("sparse").nnz <= 16 * len(TEXTS)
         assert len(index.search("merge lists", 2)) == 2
 
 

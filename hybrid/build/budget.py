@@ -45,7 +45,7 @@ class TermLimits:
         document_terms, query_terms: None for all terms.
         seconds, whole_seconds: expected time of a search with the limits and without.
         weights: share of the documents' weights that is kept.
-        overlap: share of the first ten documents of a query that are the same as without limits.
+        overlap: share of the first ten hits of the sample's queries that stay with the limits.
     """
 
     document_terms: int | None
@@ -61,7 +61,8 @@ class TermLimits:
         return (
             f"the query budget keeps {' and '.join(kept) or 'all terms'}: "
             f"{self.seconds * 1e3:.3g} ms a search in place of {self.whole_seconds * 1e3:.3g}, "
-            f"{self.weights:.0%} of the weights, {self.overlap:.0%} of the first {TOP} the same"
+            f"{self.weights:.0%} of the weights, {self.overlap:.0%} of the first {TOP} hits of "
+            "the sample the same"
         )
 
 
@@ -71,9 +72,9 @@ def term_limits(
     budget: float,
     cost: Cost,
 ) -> TermLimits:
-    """Return the limits within a budget that keep most of the first documents.
+    """Return no limits where they fit a budget, else those that keep most of the first documents.
 
-    Of equal ones those with fewer weights are taken.
+    Of equal ones those with more weights are taken.
 
     Args:
         documents, queries: rows of a sample, without limits.
@@ -84,15 +85,18 @@ def term_limits(
         UsageError: no limits are within the budget; says the least that can be met.
     """
     whole, best = cost(documents, queries), _first(documents, queries)
+    if whole <= budget:
+        return TermLimits(None, None, whole, whole, 1.0, 1.0)
+    hits = max(1, int((best >= 0).sum()))
     asked = {limit: _limited(queries, limit) for limit in _limits(queries, QUERY_TERMS)}
     kept = {limit: _limited(documents, limit) for limit in _limits(documents, DOCUMENT_TERMS)}
     found = []
     for (count, rows), (most, weights) in product(kept.items(), asked.items()):
         first = _first(rows, weights)
-        overlap = float((first[:, :, None] == best[:, None, :]).any(axis=2).mean())
+        same = (first[:, :, None] == best[:, None, :]).any(axis=2) & (first >= 0)
         share = rows.nnz / max(1, documents.nnz)
         seconds = cost(rows, weights)
-        found.append(TermLimits(count, most, seconds, whole, share, overlap))
+        found.append(TermLimits(count, most, seconds, whole, share, float(same.sum()) / hits))
     within = [each for each in found if each.seconds <= budget]
     if not within:
         least = min(each.seconds for each in found)
@@ -100,7 +104,7 @@ def term_limits(
             f"the query budget is {budget * 1e3:g} ms, and no limits of terms meet it on this "
             f"machine; the lowest that can be met is {least * 1e3:.3g} ms"
         )
-    return max(within, key=lambda each: (each.overlap, -each.weights))
+    return max(within, key=lambda each: (each.overlap, each.weights))
 
 
 def _limits(rows: csr_matrix, limits: tuple[int, ...]) -> list[int | None]:
@@ -114,9 +118,10 @@ def _limited(rows: csr_matrix, limit: int | None) -> csr_matrix:
 
 
 def _first(documents: csr_matrix, queries: csr_matrix) -> NDArray[np.int64]:
-    """Return the first documents of each query, (queries, TOP) or fewer; ties by number."""
+    """Return the hits of each query, (queries, TOP) or fewer, then -1; ties by number."""
     scores = (queries @ documents.T).toarray()
-    return np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    first = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    return np.where(np.take_along_axis(scores, first, axis=1) > 0, first, -1)
 
 
 def measured_search(documents: csr_matrix, queries: csr_matrix, count: int) -> Cost:

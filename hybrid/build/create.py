@@ -17,7 +17,7 @@ from hybrid.build.records import BM25, GIVEN, Deferred, deferred_encoder, load_e
 from hybrid.corpus import Source, SourceOptions
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
-from hybrid.errors import MissingPackageError, ModelError, StorageError, path_of
+from hybrid.errors import MissingPackageError, ModelError, StorageError, UsageError, path_of
 from hybrid.index.documents.fields import format_of
 from hybrid.index.records import SEGMENTS, BranchKind, BranchRecord, figures
 from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
@@ -140,7 +140,8 @@ def build_index(
     Raises:
         OutputExistsError: ``output`` exists.
         CorpusError: the corpus is empty or has a bad record.
-        UsageError: what is given holds no documents, or some that `Index.add` would refuse.
+        UsageError: what is given holds no documents, or some that `Index.add` would refuse; or
+            ``encoders`` and a query budget are given.
         ModelError: a model cannot be found or loaded.
         MemoryLimitError: more memory is needed than the options allow.
         StorageError: the disk is full or failing.
@@ -152,6 +153,11 @@ def build_index(
 
     began = time.monotonic()
     options = options or BuildOptions()
+    if encoders is not None and options.query_budget is not None:
+        raise UsageError(
+            "encoders are given, and a query budget picks the terms of a model that the options "
+            "name; give one of them"
+        )
     output = path_of("the output", output)
     refuse_existing(output)
     source = as_source(source, reading)
