@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array, vstack
 
-from hybrid.build import budget
+from hybrid.build import budget, create, estimate
 from hybrid.build.budget import TermLimits, term_limits
 from hybrid.build.create import build_index
+from hybrid.build.estimate import sparse_ms
 from hybrid.build.options import BuildOptions, parse_seconds
 from hybrid.corpus import Document
 from hybrid.encoders.bm25 import Bm25Parameters
 from hybrid.encoders.splade import strongest
-from hybrid.errors import UsageError
+from hybrid.errors import HybridError, UsageError
+from hybrid.index.sparse.inverted import InvertedIndex
 from hybrid.search.index import open_index
 
 TEXTS = {"d1": "merge sorted lists", "d2": "sort a list in place", "d3": "a heap of numbers"}
@@ -87,7 +91,7 @@ def test_a_budget_with_given_encoders_is_refused_before_anything_is_read(tmp_pat
         raise AssertionError("read")
         yield
 
-    with pytest.raises(UsageError, match="encoders are given, and a query budget"):
+    with pytest.raises(UsageError, match="no terms of given encoders"):
         build_index(
             never(),
             tmp_path / "idx",
@@ -126,37 +130,125 @@ def test_a_build_records_and_prints_what_it_picked(
         assert len(index.search("merge lists", 2)) == 2
 
 
-def test_a_build_that_is_repeated_goes_on_with_the_same_limits(
+def test_an_interrupted_build_goes_on_with_its_limits_and_a_new_one_measures_anew(
     tiny_sparse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = [Document(name, text) for name, text in TEXTS.items()]
-    options = BuildOptions(
-        str(tiny_sparse), None, bm25=False, query_budget=60e-6, cache=str(tmp_path / "cache")
-    )
-    found = []
-    for cost in (nonzeros, lambda *_: 0.0):
-        monkeypatch.setattr(budget, "measured_search", lambda *_, cost=cost: cost)
-        chosen, given, limits = budget.within_budget(options, iter(documents), len(documents))
+    cache = str(tmp_path / "cache")
+    options = BuildOptions(str(tiny_sparse), None, bm25=False, query_budget=60e-6, cache=cache)
+
+    def picked(cost: object, folder: str, options: BuildOptions = options) -> TermLimits | None:
+        monkeypatch.setattr(budget, "measured_search", lambda *_: cost)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        count, workdir = len(documents), tmp_path / folder
+        chosen, given, limits = budget.within_budget(options, iter(documents), count, workdir)
         assert list(given) == documents
         assert chosen.query_budget is None
-        found.append(limits)
-    assert found[0] == found[1] is not None
+        return limits
+
+    first = picked(nonzeros, "work")
+    assert first == picked(lambda *_: 0.0, "work")
+    other = picked(lambda *_: 0.0, "work", replace(options, query_budget=1.0))
+    assert first != other == picked(lambda *_: 0.0, "new")
+    (tmp_path / "work" / budget.KEPT).write_text("{")
+    assert picked(lambda *_: 0.0, "work") == other
 
 
-def test_a_source_of_unknown_size_is_refused(tiny_sparse: Path) -> None:
+def test_a_build_that_was_interrupted_measures_once(
+    tiny_sparse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    documents = [Document(name, text) for name, text in TEXTS.items()]
+    options = BuildOptions(str(tiny_sparse), None, bm25=False, query_budget=60e-6, cache=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(budget, "measured_search", lambda *_: nonzeros)
+        patched.setattr(create, "_write_branches", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build_index(documents, tmp_path / "idx", options)
+    monkeypatch.setattr(budget, "measured_search", interrupt)
+    (note,) = build_index(documents, tmp_path / "idx", options).notes
+    assert "16 terms of a document and 4 terms of a query" in note
+
+
+def test_a_source_of_unknown_size_is_refused(tiny_sparse: Path, tmp_path: Path) -> None:
     documents = (Document(str(number), "text") for number in range(budget.FIRST))
     with pytest.raises(UsageError, match="needs the number of documents"):
-        budget.within_budget(BuildOptions(str(tiny_sparse), query_budget=1.0), documents, None)
+        budget.within_budget(
+            BuildOptions(str(tiny_sparse), query_budget=1.0), documents, None, tmp_path
+        )
 
 
-def test_the_measured_cost_grows_with_the_postings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "MEASURED", (50, 200))
-    seconds = iter([0.1] * 5 + [0.4] * 5)
-    monkeypatch.setattr(budget, "repeat", lambda *_, **__: [next(seconds)])
+def test_documents_without_words_are_refused(tiny_sparse: Path, tmp_path: Path) -> None:
+    options = BuildOptions(str(tiny_sparse), query_budget=1.0)
+    with pytest.raises(UsageError, match="needs documents with words"):
+        budget.within_budget(options, iter([Document("d1", "")]), 1, tmp_path)
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, speeds: list[float], documents: int) -> None:
+    """Let searches take what the model says of so many documents, times a speed for each round."""
+    rounds = iter(speeds)
+
+    def timed(index: InvertedIndex, asked: csr_matrix) -> object:
+        held = index.vectors(np.arange(len(index.segments[0]), dtype=np.int32))
+        return next(rounds) * estimate._model_seconds(held, asked, documents)
+
+    monkeypatch.setattr(estimate, "_timed", timed)
+
+
+@pytest.mark.parametrize("count", [1, 50, 10 * estimate.PRUNED_FROM])
+def test_a_cost_is_that_of_the_model_at_the_speed_of_this_machine(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "MEASURED", 300)
     documents, queries = rows(40, 60, 0), rows(5, 20, 1)
-    cost = budget.measured_search(documents, queries, 1000)
-    assert cost(documents, queries) == pytest.approx(2.0)
-    assert cost(documents, csr_matrix(queries.shape, dtype=np.float32)) == pytest.approx(0.0)
+    machine(monkeypatch, [9.0, 2.0, 2.5, 2.0, 2.1, 3.0, 2.2, 2.4, 2.6, 2.3], min(300, count))
+    cost = estimate.measured_search(documents, queries, count)
+    for kept, asked in ((documents, queries), (strongest(documents, 8), strongest(queries, 3))):
+        found = ((asked > 0).astype(float) @ (kept > 0).astype(float).T).toarray().sum(axis=1)
+        found *= count / 40
+        terms = np.diff(asked.indptr)
+        told = [sparse_ms(*each) for each in zip(terms, [count] * 5, found, strict=True)]
+        assert cost(kept, asked) == pytest.approx(2.3 * np.mean(told) / 1000)
+
+
+def test_blocks_are_skipped_in_the_cost_of_a_large_collection_alone() -> None:
+    documents, queries = rows(40, 60, 0), rows(5, 20, 1)
+    large = 100 * estimate.PRUNED_FROM
+    below, above = (
+        estimate._model_seconds(documents, queries, count).mean()
+        for count in (estimate.PRUNED_FROM - 1, large)
+    )
+    assert estimate.MEASURED < estimate.PRUNED_FROM
+    assert above < below * large / estimate.PRUNED_FROM / 3
+
+
+def test_a_busy_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents, queries = rows(40, 60, 0), rows(5, 20, 1)
+    machine(monkeypatch, [1.0] * 9 + [1.6], 50)
+    with pytest.raises(HybridError, match=r"too busy .* 1\.6 times as long .* try again"):
+        estimate.measured_search(documents, queries, 50)
+
+
+def test_the_time_of_a_query_is_the_shortest_of_its_searches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = iter([3.0, 5.0, 4.0, 2.0] + [9.0] * 6)
+    clock = [0.0, 0]
+
+    def thread_time() -> float:
+        clock[0] += next(taken) if clock[1] % 2 else 0.0
+        clock[1] += 1
+        return clock[0]
+
+    monkeypatch.setattr(estimate, "thread_time", thread_time)
+    monkeypatch.setattr(estimate, "PAUSE", 0.0)
+    asked = []
+    index = SimpleNamespace(search=lambda query, *_, **__: asked.append(query.nnz))
+    queries = csr_matrix([[1.0, 0.0], [1.0, 1.0]])
+    assert estimate._timed(index, queries).tolist() == [3.0, 2.0]
+    assert asked == [1, 2] * 5
 
 
 @pytest.mark.parametrize(

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import chain, islice, product
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from timeit import repeat
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybrid.build.kept import keep_figures, kept_figures
+from hybrid.build.estimate import Cost, measured_search
 from hybrid.build.options import BuildOptions
 from hybrid.build.records import load_encoder, model_record
 from hybrid.build.survey import DOCUMENTS, queries_of, spread
-from hybrid.build.tasks import Chunk, chunks_of, digest_of
+from hybrid.build.tasks import chunks_of, digest_of
 from hybrid.corpus import Document
-from hybrid.encoders.density import expected_flops
 from hybrid.encoders.splade import strongest
 from hybrid.errors import UsageError
-from hybrid.machine.cache import chosen_cache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-Cost: TypeAlias = "Callable[[csr_matrix, csr_matrix], float]"
-"""Rows of documents and of queries to the seconds of a search."""
 FIRST, MOST = 4096, 1 << 40
-MEASURED = 4_000, 40_000
+KEPT = "limits.json"
 DOCUMENT_TERMS = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
 QUERY_TERMS = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3)
 TOP = 10
@@ -124,47 +118,24 @@ def _first(documents: csr_matrix, queries: csr_matrix) -> NDArray[np.int64]:
     return np.where(np.take_along_axis(scores, first, axis=1) > 0, first, -1)
 
 
-def measured_search(documents: csr_matrix, queries: csr_matrix, count: int) -> Cost:
-    """Return the cost of a search for ten of ``count`` documents, measured here in one thread.
-
-    It is on the line through two small collections of these rows, by the postings of a query.
-    """
-    from hybrid.index.sparse.inverted import InvertedIndex
-    from hybrid.index.sparse.write import SparseOptions, write_postings
-
-    flops, rng, times = expected_flops(queries, documents), np.random.default_rng(0), []
-    for size in MEASURED:
-        rows = documents[rng.integers(0, documents.shape[0], size)]
-        rows.data *= rng.uniform(0.8, 1.2, rows.nnz).astype(np.float32)  # no two are the same
-        with TemporaryDirectory() as folder:
-            write_postings([rows], Path(folder), SparseOptions(documents.shape[1]))
-            index = InvertedIndex.open(Path(folder))
-            index.search(queries, TOP, threads=1)
-            taken = [
-                min(repeat(partial(index.search, each, TOP, threads=1), number=1, repeat=3))
-                for each in queries
-            ]
-        times.append(float(np.median(taken)))
-    slope = max(0.0, times[1] - times[0]) / max(flops * (MEASURED[1] - MEASURED[0]), 1e-9)
-    fixed = max(0.0, times[0] - slope * flops * MEASURED[0])
-    return lambda rows, asked: fixed + slope * count * expected_flops(asked, rows)
-
-
 def within_budget(
-    options: BuildOptions, documents: Iterator[Document], count: int | None
+    options: BuildOptions, documents: Iterator[Document], count: int | None, workdir: Path
 ) -> tuple[BuildOptions, Iterator[Document], TermLimits | None]:
     """Return options with the term limits of their query budget, the documents, and the limits.
 
-    They are chosen on documents spread over the first 4,096, and kept in the cache, so that an
-    interrupted build goes on with the same.
+    They are chosen on documents spread over the first 4,096, and kept in the working folder, so
+    that an interrupted build goes on with the same.
 
     Args:
         options: of the build.
         documents: read as far as the sample needs, and given back whole.
         count: of the collection, None where its source does not say.
+        workdir: of the shards.
 
     Raises:
-        UsageError: the budget cannot be met, or nobody knows how many documents there are.
+        UsageError: the budget cannot be met, no document has a word, or nobody knows how many
+            documents there are.
+        HybridError: the machine is too busy to measure a search.
     """
     if options.query_budget is None or options.sparse is None:
         return options, documents, None
@@ -176,7 +147,10 @@ def within_budget(
             "document_terms and query_terms"
         )
     picked = [first[place] for place in spread(len(first), 2 * DOCUMENTS)] if first else []
-    chunk = next(chunks_of(picked, MOST, MOST, options.passages), Chunk())
+    asked = queries_of([each.full_text for each in picked], [each.title for each in picked])
+    if not asked:
+        raise UsageError("a query budget needs documents with words, and the first have none")
+    chunk = next(chunks_of(picked, MOST, MOST, options.passages))
     described = model_record(
         options.sparse,
         max_length=options.max_length,
@@ -185,16 +159,14 @@ def within_budget(
         trust_remote_code=options.trusts(options.sparse),
     )
     encoder = load_encoder("sparse", described | options.running, trusted=options.trust_remote_code)
-    cache, rows = chosen_cache(options.cache), count * len(chunk.texts) // max(1, len(picked))
-    digest = digest_of([*chunk.texts, f"{rows} rows in {options.query_budget} s"])
-    found = kept_figures(cache, encoder, digest)
-    if found is None:
-        asked = queries_of([each.full_text for each in picked], [each.title for each in picked])
+    rows = count * len(chunk.texts) // len(picked)
+    of = digest_of([*chunk.texts, *asked, repr((rows, options.query_budget, encoder.fingerprint))])
+    limits = _kept(workdir / KEPT, of)
+    if limits is None:
         weights, queries = encoder.encode_documents(chunk.texts), encoder.encode_queries(asked)
         cost = measured_search(weights, queries, rows)
-        found = asdict(term_limits(weights, queries, options.query_budget, cost))
-        keep_figures(cache, encoder, digest, found)
-    limits = TermLimits(**found)
+        limits = term_limits(weights, queries, options.query_budget, cost)
+        (workdir / KEPT).write_text(json.dumps({of: asdict(limits)}))
     options = replace(
         options,
         query_budget=None,
@@ -202,3 +174,11 @@ def within_budget(
         query_terms=limits.query_terms,
     )
     return options, chain(first, documents), limits
+
+
+def _kept(path: Path, of: str) -> TermLimits | None:
+    """Return the limits that an interrupted build has chosen on the same, or None."""
+    try:
+        return TermLimits(**json.loads(path.read_text())[of])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

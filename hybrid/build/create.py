@@ -154,28 +154,26 @@ def build_index(
     began = time.monotonic()
     options = options or BuildOptions()
     if encoders is not None and options.query_budget is not None:
-        raise UsageError(
-            "encoders are given, and a query budget picks the terms of a model that the options "
-            "name; give one of them"
-        )
+        raise UsageError("a query budget picks no terms of given encoders; give one of the two")
     output = path_of("the output", output)
     refuse_existing(output)
     source = as_source(source, reading)
     kinds, documents = begun(source)  # before models are loaded: a column may be missing
-    options, documents, limits = within_budget(options, documents, source.document_count())
-    loaded, described, models = (
-        _loaded(options) if encoders is None else (encoders, _given(encoders), {})
-    )
-    allowance = Allowance.of(options.memory)
-    progress = allowance.watching(progress)
     texts, cache = array("Q"), chosen_cache(options.cache)
     with new_generation(output, create=True) as generation:
+        count = source.document_count()
+        options, documents, limits = within_budget(options, documents, count, generation.workspace)
+        loaded, described, models = (
+            _loaded(options) if encoders is None else (encoders, _given(encoders), {})
+        )
+        allowance = Allowance.of(options.memory)
+        progress = allowance.watching(progress)
         shards, surveys = encode_surveyed(
             noting_texts(documents, texts),
             generation.workspace,
             loaded,
             EncodeOptions(allowance, options.passages, cache, SHARD_SIZE, options.executor, models),
-            progress=progress("encoding", source.document_count()),
+            progress=progress("encoding", count),
         )
         shards.field_kinds = kinds.kinds
         generation.need_format(format_of(kinds.kinds))

@@ -7,12 +7,27 @@ extrapolations. What was not measured is None.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep, thread_time
+from typing import TYPE_CHECKING, TypeAlias
 
-from hybrid.errors import UsageError, number, whole_number
+import numpy as np
+
+from hybrid.errors import HybridError, UsageError, number, whole_number
 from hybrid.machine.options import option
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    from hybrid.index.sparse.inverted import InvertedIndex
+
+Cost: TypeAlias = "Callable[[csr_matrix, csr_matrix], float]"
+"""Rows of documents and of queries to the seconds of a search."""
 Line = tuple[tuple[float, float], tuple[float, float]]
 """Two measured points: a size, and its cost."""
 MADE_NNZ = 124
@@ -50,6 +65,9 @@ TEXTS_A_SECOND: dict[str, dict[str, float]] = {
 MODELS = TEXTS_A_SECOND["Xeon core, float32"]
 QUERIES_A_SECOND = {"torch": 75, "onnx": 176}
 """Of two cores (docs/results/start.md), both models, with a search that takes far less."""
+MEASURED, ROUNDS, PASSES, PAUSE, AGREEING = 40_000, 9, 5, 0.3, 1.5
+"""Documents searched here, too few for blocks to be skipped; rounds and passes in each; seconds
+before a round; how many times the shortest round the longest may take."""
 MOST, NO_SERVER = 1e15, "no server was measured"
 
 
@@ -75,6 +93,57 @@ def sparse_ms(terms: float, documents: float, postings: float) -> float:
         for costs in (SWEPT_MS, PRUNED_MS)
     )
     return swept if documents < PRUNED_FROM else min(swept, pruned)
+
+
+def measured_search(documents: csr_matrix, queries: csr_matrix, count: int) -> Cost:
+    """Return the expected cost of a search for ten of ``count`` documents, in one thread here.
+
+    It is that of `sparse_ms`, times one factor for this machine: the processor time of real
+    searches of a small collection of these rows, divided by what `sparse_ms` says of them.
+
+    Raises:
+        HybridError: the factor is not the same from one moment to the next.
+    """
+    from hybrid.index.sparse.inverted import InvertedIndex
+    from hybrid.index.sparse.write import SparseOptions, write_postings
+
+    size, rng = min(count, MEASURED), np.random.default_rng(0)
+    rows = documents[rng.integers(0, documents.shape[0], size)]
+    rows.data *= rng.uniform(0.8, 1.2, rows.nnz).astype(np.float32)  # no two are the same
+    with TemporaryDirectory() as folder:
+        write_postings([rows], Path(folder), SparseOptions(documents.shape[1]))
+        index = InvertedIndex.open(Path(folder))
+        index.load_kernels()
+        _timed(index, queries)  # fills the caches
+        fastest = [_timed(index, queries) for _ in range(ROUNDS)]
+    factors = np.median(fastest / _model_seconds(rows, queries, size), axis=1)
+    if (apart := factors.max() / factors.min()) > AGREEING:
+        raise HybridError(
+            f"the machine is too busy to measure a search for the query budget, whose times are "
+            f"{apart:.1f} times as long at one moment as at another; try again, or give "
+            "document_terms and query_terms"
+        )
+    factor = float(np.median(factors))
+    return lambda kept, asked: factor * float(_model_seconds(kept, asked, count).mean())
+
+
+def _timed(index: InvertedIndex, queries: csr_matrix) -> NDArray[np.float64]:
+    """Return the processor time of each query, the shortest of a few in turn, after a pause."""
+    sleep(PAUSE)
+    taken = np.empty((PASSES, queries.shape[0]))
+    for turn, query in np.ndindex(taken.shape):
+        asked, began = queries[query], thread_time()
+        index.search(asked, 10, threads=1, path="exhaustive")
+        taken[turn, query] = thread_time() - began
+    return np.asarray(taken.min(axis=0))
+
+
+def _model_seconds(documents: csr_matrix, queries: csr_matrix, count: int) -> NDArray[np.float64]:
+    """Return what `sparse_ms` says, in seconds, of each query in ``count`` such documents."""
+    shares = np.bincount(documents.indices, minlength=documents.shape[1]) / documents.shape[0]
+    postings = count * (queries.astype(bool) @ shares)
+    sizes = zip(np.diff(queries.indptr).tolist(), postings.tolist(), strict=True)
+    return np.array([sparse_ms(terms, count, each) / 1000 for terms, each in sizes])
 
 
 @dataclass(frozen=True)
