@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -64,6 +66,23 @@ def test_the_page_keeps_what_was_written_by_hand() -> None:
     assert "## 10,000 documents, 8,192 of them real" in page
     assert "| ours | 3 | 1.5 | 2.5 | 1.0 | 1.2 | 1.0 | 7 | 3.0 | 2.0 | 1 | 10, 31 |" in page
     assert page.endswith("Slowly.\n")
+
+
+WORKER = """
+import sys
+print("x" * 200_000, file=sys.stderr, flush=True)
+print("{}", flush=True)
+"""
+
+
+@pytest.mark.timeout(30)
+def test_a_worker_that_writes_many_errors_answers(capfd: pytest.CaptureFixture[str]) -> None:
+    worker = load_script("benchmarks/end_to_end").Worker([sys.executable, "-c", WORKER])
+    try:
+        assert worker.read() == {}
+    finally:
+        worker.close()
+    assert len(capfd.readouterr().err) == 200_001
 
 
 def _tails(texts: list[str]) -> list[str]:
