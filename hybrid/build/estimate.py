@@ -139,7 +139,7 @@ def _timed(index: InvertedIndex, queries: csr_matrix) -> NDArray[np.float64]:
 
 
 def _model_seconds(documents: csr_matrix, queries: csr_matrix, count: int) -> NDArray[np.float64]:
-    """Return what `sparse_ms` says, in seconds, of each query in ``count`` such documents."""
+    """Return the seconds of each query in ``count`` such documents, by `sparse_ms`."""
     shares = np.bincount(documents.indices, minlength=documents.shape[1]) / documents.shape[0]
     postings = count * (queries.astype(bool) @ shares)
     sizes = zip(np.diff(queries.indptr).tolist(), postings.tolist(), strict=True)
