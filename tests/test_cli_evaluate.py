@@ -145,6 +145,7 @@ def test_expectations_of_the_last_system_and_of_a_named_one(
     assert status == 1
     assert json.loads(out)["systems"]
     assert "expectation not met: bm25: nDCG@10 is" in err
+    assert hybrid_command("-q", *fixed, "--expect", "nDCG@10=0.1")[2] == err
     assert hybrid_command(*fixed, "--expect", "nDCG@10=0.1", "--tolerance", "1")[0] == 0
     status, out, err = hybrid_command(*fixed, "--expect", "rff:nDCG@10=0.1")
     assert (status, out) == (1, "")

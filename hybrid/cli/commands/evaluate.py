@@ -155,6 +155,7 @@ def evaluate(
         print_tables(printed, form)
     for line in report.warnings():
         err.print(f"[bold yellow]warning:[/bold yellow] {line}", soft_wrap=True)
+    err.quiet = err.quiet and not unmet  # a failure is told whatever was asked
     for line in unmet:
         err.print(f"expectation not met: {line}", markup=False)
     if unmet:

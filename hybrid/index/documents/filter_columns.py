@@ -161,14 +161,19 @@ def _scalar(field: str, value: Value, kind: Any) -> Any:
 
     types = pa.types
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = (
-        (types.is_boolean(kind) and isinstance(value, bool))
-        or ((types.is_integer(kind) or types.is_floating(kind)) and number)
-        or ((types.is_large_string(kind) or is_dated(kind)) and isinstance(value, str))
+    text = isinstance(value, str)
+    known = (
+        (types.is_boolean, "true or false", isinstance(value, bool)),
+        (types.is_integer, "whole numbers", number),
+        (types.is_floating, "numbers", number),
+        (is_dated, "dates or times", text),
+        (types.is_large_string, "text", text),
     )
+    found = ((held, fits) for is_of, held, fits in known if is_of(kind))
+    held, fits = next(found, (str(kind), False))
     try:
         if not fits:
-            raise TypeError(f"it holds {kind}")
+            raise TypeError(f"it holds {held}")
         if isinstance(value, str) and is_dated(kind):
             return pa.scalar(as_time(read_date(value)), pa.timestamp("us", "UTC")).cast(pa.int64())
         if isinstance(value, str):
