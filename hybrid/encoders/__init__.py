@@ -3,10 +3,20 @@
 Names are loaded on first use: importing this package loads no torch.
 """
 
-from __future__ import annotations
-
-import importlib
 from typing import TYPE_CHECKING
+
+from hybrid.machine.doors import door
+
+_MODULES = {
+    "bm25": "Bm25Encoder Bm25Parameters",
+    "cross": "CrossEncoder",
+    "models.by_name": "export_model list_models load_cross load_dense load_sparse",
+    "models.fetched": "fetch_model",
+    "models.fingerprint": "check_fingerprint",
+    "protocol": "DenseEncoder SparseEncoder",
+}
+__all__ = [name for names in _MODULES.values() for name in names.split()]
+__getattr__ = door(__name__, _MODULES)
 
 if TYPE_CHECKING:
     from hybrid.encoders.bm25 import Bm25Encoder as Bm25Encoder
@@ -21,26 +31,3 @@ if TYPE_CHECKING:
     from hybrid.encoders.models.fingerprint import check_fingerprint as check_fingerprint
     from hybrid.encoders.protocol import DenseEncoder as DenseEncoder
     from hybrid.encoders.protocol import SparseEncoder as SparseEncoder
-
-_HOMES = {
-    "Bm25Encoder": "bm25",
-    "Bm25Parameters": "bm25",
-    "CrossEncoder": "cross",
-    "DenseEncoder": "protocol",
-    "SparseEncoder": "protocol",
-    "check_fingerprint": "models.fingerprint",
-    "export_model": "models.by_name",
-    "fetch_model": "models.fetched",
-    "list_models": "models.by_name",
-    "load_cross": "models.by_name",
-    "load_dense": "models.by_name",
-    "load_sparse": "models.by_name",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hybrid.encoders' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"hybrid.encoders.{_HOMES[name]}"), name)
