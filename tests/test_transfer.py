@@ -6,6 +6,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +34,23 @@ from tests.test_living import ENCODERS, Memory, assert_same, document
 from tests.test_verify import directory, index_dir, put, rewrite
 
 __all__ = ["index_dir"]
+
+
+@contextmanager
+def network_gone() -> Iterator[None]:
+    """While it lasts, a fetch is cut in the middle of the first vectors."""
+    real = transfer._get
+
+    def cut(system: Any, url: str, path: Path, limit: int) -> None:
+        real(system, url, path, limit)
+        if path.name == "vectors.npy":
+            with path.open("r+b") as file:
+                file.truncate(limit // 2)
+            raise OSError("the network is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer, "_get", cut)
+        yield
 
 
 def same(one: Path, other: Path) -> None:
@@ -284,23 +302,12 @@ def test_an_index_is_opened_at_a_url_and_only_what_changed_is_fetched(
 
 
 def test_an_interrupted_fetch_goes_on(
-    index_dir: Path, tmp_path: Path, pushed: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    index_dir: Path, tmp_path: Path, pushed: str, asked: list[str]
 ) -> None:
-    real = transfer._get
-
-    def cut(system: Any, url: str, path: Path, limit: int) -> None:
-        real(system, url, path, limit)
-        if path.name == "vectors.npy":
-            with path.open("r+b") as file:
-                file.truncate(limit // 2)
-            raise OSError("the network is gone")
-
-    monkeypatch.setattr(transfer, "_get", cut)
-    with pytest.raises(TransferError, match="the network is gone"):
+    with network_gone(), pytest.raises(TransferError, match="the network is gone"):
         opened(pushed)
     assert not list((tmp_path / "cache").glob("remote/*/CURRENT"))
     begun = [name for name in asked if name.startswith("segments")]
-    monkeypatch.setattr(transfer, "_get", real)
     del asked[:]
     with Index(index_dir, encoders=ENCODERS) as folder, opened(pushed) as there:
         assert_same(there, folder)

@@ -17,6 +17,7 @@ from hybrid.index import transfer
 from hybrid.index.storage.manifest import MANIFEST
 from hybrid.search.index import Index
 from tests.test_living import ENCODERS, assert_same
+from tests.test_transfer import network_gone
 from tests.test_verify import directory, index_dir
 
 __all__ = ["index_dir"]
@@ -73,20 +74,10 @@ def test_no_message_tells_the_password(
 
 
 def test_a_fetch_that_was_cut_begins_anew_where_the_server_sends_no_parts(
-    index_dir: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    index_dir: Path, url: str
 ) -> None:
-    real = transfer._get
-
-    def cut(system: Any, url: str, path: Path, limit: int) -> None:
-        real(system, url, path, limit)
-        if path.name == "vectors.npy":
-            with path.open("r+b") as file:
-                file.truncate(limit // 2)
-            raise OSError("the network is gone")
-
-    monkeypatch.setattr(transfer, "_get", cut)
-    assert "the network is gone" in said(TransferError, url)
-    monkeypatch.setattr(transfer, "_get", real)
+    with network_gone():
+        assert "the network is gone" in said(TransferError, url)
     with Index(index_dir, encoders=ENCODERS) as folder, opened(url) as there:
         assert_same(there, folder)
 
