@@ -13,7 +13,7 @@ import importlib
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -32,7 +32,9 @@ STOP_WORDS = frozenset(_ENGLISH.split())
 ALONE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3041-\u309f"
 """Characters that are a word each, as the inside of a character class."""
 MEMORY = 1 << 18
-"""Words whose term is remembered; the memory starts anew when it is full."""
+"""Words and pieces whose terms are remembered; each memory starts anew when it is full."""
+LONGEST = 32
+"""A longer piece, such as a line of Chinese, hardly occurs twice and is not remembered."""
 
 
 LANGUAGES = {
@@ -141,17 +143,27 @@ class Analyser:
         self._split_names, self._bigrams = split_names, bigrams
         self._word = _word_pattern(f"[{CJK}]+" if bigrams else f"[{ALONE}]")
         self._known: dict[str, str | None] = {}
+        self._pieces = _Remembered(self._terms_of)
 
     def terms(self, text: str) -> list[str]:
         """Return the terms of ``text``."""
+        return list(self.each_term(text))
+
+    def each_term(self, text: str) -> Iterator[str]:
+        """Return an iterator over the terms of ``text``."""
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
-        words: Iterable[str] = self._word.findall(text if self._split_names else text.lower())
+        pieces = (text if self._split_names else text.lower()).split()  # no word goes on there
+        return chain.from_iterable(map(self._pieces.__getitem__, pieces))
+
+    def _terms_of(self, piece: str) -> tuple[str, ...]:
+        """Return the terms of a piece of a text in its normal form."""
+        words: Iterable[str] = self._word.findall(piece)
         if self._bigrams:
             words = chain.from_iterable(map(_pairs, words))
         if self._split_names:
             words = chain.from_iterable(map(_parts, words))
-        return self._stemmed(words)
+        return tuple(self._stemmed(words))
 
     def placed(self, text: str) -> Iterator[tuple[int, int, list[str]]]:
         """Yield each word of ``text`` that is no stop word: start, end, and its terms.
@@ -200,6 +212,21 @@ class Analyser:
             term = self._stemmer.stemWord(term)
         self._known[word] = term
         return term
+
+
+class _Remembered(dict[str, tuple[str, ...]]):
+    """The terms of pieces of texts, each found when it is first asked for."""
+
+    def __init__(self, terms_of: Callable[[str], tuple[str, ...]]) -> None:
+        self._terms_of = terms_of
+
+    def __missing__(self, piece: str) -> tuple[str, ...]:
+        found = self._terms_of(piece)
+        if len(piece) <= LONGEST:
+            if len(self) >= MEMORY:
+                self.clear()
+            self[piece] = found
+        return found
 
 
 def _parts(word: str) -> list[str]:

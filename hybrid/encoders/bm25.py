@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,21 +108,20 @@ def count_terms(texts: Iterable[str], analyser: Analyser) -> TermCounts:
     """Return the term counts of texts, over the sorted set of their own terms."""
     from scipy.sparse import csr_matrix
 
-    counters = [Counter(analyser.terms(text)) for text in texts]
-    terms = tuple(sorted(set().union(*counters)))
-    number = {term: column for column, term in enumerate(terms)}
-    indices = [sorted(map(number.__getitem__, counter)) for counter in counters]
-    flat = np.array([column for row in indices for column in row], dtype=np.int32)
-    data = np.array(
-        [
-            counter[terms[column]]
-            for counter, row in zip(counters, indices, strict=True)
-            for column in row
-        ],
-        dtype=np.float32,
-    )
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in indices])]).astype(np.int32)
-    return TermCounts(terms, csr_matrix((data, flat, indptr), shape=(len(counters), len(terms))))
+    number: defaultdict[str, int] = defaultdict(count().__next__)
+    found, ends = array("q"), [0]
+    for text in texts:
+        found.extend(map(number.__getitem__, analyser.each_term(text)))
+        ends.append(len(found))
+    terms, rows = tuple(sorted(number)), len(ends) - 1
+    column = np.empty(len(terms), dtype=np.int64)
+    column[[number[term] for term in terms]] = np.arange(len(terms))
+    starts = np.repeat(np.arange(rows) * len(terms), np.diff(ends))
+    keys, counts = np.unique(starts + column[np.asarray(found)], return_counts=True)
+    at, columns = np.divmod(keys, max(1, len(terms)))
+    indptr = np.searchsorted(at, np.arange(rows + 1)).astype(np.int32)
+    weights = counts.astype(np.float32), columns.astype(np.int32), indptr
+    return TermCounts(terms, csr_matrix(weights, shape=(rows, len(terms))))
 
 
 class Bm25Encoder:
