@@ -58,12 +58,22 @@ class ShardTask:
         return f"{self.shard:06d}-{part_key(self.digest, dict(self.recipes))}"
 
 
+class Task(Protocol):
+    """Plain values that a pure function takes, named by a key that is true of them alone."""
+
+    @property
+    def key(self) -> str: ...
+
+
+Given = TypeVar("Given", bound=Task)
+
+
 class Executor(Protocol):
     """Runs tasks somewhere; the task of a worker that is lost is run by another."""
 
     def run(
-        self, function: Callable[[ShardTask], Result], tasks: Iterable[ShardTask]
-    ) -> Iterator[tuple[ShardTask, Result]]:
+        self, function: Callable[[Given], Result], tasks: Iterable[Given]
+    ) -> Iterator[tuple[Given, Result]]:
         """Yield each task with its result, in any order; a few tasks are taken ahead."""
         ...
 

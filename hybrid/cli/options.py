@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import wraps
 from types import NoneType, UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -32,6 +34,9 @@ from hybrid.errors import UsageError
 from hybrid.machine.cache import CacheChoice
 from hybrid.machine.memory import parse_size
 from hybrid.machine.options import option
+
+if TYPE_CHECKING:
+    from hybrid.build.tasks import Executor
 
 Result = TypeVar("Result")
 IndexAddress = Annotated[
@@ -253,9 +258,10 @@ class Backend(str, Enum):
     onnx = "onnx"
 
 
-QueryBackend: TypeAlias = Annotated[
-    Backend | None,
-    typer.Option("--backend", help="runs queries"),
+QueryBackend: TypeAlias = Annotated[Backend | None, typer.Option("--backend", help="runs queries")]
+Dask: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="on a Dask cluster; tcp://host:8786, or local:4 processes here"),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON")]
 CACHE = "folder of the cache; default: HYBRID_CACHE, or the user's"
@@ -292,6 +298,15 @@ class CacheOptions:
     def choice(self) -> CacheChoice:
         """The cache as the verbs take it."""
         return not self.no_cache if self.cache is None else self.cache
+
+
+def executor_of(dask: str | None) -> AbstractContextManager[Executor | None]:
+    """Give the executor at an address of ``--dask``, None for this process."""
+    if dask is None:
+        return nullcontext()
+    from hybrid.integrations.clusters.dask import dask_executor
+
+    return dask_executor(dask)
 
 
 def print_skipped(skipped: Skipped, console: Console) -> None:

@@ -144,7 +144,7 @@ class SourceOptions:
     index_fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     skip_bad: bool = option(False, "leave out broken records, count and report them")
     delimiter: str | None = option(None, "column separator of a TSV or CSV file; \\t is a tab")
-    encoding: str = option("utf-8", "encoding of text files")
+    encoding: str = option("utf-8", "of text files")
 
     def __post_init__(self) -> None:
         if isinstance(self.fields, str):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +19,12 @@ from hybrid.errors import CorpusError, StorageError, UsageError
 from hybrid.evaluate.options import PoolOptions
 from hybrid.fusion.pool import Pool
 from hybrid.machine.cache import Cache
+from hybrid.search.encoders import unread
 from hybrid.search.plan import PoolPlan
-from hybrid.search.queries import unread
 from hybrid.search.view import View
+
+if TYPE_CHECKING:
+    from hybrid.build.tasks import Executor
 
 KIND, FACTS = "pools", "pool.json"
 ARRAYS = ("offsets", "doc_nums", "scores", "ranks", "minimum")
@@ -73,6 +77,7 @@ def judged_pool(
     plan: PoolPlan | None = None,
     *,
     least: int = 1,
+    executor: Executor | None = None,
 ) -> JudgedPool:
     """Return the pool of the judged queries of a split.
 
@@ -82,6 +87,7 @@ def judged_pool(
         options: which queries, and how they are searched and judged.
         plan: of the pool; by default that of all branches by the options.
         least: how many judged queries there must be.
+        executor: searches them elsewhere; see `hybrid.search.tasks`.
 
     Raises:
         CorpusError: the split has no judged query, or none whose relevant documents are there.
@@ -113,7 +119,8 @@ def judged_pool(
             f"which was built of {view.contents.source}; give the judgments of the collection that "
             "is indexed"
         )
-    pool = judging.pool(kept_pool(view, queries, plan or view.pool_plan(options.search)))
+    plan = plan or view.pool_plan(options.search)
+    pool = judging.pool(kept_pool(view, queries, plan, executor))
     return JudgedPool(
         *(source.name, split, pool, qrels, queries),
         relevant=len(relevant),
@@ -121,7 +128,9 @@ def judged_pool(
     )
 
 
-def kept_pool(view: View, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
+def kept_pool(
+    view: View, queries: Mapping[str, str], plan: PoolPlan, executor: Executor | None = None
+) -> Pool:
     """Return the pool of some queries, from the cache where it is there; else it is kept there.
 
     Not kept is a pool above a share of the cache's limit, nor one whose model did not read all of
@@ -132,7 +141,7 @@ def kept_pool(view: View, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
     kept = None if key is None else cache.entry(KIND, key)
     if kept is not None:
         return _read(kept, view.contents.doc_ids)
-    pool = view.pool(queries, plan)
+    pool = view.pool(queries, plan, executor)
     size = sum(getattr(pool, name).nbytes for name in ARRAYS)
     texts = list(queries.values())
     cut = any(unread(view.encoder(name), texts).any() for name in plan.branches)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid.corpus.judged import JudgedQueries
 from hybrid.errors import OutputExistsError, UsageError
@@ -35,6 +35,9 @@ from hybrid.search.options import SearchOptions
 from hybrid.search.plan import plan_rerank, stored_domain
 from hybrid.search.rerank import rerank
 from hybrid.search.view import View
+
+if TYPE_CHECKING:
+    from hybrid.build.tasks import Executor
 
 RRF = "rrf"
 TUNED = "tuned"
@@ -195,11 +198,13 @@ def evaluate_systems(
     options: EvaluateOptions | None = None,
     *,
     progress: StartProgress = no_progress,
+    executor: Executor | None = None,
 ) -> SystemsReport:
     """Return the measures of each branch, of RRF, of the tuned fusion, and of those asked for.
 
     ``source`` holds queries and judgments; it may be ``(queries, qrels)``, see `as_judged`.
-    ``progress`` shows how far a reranking is.
+    ``progress`` shows how far a reranking is. An ``executor`` searches the queries elsewhere, see
+    `hybrid.integrations.clusters.dask`; all else is done here.
 
     Raises:
         CorpusError: the split has no judged query.
@@ -212,7 +217,7 @@ def evaluate_systems(
     plan = view.pool_plan(options.search)
     again = plan_rerank(view.contents, options.search)
     view.find_reranker(again)
-    judged = judged_pool(view, source, options, plan)
+    judged = judged_pool(view, source, options, plan, executor=executor)
 
     def measured(name: str, fusion: Fusion) -> System:
         if name == RERANKED and again is not None:

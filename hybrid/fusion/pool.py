@@ -188,6 +188,20 @@ def build_pool(
     )
 
 
+def join_pools(pools: Sequence[Pool], doc_ids: Sequence[str]) -> Pool:
+    """Return the pool of all queries of some pools, one or more of the same branches and depth."""
+    lengths = np.concatenate([np.diff(each.offsets) for each in pools])
+    return replace(
+        pools[0],
+        query_ids=tuple(query_id for each in pools for query_id in each.query_ids),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        doc_nums=np.concatenate([each.doc_nums for each in pools]),
+        scores=np.concatenate([each.scores for each in pools], axis=1),
+        ranks=np.concatenate([each.ranks for each in pools], axis=1),
+        doc_ids=doc_ids,
+    )
+
+
 def ids_of(doc_ids: Sequence[str], doc_nums: NDArray[np.int32]) -> list[str]:
     """Return the id of each number, in any order and as often as it occurs; each is read once."""
     if len(doc_nums) > len(doc_ids):

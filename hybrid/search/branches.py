@@ -19,9 +19,8 @@ from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
 from hybrid.index.place import Place
 from hybrid.index.records import BranchRecord
 from hybrid.machine.cache import text_digest
-from hybrid.search.encoders import QueryEncoders
+from hybrid.search.encoders import QueryEncoders, warn_of_cut
 from hybrid.search.plan import PoolPlan
-from hybrid.search.queries import warn_of_cut
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybrid.build.options import running
 from hybrid.build.records import BM25, QueryEncoder, load_encoder, stored_bm25
 from hybrid.encoders import Bm25Encoder, SparseEncoder, check_fingerprint
+from hybrid.encoders.protocol import ReadsSoMuch
 from hybrid.errors import MissingPackageError, ModelError, StorageError, UsageError, given
 from hybrid.machine.cache import Cache
 from hybrid.search.options import Score
@@ -177,6 +181,25 @@ def as_sparse(name: str, encoder: QueryEncoder) -> SparseEncoder:
     if not isinstance(encoder, Bm25Encoder | SparseEncoder):  # the first is seen at once
         raise UsageError(f"branch {name!r} has no sparse encoder")
     return encoder
+
+
+def warn_of_cut(branch: str, encoder: object, texts: Sequence[str]) -> None:
+    """Warn if the model of a branch does not read all of each query."""
+    tokens = unread(encoder, texts)
+    if tokens.any():
+        warnings.warn(
+            f"{np.count_nonzero(tokens):,} of {len(texts):,} queries are longer than the model of "
+            f"branch {branch!r} reads: up to {tokens.max():,} tokens at the end do not count there",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def unread(encoder: object, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Return the tokens of each query that a model does not read, int64 (len(texts),)."""
+    if not isinstance(encoder, ReadsSoMuch):
+        return np.zeros(len(texts), dtype=np.int64)
+    return encoder.unread_tokens(texts, "query")
 
 
 def _same_encoder(one: BranchRecord, other: BranchRecord) -> bool:

@@ -1,4 +1,4 @@
-"""SearchOptions: options of a search beside the query and the number of hits."""
+"""The queries of a search, and SearchOptions: its options beside the number of hits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict
 
-from hybrid.errors import UsageError
+from hybrid.corpus.checks import check_text
+from hybrid.errors import UsageError, several_texts
 from hybrid.fusion import Fusion, parse_fusion
 from hybrid.index.documents.filters import FilterLike, filter_text
 from hybrid.machine.options import option
@@ -95,3 +96,25 @@ def options_given(options: SearchOptions | None, keywords: Mapping[str, Any]) ->
             f"options and {', '.join(keywords)} are both given; give the options alone, or keywords"
         )
     return options
+
+
+def named_queries(queries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return query id to text; texts without ids are numbered from 1.
+
+    Raises:
+        UsageError: it is neither a list of texts nor query id to text, or an id is not Unicode.
+
+    >>> named_queries(["a", "b"])
+    {'1': 'a', '2': 'b'}
+    """
+    if isinstance(queries, set | frozenset):
+        raise UsageError("the queries are a set, which has no order to number them by; give a list")
+    if isinstance(queries, Mapping):
+        ids = several_texts("query ids", queries)
+        named = dict(zip(ids, several_texts("query", queries.values()), strict=True))
+    else:
+        texts = several_texts("query", queries)
+        named = {str(number): text for number, text in enumerate(texts, start=1)}
+    for query_id in named:
+        check_text("a query id", query_id)
+    return named

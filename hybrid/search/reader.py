@@ -24,14 +24,16 @@ from hybrid.index.summary import IndexSummary, summarise
 from hybrid.machine.passwords import shown
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.encoders import QueryEncoders
-from hybrid.search.options import SearchKeywords, SearchOptions, options_given
+from hybrid.search.options import SearchKeywords, SearchOptions, named_queries, options_given
 from hybrid.search.passages import BestPassage
 from hybrid.search.plan import SearchPlan
-from hybrid.search.queries import named_queries
+from hybrid.search.tasks import Opening
 from hybrid.search.view import View
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from hybrid.build.tasks import Executor
 
 EXPLAINED = "query"
 
@@ -71,6 +73,7 @@ class Reader:
         self._partial = partial
         self._device = SearchDevice(device)
         self._reopening = Lock()
+        self._opening = Opening(self._where, device, batch_size, backend)
         placed = self._device.encoder_device
         self._encoders = QueryEncoders(
             encoders, models=models, device=placed, batch_size=batch_size, backend=backend
@@ -78,7 +81,7 @@ class Reader:
 
     def _opened(self) -> View:
         opened = open_place(self.address, self._device, partial=self._partial)
-        return View(opened, self._encoders)
+        return View(opened, self._encoders, self._opening)
 
     @property
     def directory(self) -> Path:
@@ -94,10 +97,14 @@ class Reader:
             )
         return self.address
 
+    @property
+    def _where(self) -> Path | str:
+        """The address as another process of this machine finds it."""
+        return self.address.resolve() if isinstance(self.address, Path) else self.address
+
     def __getstate__(self) -> tuple[Path | str, str, Any]:
         """Return the state by which another process opens the same generation."""
-        where = self.address.resolve() if isinstance(self.address, Path) else self.address
-        return where, self._view.contents.generation.name, self._given
+        return self._where, self._view.contents.generation.name, self._given
 
     def __setstate__(self, state: tuple[Path | str, str, Any]) -> None:
         self.address, generation, given = state
@@ -109,7 +116,7 @@ class Reader:
                 f"the generation {generation} of {shown(self.address)} is gone since the index was "
                 "handed to this process; open it here with hybrid.open"
             ) from error
-        self._view = View(opened, self._encoders)
+        self._view = View(opened, self._encoders, self._opening)
 
     def __enter__(self) -> Self:
         return self
@@ -178,6 +185,7 @@ class Reader:
         *,
         options: SearchOptions | None = ...,
         progress: StartProgress = ...,
+        executor: Executor | None = ...,
         **keywords: Unpack[SearchKeywords],
     ) -> Run: ...
 
@@ -188,6 +196,7 @@ class Reader:
         *,
         options: SearchOptions | None = None,
         progress: StartProgress = no_progress,
+        executor: Executor | None = None,
         **keywords: Unpack[SearchKeywords],
     ) -> list[Hit] | Run:
         """Return the hits of one query, or the Run of several.
@@ -197,6 +206,8 @@ class Reader:
             k: how many documents, 1 or more; of fewer, all are returned; default: 10.
             options: how to search.
             progress: shows how far a reranking is.
+            executor: searches the queries elsewhere, see `hybrid.integrations.clusters.dask`; the
+                hits are the same, and have no documents and snippets.
             **keywords: the same one by one: ``fusion``, ``domain``, ``depth``, ``filter``;
                 see `SearchOptions`.
 
@@ -207,8 +218,11 @@ class Reader:
         view = self._view
         plan = view.plan(k, options_given(options, keywords))
         named = {"1": query} if isinstance(query, str) else named_queries(query)
-        result = view.search(named, plan, progress)
-        run = result.run.bound(view.hit_sources(result))
+        if executor is None:
+            result = view.search(named, plan, progress)
+            run = result.run.bound(view.hit_sources(result))
+        else:
+            run = view.search(named, plan, progress, view.pool(named, plan, executor)).run
         return run["1"] if isinstance(query, str) else run
 
     def explain(
@@ -292,6 +306,7 @@ class Reader:
         depth: int | None = None,
         branches: Sequence[str] | None = None,
         filter: FilterLike | None = None,
+        executor: Executor | None = None,
     ) -> Pool:
         """Return the candidates of each query with every branch's exact score.
 
@@ -300,10 +315,11 @@ class Reader:
             depth: how deep each branch searches; default: 1,000.
             branches: default: all of the index.
             filter: search only documents whose fields match.
+            executor: searches the queries elsewhere; see `search`.
         """
         view = self._view
         options = SearchOptions(depth=depth, filter=filter)
-        return view.pool(named_queries(queries), view.pool_plan(options, branches))
+        return view.pool(named_queries(queries), view.pool_plan(options, branches), executor)
 
     def encoder(self, name: str) -> QueryEncoder:
         """Return the query encoder of a branch; see `View.encoder`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid.build.records import QueryEncoder
 from hybrid.corpus import Document
@@ -19,7 +19,6 @@ from hybrid.fusion.run import Hit, Run
 from hybrid.index.documents.fields import Facets
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.place import Place
-from hybrid.machine.cache import cache_key
 from hybrid.machine.progress import StartProgress, no_progress
 from hybrid.search.branches import (
     BranchResult,
@@ -34,7 +33,10 @@ from hybrid.search.passages import BestPassage, best_passages
 from hybrid.search.plan import PoolPlan, SearchPlan, chosen_fusion, plan_pool, plan_search
 from hybrid.search.rerank import PairScores, RerankPlan, rerank
 from hybrid.search.result import HitSources, SearchResult
-from hybrid.version import __version__
+from hybrid.search.tasks import Opening, pool_key, spread_pool
+
+if TYPE_CHECKING:
+    from hybrid.build.tasks import Executor
 
 
 class View:
@@ -43,11 +45,13 @@ class View:
     Args:
         contents: its id space, documents and branches.
         encoders: the query encoders, which the views of one index share.
+        opening: how another process opens the index.
     """
 
-    def __init__(self, contents: Place, encoders: QueryEncoders) -> None:
+    def __init__(self, contents: Place, encoders: QueryEncoders, opening: Opening) -> None:
         self.contents = contents
         self._encoders = encoders
+        self._opening = opening
 
     def __len__(self) -> int:
         return self.contents.document_count
@@ -119,26 +123,32 @@ class View:
         queries: Mapping[str, str],
         plan: SearchPlan,
         progress: StartProgress = no_progress,
+        pool: Pool | None = None,
     ) -> SearchResult:
         """Return the result of some queries, query id to text; ``progress`` shows the reranking.
+
+        Where the ``pool`` of the queries is there, none is searched, so nothing is explained.
 
         Raises:
             UsageError: an empty query.
             ModelMismatchError: a query encoder that is not the one which built the branch.
         """
         self.find_reranker(plan.rerank)
-        results = search_branches(self.contents, self._encoders, queries, plan)
-        pool = pool_of(self.contents, queries, results, plan)
+        results = None
+        if pool is None:
+            results = search_branches(self.contents, self._encoders, queries, plan)
+            pool = pool_of(self.contents, queries, results, plan)
         fused, cut = fuse(pool, plan.fusion), None
         if plan.distinct:
             most = max(plan.k, 0 if plan.rerank is None else plan.rerank.depth)
             fused = without_copies(self.contents, pool, fused, most)
         if plan.rerank is not None:
-            pairs = self.pair_scores(queries, plan.rerank, results=results)
+            pairs = self.pair_scores(queries, plan.rerank, branches=plan.branches, results=results)
             cut, fused = rerank(pool, fused, plan.rerank, pairs, progress)
         best, offsets = best_positions(pool, fused, plan.k)
         run = ranked_run(pool, fused, best, offsets)
-        return SearchResult(self.contents, queries, plan, results, pool, run, best, fused, cut)
+        found = results or {}
+        return SearchResult(self.contents, queries, plan, found, pool, run, best, fused, cut)
 
     def hit_sources(self, result: SearchResult) -> HitSources:
         """Return the sources of the hits of a search here, for `Run.bound`."""
@@ -185,32 +195,25 @@ class View:
         names = self.branches if branches is None else branches
         return {name: self.encoder(name).encode_queries([query]) for name in names}
 
-    def pool(self, queries: Mapping[str, str], plan: PoolPlan) -> Pool:
+    def pool(
+        self, queries: Mapping[str, str], plan: PoolPlan, executor: Executor | None = None
+    ) -> Pool:
         """Return the candidates of each query with every branch's exact score.
 
-        Raises: as `search` does.
+        Raises: as `search` does; with an executor as `hybrid.search.tasks.spread_pool` does.
         """
+        if executor is not None and queries:
+            opening = self._opening
+            return spread_pool(self.contents, self._encoders, opening, queries, plan, executor)
         results = search_branches(self.contents, self._encoders, queries, plan)
         return pool_of(self.contents, queries, results, plan)
 
     def pool_key(self, queries: Mapping[str, str], plan: PoolPlan) -> str | None:
         """Return a key of the pool that `pool` gives, equal in every process; None for none.
 
-        It stays as fusions are stored. Each device and backend has its own, as they change scores a
-        little. There is none where an encoder was given by hand, or runs in torch because the
-        recorded backend cannot run: it need not encode queries as another of its fingerprint does.
+        See `hybrid.search.tasks.pool_key`.
         """
-        contents = self.contents
-        if not self._encoders.are_recorded(plan.branches):
-            return None
-        asked = list(plan.branches), plan.depth, plan.filter
-        records = {name: contents.record(name) for name in plan.branches}
-        encoders = {
-            name: [dict(record.fingerprint), self._encoders.described(name, record)]
-            for name, record in records.items()
-        }
-        files, texts = contents.generation.checksums, list(queries.values())
-        return cache_key(__version__, files, encoders, asked, list(queries), texts)
+        return pool_key(self.contents, self._encoders, queries, plan)
 
     def best_passages(
         self, query: str, doc_ids: Sequence[str], branches: Sequence[str] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from hybrid.corpus.judged import JudgedQueries
 from hybrid.evaluate.pools import JudgedPool, judged_pool
@@ -31,6 +32,9 @@ from hybrid.tune.rerank import Reranking
 from hybrid.tune.tuner import LEAST_QUERIES, check_searchable, tune
 from hybrid.tune.verdict import TuneResult
 
+if TYPE_CHECKING:
+    from hybrid.build.tasks import Executor
+
 
 def tune_index(
     index: Index,
@@ -39,6 +43,7 @@ def tune_index(
     *,
     prior: Prior | None = None,
     progress: StartProgress = no_progress,
+    executor: Executor | None = None,
 ) -> TuneResult:
     """Return the fusion that the judged queries of a split speak for, and how sure they are.
 
@@ -48,6 +53,8 @@ def tune_index(
         options: which queries, what to maximise, and how much work to do.
         prior: what other domains say, for few labels.
         progress: shows the steps, of ``options.steps``, and the pairs that are reranked.
+        executor: searches the queries elsewhere, see `hybrid.integrations.clusters.dask`; the
+            fusions are tried here.
 
     Raises:
         CorpusError: the split has no judged query.
@@ -58,7 +65,7 @@ def tune_index(
     view = index.view()
     check_searchable(options)
     again = _planned(view, options)
-    judged = judged_pool(view, source, options, least=LEAST_QUERIES)
+    judged = judged_pool(view, source, options, least=LEAST_QUERIES, executor=executor)
     result = tune(
         judged.pool,
         judged.qrels,
@@ -140,11 +147,12 @@ def tune_indexes(
     *,
     store: bool = True,
     progress: StartProgress = no_progress,
+    executor: Executor | None = None,
 ) -> DomainsResult:
     """Return one fusion a domain, the transfer between domains, and the pooled fusion.
 
     Where ``store`` is true each fusion is stored in the index of its domain under its name, and the
-    pooled one in every index, for domains that are unknown.
+    pooled one in every index, for domains that are unknown. ``executor`` is that of `tune_index`.
 
     Raises:
         CorpusError: a split has no judged query.
@@ -157,7 +165,9 @@ def tune_indexes(
     views = {task.name: task.index.view() for task in tasks}
     plans = {name: _planned(view, options) for name, view in views.items()}
     judged = {
-        task.name: judged_pool(views[task.name], task.source, options, least=LEAST_QUERIES)
+        task.name: judged_pool(
+            views[task.name], task.source, options, least=LEAST_QUERIES, executor=executor
+        )
         for task in tasks
     }
     domains = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,10 +10,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import hybrid
 from hybrid.build import encode
 from hybrid.build.create import build_index
 from hybrid.build.options import BuildOptions
@@ -22,10 +25,12 @@ from hybrid.corpus import Document, Passages
 from hybrid.encoders import Bm25Parameters
 from hybrid.errors import ClusterError, UsageError
 from hybrid.integrations.clusters.dask import DaskExecutor, dask_executor
+from hybrid.machine.cache import Cache
 from hybrid.machine.progress import no_progress
 from tests.conftest import WORDS
 from tests.made_encoders import HashDense
 from tests.test_build import files
+from tests.test_evaluate_pools import same
 from tests.test_shards import contents
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
@@ -38,6 +43,10 @@ DOCUMENTS = [
     for number in range(120)
 ]
 SHARDS = 20
+QUERIES = {
+    str(number): " ".join(WORDS[(number * step) % len(WORDS)] for step in range(1, number % 9 + 2))
+    for number in range(2100)
+}
 BM25 = {"sparse": None, "dense": None}
 STARTED = {
     "scheduler": ("--port", "0", "--no-dashboard"),
@@ -88,23 +97,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, lis
 
 
 class Watched:
-    """An executor that notes its tasks and calls back after each."""
+    """An executor that notes the tasks that are done and calls back after each."""
 
     def __init__(
         self, inner: DaskExecutor, after: Callable[[int], None] = lambda done: None
     ) -> None:
         self.inner, self.after = inner, after
-        self.taken: list[int] = []
-        self.done: list[int] = []
+        self.done: list[Any] = []
 
-    def run(self, function: Callable, tasks: Iterable[ShardTask]) -> Iterator:
-        def noted() -> Iterator[ShardTask]:
-            for task in tasks:
-                self.taken.append(task.shard)
-                yield task
-
-        for task, result in self.inner.run(function, noted()):
-            self.done.append(task.shard)
+    def run(self, function: Callable, tasks: Iterable[Any]) -> Iterator:
+        for task, result in self.inner.run(function, tasks):
+            self.done.append(task.shard if isinstance(task, ShardTask) else task.key)
             yield task, result
             self.after(len(self.done))
 
@@ -154,7 +157,7 @@ def test_a_scheduler_that_ends_is_named_and_the_build_goes_on_elsewhere(
                 processes[0].wait()
 
         first = Watched(executor, end)
-        with pytest.raises(ClusterError, match="what is finished is kept, so run this again"):
+        with pytest.raises(ClusterError, match="run this again; a build goes on"):
             build_index(DOCUMENTS, tmp_path / "many", BuildOptions(**BM25, executor=first))
     assert len(first.done) >= 3
     build_index(DOCUMENTS, tmp_path / "many", BuildOptions(**BM25, cache=False))
@@ -221,6 +224,54 @@ def test_the_command_builds_on_processes_of_this_machine(tmp_path: Path) -> None
         run = CliRunner().invoke(application(), [*command, "-o", str(tmp_path / name), *more])
         assert run.exit_code == 0, run.output
     assert files(tmp_path / "many") == files(tmp_path / "one")
+
+
+def test_pools_have_the_bits_of_one_process_with_a_worker_killed(
+    tiny_index: Path, tmp_path: Path
+) -> None:
+    with (
+        started(tmp_path, 2) as (address, processes),
+        dask_executor(address) as executor,
+        hybrid.open(tiny_index, device="cpu") as index,
+    ):
+        one = index.pool(QUERIES)
+
+        def kill(done: int) -> None:
+            if done == 1:
+                processes[1].kill()
+
+        watched = Watched(executor, kill)
+        assert same(index.pool(QUERIES, executor=watched), one)
+        assert len(set(watched.done)) == len(watched.done) == 3
+        few = dict(list(QUERIES.items())[:9])
+        assert index.search(few, 3, executor=executor) == index.search(few, 3)
+
+
+def test_the_commands_search_on_processes_of_this_machine(
+    tiny_copy: Path, beir_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    index, folder = str(tiny_copy), str(beir_folder)
+    quick = ["--trials", "0", "--folds", "2", "--repeats", "1", "--no-store"]
+    for command in (["evaluate", index, folder], ["tune", index, folder, *quick]):
+        found = []
+        for more in (["--dask", "local:1"], []):
+            run = CliRunner().invoke(application(), [*command, *more, "--json"])
+            assert run.exit_code == 0, run.output
+            found.append(json.loads(run.stdout))
+            Cache().clear()
+        assert found[0] == found[1]
+
+
+def test_an_index_that_workers_do_not_see_is_named(tiny_copy: Path, tmp_path: Path) -> None:
+    with (
+        started(tmp_path, 1) as (address, _),
+        dask_executor(address) as executor,
+        hybrid.open(tiny_copy) as index,
+    ):
+        tiny_copy.rename(tmp_path / "elsewhere")
+        with pytest.raises(ClusterError, match="a worker cannot open generation"):
+            index.pool(["merge"], branches=["bm25"], executor=executor)
 
 
 def test_what_cannot_be_done_is_refused(cluster: tuple[str, list[int]], tmp_path: Path) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,16 +16,15 @@ from hybrid.cli.options import (
     AsJson,
     CacheOptions,
     Crowded,
+    Dask,
     DocumentSource,
+    executor_of,
     options_of,
     passage_windows,
     print_skipped,
 )
 from hybrid.cli.output import progress_bars
 from hybrid.corpus import open_source
-
-if TYPE_CHECKING:
-    from hybrid.build.tasks import Executor
 
 LOG = logging.getLogger(__name__)
 
@@ -49,10 +47,7 @@ def build(
     overlap: Annotated[
         int | None, typer.Option(help="words that windows share; default: a quarter of a window")
     ] = None,
-    dask: Annotated[
-        str | None,
-        typer.Option(help="encode on a Dask cluster: tcp://host:8786, or local:4 processes here"),
-    ] = None,
+    dask: Dask = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a hybrid index of a corpus: encode every branch, then index them over one id space.
@@ -63,7 +58,7 @@ def build(
 
     windows = passage_windows(passages, overlap)
     opened = open_source(source, options=reading)
-    with stoppable(ENCODED), _executor(dask) as executor, progress_bars(err) as start:
+    with stoppable(ENCODED), executor_of(dask) as executor, progress_bars(err) as start:
         options = replace(options, passages=windows, cache=caching.choice, executor=executor)
         report = build_index(opened, output, options, progress=start)
     print_skipped(opened.skipped, err)
@@ -71,11 +66,3 @@ def build(
         LOG.info(line)
     print_result(report.to_dict(), report.lines(), as_json=as_json)
     print_alarms(report.alarms)
-
-
-def _executor(dask: str | None) -> AbstractContextManager[Executor | None]:
-    if dask is None:
-        return nullcontext()
-    from hybrid.integrations.clusters.dask import dask_executor
-
-    return dask_executor(dask)

@@ -14,10 +14,12 @@ from hybrid.cli.app import app, err, example, print_json, stoppable
 from hybrid.cli.options import (
     AsJson,
     Crowded,
+    Dask,
     Device,
     IndexAddress,
     QueryBackend,
     QuerySource,
+    executor_of,
     judged_source,
     options_of,
     print_skipped,
@@ -115,6 +117,7 @@ def evaluate(
     ] = None,
     device: Device = "auto",
     backend: QueryBackend = None,
+    dask: Dask = None,
     form: Annotated[
         Form | None,
         typer.Option("--format", metavar="FORM", help="markdown, latex, csv, json or html"),
@@ -131,7 +134,7 @@ def evaluate(
     outputs.check_files()
     opened_source = judged_source(source, replace(reading, split=options.split))
     opening = open_index(index, device=device, backend=backend and backend.value)
-    with opening as opened, _watched(options) as progress:
+    with opening as opened, executor_of(dask) as executor, _watched(options) as progress:
         check_asked(
             opened.view(),
             options,
@@ -140,7 +143,9 @@ def evaluate(
             expect=outputs.expect,
             tolerance=outputs.tolerance,
         )
-        report = evaluate_systems(opened, opened_source, options, progress=progress)
+        report = evaluate_systems(
+            opened, opened_source, options, progress=progress, executor=executor
+        )
         printed = [systems_table(report)]
         data: dict[str, Any] = report.to_dict() | dict.fromkeys(FURTHER)
         unmet = report.unmet(outputs.expect, tolerance=outputs.tolerance)

@@ -15,10 +15,12 @@ from hybrid.cli.app import app, err, example, out, print_json, stoppable
 from hybrid.cli.options import (
     AsJson,
     Crowded,
+    Dask,
     Device,
     QueryBackend,
     QuerySource,
     Shown,
+    executor_of,
     judged_source,
     options_of,
     refuse_given,
@@ -64,6 +66,7 @@ def tune(
     ] = None,
     device: Device = "auto",
     backend: QueryBackend = None,
+    dask: Dask = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune the fusion on judged queries and store it; of several, one each and one pooled."""
@@ -89,16 +92,21 @@ def tune(
     if several:
         with (
             _tasks(sources, kept.domain, reading, index, opening) as tasks,
+            executor_of(dask) as executor,
             _working(options) as progress,
         ):
-            found = tune_indexes(tasks, options, store=kept.store, progress=progress)
+            found = tune_indexes(
+                tasks, options, store=kept.store, progress=progress, executor=executor
+            )
         _print_several(found, options.measure, kept, as_json=as_json)
         return
     with opening(index) as opened:
         known = None if prior is None else Prior.read(prior)
         source = judged_source(sources[0] if sources else None, reading)
-        with _working(options) as progress:
-            result = tune_index(opened, source, options, prior=known, progress=progress)
+        with executor_of(dask) as executor, _working(options) as progress:
+            result = tune_index(
+                opened, source, options, prior=known, progress=progress, executor=executor
+            )
         _finish(opened, own, result, filter_text(options.filter), store=kept.store, as_json=as_json)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid.errors import ClusterError, UsageError, require
 
 if TYPE_CHECKING:
-    from hybrid.build.tasks import Result, ShardTask
+    from hybrid.build.tasks import Given, Result
 
 LOCAL = "local:"
 WAIT = 60
@@ -29,8 +29,8 @@ class DaskExecutor:
         self._client = client
 
     def run(
-        self, function: Callable[[ShardTask], Result], tasks: Iterable[ShardTask]
-    ) -> Iterator[tuple[ShardTask, Result]]:
+        self, function: Callable[[Given], Result], tasks: Iterable[Given]
+    ) -> Iterator[tuple[Given, Result]]:
         """Yield each task with its result, as they are done.
 
         Raises:
@@ -38,15 +38,15 @@ class DaskExecutor:
         """
         import distributed
 
-        coming, waiting = iter(tasks), dict[str, "ShardTask"]()
+        coming, waiting = iter(tasks), dict[str, "Given"]()
         done = distributed.as_completed(loop=self._client.loop)
         while True:
             try:
                 threads = sum(self._client.nthreads().values())
             except OSError as error:
                 raise ClusterError(
-                    f"the scheduler does not answer any more: {error}. Start it again; what is "
-                    "finished is kept, so run this again to go on"
+                    f"the scheduler does not answer any more: {error}. Start it again, and run "
+                    "this again; a build goes on with what is finished"
                 ) from error
             for task in islice(coming, max(0, AHEAD * max(1, threads) - len(waiting))):
                 waiting[task.key] = task
@@ -59,7 +59,7 @@ class DaskExecutor:
             except (distributed.KilledWorker, CancelledError, OSError) as error:
                 raise ClusterError(
                     f"the cluster gave up task {future.key}: {error}. Look at its workers' memory "
-                    "and logs; what is finished is kept, so run this again to go on"
+                    "and logs, and run this again; a build goes on with what is finished"
                 ) from error
             yield waiting.pop(future.key), result
 
@@ -77,7 +77,7 @@ def dask_executor(address: str) -> Iterator[DaskExecutor]:
         UsageError: ``local:`` without a number of processes.
         ClusterError: no scheduler answers, or it has no worker.
     """
-    distributed = require("distributed", extra="dask", purpose="a build on a Dask cluster")
+    distributed = require("distributed", extra="dask", purpose="work on a Dask cluster")
     with ExitStack() as stack:
         place: Any = address
         if address.startswith(LOCAL):
