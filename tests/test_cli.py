@@ -106,6 +106,30 @@ def test_run_file_holds_the_fusion_that_was_named(
         assert written == index.search(queries, k=10, fusion="bm25")
 
 
+def test_the_queries_of_a_file_are_searched_into_a_run(
+    hybrid_command: Command, tiny_index: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    path, queries = tmp_path / "all.trec", beir_folder / "queries.jsonl"
+    asked = ("--queries", queries, "-k", 3, "--fusion", "rrf(k=60)")
+    status, out, _ = hybrid_command("search", tiny_index, *asked, "-o", path)
+    assert (status, out) == (0, f"{path}: {len(QUERIES)} queries, ranked by rrf(k=60)\n")
+    texts = {query_id: text for query_id, (text, _) in QUERIES.items()}
+    with hybrid.open(tiny_index) as index:
+        assert Run.read_trec(path) == index.search(texts, 3, fusion="rrf(k=60)")
+    assert hybrid_command("search", tiny_index, *asked, "-o", path)[0] == 1  # the file exists
+    for more, told in (
+        (asked, "give one query"),
+        (("merge", *asked), "give one query"),
+        (("-o", tmp_path / "no.trec"), "give one query"),
+        ((*asked, "-o", tmp_path / "no.trec", "--json"), "--json has no effect beside --queries"),
+        (("merge", "--dask", "local:1"), "--dask has no effect without --queries"),
+    ):
+        status, _, errors = hybrid_command("search", tiny_index, *more)
+        assert status != 0
+        assert told in " ".join(errors.split())
+    assert not (tmp_path / "no.trec").exists()
+
+
 def test_evaluate_writes_a_run_that_measures_the_same(
     hybrid_command: Command, tiny_index: Path, beir_folder: Path, tmp_path: Path
 ) -> None:

@@ -261,6 +261,12 @@ def test_the_commands_search_on_processes_of_this_machine(
             found.append(json.loads(run.stdout))
             Cache().clear()
         assert found[0] == found[1]
+    runs = [tmp_path / "one.trec", tmp_path / "other.trec"]
+    for run_file, more in zip(runs, (["--dask", "local:1"], []), strict=True):
+        asked = ["--queries", str(beir_folder / "queries.jsonl"), "-o", str(run_file), *more]
+        run = CliRunner().invoke(application(), ["search", index, *asked])
+        assert run.exit_code == 0, run.output
+    assert runs[0].read_bytes() == runs[1].read_bytes()
 
 
 def test_an_index_that_workers_do_not_see_is_named(tiny_copy: Path, tmp_path: Path) -> None:

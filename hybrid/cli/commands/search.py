@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hybrid.cli.app import app, err, example, out, print_json
-from hybrid.cli.options import AsJson, Device, IndexAddress, QueryBackend, options_of
-from hybrid.cli.output import one_line, print_hit
-from hybrid.corpus.records import field_names
+from hybrid.cli.options import (
+    OUT,
+    AsJson,
+    Dask,
+    Device,
+    IndexAddress,
+    QueryBackend,
+    Shown,
+    executor_of,
+    options_of,
+    refuse_given,
+)
+from hybrid.cli.output import one_line, print_hit, progress_bars
+from hybrid.corpus.records import SourceOptions, field_names
 from hybrid.errors import UsageError
 from hybrid.search.options import SearchOptions
 
+if TYPE_CHECKING:
+    from hybrid.search.index import Index
+    from hybrid.search.plan import SearchPlan
+    from hybrid.search.view import View
+
 FACET_VALUES = 10
+QUERIES = ("queries", "query_id_column", "query_text_column")
 
 
 @app.command(epilog=example('hybrid search stdlib.idx "merge sorted lists" -k 5'))
 @options_of
 def search(
+    context: typer.Context,
     index: IndexAddress,
-    query: Annotated[str, typer.Argument(help="the query")],
     options: SearchOptions,
+    reading: Annotated[SourceOptions, Shown(only=QUERIES)],
+    query: Annotated[str | None, typer.Argument(help="the query; or give --queries")] = None,
     k: Annotated[
         int | None, typer.Option("-k", "--top-k", help="how many documents; default: 10")
     ] = None,
@@ -40,30 +60,49 @@ def search(
             metavar="FIELDS", help="count the values of these fields, with commas, over 100 hits"
         ),
     ] = "",
+    output: Annotated[
+        Path | None, typer.Option(*OUT, help="of --queries: TREC run file, must not exist")
+    ] = None,
+    dask: Dask = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Search an index with one query, and show the part of each document that says most of it."""
-    from hybrid.index.documents.fields import facet_rows
+    """Search an index with one query, and show the part of each document that says most of it.
+
+    The hits of all queries of a file are written as a run.
+    """
     from hybrid.search.index import open_index
 
     names, models = field_names(facets), dict(map(_moved, model or []))
-    with open_index(
-        index, models=models, device=device, backend=backend and backend.value
-    ) as opened:
+    running: dict[str, Any] = {"device": device, "backend": backend and backend.value}
+    if query is None and reading.queries is not None and output is not None:
+        refuse_given(context, ["facets", "as_json"], "beside --queries, which writes a run")
+        with open_index(index, models=models, **running) as opened:
+            _write_run(opened, k, options, reading, dask, output)
+        return
+    if query is None or reading.queries is not None or output is not None:
+        raise UsageError("give one query to see its hits, or --queries FILE with --output RUN")
+    refuse_given(context, ["dask", *QUERIES[1:]], "without --queries")
+    with open_index(index, models=models, **running) as opened:
         view = opened.view()
-        view.contents.documents.check_fields(names)
-        result = view.search({"1": query}, view.plan(k, options))
-        hits = result.run.bound(view.hit_sources(result))["1"]
-        rows = [hit.to_dict() for hit in hits] if as_json else []
-        counted = result.facets(names)
-        if not as_json:
-            for hit in hits:
-                print_hit(hit)
-    plan = result.plan
+        _show_hits(view, query, view.plan(k, options), names, as_json=as_json)
+
+
+def _show_hits(
+    view: View, query: str, plan: SearchPlan, facets: Sequence[str], *, as_json: bool
+) -> None:
+    from hybrid.index.documents.fields import facet_rows
+
+    view.contents.documents.check_fields(facets)
+    result = view.search({"1": query}, plan)
+    hits = result.run.bound(view.hit_sources(result))["1"]
+    counted = result.facets(facets)
     if as_json:
-        shown = facet_rows(counted) if names else None
+        rows = [hit.to_dict() for hit in hits]
+        shown = facet_rows(counted) if facets else None
         print_json({"query": query, "fusion": str(plan.fusion), "hits": rows, "facets": shown})
         return
+    for hit in hits:
+        print_hit(hit)
     within = "" if plan.filter is None else f" among the documents that {plan.filter} lets through"
     again = "" if plan.rerank is None else f", the first {plan.rerank.depth} reranked"
     how = "ranked" if hits else "nothing found"
@@ -75,6 +114,28 @@ def search(
         ]
         cut = ["..."] if len(counts) > FACET_VALUES else []
         out.print(f"{name}: {', '.join([*most, *cut]) or 'no value'}", markup=False)
+
+
+def _write_run(
+    index: Index,
+    k: int | None,
+    options: SearchOptions,
+    reading: SourceOptions,
+    dask: str | None,
+    output: Path,
+) -> None:
+    """Search all queries of a file, and write their run."""
+    from hybrid.corpus.judged import as_judged
+    from hybrid.machine.files import check_new
+
+    check_new(output)
+    source = as_judged((reading.queries, {}), reading)
+    queries = {each.query_id: each.text for each in source.queries()}
+    with executor_of(dask) as executor, progress_bars(err) as start:
+        run = index.search(queries, k, options=options, progress=start, executor=executor)
+    run.write_trec(output)
+    fusion = index.plan(k, options=options).fusion
+    out.print(f"{output}: {len(run):,} queries, ranked by {fusion}", markup=False)
 
 
 def _moved(text: str) -> tuple[str, str]:
