@@ -20,6 +20,7 @@ from hybrid.corpus import open_source
 from hybrid.encoders import load_dense, load_sparse
 from hybrid.encoders.backends import convert
 from hybrid.encoders.backends.queries import OnnxDenseQueries, OnnxSparseQueries
+from hybrid.encoders.backends.screened import screened_expansion
 from hybrid.encoders.protocol import DenseEncoder, ReadsSoMuch, SparseEncoder
 from hybrid.errors import ModelError, StorageError, UsageError
 from hybrid.evaluate.pools import kept_pool
@@ -287,3 +288,19 @@ def test_a_search_loads_no_torch(built: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "heapq.merge" in done.stdout
+
+
+@pytest.mark.parametrize("tokens", [1, 21])
+@pytest.mark.parametrize("bias", [-1e4, -30.0, -15.0])
+def test_an_expansion_that_is_screened_leaves_nothing_out(tokens: int, bias: float) -> None:
+    import torch
+
+    torch.manual_seed(tokens)
+    states, weight = torch.randn(1, tokens, 48), torch.randn(3000, 48)
+    weight[7], biases = 0.0, bias + torch.randn(3000)
+    states[0, 0, 5] = 12.0  # one large component makes all codes coarse
+    expected = (states @ weight.T + biases).amax(1).relu()
+    found = screened_expansion(weight, biases)(states)
+    assert (0 < (expected > 0).sum() < 3000) == (bias > -1e4)
+    assert torch.equal(found > 0, expected > 0)
+    torch.testing.assert_close(found, expected)

@@ -22,6 +22,7 @@ from hybrid.encoders.backends.queries import (
     OnnxDenseQueries,
     OnnxSparseQueries,
 )
+from hybrid.encoders.backends.screened import screened_expansion
 from hybrid.encoders.dense import TransformerEncoder
 from hybrid.encoders.mlm import route_modules
 from hybrid.encoders.models.loading import EncoderOptions
@@ -30,7 +31,7 @@ from hybrid.encoders.splade import SpladeEncoder
 from hybrid.errors import ModelError, require
 from hybrid.machine.cache import Cache, cache_key
 
-RECIPE = "queries in ONNX 2"
+RECIPE = "queries in ONNX 3"
 """Named in the cache: a change of the conversion makes new entries."""
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 POSITIONS = "max_position_embeddings"
@@ -170,7 +171,7 @@ def _export(model: Any, modules: Sequence[Any], path: Path, *, with_states: bool
 
     for module in model.modules():
         if isinstance(module, SpladeHead):
-            module._expansion = _whole_expansion(module)  # type: ignore[assignment,method-assign]
+            _screen(module)
     modules[0].model.set_attn_implementation("eager")
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
@@ -186,14 +187,12 @@ def _export(model: Any, modules: Sequence[Any], path: Path, *, with_states: bool
         )
 
 
-def _whole_expansion(head: Any) -> Callable[[Any, Any], Any]:
-    """Return the expansion of a head by one product, which the head itself makes in pieces."""
-
-    def expansion(hidden: Any, mask: Any) -> Any:
-        logits = hidden @ (head.decoder * head.scale[:, None]).T + head.bias
-        return logits.amax(1).relu()
-
-    return expansion
+def _screen(head: Any) -> None:
+    """Let a head make the expansion of one text in the way of ONNX, and tell the shape of it."""
+    weight = (head.decoder * head.scale[:, None]).detach()
+    expansion, limited = screened_expansion(weight, head.bias.detach()), head.limited
+    head._expansion = lambda hidden, mask: expansion(hidden)
+    head.limited = lambda weights, task: limited(weights.reshape(1, len(weight)), task)
 
 
 def _distance(found: Any, expected: Any) -> float:
