@@ -13,8 +13,10 @@ import pytest
 from hybrid import Index, SearchOptions, UsageError
 from hybrid.errors import IndexFormatError, ModelMismatchError
 from hybrid.fusion.pool import Pool
+from hybrid.search import tasks
 from tests.conformance.conftest import ODD, WORDS, Place, document, opened, push
 from tests.made_encoders import HashSparse
+from tests.test_pool_tasks import Elsewhere
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
 
@@ -146,6 +148,14 @@ def test_queries_and_branches_that_cannot_be_are_refused(pair: Pair) -> None:
 def test_another_process_opens_the_same(pair: Pair) -> None:
     folder, there = pair
     assert hits(pickle.loads(pickle.dumps(there)), "w1 w2") == hits(folder, "w1 w2")  # noqa: S301
+
+
+def test_a_pool_of_tasks_is_that_of_the_folder(pair: Pair) -> None:
+    folder, there = pair
+    asked: dict[str, Any] = {"branches": ["bm25"], "depth": 50, "filter": "year >= 2010"}
+    found = there.pool(QUERIES, executor=Elsewhere(), **asked)
+    assert_same_pool(found, folder.pool(QUERIES, **asked))
+    tasks._opened.cache_clear()
 
 
 def test_the_wrong_model_is_refused(place: Place, made: dict[str, Path]) -> None:
