@@ -6,9 +6,15 @@ The public names are loaded on first use, so ``import hybrid`` is quick and brin
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 from hybrid.version import __version__
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Threads of torch that wait give way: else they hold the cores that those they wait for need,
+    # and on a busy machine a query takes ten times as long.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _PUBLIC = {
     "hybrid.build.create": ("build_index",),

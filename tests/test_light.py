@@ -180,3 +180,26 @@ def test_each_module_has_the_commands_that_it_is_said_to_have() -> None:
         assert {each.callback.__module__ for each in inner.values()} == {
             f"hybrid.cli.commands.{home}"
         }
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, "1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_threads_that_wait_give_way_unless_told_otherwise(
+    own: dict[str, str], expected: str
+) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    rest = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", "import os, hybrid; print(os.environ.get('GOMP_SPINCOUNT'))"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**rest, "PYTHONPATH": str(Path(hybrid.__file__).parent.parent), **own},
+    )
+    assert done.stdout.strip() == expected, done.stderr

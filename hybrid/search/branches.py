@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass
 from itertools import pairwise
+from os import cpu_count
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ from hybrid.fusion.pool import BranchHits, CrossScorer, Pool, build_pool
 from hybrid.index.place import Place
 from hybrid.index.records import BranchRecord
 from hybrid.machine.cache import text_digest
+from hybrid.machine.threads import KeptThreads
 from hybrid.search.encoders import QueryEncoders, warn_of_cut
 from hybrid.search.plan import PoolPlan
+
+_THREADS = KeptThreads(cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,25 @@ def search_branches(
     encoders = {name: owner.get(index, name) for name in plan.branches}
     shared = owner.shared_pass(encoders)
 
+    rows: dict[str, Any] = {}
+
     def searched(name: str) -> BranchResult:
         warn_of_cut(name, encoders[name], texts)
-        if shared is not None and name in shared[:2]:
-            encoded = together.result()[shared.index(name)]
-        else:
-            encoded = encoders[name].encode_queries(texts)
+        encoded = rows[name] if name in rows else encoders[name].encode_queries(texts)
         return BranchResult(encoders[name], encoded, search_branch(index, name, encoded, plan))
 
-    with ThreadPoolExecutor(max_workers=len(plan.branches) + 1) as threads:
+    # The dearest part stays in this thread, and the rest, too, while the other threads are busy.
+    own = plan.branches[-1:] if shared is None else shared[:2]
+    beside = {n: _THREADS.pool.submit(searched, n) for n in plan.branches if n not in own}
+    try:
         if shared is not None:
-            together = threads.submit(shared[2].encode, texts)
-        return dict(zip(plan.branches, threads.map(searched, plan.branches), strict=True))
+            rows |= zip(own, shared[2].encode(texts), strict=True)
+        found = {name: searched(name) for name in own}
+    finally:
+        wait([each for each in beside.values() if not each.cancel()])
+    for name, each in beside.items():
+        found[name] = searched(name) if each.cancelled() else each.result()
+    return {name: found[name] for name in plan.branches}
 
 
 def pool_of(
