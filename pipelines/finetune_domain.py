@@ -1,8 +1,9 @@
 """Fine-tune the built-in SPLADE on the judged training queries of a collection, and measure it.
 
     python pipelines/finetune_domain.py COLLECTION WORK [--precision bfloat16] [--json FILE]
+    python pipelines/finetune_domain.py stdlib WORK --held-out 60
 
-COLLECTION is a BEIR folder with train and test judgments; WORK is made and holds everything, so
+COLLECTION is a source with train and test judgments; WORK is made and holds everything, so
 that a second call goes on where the first stopped. Some training queries are held out: candidate
 settings are compared on them, and the weights of the fusions are tuned on them. Test judgments are
 read once, at the end. The head alone is trained, so the token states of the backbone are kept and
@@ -58,6 +59,7 @@ class Setup:
         source: the collection.
         work: the folder of everything.
         dense, precision: of the dense branch, and of both branches' products.
+        held_out: training examples that settings and fusions are chosen on.
         figures: everything that was measured, as JSON values.
     """
 
@@ -65,6 +67,7 @@ class Setup:
     work: Path
     dense: str
     precision: Any
+    held_out: int = HELD_OUT
     figures: dict[str, Any] = field(default_factory=dict)
 
     def encoders(self, model: str) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def fine_tune(setup: Setup, spec: str, index: Path, model: str, changes: dict[st
             cache=work / "cache",
             layers=0,
             states=work / "states",
-            held_out=HELD_OUT,
+            held_out=setup.held_out,
             seed=SEED,
             document_weight=weight,
             query_weight=weight,
@@ -110,7 +113,7 @@ def fine_tune(setup: Setup, spec: str, index: Path, model: str, changes: dict[st
             for each in (measured[0], measured[-1])
         ]
     columns = ("candidate", "steps", "dev nDCG@10", "terms a document", "terms a query")
-    title = f"{HELD_OUT} held-out training examples, among their own passages and negatives"
+    title = f"{setup.held_out} held-out training examples, among their own passages and negatives"
     print(markdown(Table(title, columns, tuple(rows))))
     best = max(rows, key=lambda row: row[2])[0]
     print(f"chosen: {best}\n")
@@ -177,10 +180,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, metavar="EXAMPLES")
     parser.add_argument("--json", type=Path, help="write every figure here, too")
     arguments = parser.parse_args()
     source = open_source(arguments.collection)
     setup = Setup(source, arguments.work, arguments.dense, arguments.precision)
+    setup.held_out = arguments.held_out
     mined = arguments.index or setup.work / "mined.idx"
     if not mined.exists():
         build_index(source, mined, BuildOptions(sparse=None, dense=arguments.dense))
@@ -195,7 +200,7 @@ def main() -> None:
     }
     model = fine_tune(setup, arguments.collection, mined, arguments.model, changes)
     examples = read_examples(arguments.collection, split="train")
-    dev = {row.query for row in split_examples(examples, HELD_OUT, seed=SEED)[1]}
+    dev = {row.query for row in split_examples(examples, setup.held_out, seed=SEED)[1]}
     before = measure(setup, "before", arguments.model, dev)
     print(table(setup, before, measure(setup, "after", str(model), dev)))
     if arguments.json is not None:
