@@ -93,9 +93,11 @@ def test_a_user_and_its_password_are_decoded(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pymilvus, "MilvusClient", lambda *at, **more: given.append((at, more)))
     Milvus("milvus://ro%40ot:p%40ss@host:19531#papers")
     Milvus("milvus://host?secure=true")
+    Milvus("milvus:///folder/papers.db")
     assert given == [
         (("http://host:19531",), {"token": "ro@ot:p@ss"}),
         (("https://host:19530",), {}),
+        (("/folder/papers.db",), {"timeout": 60}),
     ]
     with pytest.raises(UsageError, match="secure=true"):
         Milvus("milvus://host?nonsense=1")

@@ -16,6 +16,8 @@ FIELDS = "fields.arrow"
 PART = 16_000
 """Characters of a text that Milvus holds in one value."""
 AT_ONCE = 1000
+START = 60
+"""Seconds in which milvus-lite opens a file: it starts a server, on a busy machine slowly."""
 NO_COLLECTION = 100
 """The code of Milvus for a collection that is not there."""
 FAR = 16_384
@@ -49,7 +51,8 @@ class Milvus:
         with self.reached():
             scheme = "https" if parts.query else "http"
             uri = f"{scheme}://{where}" if parts.hostname else parts.path
-            self.client = self._pymilvus.MilvusClient(uri, **token)
+            wait = {} if parts.hostname else {"timeout": START}
+            self.client = self._pymilvus.MilvusClient(uri, **token, **wait)
 
     @contextmanager
     def reached(self) -> Iterator[None]:
