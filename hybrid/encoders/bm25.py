@@ -18,6 +18,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,10 +75,14 @@ class Bm25Parameters:
         return {name: value for name, value in asdict(self).items() if name not in ASKED or value}
 
     def analyser(self) -> Analyser:
-        """Return the analyser of documents and queries."""
-        return Analyser(
-            self.stemmer, self.stop_words, split_names=self.split_names, bigrams=self.bigrams
-        )
+        """Return the analyser of documents and queries, the same one while it is remembered."""
+        return _analyser(self)
+
+
+@lru_cache(maxsize=2)
+def _analyser(given: Bm25Parameters) -> Analyser:
+    names, pairs = given.split_names, given.bigrams
+    return Analyser(given.stemmer, given.stop_words, split_names=names, bigrams=pairs)
 
 
 @dataclass(frozen=True, slots=True)
