@@ -31,7 +31,7 @@ STOP_WORDS = frozenset(_ENGLISH.split())
 
 ALONE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3041-\u309f"
 """Characters that are a word each, as the inside of a character class."""
-MEMORY = 1 << 16
+MEMORY = 1 << 17
 """Words and pieces whose terms are remembered; each memory starts anew when it is full."""
 LONGEST = 32
 """A longer piece, such as a line of Chinese, hardly occurs twice and is not remembered."""
