@@ -15,9 +15,11 @@ from hybrid.corpus import open_source
 from hybrid.errors import ClusterError, UsageError
 from hybrid.evaluate.pools import kept_pool
 from hybrid.fusion.pool import Pool, join_pools
+from hybrid.index.storage.writer import new_generation
 from hybrid.machine.cache import Cache
 from hybrid.search import tasks
 from hybrid.search.tasks import PoolTask
+from hybrid.tune.on_index import DomainTask
 from tests.conftest import WORDS
 from tests.test_evaluate_pools import held, own_cache, same
 
@@ -98,7 +100,11 @@ def test_evaluate_and_tune_measure_the_same(tiny_copy: Path, beir_folder: Path) 
         assert held() == 1
         tuned = hybrid.tune_index(index, source, options, executor=executor)
         tuned_here = hybrid.tune_index(index, source, options)
+        domains = [DomainTask(name, source, index) for name in ("one", "other")]
+        several = hybrid.tune_indexes(domains, options, store=False, executor=executor)
+        several_here = hybrid.tune_indexes(domains, options, store=False)
     assert tuned.to_dict() == tuned_here.to_dict()
+    assert several.to_dict() == several_here.to_dict()
     assert many.to_dict() == _anew(tiny_copy, beir_folder)
 
 
@@ -136,6 +142,11 @@ def test_an_index_that_is_not_there_or_another_is_refused(tiny_copy: Path, tmp_p
         gone = Elsewhere(lambda task: replace(task, generation="gen-000099-00000000"))
         with pytest.raises(ClusterError, match="cannot open generation gen-000099"):
             index.pool(["merge"], executor=gone)
+
+
+def test_an_index_that_somebody_writes_to_is_searched(tiny_copy: Path) -> None:
+    with hybrid.open(tiny_copy) as index, new_generation(tiny_copy, create=False):
+        assert same(index.pool(["merge"], executor=Elsewhere()), index.pool(["merge"]))
 
 
 def test_encoders_that_were_given_are_not_sent(tiny_index: Path, tiny_dense: Path) -> None:
