@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from threading import Event
 from typing import Any, get_type_hints
 
 import pytest
@@ -17,8 +18,8 @@ from hybrid.errors import UsageError
 from hybrid.fusion.pool import Pool
 from hybrid.index.documents.passages import MaxPassage
 from hybrid.index.hybrid import HybridIndex
+from hybrid.search import branches, plan, view
 from hybrid.search import index as opening
-from hybrid.search import plan, view
 from hybrid.search.index import Index
 from hybrid.search.latency import stage_latencies
 from hybrid.search.options import SearchKeywords, SearchOptions, options_given
@@ -208,6 +209,38 @@ def test_keywords_and_fields_of_the_options_are_the_same() -> None:
     assert get_type_hints(SearchKeywords) == hints
     assert [each.name for each in fields(SearchOptions)] == list(hints)
     assert options_given(None, {}) == SearchOptions()
+
+
+def test_a_search_does_not_wait_for_threads_that_are_busy(
+    opened: tuple[Index, Counter[str]],
+) -> None:
+    index, calls = opened
+    expected = index.search("merge sort", 5)
+    calls.clear()
+    free = Event()
+    busy = [branches._THREADS.pool.submit(free.wait, 60) for _ in range(20)]
+    try:
+        assert index.search("merge sort", 5) == expected
+        assert not any(each.done() for each in busy)
+    finally:
+        free.set()
+    assert calls == {"sparse": 1, "dense": 1}
+
+
+@pytest.mark.parametrize("failing", ["sparse", "dense"])
+def test_the_error_of_a_branch_is_told_wherever_it_is_searched(
+    opened: tuple[Index, Counter[str]], monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    plain = branches.search_branch
+
+    def searched(index: Any, name: str, *given: Any) -> Any:
+        if name == failing:
+            raise UsageError(f"{name} fails")
+        return plain(index, name, *given)
+
+    monkeypatch.setattr(branches, "search_branch", searched)
+    with pytest.raises(UsageError, match=f"{failing} fails"):
+        opened[0].search("merge sort", 5)
 
 
 def test_a_pool_does_not_change_with_how_it_is_asked_for(
