@@ -169,7 +169,7 @@ class FakeHub:
         self.repositories.setdefault((options["repo_type"], repo_id), [{}])
 
     def file_exists(self, repo_id: str, filename: str, *, repo_type: str, revision: Any) -> bool:
-        return filename in self.repositories[repo_type, repo_id][-1]
+        return filename in self.repositories.get((repo_type, repo_id), [{}])[-1]
 
     def create_commit(
         self, repo_id: str, operations: Any, *, commit_message: str, repo_type: str, revision: Any

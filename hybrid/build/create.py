@@ -17,14 +17,17 @@ from hybrid.build.records import BM25, GIVEN, Deferred, deferred_encoder, load_e
 from hybrid.corpus import Source, SourceOptions
 from hybrid.corpus.fields.kinds import FieldKinds
 from hybrid.corpus.handed import Documents, as_source, begun
+from hybrid.engines.addresses import build_folder, is_url, send
 from hybrid.errors import MissingPackageError, ModelError, StorageError, UsageError, path_of
 from hybrid.index.documents.fields import format_of
-from hybrid.index.records import SEGMENTS, BranchKind, BranchRecord, figures
+from hybrid.index.records import SEGMENTS, BranchKind, BranchRecord, records_data
 from hybrid.index.segment_writer import BranchPlan, SegmentPlan, write_segment
+from hybrid.index.storage.disk import remove_tree
 from hybrid.index.storage.generation import open_generation
 from hybrid.index.storage.writer import NewGeneration, new_generation, refuse_existing
 from hybrid.machine.cache import chosen_cache
 from hybrid.machine.memory import Allowance
+from hybrid.machine.passwords import shown
 from hybrid.machine.progress import StartProgress, no_progress
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ class BuildReport:
     beside what there is to know of models. ``size_bytes`` are all files.
     """
 
-    output: Path
+    output: str | Path
     document_count: int
     branches: dict[str, BranchRecord]
     skipped: dict[str, int]
@@ -101,18 +104,6 @@ class BuildReport:
         ]
 
 
-def records_data(records: Mapping[str, BranchRecord]) -> dict[str, Any]:
-    """Return branch to kind, model and figures, as JSON data."""
-    return {
-        name: {
-            "kind": record.kind,
-            "model": record.encoder["model"],
-            "report": figures(record.report),
-        }
-        for name, record in records.items()
-    }
-
-
 def build_index(
     source: Documents,
     output: str | Path,
@@ -125,12 +116,13 @@ def build_index(
     """Write a hybrid index of a corpus and return a report of its contents.
 
     An interrupted build leaves ``OUTPUT.building`` and goes on from its last finished shard when
-    it is called again. The index appears at ``output`` in one step, or not at all.
+    it is called again. The index appears at ``output`` in one step, or not at all. For a URL this
+    is done in the cache, and what was made is copied there and removed here.
 
     Args:
         source: the corpus, whatever holds it: a source, path or ir-datasets id, a DataFrame, a
             table, a list of dictionaries, texts or documents; see `hybrid.corpus.handed.as_source`.
-        output: the folder to make.
+        output: the folder to make, or a URL that `push_index` copies files to.
         options: which branches, and how they are stored.
         reading: which columns hold id, title, text and fields, unless it is a source already.
         encoders: by branch name, in place of those that the options name; whoever opens the index
@@ -139,6 +131,7 @@ def build_index(
 
     Raises:
         OutputExistsError: ``output`` exists.
+        MissingPackageError, TransferError: a URL cannot be written to.
         CorpusError: the corpus is empty or has a bad record.
         UsageError: what is given holds no documents, or some that `Index.add` would refuse; or
             ``encoders`` and a query budget are given.
@@ -155,12 +148,13 @@ def build_index(
     options = options or BuildOptions()
     if encoders is not None and options.query_budget is not None:
         raise UsageError("a query budget picks no terms of given encoders; give one of the two")
-    output = path_of("the output", output)
-    refuse_existing(output)
+    url = str(output) if is_url(output) else None
+    folder = build_folder(url, options.cache) if url else path_of("the output", output)
+    refuse_existing(folder)
     source = as_source(source, reading)
     kinds, documents = begun(source)  # before models are loaded: a column may be missing
     texts, cache = array("Q"), chosen_cache(options.cache)
-    with new_generation(output, create=True) as generation:
+    with new_generation(folder, create=True) as generation:
         count = source.document_count()
         options, documents, limits = within_budget(options, documents, count, generation.workspace)
         loaded, described, models = (
@@ -182,20 +176,27 @@ def build_index(
             told = {**records["sparse"].report, "query_budget": str(limits)}
             records["sparse"] = replace(records["sparse"], report=told)
         generation.commit(_content(source, shards, records, options))
+        if url:
+            progress(f"copying to {shown(url)}", None)
+            send(generation.home, url, folder)
     notes = (() if encoders is not None else options.notes()) + _unstored(kinds)
     notes += () if limits is None else (str(limits),)
+    size = open_generation(folder).size
+    if url:
+        remove_tree(folder.parent)
+        notes += (f"built in {folder}, copied to {shown(url)}, and removed here",)
     return replace(
-        _report(output, source, shards, records),
+        _report(shown(url) if url else folder, source, shards, records),
         copies=len(texts) - len(np.unique(np.asarray(texts))),
         seconds=time.monotonic() - began,
-        size_bytes=open_generation(output).size,
+        size_bytes=size,
         alarms=branch_alarms(surveys, shards.unread, bm25=BM25 in records),
         notes=notes,
     )
 
 
 def _report(
-    output: Path, source: Source, shards: Shards, records: dict[str, BranchRecord]
+    output: str | Path, source: Source, shards: Shards, records: dict[str, BranchRecord]
 ) -> BuildReport:
     return BuildReport(
         output,

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid.build.create import records_data
 from hybrid.build.options import running
 from hybrid.build.records import BM25, GIVEN, check_unchanged, load_encoder, model_record
 from hybrid.build.survey import measured
@@ -20,7 +19,7 @@ from hybrid.errors import ModelMismatchError, UsageError
 from hybrid.fusion import parse_fusion
 from hybrid.index.change import Change, StoredRows, dense_plan, sparse_plan
 from hybrid.index.hybrid import HybridIndex
-from hybrid.index.records import BranchRecord
+from hybrid.index.records import BranchRecord, records_data
 from hybrid.index.storage.writer import new_generation
 from hybrid.machine.cache import CacheChoice, chosen_cache
 from hybrid.machine.memory import Allowance

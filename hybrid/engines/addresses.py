@@ -6,11 +6,15 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from hybrid.errors import UsageError, path_of
+from hybrid.errors import TransferError, UsageError, path_of
 from hybrid.index.device import SearchDevice
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.place import Place
+from hybrid.index.storage.disk import remove_tree
 from hybrid.index.storage.generation import open_generation, open_named
+from hybrid.index.transfer import push_index as push_folder
+from hybrid.index.transfer import refuse_taken
+from hybrid.machine.cache import Cache, CacheChoice, cache_key, chosen_cache
 from hybrid.machine.passwords import check_password, shown
 from hybrid.machine.progress import StartProgress, no_progress
 
@@ -30,6 +34,11 @@ def engine_of(address: object) -> str | None:
     ('postgres', None, None)
     """
     return ENGINES.get(address.partition("://")[0]) if isinstance(address, str) else None
+
+
+def is_url(address: object) -> bool:
+    """Return whether an address is that of an engine or a URL, and not a folder."""
+    return isinstance(address, str) and "://" in address
 
 
 def index_name(address: str) -> str:
@@ -70,11 +79,11 @@ def checked_address(value: str | Path) -> str | Path:
         UsageError: it is neither a text nor a path, has a password with special characters, or
             names an index by what is no name.
     """
-    if not isinstance(value, str) or "://" not in value:
+    if not is_url(value):
         return path_of("the index", value)
     if engine_of(value):
-        check_password(value)
-        index_name(value)
+        check_password(str(value))
+        index_name(str(value))
     return value
 
 
@@ -106,10 +115,10 @@ def open_place(
 
         store = import_module(f"hybrid.engines.{engine}.store")
         return EnginePlace(store.open_store(str(address), generation, partial))
-    if isinstance(address, str) and "://" in address:
+    if is_url(address):
         from hybrid.engines.object_storage import open_remote
 
-        return HybridIndex(open_remote(address, generation), device)
+        return HybridIndex(open_remote(str(address), generation), device)
     folder = Path(address)
     opened = open_named(folder, generation) if generation else open_generation(folder)
     return HybridIndex(opened, device)
@@ -142,8 +151,6 @@ def push_index(
         IndexLockedError: another process pushes to the same place in an engine.
         UsageError: the engine cannot hold this index, or has no HNSW to choose.
     """
-    from hybrid.index.transfer import push_index as push_folder
-
     engine = engine_of(url)
     if hnsw and engine != "postgres":
         raise UsageError(f"{shown(url)}: HNSW is a choice for PostgreSQL alone; leave it out")
@@ -157,3 +164,33 @@ def push_index(
         import_module(f"hybrid.engines.{engine}.push").push(index, url, progress, **chosen)
     finally:
         index.close()
+
+
+def build_folder(url: str, cache: CacheChoice) -> Path:
+    """Return the folder in which an index for a URL is built, where the URL takes one.
+
+    Raises:
+        OutputExistsError, MissingPackageError, TransferError: see
+            `hybrid.index.transfer.refuse_taken`.
+        UsageError: the URL is that of an engine.
+    """
+    if engine_of(url):
+        raise UsageError(f"{shown(url)} holds no files; build a folder, and `hybrid push` it there")
+    refuse_taken(url)
+    folder = (chosen_cache(cache) or Cache()).root / "builds" / cache_key(url) / "index"
+    remove_tree(folder)  # of a process that was killed after it had copied it
+    return folder
+
+
+def send(built: Path, url: str, folder: Path) -> None:
+    """Copy an index that was built in a folder to a URL.
+
+    Raises:
+        TransferError: it cannot be written; the message says where the rest is.
+    """
+    try:
+        push_folder(built, url)
+    except TransferError as error:
+        raise TransferError(
+            f"{error}. {folder.parent} keeps what was encoded; run the build again to go on"
+        ) from error

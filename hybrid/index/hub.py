@@ -69,9 +69,8 @@ def push(url: str, files: Mapping[str, Path], last: Mapping[str, bytes]) -> None
     """
     hub, place = required_hub(), parse(url)
     make_repository(place.repo, place.kind)
+    refuse_taken(url)
     api, at = hub.HfApi(), {"repo_id": place.repo, "repo_type": place.kind}
-    if api.file_exists(filename=place.path(CURRENT), revision=place.revision, **at):
-        raise OutputExistsError(f"{url} holds an index already; remove it or give another folder")
     parts: dict[str, Any] = {name: str(path) for name, path in files.items()} | dict(last)
     api.create_commit(
         operations=[
@@ -82,6 +81,18 @@ def push(url: str, files: Mapping[str, Path], last: Mapping[str, bytes]) -> None
         revision=place.revision,
         **at,
     )
+
+
+def refuse_taken(url: str) -> None:
+    """Do nothing if no index is at ``url``; maybe there is no repository yet.
+
+    Raises:
+        OutputExistsError: one is.
+    """
+    api, place = required_hub().HfApi(), parse(url)
+    at = {"repo_id": place.repo, "repo_type": place.kind, "revision": place.revision}
+    if api.file_exists(filename=place.path(CURRENT), **at):
+        raise OutputExistsError(f"{url} holds an index already; remove it or give another folder")
 
 
 def pinned(url: str) -> str:

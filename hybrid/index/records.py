@@ -123,3 +123,15 @@ def check_names(records: Mapping[str, BranchRecord], segments: Mapping[str, int]
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def records_data(records: Mapping[str, BranchRecord]) -> dict[str, Any]:
+    """Return branch to kind, model and figures, as JSON data."""
+    return {
+        name: {
+            "kind": record.kind,
+            "model": record.encoder["model"],
+            "report": figures(record.report),
+        }
+        for name, record in records.items()
+    }

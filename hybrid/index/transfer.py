@@ -35,6 +35,9 @@ from hybrid.index.storage.writer import new_generation, refuse_existing
 from hybrid.index.verify import refuse_unsound
 from hybrid.machine.passwords import shown
 
+TRIAL = "TRIAL"
+"""A file that is written to a place, and removed, to see whether that is allowed."""
+
 
 def snapshot_index(index_dir: str | Path, target: str | Path) -> None:
     """Write a new index at ``target`` with the current generation of another, verified on the way.
@@ -108,11 +111,7 @@ def push_index(index_dir: str | Path, url: str) -> None:
             _copy(source, root)
             return
         before = _replaced(system, root, url, source)
-        bucket = root.partition("/")[0]
-        if bucket and not system.exists(bucket):
-            raise TransferError(
-                f"{shown(url)} is not written: there is no {bucket!r}; make it first"
-            )
+        _refuse_no_bucket(system, root, url)
         for name, path in files.items():
             _put(system, path, f"{root}/{name}")
         system.pipe_file(f"{root}/{CURRENT}", current)
@@ -120,6 +119,35 @@ def push_index(index_dir: str | Path, url: str) -> None:
         for each in system.ls(f"{root}/{GENERATIONS}", detail=False) if before else ():
             if each.rstrip("/").rpartition("/")[2] not in (before, source.name):
                 system.rm(each, recursive=True)
+
+
+def refuse_taken(url: str) -> None:
+    """Do nothing if a new index can be pushed to a URL, which is written to as a test.
+
+    Raises:
+        OutputExistsError: there is an index, or, on this machine, anything.
+        MissingPackageError, TransferError: as for `push_index`.
+    """
+    with _reached(url):
+        if hub.is_hub(url):
+            hub.refuse_taken(url)
+            return
+        system, root = _opened(url)
+        if "file" in system.protocol:
+            refuse_existing(Path(root))
+            return
+        if system.exists(f"{root}/{CURRENT}"):
+            raise OutputExistsError(f"{shown(url)} holds an index; remove it or give another URL")
+        _refuse_no_bucket(system, root, url)
+        system.makedirs(root, exist_ok=True)
+        system.pipe_file(f"{root}/{TRIAL}", b"")
+        system.rm(f"{root}/{TRIAL}")
+
+
+def _refuse_no_bucket(system: Any, root: str, url: str) -> None:
+    bucket = root.partition("/")[0]
+    if bucket and not system.exists(bucket):
+        raise TransferError(f"{shown(url)} is not written: there is no {bucket!r}; make it first")
 
 
 def pull_index(url: str, target: str | Path) -> None:

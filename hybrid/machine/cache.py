@@ -38,8 +38,8 @@ except ImportError:  # not a POSIX system: one process at a time
 LIMIT = 4 << 30
 """Bytes that a cache holds at most, and never more than half of what its disk has room for."""
 LOCK, ROWS = "LOCK", "rows.sqlite"
-FETCHED = ("models", "remote")
-"""Kinds that somebody fetched on purpose: they stay until they are cleared, whatever the limit."""
+FETCHED = ("models", "remote", "builds")
+"""Kinds that were fetched on purpose, or are being built: they stay, whatever the limit."""
 IN_USE = 3600.0
 """A folder is not removed for want of room in so many seconds after its last use."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -224,6 +224,11 @@ def test_the_command_builds_on_processes_of_this_machine(tmp_path: Path) -> None
         run = CliRunner().invoke(application(), [*command, "-o", str(tmp_path / name), *more])
         assert run.exit_code == 0, run.output
     assert files(tmp_path / "many") == files(tmp_path / "one")
+    url = f"memory://{tmp_path.name}/far.idx"
+    run = CliRunner().invoke(application(), [*command, "-o", url, "--dask", "local:2"])
+    assert run.exit_code == 0, run.output
+    hybrid.pull_index(url, tmp_path / "far")
+    assert files(tmp_path / "far") == files(tmp_path / "one")
 
 
 def test_pools_have_the_bits_of_one_process_with_a_worker_killed(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import hybrid
-from hybrid.errors import IndexFormatError, MissingPackageError, TransferError
+from hybrid.errors import IndexFormatError, MissingPackageError, OutputExistsError, TransferError
 from hybrid.index import transfer
 from hybrid.search.index import Index
 from tests.conformance.servers import s3_server
@@ -64,6 +64,21 @@ def test_an_index_is_pushed_opened_changed_and_opened_again(index_dir: Path, buc
             assert_same(now, folder)
         assert there.search("merge sort", 3)
     assert len(bucket.ls("shelf/papers/my.idx/generations")) == 2
+
+
+def test_an_index_is_built_there(tmp_path: Path, bucket: Any) -> None:
+    documents, encoders = [document(number) for number in range(50)], {"dense": ENCODERS["dense"]}
+    with pytest.raises(TransferError, match="there is no 'other'"):
+        hybrid.build_index(documents, "s3://other/my.idx", encoders=encoders)
+    for place in (URL, tmp_path / "idx"):
+        hybrid.build_index(documents, place, encoders=encoders)
+    with pytest.raises(OutputExistsError, match="holds an index"):
+        hybrid.build_index(documents, URL, encoders=encoders)
+    with opened(tmp_path / "idx") as folder, opened() as there:
+        for query in ("merge sort", "queue"):
+            assert there.search(query, 20) == folder.search(query, 20)
+    assert sorted(bucket.ls(URL, detail=False)) == [f"{URL[5:]}/CURRENT", f"{URL[5:]}/generations"]
+    assert not list((tmp_path / "cache").glob("builds/*"))
 
 
 def test_a_server_that_ends_in_the_middle_costs_what_was_under_way(

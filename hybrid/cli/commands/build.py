@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,7 +35,9 @@ def build(
         str,
         typer.Argument(help="stdlib, a BEIR folder, a file, or an ir-datasets id"),
     ],
-    output: Annotated[Path, typer.Option(*OUT, help="index folder, must not exist")],
+    output: Annotated[
+        str, typer.Option(*OUT, help="index folder or s3://bucket/name, must not exist")
+    ],
     options: BuildOptions,
     reading: DocumentSource,
     caching: CacheOptions,

@@ -90,10 +90,10 @@ def _not_lasting(error: OSError, index_dir: Path) -> StorageError:
 
 
 class NewGeneration:
-    """A generation being written. Put files below ``directory``, then `commit`."""
+    """A generation being written. Put files below ``directory``, then `commit` it in ``home``."""
 
     def __init__(self, home: Path, number: int, parent: Generation | None, workspace: Path) -> None:
-        self._home = home
+        self.home = home
         self._number = number
         self._workspace = workspace
         self.used_workspace = False
@@ -172,12 +172,12 @@ class NewGeneration:
         disk.write_file(self.directory / MANIFEST, data)
         files.sync(self.directory)
         name = f"{self._number:06d}-{disk.checksum(data)}"
-        os.rename(self.directory, self._home / GENERATIONS / name)
-        files.sync(self._home / GENERATIONS)
+        os.rename(self.directory, self.home / GENERATIONS / name)
+        files.sync(self.home / GENERATIONS)
         if self.parent is None:  # nobody sees it before it is published
-            disk.replace_file(self._home / CURRENT, _current(name, self._format))
+            disk.replace_file(self.home / CURRENT, _current(name, self._format))
         else:
-            write_current(self._home, name, self._format)
+            write_current(self.home, name, self._format)
         self.name = name
 
     def _entry(self, name: str) -> FileEntry:
