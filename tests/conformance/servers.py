@@ -1,4 +1,4 @@
-"""Servers of PostgreSQL, ended by their own ids, and of S3 for a test, on loopback."""
+"""Servers of PostgreSQL and milvus-lite, ended by their own ids, and of S3, on loopback."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -57,6 +58,30 @@ def s3_server() -> Iterator[Any]:
         yield server
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+@contextmanager
+def milvus_lite(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Give the process of a server of milvus-lite that listens, and end it."""
+    where = ("--data-dir", str(folder), "--host", "127.0.0.1", "--port", str(port))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "milvus_lite", "server", *where],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        end = time.monotonic() + SECONDS
+        while True:
+            with socket.socket() as tried:
+                if tried.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            if time.monotonic() > end or process.poll() is not None:
+                raise RuntimeError("milvus-lite does not start")
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.kill()
+        process.wait(SECONDS)
 
 
 class Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from hybrid import Document
 from hybrid.encoders import Bm25Parameters
 from hybrid.engines.milvus import push, store
 from hybrid.engines.milvus.client import Milvus
-from hybrid.errors import IndexFormatError, UsageError
+from hybrid.errors import IndexFormatError, TransferError, UsageError
 from tests.conformance.conftest import NUMBERS, opened
+from tests.conformance.servers import free_port, milvus_lite
 from tests.conformance.test_places import hits
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(120)]
@@ -47,6 +49,40 @@ def test_a_push_that_is_cut_goes_on_and_nothing_is_double(
         for fusion in ("bm25", "dense"):
             expected = hits(folder, "w1 w2", k=200, fusion=fusion)
             assert hits(there, "w1 w2", k=200, fusion=fusion) == expected
+
+
+def test_a_server_that_is_killed_is_an_error_and_answers_when_it_is_back(
+    made: dict[str, Path], tmp_path: Path
+) -> None:
+    port = free_port()
+    address = f"milvus://127.0.0.1:{port}#papers"
+    with milvus_lite(tmp_path / "data", port) as process:
+        hybrid.push_index(made["documents"], address)
+        there = opened(address)
+        expected = hits(there, "w1 w2", k=20)
+        process.kill()
+        process.wait(30)
+        with pytest.raises(TransferError, match=rf"127.0.0.1:{port} cannot .* Check the address"):
+            there.search("w1 w2", k=20)
+        with pytest.raises(TransferError, match="server unavailable"):
+            there.search("w1 w2", fusion="dense", filter="year >= 2010")
+        with pytest.raises(TransferError, match=str(port)):
+            opened(address)
+    with milvus_lite(tmp_path / "data", port), there:
+        end = time.monotonic() + 30  # the client tries it again after a pause that grows
+        while True:
+            try:
+                assert hits(there, "w1 w2", k=20) == expected
+                break
+            except TransferError:
+                assert time.monotonic() < end
+                time.sleep(0.2)
+        with opened(address) as anew, opened(made["documents"]) as folder:
+            for asked in ({"fusion": "bm25"}, {"fusion": "dense", "filter": "year >= 2010"}):
+                assert hits(anew, "w1 w2", **asked) == hits(folder, "w1 w2", **asked)
+        hybrid.push_index(made["passages"], address)
+        with opened(address) as later:
+            assert later.view().contents.generation.name == "papers_000002"
 
 
 def test_a_text_longer_than_a_value_of_milvus_comes_back(address: str, tmp_path: Path) -> None:

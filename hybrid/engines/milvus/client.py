@@ -18,8 +18,8 @@ PART = 16_000
 AT_ONCE = 1000
 START = 60
 """Seconds in which milvus-lite opens a file: it starts a server, on a busy machine slowly."""
-NO_COLLECTION = 100
-"""The code of Milvus for a collection that is not there."""
+NO_COLLECTION, NOT_LOADED = 100, 101
+"""The codes of Milvus for a collection that is not there, and for one that is not in memory."""
 FAR = 16_384
 """Rows that Milvus returns at most."""
 
@@ -93,9 +93,19 @@ class Milvus:
         self, collection: str, condition: str, fields: Sequence[str] = ("*",)
     ) -> list[dict[str, Any]]:
         """Return the rows of a collection that fit a condition, in any order."""
-        with self.reached():
-            found = self.client.query(collection, filter=condition, output_fields=list(fields))
+        found = self.asked("query", collection, filter=condition, output_fields=list(fields))
         return [dict(each) for each in found]
+
+    def asked(self, method: str, collection: str, **arguments: Any) -> Any:
+        """Return the answer of a collection, which is loaded first where its server forgot to."""
+        with self.reached():
+            try:
+                return getattr(self.client, method)(collection, **arguments)
+            except self._pymilvus.MilvusException as error:
+                if error.code != NOT_LOADED:  # milvus-lite loads nothing when it starts
+                    raise
+                self.client.load_collection(collection)
+                return getattr(self.client, method)(collection, **arguments)
 
     def make(self, collection: str, columns: dict[str, tuple[Any, ...]]) -> None:
         """Make a collection; the first column is its key."""

@@ -89,16 +89,16 @@ class MilvusStore:
         among = {} if subset is None else {"filter": f"row in {subset.doc_nums.tolist()}"}
         hits: Sequence[Any] = []
         if asked and (subset is None or len(subset)):
-            with self._milvus.reached():
-                (hits,) = self._milvus.client.search(
-                    f"{self.name}_{branch}",
-                    [asked],
-                    anns_field="v",
-                    limit=count,
-                    search_params={"metric_type": "IP"},
-                    output_fields=["v"],
-                    **among,
-                )
+            (hits,) = self._milvus.asked(
+                "search",
+                f"{self.name}_{branch}",
+                data=[asked],
+                anns_field="v",
+                limit=count,
+                search_params={"metric_type": "IP"},
+                output_fields=["v"],
+                **among,
+            )
         near = np.array([hit["distance"] for hit in hits], dtype=np.float64)
         rows = np.array([hit["row"] for hit in hits], dtype=np.int32)
         return Candidates(rows, near, self._decoded(branch, [hit["entity"]["v"] for hit in hits]))
