@@ -19,7 +19,6 @@ from hybrid.errors import (
     require,
 )
 from hybrid.index import hub
-from hybrid.index.records import SEGMENTS
 from hybrid.index.storage.disk import link_file, remove_tree, storage_error
 from hybrid.index.storage.generation import (
     CURRENT,
@@ -82,9 +81,8 @@ def push_index(index_dir: str | Path, url: str) -> None:
     """Copy the current generation to an fsspec URL, such as ``s3://bucket/name`` or a folder.
 
     CURRENT goes last, so that whoever reads meanwhile finds a whole generation or none. It replaces
-    only an earlier generation that the folder still keeps, or whose segments are all in the current
-    one, which is the proof that it is of the same index; that one stays there until the push after
-    the next one. A hub repository
+    only a generation that the folder still has as an earlier one, which is the proof that it is of
+    the same index; that one stays there until the push after the next one. A hub repository
     (``hf://owner/name``) gets all files in one commit, and is made, private, if it is not there. A
     folder of this machine gets a snapshot, which appears in one step and outlasts a power cut.
 
@@ -189,18 +187,12 @@ def _replaced(system: Any, root: str, url: str, source: Generation) -> str | Non
         return None
     with TemporaryDirectory() as folder:
         name = _current(system, root, url, Path(folder))
-        earlier = generation_number(name) < source.manifest.number
-        if earlier and name in generation_names(source.index_dir):  # it ends in a checksum
-            return name
-        held = (
-            _manifest(system, root, name, Path(folder) / MANIFEST).files.items() if earlier else ()
-        )
-    segments = {each for each in held if each[0].startswith(f"{SEGMENTS}/")}
-    if not segments or not segments <= source.manifest.files.items():
+    earlier = generation_number(name) < source.manifest.number
+    if not earlier or name not in generation_names(source.index_dir):  # it ends in a checksum
         raise OutputExistsError(
-            f"{shown(url)} holds the generation {name}, and {source.index_dir} neither keeps it as "
-            "an earlier one nor has all of its segments, so it may be another index: push before "
-            "and after each compaction, give another URL, or remove what is there"
+            f"{shown(url)} holds the generation {name}, and {source.index_dir} does not have it as "
+            "an earlier one, so it may be another index. A folder keeps the one before its current "
+            "generation: push after each change, give another URL, or remove what is there"
         )
     return name
 
