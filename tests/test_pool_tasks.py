@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 import hybrid
 from hybrid.corpus import open_source
-from hybrid.errors import ClusterError, UsageError
+from hybrid.engines.addresses import open_place
+from hybrid.errors import ClusterError, ModelError, UsageError
 from hybrid.evaluate.pools import kept_pool
 from hybrid.fusion.pool import Pool, join_pools
 from hybrid.index.storage.writer import new_generation
 from hybrid.machine.cache import Cache
 from hybrid.search import tasks
-from hybrid.search.tasks import PoolTask
+from hybrid.search.encoders import QueryEncoders
+from hybrid.search.tasks import PoolTask, pool_of_task
 from hybrid.tune.on_index import DomainTask
 from tests.conftest import WORDS
 from tests.test_evaluate_pools import held, own_cache, same
@@ -64,7 +70,7 @@ def test_a_pool_of_tasks_has_the_bits_of_one_process(
         many = index.pool(QUERIES, executor=executor, **asked)
     assert same(one, many)
     assert [len(task.queries) for task in executor.ran] == [COUNT - 1024, 1024]
-    assert all(task.opening.address == tiny_index.resolve() for task in executor.ran)
+    assert all(task.opening.address == tiny_index.absolute() for task in executor.ran)
 
 
 def test_few_queries_or_none_are_a_pool_too(tiny_index: Path) -> None:
@@ -124,6 +130,56 @@ def test_a_worker_opens_an_index_once_and_another_generation_anew(tiny_copy: Pat
         assert same(index.pool(["match"], executor=executor), index.pool(["match"]))
         assert tasks._opened.cache_info().misses == 2
     assert len({task.generation for task in executor.ran}) == 2
+
+
+def test_threads_of_a_worker_open_an_index_once(
+    tiny_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, real = [], tasks.open_place
+
+    def slow(*given: object) -> object:
+        opened.append(given)
+        time.sleep(0.05)
+        return real(*given)
+
+    monkeypatch.setattr(tasks, "open_place", slow)
+    executor = Elsewhere()
+    with hybrid.open(tiny_index) as index:
+        index.pool(["merge"], executor=executor)
+    tasks._opened.cache_clear()
+    opened.clear()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(pool_of_task, executor.ran * 8))
+    assert len(opened) == 1
+
+
+def test_a_name_that_an_engine_gave_to_another_push_is_opened_again(
+    tiny_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_copy, tmp_path / "before")
+    with hybrid.open(tiny_copy) as index:
+        index.delete(["re.match"])
+    old, real, opened = open_place(tmp_path / "before"), tasks.open_place, []
+
+    def stale_first(*given: object) -> object:
+        opened.append(given)
+        return old if len(opened) == 1 else real(*given)
+
+    monkeypatch.setattr(tasks, "open_place", stale_first)
+    with hybrid.open(tiny_copy) as index:
+        assert same(index.pool(["merge"], executor=Elsewhere()), index.pool(["merge"]))
+    assert len(opened) == 2
+
+
+def test_a_model_that_the_client_cannot_load_costs_no_search(
+    tiny_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Elsewhere()
+    with hybrid.open(tiny_index) as index:
+        monkeypatch.setattr(QueryEncoders, "get", Mock(side_effect=ModelError("no such weights")))
+        with pytest.raises(ModelError, match="no such weights"):
+            index.pool(["merge"], executor=executor)
+    assert executor.ran == []
 
 
 def test_an_index_that_is_not_there_or_another_is_refused(tiny_copy: Path, tmp_path: Path) -> None:

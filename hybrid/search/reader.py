@@ -73,7 +73,8 @@ class Reader:
         self._partial = partial
         self._device = SearchDevice(device)
         self._reopening = Lock()
-        self._opening = Opening(self._where, device, batch_size, backend)
+        where = self.address if isinstance(self.address, str) else self.address.absolute()
+        self._opening = Opening(where, device, batch_size, backend)
         placed = self._device.encoder_device
         self._encoders = QueryEncoders(
             encoders, models=models, device=placed, batch_size=batch_size, backend=backend

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from socket import gethostname
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from hybrid.encoders.batching import CHUNK
@@ -26,12 +27,15 @@ from hybrid.version import __version__
 if TYPE_CHECKING:
     from hybrid.build.tasks import Executor
 
+_ONE_AT_A_TIME = Lock()
+"""Threads of a worker open an index, and load its models, one after the other."""
+
 
 @dataclass(frozen=True)
 class Opening:
     """How an index is opened in another process; see `hybrid.open`."""
 
-    address: str | Path
+    address: str | Path = field(repr=False)  # it may hold a password
     device: str
     batch_size: int | None
     backend: str | None
@@ -96,14 +100,15 @@ def spread_pool(
     # Models encode so many texts at a time: those of a group meet in one process, too.
     groups = [named[start : start + CHUNK] for start in range(0, len(named), CHUNK)]
     tasks = [_task(index, encoders, opening, group, plan) for group in groups]
+    loaded = {name: encoders.get(index, name) for name in plan.branches}  # before others search
     found = {task.key: pool for task, pool in executor.run(pool_of_task, tasks)}
     if lacking := sum(task.key not in found for task in tasks):
         raise ClusterError(
             f"the executor returned {len(tasks) - lacking} of {len(tasks)} pools; mend it and "
             "search again"
         )
-    for name in plan.branches:
-        warn_of_cut(name, encoders.get(index, name), list(queries.values()))
+    for name, encoder in loaded.items():
+        warn_of_cut(name, encoder, list(queries.values()))
     return join_pools([found[task.key] for task in tasks], index.doc_ids)
 
 
@@ -133,22 +138,29 @@ def pool_of_task(task: PoolTask) -> Pool:
         ModelError: a model of the index cannot be loaded here.
     """
     place = f"{shown(task.opening.address)} in {gethostname()}"
-    try:
-        index, encoders = _opened(task.opening, task.generation)
-    except (HybridError, OSError) as error:
-        raise ClusterError(
-            f"a worker cannot open generation {task.generation} of {place}: {error}. Put the index "
-            "where every worker finds it by this path, or push it to a URL and search that"
-        ) from error
     queries, options = dict(task.queries), SearchOptions(depth=task.depth, filter=task.filter)
-    plan = plan_pool(index, task.branches, options)
-    for name in plan.branches:
-        encoders.get(index, name)
-    if pool_key(index, encoders, queries, plan) != task.key:
-        raise ClusterError(
-            f"a worker has other files of {place}, another version of this library, which is "
-            f"{__version__} there, or runs queries otherwise than the client; make both the same"
-        )
+    with _ONE_AT_A_TIME:  # or each thread of a worker would load the models
+        for _ in range(2):
+            try:
+                index, encoders = _opened(task.opening, task.generation)
+            except (HybridError, OSError) as error:
+                raise ClusterError(
+                    f"a worker cannot open generation {task.generation} of {place}: {error}. Put "
+                    "the index where every worker finds it by this path, or push it to a URL and "
+                    "search that"
+                ) from error
+            plan = plan_pool(index, task.branches, options)
+            for name in plan.branches:
+                encoders.get(index, name)
+            if pool_key(index, encoders, queries, plan) == task.key:
+                break
+            _opened.cache_clear()  # an engine may have given the name to a new push
+        else:
+            raise ClusterError(
+                f"a worker has other files of {place}, another version of this library, which is "
+                f"{__version__} there, or runs queries otherwise than the client; make both the "
+                "same"
+            )
     results = search_branches(index, encoders, queries, plan)
     return replace(pool_of(index, queries, results, plan), doc_ids=())
 
