@@ -154,3 +154,37 @@ def test_the_command_says_where_it_worked_and_where_the_index_is(
     assert f"{tmp_path}/cache/builds/" in run.stdout.replace("\n", "")
     again = CliRunner().invoke(application(), command)
     assert isinstance(again.exception, OutputExistsError)
+
+
+def test_what_cut_copies_left_goes_and_what_others_put_there_stays(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, encoders = MemoryFileSystem(), {"bm25": Bm25Parameters()}
+    system.pipe_file(f"{url}/TRIAL", b"mine")
+    real = transfer._put
+
+    def cut(system: Any, path: Path, place: str) -> None:
+        real(system, path, place)
+        raise ConnectionError("the network is gone")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(transfer, "_put", cut)
+            with pytest.raises(TransferError):
+                hybrid.build_index(DOCUMENTS, url, encoders=encoders)
+    assert system.ls(f"{url}/generations")
+    hybrid.build_index(DOCUMENTS, url, encoders=encoders)
+    assert len(system.ls(f"{url}/generations")) == 1
+    assert system.cat_file(f"{url}/TRIAL") == b"mine"
+
+
+def test_an_address_that_is_taken_meanwhile_costs_no_work(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = Mock(side_effect=OutputExistsError("it holds another"))
+    monkeypatch.setattr(transfer, "_replaced", taken)
+    with pytest.raises(
+        OutputExistsError, match=r"holds another\. \S*builds/\w+ keeps what was enc"
+    ):
+        hybrid.build_index(DOCUMENTS, url, encoders={"bm25": Bm25Parameters()})
+    assert len(kept(tmp_path)) == 1

@@ -6,7 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from hybrid.errors import TransferError, UsageError, path_of
+from hybrid.errors import OutputExistsError, TransferError, UsageError, path_of
 from hybrid.index.device import SearchDevice
 from hybrid.index.hybrid import HybridIndex
 from hybrid.index.place import Place
@@ -187,10 +187,11 @@ def send(built: Path, url: str, folder: Path) -> None:
 
     Raises:
         TransferError: it cannot be written; the message says where the rest is.
+        OutputExistsError: somebody wrote an index there meanwhile; so does this one's.
     """
     try:
         push_folder(built, url)
-    except TransferError as error:
-        raise TransferError(
+    except (TransferError, OutputExistsError) as error:
+        raise type(error)(
             f"{error}. {folder.parent} keeps what was encoded; run the build again to go on"
         ) from error

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -35,7 +36,7 @@ from hybrid.index.verify import refuse_unsound
 from hybrid.machine.passwords import shown
 
 TRIAL = "TRIAL"
-"""A file that is written to a place, and removed, to see whether that is allowed."""
+"""Begins the name of a file that is written to a place, and removed, to see whether it may be."""
 
 
 def snapshot_index(index_dir: str | Path, target: str | Path) -> None:
@@ -114,7 +115,7 @@ def push_index(index_dir: str | Path, url: str) -> None:
             _put(system, path, f"{root}/{name}")
         system.pipe_file(f"{root}/{CURRENT}", current)
         system.invalidate_cache()
-        for each in system.ls(f"{root}/{GENERATIONS}", detail=False) if before else ():
+        for each in system.ls(f"{root}/{GENERATIONS}", detail=False):  # those of cut pushes, too
             if each.rstrip("/").rpartition("/")[2] not in (before, source.name):
                 system.rm(each, recursive=True)
 
@@ -138,8 +139,9 @@ def refuse_taken(url: str) -> None:
             raise OutputExistsError(f"{shown(url)} holds an index; remove it or give another URL")
         _refuse_no_bucket(system, root, url)
         system.makedirs(root, exist_ok=True)
-        system.pipe_file(f"{root}/{TRIAL}", b"")
-        system.rm(f"{root}/{TRIAL}")
+        trial = f"{root}/{TRIAL}-{token_hex(8)}"
+        system.pipe_file(trial, b"")
+        system.rm(trial)
 
 
 def _refuse_no_bucket(system: Any, root: str, url: str) -> None:
