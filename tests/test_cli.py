@@ -110,6 +110,7 @@ def test_the_queries_of_a_file_are_searched_into_a_run(
     hybrid_command: Command, tiny_index: Path, beir_folder: Path, tmp_path: Path
 ) -> None:
     path, queries = tmp_path / "all.trec", beir_folder / "queries.jsonl"
+    (blank := tmp_path / "blank.jsonl").write_text('{"_id": "a", "text": " "}\n')
     asked = ("--queries", queries, "-k", 3, "--fusion", "rrf(k=60)")
     status, out, _ = hybrid_command("search", tiny_index, *asked, "-o", path)
     assert (status, out) == (0, f"{path}: {len(QUERIES)} queries, ranked by rrf(k=60)\n")
@@ -123,6 +124,9 @@ def test_the_queries_of_a_file_are_searched_into_a_run(
         (("-o", tmp_path / "no.trec"), "give one query"),
         ((*asked, "-o", tmp_path / "no.trec", "--json"), "--json has no effect beside --queries"),
         (("merge", "--dask", "local:1"), "--dask has no effect without --queries"),
+        ((*asked, "-o", tmp_path / "no.trec.gz"), "give a name without .gz"),
+        (("--queries", blank, "-o", tmp_path / "no.trec"), "out with --skip-bad"),
+        (("--queries", blank, "--skip-bad", "-o", tmp_path / "no.trec"), "holds no queries"),
     ):
         status, _, errors = hybrid_command("search", tiny_index, *more)
         assert status != 0

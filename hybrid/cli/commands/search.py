@@ -19,6 +19,7 @@ from hybrid.cli.options import (
     Shown,
     executor_of,
     options_of,
+    print_skipped,
     refuse_given,
 )
 from hybrid.cli.output import one_line, print_hit, progress_bars
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from hybrid.search.view import View
 
 FACET_VALUES = 10
-QUERIES = ("queries", "query_id_column", "query_text_column")
+QUERIES = ("queries", "query_id_column", "query_text_column", "skip_bad")
 
 
 @app.command(epilog=example('hybrid search stdlib.idx "merge sorted lists" -k 5'))
@@ -129,8 +130,13 @@ def _write_run(
     from hybrid.machine.files import check_new
 
     check_new(output)
+    if output.suffix == ".gz":
+        raise UsageError(f"{output}: a run is written as plain text; give a name without .gz")
     source = as_judged((reading.queries, {}), reading)
     queries = {each.query_id: each.text for each in source.queries()}
+    print_skipped(source.skipped_queries, err)
+    if not queries:
+        raise UsageError(f"{reading.queries} holds no queries; give a file with at least one")
     with executor_of(dask) as executor, progress_bars(err) as start:
         run = index.search(queries, k, options=options, progress=start, executor=executor)
     run.write_trec(output)
