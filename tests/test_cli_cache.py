@@ -46,7 +46,11 @@ def test_builds_fill_the_cache_that_is_listed_and_cleared(
     assert "has no 'pools'; it holds encodings, figures, fingerprints" in err
     status, out, _ = hybrid_command("cache", "clear", "encodings", "--cache", folder)
     assert (status, "0.0 MB removed" in out) == (0, True)
+    (folder / "builds" / "1").mkdir(parents=True)
     hybrid_command("cache", "clear", "--cache", folder)
+    _, out, _ = hybrid_command("cache", "list", "--cache", folder)
+    assert [row.split()[0] for row in out.splitlines()[2:]] == ["builds"]  # one may be running
+    hybrid_command("cache", "clear", "builds", "--cache", folder)
     status, out, _ = hybrid_command("cache", "list", "--cache", folder)
     assert out.splitlines()[1] == "empty"
 

@@ -38,7 +38,9 @@ except ImportError:  # not a POSIX system: one process at a time
 LIMIT = 4 << 30
 """Bytes that a cache holds at most, and never more than half of what its disk has room for."""
 LOCK, ROWS = "LOCK", "rows.sqlite"
-FETCHED = ("models", "remote", "builds")
+BUILDS = "builds"
+"""Indexes that are on their way to a URL."""
+FETCHED = ("models", "remote", BUILDS)
 """Kinds that were fetched on purpose, or are being built: they stay, whatever the limit."""
 IN_USE = 3600.0
 """A folder is not removed for want of room in so many seconds after its last use."""
@@ -213,6 +215,8 @@ class Cache:
     def clear(self, kind: str | None = None) -> int:
         """Remove all entries of a kind, or of every kind, and return how many bytes those were.
 
+        Those of ``builds`` are removed by their name alone, for a build may be running.
+
         Raises:
             UsageError: there is nothing of this kind.
         """
@@ -220,8 +224,9 @@ class Cache:
         if kind is not None and not held:
             kinds = ", ".join(each.kind for each in self.holdings()) or "nothing"
             raise UsageError(f"the cache {self.root} has no {kind!r}; it holds {kinds}")
+        held = [each for each in held if kind == each.kind or each.kind != BUILDS]
         for _, _, path in self._folders():
-            if kind in (None, path.parent.name):
+            if kind == path.parent.name or (kind is None and path.parent.name != BUILDS):
                 shutil.rmtree(path, ignore_errors=True)
         self._with_rows(lambda rows: rows.clear(kind))
         return sum(each.bytes for each in held)
