@@ -35,6 +35,8 @@ MEMORY = 1 << 17
 """Words and pieces whose terms are remembered; each memory starts anew when it is full."""
 LONGEST = 32
 """A longer piece, such as a line of Chinese, hardly occurs twice and is not remembered."""
+MOST_TERMS = 8
+"""A piece of more terms, such as pairs of Chinese characters, is not remembered either."""
 
 
 LANGUAGES = {
@@ -222,7 +224,7 @@ class _Remembered(dict[str, tuple[str, ...]]):
 
     def __missing__(self, piece: str) -> tuple[str, ...]:
         found = self._terms_of(piece)
-        if len(piece) <= LONGEST:
+        if len(piece) <= LONGEST and len(found) <= MOST_TERMS:
             if len(self) >= MEMORY:
                 self.clear()
             self[piece] = found
