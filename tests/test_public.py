@@ -68,7 +68,11 @@ def test_every_command_has_a_name_in_python() -> None:
 
 def test_what_type_checkers_see_is_what_is_loaded() -> None:
     tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    (block,) = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
     seen = {
         alias.asname: node.module
         for node in block.body

@@ -63,8 +63,8 @@ TEXTS_A_SECOND: dict[str, dict[str, float]] = {
 }
 """Processor to model to long texts a second (docs/results/offline-models.md, encoding.md)."""
 MODELS = TEXTS_A_SECOND["Xeon core, float32"]
-QUERIES_A_SECOND = {"torch": 75, "onnx": 176}
-"""Of two cores (docs/results/start.md), both models, with a search that takes far less."""
+QUERIES_A_SECOND = {"torch": 67, "onnx": 180}
+"""Of two cores, eight clients (docs/results/start.md), both models, with a far faster search."""
 MEASURED, ROUNDS, PASSES, PAUSE, AGREEING = 40_000, 9, 5, 0.3, 1.5
 """Documents searched here, too few for blocks to be skipped; rounds and passes in each; seconds
 before a round; how many times the shortest round the longest may take."""
