@@ -280,6 +280,7 @@ def test_an_index_that_workers_do_not_see_is_named(tiny_copy: Path, tmp_path: Pa
         dask_executor(address) as executor,
         hybrid.open(tiny_copy) as index,
     ):
+        index.pool(["merge"], branches=["bm25"])  # the client has its encoder
         tiny_copy.rename(tmp_path / "elsewhere")
         with pytest.raises(ClusterError, match="a worker cannot open generation"):
             index.pool(["merge"], branches=["bm25"], executor=executor)
