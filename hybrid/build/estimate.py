@@ -45,10 +45,10 @@ PRUNED_FROM = 40_960
 DENSE_MS: Line = ((0, 0.0), (100_000 * 384, 5.7536))
 """Flat top 10 by the numbers of all vectors, one thread (docs/results/living-100k.json)."""
 POSTGRESQL_MS: dict[str, Line] = {
-    "sparse": ((10_000, 74.8), (100_000, 490.8)),
-    "dense": ((10_000, 114.0), (100_000, 891.6)),
+    "sparse": ((10_000, 11.7), (100_000, 64.6)),
+    "dense": ((10_000, 9.1), (100_000, 74.3)),
 }
-"""By rows of 120 weights and 384 dimensions, depth 1,000 (docs/results/engines.txt)."""
+"""By rows of 120 weights and 384 dimensions, depth 100 (docs/results/engines.txt)."""
 BOTH = "builtin:splade + builtin:minilm"
 TEXTS_A_SECOND: dict[str, dict[str, float]] = {
     "Xeon core, float32": {
@@ -236,7 +236,7 @@ def estimate(options: EstimateOptions) -> Estimate:
     cores = ceil(options.qps * (found_ms + dense_ms) / 1000)
     machine = PlaceEstimate(*sizes, sum(sizes), found_ms, dense_ms, cores, "one thread a query")
     sparse, dense = (on_line(documents, each) for each in POSTGRESQL_MS.values())
-    note, refused = "one busy server, depth 1,000, by rows alone", documents > SPARSE_ROWS
+    note, refused = "one server, depth 100, by rows alone", documents > SPARSE_ROWS
     if refused:
         note += f"; a sparse branch of over {SPARSE_ROWS:,} rows is refused"
     postgresql = PlaceEstimate(sparse_ms=None if refused else sparse, dense_ms=dense, note=note)
