@@ -184,8 +184,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every figure here, too")
     arguments = parser.parse_args()
     source = open_source(arguments.collection)
-    setup = Setup(source, arguments.work, arguments.dense, arguments.precision)
-    setup.held_out = arguments.held_out
+    given = arguments.work, arguments.dense, arguments.precision, arguments.held_out
+    setup = Setup(source, *given)
     mined = arguments.index or setup.work / "mined.idx"
     if not mined.exists():
         build_index(source, mined, BuildOptions(sparse=None, dense=arguments.dense))

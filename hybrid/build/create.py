@@ -148,7 +148,7 @@ def build_index(
     options = options or BuildOptions()
     if encoders is not None and options.query_budget is not None:
         raise UsageError("a query budget picks no terms of given encoders; give one of the two")
-    url = str(output) if is_url(output) else None
+    url = output if is_url(output) else None
     folder = build_folder(url, options.cache) if url else path_of("the output", output)
     refuse_existing(folder)
     source = as_source(source, reading)

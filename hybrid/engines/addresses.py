@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import TypeGuard
 
 from hybrid.errors import OutputExistsError, TransferError, UsageError, path_of
 from hybrid.index.device import SearchDevice
@@ -36,7 +37,7 @@ def engine_of(address: object) -> str | None:
     return ENGINES.get(address.partition("://")[0]) if isinstance(address, str) else None
 
 
-def is_url(address: object) -> bool:
+def is_url(address: object) -> TypeGuard[str]:
     """Return whether an address is that of an engine or a URL, and not a folder."""
     return isinstance(address, str) and "://" in address
 
@@ -82,8 +83,8 @@ def checked_address(value: str | Path) -> str | Path:
     if not is_url(value):
         return path_of("the index", value)
     if engine_of(value):
-        check_password(str(value))
-        index_name(str(value))
+        check_password(value)
+        index_name(value)
     return value
 
 
@@ -118,7 +119,7 @@ def open_place(
     if is_url(address):
         from hybrid.engines.object_storage import open_remote
 
-        return HybridIndex(open_remote(str(address), generation), device)
+        return HybridIndex(open_remote(address, generation), device)
     folder = Path(address)
     opened = open_named(folder, generation) if generation else open_generation(folder)
     return HybridIndex(opened, device)

@@ -224,12 +224,12 @@ class Cache:
         if kind is not None and not held:
             kinds = ", ".join(each.kind for each in self.holdings()) or "nothing"
             raise UsageError(f"the cache {self.root} has no {kind!r}; it holds {kinds}")
-        held = [each for each in held if kind == each.kind or each.kind != BUILDS]
+        cleared = {each.kind for each in held} - ({BUILDS} if kind is None else set())
         for _, _, path in self._folders():
-            if kind == path.parent.name or (kind is None and path.parent.name != BUILDS):
+            if path.parent.name in cleared:
                 shutil.rmtree(path, ignore_errors=True)
         self._with_rows(lambda rows: rows.clear(kind))
-        return sum(each.bytes for each in held)
+        return sum(each.bytes for each in held if each.kind in cleared)
 
     def _path(self, kind: str, key: str) -> Path:
         for name in (kind, key):

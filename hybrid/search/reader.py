@@ -98,14 +98,10 @@ class Reader:
             )
         return self.address
 
-    @property
-    def _where(self) -> Path | str:
-        """The address as another process of this machine finds it."""
-        return self.address.resolve() if isinstance(self.address, Path) else self.address
-
     def __getstate__(self) -> tuple[Path | str, str, Any]:
         """Return the state by which another process opens the same generation."""
-        return self._where, self._view.contents.generation.name, self._given
+        where = self.address.resolve() if isinstance(self.address, Path) else self.address
+        return where, self._view.contents.generation.name, self._given
 
     def __setstate__(self, state: tuple[Path | str, str, Any]) -> None:
         self.address, generation, given = state
